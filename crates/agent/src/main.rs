@@ -1,0 +1,2 @@
+//! lightship.
+fn main() {}

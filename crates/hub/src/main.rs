@@ -1,0 +1,2 @@
+//! lightship-hub.
+fn main() {}

@@ -1,0 +1,2 @@
+//! lightship-lab.
+fn main() {}

@@ -1,0 +1,251 @@
+//! The messages of the link between a device and its hub (docs/link.md), as CBOR arrays.
+//!
+//! Sans-IO: [`encode`] and [`decode`] turn messages into bytes and back; the shells carry them over HTTPS.
+//! Fields are only ever appended: a reader ignores what it does not know and takes the default for what is not there.
+
+use minicbor::{Decode, Encode};
+use model::{Epoch, Lane, Stamp};
+
+/// Path of the hello and heartbeat request.
+pub const HELLO_PATH: &str = "/link/v0/hello";
+/// Path of the request that carries blocks.
+pub const BLOCKS_PATH: &str = "/link/v0/blocks";
+/// The most bytes that one blocks request may have.
+pub const MAX_BLOCKS_REQUEST: usize = 1 << 20;
+/// Media type of every link message.
+pub const CONTENT_TYPE: &str = "application/cbor";
+
+/// Opens a connection, and repeats as a heartbeat.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Hello {
+    /// The device's configured name.
+    #[n(0)]
+    pub device: String,
+    /// The epoch of the device's data directory.
+    #[n(1)]
+    pub epoch: u64,
+    /// The clock of the device when it sent this.
+    #[n(2)]
+    pub stamp: ClockStamp,
+    /// One entry for each lane that exists.
+    #[n(3)]
+    pub lanes: Vec<LaneHead>,
+    /// The agent's version, for people.
+    #[n(4)]
+    pub version: String,
+}
+
+/// [`Stamp`] as it travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Encode, Decode)]
+#[cbor(array)]
+pub struct ClockStamp {
+    /// See [`Stamp::boot_id`].
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub boot_id: [u8; 16],
+    /// See [`Stamp::uptime_ns`].
+    #[n(1)]
+    pub uptime_ns: u64,
+    /// See [`Stamp::wall_ns`].
+    #[n(2)]
+    pub wall_ns: u64,
+    /// See [`Stamp::synchronised`].
+    #[n(3)]
+    pub synchronised: bool,
+}
+
+impl From<Stamp> for ClockStamp {
+    fn from(stamp: Stamp) -> Self {
+        Self {
+            boot_id: stamp.boot_id,
+            uptime_ns: stamp.uptime_ns,
+            wall_ns: stamp.wall_ns,
+            synchronised: stamp.synchronised,
+        }
+    }
+}
+
+/// What a device has of one lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct LaneHead {
+    /// [`Lane::number`].
+    #[n(0)]
+    pub lane: u8,
+    /// The next sequence that the device will give out in this lane; the first one ever is 1.
+    #[n(1)]
+    pub next: u64,
+    /// The oldest sequence that the device still holds; equal to `next` when it holds none.
+    #[n(2)]
+    pub oldest: u64,
+    /// Wall nanoseconds up to which everything received for this lane is committed under a sequence below `next`.
+    #[n(3)]
+    pub watermark_ns: u64,
+}
+
+/// The hub's answer to [`Hello`].
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct HelloAck {
+    /// What the device has to do about its identity.
+    #[n(0)]
+    pub verdict: Verdict,
+    /// For each lane of the hello: how far the hub has it.
+    #[n(1)]
+    pub lanes: Vec<LaneConfirmed>,
+    /// The hub's wall clock, nanoseconds since the Unix epoch.
+    #[n(2)]
+    pub hub_wall_ns: u64,
+}
+
+/// What the device has to do about its identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Verdict {
+    /// Go on.
+    #[n(0)]
+    Ok,
+    /// The hub has more of this epoch than the device ever gave out: open a new epoch.
+    #[n(1)]
+    NewEpoch,
+    /// The hub lost what it had confirmed: replay what is held, declare a gap for the rest.
+    #[n(2)]
+    Behind,
+}
+
+/// How far the hub has one lane of the device's epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct LaneConfirmed {
+    /// [`Lane::number`].
+    #[n(0)]
+    pub lane: u8,
+    /// Every sequence below this one is stored (or known as a gap) at the hub.
+    #[n(1)]
+    pub next_expected: u64,
+}
+
+/// The hub's answer to a blocks request: one entry per block, in the request's order.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct BlocksAck {
+    /// What became of each block.
+    #[n(0)]
+    pub blocks: Vec<BlockAck>,
+}
+
+/// What became of one block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct BlockAck {
+    /// The epoch of its frames.
+    #[n(0)]
+    pub epoch: u64,
+    /// [`Lane::number`] of its frames.
+    #[n(1)]
+    pub lane: u8,
+    /// The first sequence in it.
+    #[n(2)]
+    pub first: u64,
+    /// The last sequence in it, inclusive.
+    #[n(3)]
+    pub last: u64,
+    /// The outcome.
+    #[n(4)]
+    pub outcome: Outcome,
+}
+
+/// What the hub did with a block. All but [`Outcome::Corrupt`] are durable and move the device's cursor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Outcome {
+    /// Every frame of it is stored, at least one of them now.
+    #[n(0)]
+    Stored,
+    /// Every frame of it was there already, with the same digest.
+    #[n(1)]
+    Duplicate,
+    /// A frame of it has another digest than the one stored under its identity: kept aside and alarmed (P8).
+    #[n(2)]
+    Quarantined,
+    /// Its checksum or its frames cannot be read: send it again from disk.
+    #[n(3)]
+    Corrupt,
+}
+
+impl BlockAck {
+    /// The lane, when its number is one.
+    pub fn lane(&self) -> Option<Lane> {
+        Lane::from_number(u64::from(self.lane))
+    }
+
+    /// The epoch as a typed value.
+    pub fn epoch(&self) -> Epoch {
+        Epoch(self.epoch)
+    }
+}
+
+/// Why a message could not be read.
+#[derive(Debug)]
+pub struct MessageError(minicbor::decode::Error);
+
+impl std::fmt::Display for MessageError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "not a link message: {}", self.0)
+    }
+}
+
+impl std::error::Error for MessageError {}
+
+/// The message's bytes.
+pub fn encode<T: Encode<()>>(message: &T) -> Vec<u8> {
+    let mut out = Vec::new();
+    // Writing to a Vec cannot fail, and none of our messages has an encoder that does.
+    let written = minicbor::encode(message, &mut out);
+    debug_assert!(written.is_ok());
+    out
+}
+
+/// Reads a message; trailing bytes are ignored.
+///
+/// # Errors
+/// [`MessageError`] when the bytes are not this message.
+pub fn decode<'b, T: Decode<'b, ()>>(bytes: &'b [u8]) -> Result<T, MessageError> {
+    minicbor::decode(bytes).map_err(MessageError)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: each message goes through bytes. Guarantees: what the hub reads is what the device said (P3).
+    #[test]
+    fn messages_survive_the_way() {
+        let hello = Hello {
+            device: "vessel-1".into(),
+            epoch: 7,
+            stamp: ClockStamp { boot_id: [3; 16], uptime_ns: 5, wall_ns: 6, synchronised: true },
+            lanes: vec![LaneHead { lane: 2, next: 10, oldest: 4, watermark_ns: 99 }],
+            version: "0.1.0".into(),
+        };
+        assert_eq!(decode::<Hello>(&encode(&hello)).unwrap(), hello);
+        let ack = BlocksAck {
+            blocks: vec![BlockAck { epoch: 1, lane: 2, first: 3, last: 4, outcome: Outcome::Quarantined }],
+        };
+        assert_eq!(decode::<BlocksAck>(&encode(&ack)).unwrap(), ack);
+    }
+
+    /// Scenario: bytes cut off anywhere. Guarantees: an error, never a panic or a wrong message.
+    #[test]
+    fn a_cut_message_is_an_error() {
+        let ack = HelloAck {
+            verdict: Verdict::Behind,
+            lanes: vec![LaneConfirmed { lane: 1, next_expected: 1 << 40 }],
+            hub_wall_ns: 1,
+        };
+        let bytes = encode(&ack);
+        for cut in 0..bytes.len() {
+            assert!(decode::<HelloAck>(&bytes[..cut]).is_err());
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Words that every part shares: ids, lanes, signals, clock stamps, and the borrowed walk over OTLP bytes.
+//!
+//! Nothing here allocates per record, does IO or reads a clock.
+
+mod identity;
+pub mod otlp;
+pub mod proto;
+
+pub use identity::{Epoch, Lane, ParseLaneError, Signal, SpanId, Stamp, TraceId};
