@@ -1,0 +1,16 @@
+//! OTLP 1.11 (opentelemetry-proto v1.11.0): the schema as tables, and borrowed views of what the device looks at.
+//!
+//! The tables in [`schema`] are the one description of OTLP in the house: frames, masking and tests are driven by them.
+
+pub mod schema;
+mod views;
+
+pub use views::{
+    LogView, PointView, ResourceGroup, ScopeGroup, SpanView, attribute, attributes, count_records, each_exemplar,
+    for_each_scope, string_attribute,
+};
+
+/// `status.code` of a span that failed (opentelemetry/proto/trace/v1/trace.proto, `Status.StatusCode`).
+pub const STATUS_ERROR: u64 = 2;
+/// `status.code` of a span that was marked as good.
+pub const STATUS_OK: u64 = 1;

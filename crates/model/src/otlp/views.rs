@@ -1,0 +1,310 @@
+//! Borrowed views of the fields that the device itself looks at. Everything else stays bytes.
+
+use super::schema::{any_value, key_value};
+use crate::proto::{ProtoError, Reader, Value};
+use crate::{Signal, SpanId, TraceId};
+
+/// One `ResourceSpans`, `ResourceLogs` or `ResourceMetrics`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ResourceGroup<'a> {
+    /// The bytes of `Resource`; empty when there is none.
+    pub resource: &'a [u8],
+    /// The group's schema URL.
+    pub schema_url: &'a [u8],
+}
+
+/// One `ScopeSpans`, `ScopeLogs` or `ScopeMetrics`, with the group that it stands in.
+#[derive(Clone, Copy, Debug)]
+pub struct ScopeGroup<'a> {
+    /// The group around it.
+    pub resource: ResourceGroup<'a>,
+    /// The bytes of `InstrumentationScope`; empty when there is none.
+    pub scope: &'a [u8],
+    /// The scope's schema URL.
+    pub schema_url: &'a [u8],
+    bytes: &'a [u8],
+}
+
+impl<'a> ScopeGroup<'a> {
+    /// The bytes of each span, log record or metric in it, in order.
+    pub fn items(&self) -> impl Iterator<Item = Result<&'a [u8], ProtoError>> + use<'a> {
+        messages(self.bytes, 2)
+    }
+}
+
+/// Calls `each` for every scope of an OTLP export request (or `TracesData`, `LogsData`, `MetricsData`: the same bytes).
+/// The resource may stand before or after its scopes.
+///
+/// # Errors
+/// [`ProtoError`] where the bytes are not protobuf, or what `each` returns.
+pub fn for_each_scope<'a, E: From<ProtoError>>(
+    request: &'a [u8],
+    mut each: impl FnMut(ScopeGroup<'a>) -> Result<(), E>,
+) -> Result<(), E> {
+    for group in messages(request, 1) {
+        let group = group?;
+        let mut resource = ResourceGroup::default();
+        let mut reader = Reader::new(group);
+        while let Some((number, value)) = reader.next_field()? {
+            match (number, value) {
+                (1, Value::Bytes(bytes)) => resource.resource = bytes,
+                (3, Value::Bytes(bytes)) => resource.schema_url = bytes,
+                _ => {}
+            }
+        }
+        for scope_group in messages(group, 2) {
+            let bytes = scope_group?;
+            let mut scope = ScopeGroup { resource, scope: &[], schema_url: &[], bytes };
+            let mut reader = Reader::new(bytes);
+            while let Some((number, value)) = reader.next_field()? {
+                match (number, value) {
+                    (1, Value::Bytes(bytes)) => scope.scope = bytes,
+                    (3, Value::Bytes(bytes)) => scope.schema_url = bytes,
+                    _ => {}
+                }
+            }
+            each(scope)?;
+        }
+    }
+    Ok(())
+}
+
+fn messages(bytes: &[u8], wanted: u32) -> impl Iterator<Item = Result<&[u8], ProtoError>> {
+    let mut reader = Reader::new(bytes);
+    let mut failed = false;
+    std::iter::from_fn(move || {
+        while !failed {
+            match reader.next_field() {
+                Ok(Some((number, Value::Bytes(message)))) if number == wanted => return Some(Ok(message)),
+                Ok(Some(_)) => {}
+                Ok(None) => return None,
+                Err(error) => {
+                    failed = true;
+                    return Some(Err(error));
+                }
+            }
+        }
+        None
+    })
+}
+
+/// What the device reads of a span.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SpanView<'a> {
+    /// `None` when the id is missing, all zero or of the wrong length.
+    pub trace_id: Option<TraceId>,
+    /// `None` when the id is missing, all zero or of the wrong length.
+    pub span_id: Option<SpanId>,
+    /// `None` for a root.
+    pub parent_span_id: Option<SpanId>,
+    /// The span's name, as bytes.
+    pub name: &'a [u8],
+    /// `SpanKind`'s number.
+    pub kind: u64,
+    /// Unix nanoseconds.
+    pub start_ns: u64,
+    /// Unix nanoseconds.
+    pub end_ns: u64,
+    /// `Status.code`; 0 when unset.
+    pub status: u64,
+    bytes: &'a [u8],
+}
+
+impl<'a> SpanView<'a> {
+    /// Reads a `Span` message.
+    ///
+    /// # Errors
+    /// [`ProtoError`] where the bytes are not protobuf.
+    pub fn read(bytes: &'a [u8]) -> Result<Self, ProtoError> {
+        let mut view = Self { bytes, ..Self::default() };
+        let mut reader = Reader::new(bytes);
+        while let Some((number, value)) = reader.next_field()? {
+            match (number, value) {
+                (1, Value::Bytes(id)) => view.trace_id = TraceId::from_bytes(id),
+                (2, Value::Bytes(id)) => view.span_id = SpanId::from_bytes(id),
+                (4, Value::Bytes(id)) => view.parent_span_id = SpanId::from_bytes(id),
+                (5, Value::Bytes(name)) => view.name = name,
+                (6, Value::Varint(kind)) => view.kind = kind,
+                (7, Value::Fixed64(time)) => view.start_ns = time,
+                (8, Value::Fixed64(time)) => view.end_ns = time,
+                (15, Value::Bytes(status)) => {
+                    let mut reader = Reader::new(status);
+                    while let Some((number, value)) = reader.next_field()? {
+                        if let (3, Value::Varint(code)) = (number, value) {
+                            view.status = code;
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(view)
+    }
+
+    /// The span's length; 0 when it ends before it starts.
+    pub fn duration_ns(&self) -> u64 {
+        self.end_ns.saturating_sub(self.start_ns)
+    }
+
+    /// The span's attributes (see [`attributes`]).
+    pub fn attributes(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
+        attributes(self.bytes, 9)
+    }
+}
+
+/// What the device reads of a log record.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LogView {
+    /// `None` when the record belongs to no trace.
+    pub trace_id: Option<TraceId>,
+    /// `None` when the record belongs to no span.
+    pub span_id: Option<SpanId>,
+    /// Unix nanoseconds; the observed time where the event time is missing.
+    pub time_ns: u64,
+    /// `SeverityNumber`; 0 when unset.
+    pub severity: u64,
+}
+
+impl LogView {
+    /// Reads a `LogRecord` message.
+    ///
+    /// # Errors
+    /// [`ProtoError`] where the bytes are not protobuf.
+    pub fn read(bytes: &[u8]) -> Result<Self, ProtoError> {
+        let mut view = Self::default();
+        let mut observed = 0;
+        let mut reader = Reader::new(bytes);
+        while let Some((number, value)) = reader.next_field()? {
+            match (number, value) {
+                (1, Value::Fixed64(time)) => view.time_ns = time,
+                (2, Value::Varint(severity)) => view.severity = severity,
+                (9, Value::Bytes(id)) => view.trace_id = TraceId::from_bytes(id),
+                (10, Value::Bytes(id)) => view.span_id = SpanId::from_bytes(id),
+                (11, Value::Fixed64(time)) => observed = time,
+                _ => {}
+            }
+        }
+        if view.time_ns == 0 {
+            view.time_ns = observed;
+        }
+        Ok(view)
+    }
+}
+
+/// One data point of a metric, whatever its kind.
+#[derive(Clone, Copy, Debug)]
+pub struct PointView<'a> {
+    /// Field number of the metric's data (5 gauge, 7 sum, 9 histogram, 10 exponential histogram, 11 summary).
+    pub kind: u32,
+    /// The bytes of the data point.
+    pub bytes: &'a [u8],
+}
+
+impl<'a> PointView<'a> {
+    /// The points of a `Metric` message.
+    ///
+    /// # Errors
+    /// [`ProtoError`] where the bytes are not protobuf, or what `each` returns.
+    pub fn for_each<E: From<ProtoError>>(
+        metric: &'a [u8],
+        mut each: impl FnMut(PointView<'a>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut reader = Reader::new(metric);
+        while let Some((number, value)) = reader.next_field()? {
+            if let (5 | 7 | 9 | 10 | 11, Value::Bytes(data)) = (number, value) {
+                for bytes in messages(data, 1) {
+                    each(PointView { kind: number, bytes: bytes? })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Field numbers of this kind of point: (attributes, exemplars); a summary has no exemplars.
+    pub fn field_numbers(&self) -> (u32, Option<u32>) {
+        match self.kind {
+            9 => (9, Some(8)),
+            10 => (1, Some(11)),
+            11 => (7, None),
+            _ => (7, Some(5)),
+        }
+    }
+}
+
+/// Calls `each` with the trace id and the bytes of every exemplar of a point.
+///
+/// # Errors
+/// [`ProtoError`] where the bytes are not protobuf, or what `each` returns.
+pub fn each_exemplar<'a, E: From<ProtoError>>(
+    point: PointView<'a>,
+    mut each: impl FnMut(Option<TraceId>, &'a [u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    let Some(number) = point.field_numbers().1 else { return Ok(()) };
+    for exemplar in messages(point.bytes, number) {
+        let exemplar = exemplar?;
+        let mut trace_id = None;
+        let mut reader = Reader::new(exemplar);
+        while let Some((number, value)) = reader.next_field()? {
+            if let (5, Value::Bytes(id)) = (number, value) {
+                trace_id = TraceId::from_bytes(id);
+            }
+        }
+        each(trace_id, exemplar)?;
+    }
+    Ok(())
+}
+
+/// The (key, `AnyValue` bytes) pairs of a message whose `repeated KeyValue` has this field number, in order.
+/// Pairs that are not protobuf are left out: the walk that took the request in has checked them.
+pub fn attributes(bytes: &[u8], number: u32) -> impl Iterator<Item = (&[u8], &[u8])> {
+    messages(bytes, number).filter_map(|pair| {
+        let (mut key, mut any) = (&[][..], &[][..]);
+        let mut reader = Reader::new(pair.ok()?);
+        while let Ok(Some((number, value))) = reader.next_field() {
+            match (number, value) {
+                (key_value::KEY, Value::Bytes(bytes)) => key = bytes,
+                (key_value::VALUE, Value::Bytes(bytes)) => any = bytes,
+                _ => {}
+            }
+        }
+        Some((key, any))
+    })
+}
+
+/// The `AnyValue` bytes of one attribute; the first where a key stands twice.
+pub fn attribute<'a>(bytes: &'a [u8], number: u32, key: &str) -> Option<&'a [u8]> {
+    attributes(bytes, number).find(|(name, _)| *name == key.as_bytes()).map(|(_, value)| value)
+}
+
+/// The text of one attribute; `None` when it is not there or not a string.
+pub fn string_attribute<'a>(bytes: &'a [u8], number: u32, key: &str) -> Option<&'a [u8]> {
+    let mut reader = Reader::new(attribute(bytes, number, key)?);
+    while let Ok(Some((number, value))) = reader.next_field() {
+        if let (any_value::STRING, Value::Bytes(text)) = (number, value) {
+            return Some(text);
+        }
+    }
+    None
+}
+
+/// How many records an OTLP export request holds: spans, log records or data points.
+///
+/// # Errors
+/// [`ProtoError`] where the bytes are not protobuf.
+pub fn count_records(signal: Signal, request: &[u8]) -> Result<u64, ProtoError> {
+    let mut count = 0;
+    for_each_scope::<ProtoError>(request, |scope| {
+        for item in scope.items() {
+            let item = item?;
+            match signal {
+                Signal::Metrics => PointView::for_each::<ProtoError>(item, |_| {
+                    count += 1;
+                    Ok(())
+                })?,
+                Signal::Traces | Signal::Logs => count += 1,
+            }
+        }
+        Ok(())
+    })?;
+    Ok(count)
+}
