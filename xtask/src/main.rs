@@ -1,2 +1,58 @@
-//! xtask.
-fn main() {}
+//! The task runner of this repository: `cargo xtask TASK`. It runs tools and looks at files; nothing ships from here.
+
+mod build;
+mod check;
+mod clock;
+mod floors;
+mod links;
+mod report;
+mod sources;
+mod test;
+mod tools;
+mod ui;
+
+use anyhow::{Result, bail};
+use std::process::ExitCode;
+
+const HELP: &str = "\
+usage: cargo xtask TASK [OPTIONS]
+
+  demo [OPTIONS]    build everything and run the demonstration (--smoke: the short one that judges itself)
+  test              every test of the workspace, the web page and the golden vectors
+  check             formatting, lints, docs, floors, file lengths, links, the agent's smallest builds, licences
+  ui                build the web page into ui/dist, when it is stale
+";
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let task = arguments.next();
+    let rest: Vec<String> = arguments.collect();
+    match task.as_deref() {
+        Some("demo") => build::demo(&rest),
+        Some("test") => no_options(&rest).and_then(|()| test::run_all()),
+        Some("check") => no_options(&rest).and_then(|()| check::run_all()),
+        Some("ui") => no_options(&rest).and_then(|()| ui::task()),
+        None | Some("help" | "--help" | "-h") => {
+            print!("{HELP}");
+            Ok(())
+        }
+        Some(other) => bail!("no such task: {other}\n\n{HELP}"),
+    }
+}
+
+fn no_options(rest: &[String]) -> Result<()> {
+    match rest.first() {
+        None => Ok(()),
+        Some(option) => bail!("this task takes no options, but got {option}"),
+    }
+}

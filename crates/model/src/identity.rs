@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A W3C trace id: 16 bytes, all zero means "none" (W3C Trace Context §3.2.2.3).
+/// A W3C trace id: 16 bytes, all zero means "none" (W3C Trace Context section 3.2.2.3).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct TraceId(pub [u8; 16]);
 

@@ -1,0 +1,142 @@
+//! The floor rule: a crate depends only on crates below it, as docs/architecture.md draws them. The page is the text of
+//! record; this check reads it.
+
+use crate::tools::root;
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+/// Crates that must not reach one another, even through others, with the reason.
+const KEPT_APART: &[(&str, &[&str], &str)] = &[(
+    "lab",
+    &["sampling", "edge", "journal", "red", "sources"],
+    "the lab judges the agent by its own plan, so it shares no code with what it judges",
+)];
+
+/// Where a crate stands: the floor first, then the place on it from the left.
+type Place = (u32, usize);
+
+/// Checks the page against the workspace, and the workspace's dependencies against the page.
+pub(crate) fn check(metadata: &Value) -> Result<()> {
+    let page = root()?.join("docs/architecture.md");
+    let text = fs::read_to_string(&page).with_context(|| format!("cannot read {}", page.display()))?;
+    let crates = dependencies(metadata);
+    let faults = faults(&text, &crates)?;
+    if !faults.is_empty() {
+        bail!("{} faults against docs/architecture.md:\n{}", faults.len(), faults.join("\n"));
+    }
+    Ok(())
+}
+
+/// The packages of `cargo metadata`.
+pub(crate) fn packages(metadata: &Value) -> impl Iterator<Item = &Value> {
+    metadata["packages"].as_array().into_iter().flatten()
+}
+
+/// For each crate under `crates/`, by the name of its directory, the names of those it depends on in any way.
+fn dependencies(metadata: &Value) -> BTreeMap<String, BTreeSet<String>> {
+    let directory = |manifest: &str| {
+        let (_, inside) = manifest.rsplit_once("/crates/")?;
+        inside.split('/').next().map(str::to_owned)
+    };
+    packages(metadata)
+        .filter_map(|package| {
+            let name = directory(package["manifest_path"].as_str()?)?;
+            let needs = package["dependencies"].as_array().into_iter().flatten();
+            let paths = needs.filter_map(|need| need["path"].as_str());
+            Some((name, paths.filter_map(|path| directory(&format!("{path}/"))).collect()))
+        })
+        .collect()
+}
+
+fn faults(page: &str, crates: &BTreeMap<String, BTreeSet<String>>) -> Result<Vec<String>> {
+    let places = places(page, crates)?;
+    let mut faults = Vec::new();
+    for (name, needs) in crates {
+        let Some(place) = places.get(name.as_str()) else {
+            faults.push(format!("{name}: stands on no floor"));
+            continue;
+        };
+        for need in needs {
+            match places.get(need.as_str()) {
+                // On one floor a crate may use those that stand left of it.
+                Some(other) if other < place => {}
+                Some(other) => faults.push(format!(
+                    "{name} (floor {}, place {}) depends on {need} (floor {}, place {}), which is not below or left of it",
+                    place.0, place.1, other.0, other.1
+                )),
+                None => {}
+            }
+        }
+    }
+    for (name, others, reason) in KEPT_APART {
+        let reached = reach(name, crates);
+        for other in others.iter().filter(|other| reached.contains(**other)) {
+            faults.push(format!("{name} reaches {other}: {reason}"));
+        }
+    }
+    Ok(faults)
+}
+
+/// Reads the drawing under "## The house": a line that begins with a floor's number lists its crates.
+fn places<'a>(page: &str, crates: &'a BTreeMap<String, BTreeSet<String>>) -> Result<BTreeMap<&'a str, Place>> {
+    let (_, after) = page.split_once("## The house").context("the page has no part \"The house\"")?;
+    let drawing = after.split("```").nth(1).context("\"The house\" has no drawing")?;
+    let mut places = BTreeMap::new();
+    for line in drawing.lines() {
+        let Some((number, listed)) = line.trim_start().split_once(' ') else { continue };
+        let Ok(floor) = number.parse() else { continue };
+        let listed = listed.split(':').next().unwrap_or_default();
+        for (place, word) in listed.split_whitespace().enumerate() {
+            let Some((name, _)) = crates.get_key_value(word) else { continue };
+            if places.insert(name.as_str(), (floor, place)).is_some() {
+                bail!("the drawing lists {name} twice");
+            }
+        }
+    }
+    Ok(places)
+}
+
+fn reach<'a>(from: &str, crates: &'a BTreeMap<String, BTreeSet<String>>) -> BTreeSet<&'a str> {
+    let mut reached = BTreeSet::new();
+    let mut open: Vec<&str> = crates.get(from).into_iter().flatten().map(String::as_str).collect();
+    while let Some(name) = open.pop() {
+        if reached.insert(name) {
+            open.extend(crates.get(name).into_iter().flatten().map(String::as_str));
+        }
+    }
+    reached
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: &str = "## The house\n```\n 2  parts  link  sinks\n 1  ground   model  wire: the bytes of sinks\n```\n";
+
+    fn crates(needs: &[(&str, &[&str])]) -> BTreeMap<String, BTreeSet<String>> {
+        let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        needs.iter().map(|(name, needs)| ((*name).to_owned(), set(needs))).collect()
+    }
+
+    /// Scenario: crates depend on lower floors and on those left of them, then one looks up, one to its right, and one
+    /// stands nowhere. Guarantees: exactly the last three are faults.
+    #[test]
+    fn only_what_is_below_or_left_may_be_used() {
+        let good = crates(&[("model", &[]), ("wire", &["model"]), ("link", &["wire"]), ("sinks", &["link", "model"])]);
+        assert_eq!(faults(PAGE, &good).unwrap(), Vec::<String>::new());
+        let bad = crates(&[("model", &["link"]), ("wire", &[]), ("link", &["sinks"]), ("sinks", &[]), ("extra", &[])]);
+        let found = faults(PAGE, &bad).unwrap();
+        assert_eq!(found.len(), 3, "{found:?}");
+        assert!(found[0].contains("extra: stands on no floor"), "{found:?}");
+    }
+
+    /// Scenario: the lab reaches the sampler through another crate. Guarantees: it is a fault.
+    #[test]
+    fn the_lab_shares_no_code_with_what_it_judges() {
+        let page = "## The house\n```\n 4 programs lab\n 2 parts sampling sinks\n```\n";
+        let found = faults(page, &crates(&[("lab", &["sinks"]), ("sinks", &["sampling"]), ("sampling", &[])])).unwrap();
+        assert_eq!(found.len(), 1, "{found:?}");
+    }
+}

@@ -1,0 +1,38 @@
+//! `cargo xtask test`: every test that needs no running demonstration.
+
+use crate::report::Report;
+use crate::tools::{cargo, have, root, run};
+use crate::ui;
+use anyhow::Result;
+use std::process::Command;
+
+/// Runs every test.
+pub(crate) fn run_all() -> Result<()> {
+    let root = root()?;
+    let mut report = Report::new("test");
+    report.step("workspace", || run(cargo()?.args(["test", "--locked", "--workspace"])));
+
+    let page = root.join("ui/package.json");
+    if !page.is_file() {
+        report.skip("web page", "there is no ui/package.json");
+    } else if !have("npm") {
+        report.skip("web page", "npm is not installed (Node 20 or newer)");
+    } else {
+        report.step("web page", || {
+            ui::install()?;
+            run(Command::new("npm").current_dir(root.join("ui")).args(["test"]))
+        });
+    }
+
+    let golden = root.join("tests/python/test_golden.py");
+    if !golden.is_file() {
+        report.skip("golden vectors in Python", "there is no tests/python/test_golden.py");
+    } else if !have("python3") {
+        report.skip("golden vectors in Python", "python3 is not installed");
+    } else {
+        report.step("golden vectors in Python", || {
+            run(Command::new("python3").current_dir(&root).args(["-m", "unittest", "-v"]).arg(&golden))
+        });
+    }
+    report.finish()
+}
