@@ -1,1 +1,491 @@
-//! config.
+//! The one configuration file of `lightship`: strict YAML, typed, every field documented.
+//!
+//! [`load`] reads and checks a file; nothing here opens a socket or a directory.
+
+mod units;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+pub use units::{ByteSize, Span};
+
+/// The whole file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Version of this format; 0 is the only one.
+    pub version: u32,
+    /// Who this device is.
+    pub device: Device,
+    /// Directory of the journal; made when missing. Needs a file system that honours fsync.
+    pub data_dir: PathBuf,
+    /// What is taken in.
+    #[serde(default)]
+    pub sources: Sources,
+    /// Which traces are kept.
+    #[serde(default)]
+    pub sampling: Sampling,
+    /// The ring of everything that came in, before sampling.
+    #[serde(default)]
+    pub recorder: Recorder,
+    /// Rate, error and duration metrics of every span.
+    #[serde(default)]
+    pub red: Red,
+    /// What was decided to be delivered, on disk.
+    #[serde(default)]
+    pub journal: Journal,
+    /// Where it is delivered to.
+    pub destinations: Vec<Destination>,
+    /// Health, metrics and status of the agent itself.
+    #[serde(default)]
+    pub admin: Admin,
+}
+
+/// Who this device is.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Device {
+    /// The device's name at the hub, unique in the fleet: 1 to 128 characters of letters, digits, `.`, `_`, `-`.
+    pub id: String,
+}
+
+/// What is taken in.
+#[derive(Debug, Clone, Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub struct Sources {
+    /// OTLP over gRPC and HTTP; absent: none.
+    pub otlp: Option<OtlpSource>,
+}
+
+/// OTLP intake (OTLP 1.11, sections "OTLP/gRPC" and "OTLP/HTTP").
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OtlpSource {
+    /// Address for gRPC, for example `127.0.0.1:4317`; port 0 takes a free one; absent: no gRPC.
+    pub grpc: Option<SocketAddr>,
+    /// Address for HTTP, for example `127.0.0.1:4318`; port 0 takes a free one; absent: no HTTP.
+    pub http: Option<SocketAddr>,
+    /// The most bytes that one request may have, as sent and when inflated.
+    #[serde(default = "default_max_request")]
+    pub max_request: ByteSize,
+    /// The most bytes of all request bodies that may be in memory at once; beyond it producers are told to wait.
+    #[serde(default = "default_in_flight")]
+    pub in_flight: ByteSize,
+    /// The most connections at once, gRPC and HTTP together.
+    #[serde(default = "default_connections")]
+    pub connections: u16,
+}
+
+/// Which traces are kept.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sampling {
+    /// How long after a trace's first span it is decided. SDKs batch for 5 s: less than that may miss the root.
+    #[serde(default = "default_decision_wait")]
+    pub decision_wait: Span,
+    /// A trace is kept when one of them says so. None: every trace is kept.
+    #[serde(default)]
+    pub policies: Vec<Policy>,
+    /// For how long decisions are remembered, for what arrives late.
+    #[serde(default = "default_remember")]
+    pub remember: Span,
+    /// The most memory for undecided traces' index and remembered decisions.
+    #[serde(default = "default_sampling_memory")]
+    pub memory: ByteSize,
+}
+
+/// One policy, in the form of OpenTelemetry's `tail_sampling` processor.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// Shown in metrics as the reason of a keep.
+    pub name: String,
+    /// Which of the blocks below applies.
+    #[serde(rename = "type")]
+    pub kind: PolicyKind,
+    /// For `type: status_code`.
+    pub status_code: Option<StatusCodePolicy>,
+    /// For `type: latency`.
+    pub latency: Option<LatencyPolicy>,
+}
+
+/// The policies that this version knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PolicyKind {
+    /// Keeps every trace.
+    AlwaysSample,
+    /// Keeps traces with a span of one of these statuses.
+    StatusCode,
+    /// Keeps traces that last at least this long, from earliest start to latest end.
+    Latency,
+}
+
+/// `status_code` of a policy.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StatusCodePolicy {
+    /// One or more of `OK`, `ERROR`, `UNSET`.
+    pub status_codes: Vec<StatusCode>,
+}
+
+/// A span's status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum StatusCode {
+    /// Nothing was said.
+    Unset,
+    /// The operation went well.
+    Ok,
+    /// The operation failed.
+    Error,
+}
+
+/// `latency` of a policy.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LatencyPolicy {
+    /// Kept when the trace lasts at least this many milliseconds.
+    pub threshold_ms: u64,
+    /// Not kept when it lasts more than this many milliseconds; absent or 0: no upper bound.
+    #[serde(default)]
+    pub upper_threshold_ms: u64,
+}
+
+/// The ring of everything that came in, before sampling.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recorder {
+    /// Its size in memory. It must hold what comes in during `sampling.decision_wait`.
+    #[serde(default = "default_recorder")]
+    pub memory: ByteSize,
+}
+
+/// Rate, error and duration metrics of every span, before sampling.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Red {
+    /// Whether they are made.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// How often they are written.
+    #[serde(default = "default_red_interval")]
+    pub interval: Span,
+    /// The most series (service, span name, kind, status); more go to one overflow series.
+    #[serde(default = "default_red_series")]
+    pub max_series: u16,
+}
+
+/// What was decided to be delivered, on disk.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Journal {
+    /// The most bytes on disk.
+    #[serde(default = "default_budget")]
+    pub budget: ByteSize,
+    /// How long records may wait in memory for others, so that one fsync serves them all.
+    #[serde(default = "default_commit_delay")]
+    pub commit_delay: Span,
+}
+
+/// One place that everything is delivered to.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Destination {
+    /// Names its cursor on disk and its metrics; letters, digits, `_`, `-`. A new name starts with what is in the journal.
+    pub name: String,
+    /// Its protocol.
+    #[serde(rename = "type")]
+    pub kind: DestinationKind,
+    /// `https://host:port` (or `http://` on a link that is safe by itself).
+    pub url: String,
+    /// PEM file with the certificate authorities to trust; absent: those of the system.
+    pub ca_file: Option<PathBuf>,
+    /// File with a bearer token; read at start.
+    pub token_file: Option<PathBuf>,
+    /// For `type: hub`: how often the hub hears from the device when there is nothing to send.
+    #[serde(default = "default_heartbeat")]
+    pub heartbeat: Span,
+    /// For `type: otlp`: `http/protobuf` or `grpc`.
+    #[serde(default)]
+    pub protocol: OtlpProtocol,
+    /// The longest time that one request may take.
+    #[serde(default = "default_timeout")]
+    pub timeout: Span,
+    /// The longest time between two tries. Tries never end.
+    #[serde(default = "default_max_backoff")]
+    pub max_backoff: Span,
+}
+
+/// The protocols of destinations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DestinationKind {
+    /// A Lightship hub or gateway: acknowledged sequence ranges, stored once.
+    Hub,
+    /// Any OTLP endpoint: at least once, as that protocol has it.
+    Otlp,
+}
+
+/// The transports of OTLP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
+pub enum OtlpProtocol {
+    /// OTLP/HTTP with protobuf bodies.
+    #[default]
+    #[serde(rename = "http/protobuf")]
+    HttpProtobuf,
+    /// OTLP/gRPC.
+    #[serde(rename = "grpc")]
+    Grpc,
+}
+
+/// Health, metrics and status of the agent itself.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Admin {
+    /// Address of `/healthz`, `/readyz`, `/metrics` and `/status`; port 0 takes a free one.
+    #[serde(default = "default_admin")]
+    pub listen: SocketAddr,
+}
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+
+fn default_max_request() -> ByteSize {
+    ByteSize(256 * KIB)
+}
+fn default_in_flight() -> ByteSize {
+    ByteSize(512 * KIB)
+}
+fn default_connections() -> u16 {
+    32
+}
+fn default_decision_wait() -> Span {
+    Span(Duration::from_secs(10))
+}
+fn default_remember() -> Span {
+    Span(Duration::from_secs(3600))
+}
+fn default_sampling_memory() -> ByteSize {
+    ByteSize(512 * KIB)
+}
+fn default_recorder() -> ByteSize {
+    ByteSize(MIB)
+}
+fn yes() -> bool {
+    true
+}
+fn default_red_interval() -> Span {
+    Span(Duration::from_secs(10))
+}
+fn default_red_series() -> u16 {
+    128
+}
+fn default_budget() -> ByteSize {
+    ByteSize(64 * MIB)
+}
+fn default_commit_delay() -> Span {
+    Span(Duration::from_secs(1))
+}
+fn default_heartbeat() -> Span {
+    Span(Duration::from_secs(5))
+}
+fn default_timeout() -> Span {
+    Span(Duration::from_secs(20))
+}
+fn default_max_backoff() -> Span {
+    Span(Duration::from_secs(30))
+}
+fn default_admin() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 8888))
+}
+
+impl Default for Sampling {
+    fn default() -> Self {
+        Self {
+            decision_wait: default_decision_wait(),
+            policies: Vec::new(),
+            remember: default_remember(),
+            memory: default_sampling_memory(),
+        }
+    }
+}
+
+impl Default for Recorder {
+    fn default() -> Self {
+        Self { memory: default_recorder() }
+    }
+}
+
+impl Default for Red {
+    fn default() -> Self {
+        Self { enabled: true, interval: default_red_interval(), max_series: default_red_series() }
+    }
+}
+
+impl Default for Journal {
+    fn default() -> Self {
+        Self { budget: default_budget(), commit_delay: default_commit_delay() }
+    }
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { listen: default_admin() }
+    }
+}
+
+/// What is wrong with a configuration, ready to be shown: where, what, and what to do.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ConfigError(String);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// The largest file that is read.
+const MAX_FILE: u64 = 1 << 20;
+
+/// Reads and checks a configuration file.
+///
+/// # Errors
+/// [`ConfigError`] with file, line and column where the text has them.
+pub fn load(path: &Path) -> Result<Config, ConfigError> {
+    let shown = path.display();
+    let size = std::fs::metadata(path)
+        .map_err(|error| ConfigError(format!("{shown}: {error}; write one with `lightship init`")))?
+        .len();
+    if size > MAX_FILE {
+        return Err(ConfigError(format!("{shown}: larger than 1 MiB; is this the configuration file?")));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| ConfigError(format!("{shown}: {error}")))?;
+    parse(&text).map_err(|error| ConfigError(format!("{shown}{error}")))
+}
+
+/// Checks the text of a configuration.
+///
+/// # Errors
+/// [`ConfigError`] that starts with `:line:column: ` where the fault has a place, else with `: `.
+pub fn parse(text: &str) -> Result<Config, ConfigError> {
+    let config: Config = serde_saphyr::from_str(text).map_err(|error| {
+        let error = error.without_snippet();
+        let place = error.location().map(|at| format!(":{}:{}", at.line(), at.column())).unwrap_or_default();
+        let message = error.to_string();
+        let message = message.split(" at line ").next().unwrap_or_default();
+        ConfigError(format!("{place}: {message}"))
+    })?;
+    check(&config).map_err(|what| ConfigError(format!(": {what}")))?;
+    Ok(config)
+}
+
+fn is_name(text: &str, extra: &str) -> bool {
+    (1..=128).contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric() || extra.contains(c))
+}
+
+fn check(config: &Config) -> Result<(), String> {
+    if config.version != 0 {
+        return Err(format!("version: {} is not known; this program reads version 0", config.version));
+    }
+    if !is_name(&config.device.id, "._-") {
+        return Err("device.id: use 1 to 128 letters, digits, '.', '_' or '-'".into());
+    }
+    if config.destinations.is_empty() {
+        return Err("destinations: name at least one".into());
+    }
+    for (index, destination) in config.destinations.iter().enumerate() {
+        let name = &destination.name;
+        if !is_name(name, "_-") {
+            return Err(format!("destinations[{index}].name: use letters, digits, '_' or '-'"));
+        }
+        if config.destinations.iter().filter(|other| other.name == *name).count() > 1 {
+            return Err(format!("destinations[{index}].name: '{name}' stands twice; cursors need different names"));
+        }
+        if !["http://", "https://"].iter().any(|scheme| destination.url.starts_with(scheme)) {
+            return Err(format!("destinations[{index}].url: '{}' must start with https:// or http://", destination.url));
+        }
+    }
+    for (index, policy) in config.sampling.policies.iter().enumerate() {
+        let (kind, there) = match policy.kind {
+            PolicyKind::AlwaysSample => continue,
+            PolicyKind::StatusCode => ("status_code", policy.status_code.is_some()),
+            PolicyKind::Latency => ("latency", policy.latency.is_some()),
+        };
+        if !there {
+            return Err(format!("sampling.policies[{index}]: type {kind} needs a block named '{kind}'"));
+        }
+    }
+    if let Some(otlp) = &config.sources.otlp {
+        if otlp.in_flight.0 < otlp.max_request.0 {
+            return Err("sources.otlp.in_flight: must be at least max_request".into());
+        }
+        if otlp.max_request.0 > config.recorder.memory.0 {
+            return Err("recorder.memory: must be at least sources.otlp.max_request".into());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+version: 0
+device: { id: vessel-1 }
+data_dir: /var/lib/lightship
+sources:
+  otlp: { grpc: 127.0.0.1:4317, http: "127.0.0.1:4318", max_request: 256KiB }
+sampling:
+  decision_wait: 2s
+  policies:
+    - { name: errors, type: status_code, status_code: { status_codes: [ERROR] } }
+    - { name: slow, type: latency, latency: { threshold_ms: 200 } }
+recorder: { memory: 1MiB }
+red: { interval: 1s }
+journal: { budget: 64MiB, commit_delay: 200ms }
+destinations:
+  - { name: hub, type: hub, url: "https://127.0.0.1:7443", ca_file: /etc/ca.pem, heartbeat: 1s }
+admin: { listen: "127.0.0.1:8888" }
+"#;
+
+    /// Scenario: a full file. Guarantees: values arrive with their units.
+    #[test]
+    fn a_good_file_is_read() {
+        let config = parse(GOOD).unwrap();
+        assert_eq!(config.sampling.decision_wait.0, Duration::from_secs(2));
+        assert_eq!(config.journal.commit_delay.0, Duration::from_millis(200));
+        assert_eq!(config.sources.otlp.unwrap().max_request.0, 262_144);
+        assert_eq!(config.destinations[0].kind, DestinationKind::Hub);
+    }
+
+    /// Scenario: an unknown key, an unknown policy, bad units, a missing block, a forgotten field, no YAML at all.
+    /// Guarantees: each is refused with its place and a word on what to do.
+    #[test]
+    fn bad_files_are_refused_with_their_place() {
+        for (from, to, expected) in [
+            ("recorder: {", "recoder: {", ":12:1: unknown field"),
+            ("type: latency,", "type: ottl_condition,", ":11:27: unknown variant"),
+            ("256KiB", "256KX", ":6:70: '256KX' is not a size"),
+            ("decision_wait: 2s", "decision_wait: 2", ":8:18: '2' is not a duration"),
+            ("latency: {", "status_code: {", ":11:"),
+            ("type: latency, latency: { threshold_ms: 200 }", "type: latency", "needs a block named 'latency'"),
+            ("url: \"https", "url: \"ftp", "must start with https://"),
+            ("id: vessel-1", "id: 'a b'", "device.id"),
+            ("version: 0", "version: 7", "this program reads version 0"),
+            ("data_dir: /var/lib/lightship", "", "missing field"),
+            ("version: 0", "version: [", ":"),
+        ] {
+            let text = GOOD.replacen(from, to, 1);
+            let error = parse(&text).unwrap_err().to_string();
+            assert!(error.contains(expected), "{to}: {error}");
+        }
+    }
+}
