@@ -5,16 +5,23 @@
 
 mod any_value;
 mod attributes;
+mod block;
 mod cbor;
 mod decode;
 mod dictionary;
 mod encode;
 mod float_column;
 mod frame;
+mod inflate;
 mod int_column;
 
+pub use block::{
+    BLOCK_CAP, BLOCK_HEADER_LEN, BLOCK_TARGET, BlockBody, BlockEncoder, BlockError, BlockHeader, Codec, EncodeError,
+    FRAME_CAP, Frames, RawBlock,
+};
 pub use decode::MAX_SECTION_BYTES;
 pub use frame::{
     EncodeStats, FRAME_VERSION, Frame, FrameError, FrameHeader, Gap, GapReason, Section, SectionRef, decode_body,
     decode_frame, decode_header, digest, encode_body, seal_frame,
 };
+pub use inflate::{InflateError, Inflater};
