@@ -409,7 +409,10 @@ fn check(config: &Config) -> Result<(), String> {
             return Err(format!("destinations[{index}].name: '{name}' stands twice; cursors need different names"));
         }
         if !["http://", "https://"].iter().any(|scheme| destination.url.starts_with(scheme)) {
-            return Err(format!("destinations[{index}].url: '{}' must start with https:// or http://", destination.url));
+            return Err(format!(
+                "destinations[{index}].url: '{}' must start with https:// or http://",
+                destination.url
+            ));
         }
     }
     for (index, policy) in config.sampling.policies.iter().enumerate() {

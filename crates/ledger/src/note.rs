@@ -1,0 +1,127 @@
+//! The ledger as bytes: a CBOR array, version first.
+
+use std::fmt;
+
+use minicbor::{Decode, Encode};
+
+use crate::{DestinationLedger, Ledger, PerSignal};
+
+const VERSION: u8 = 0;
+
+#[derive(Encode, Decode)]
+#[cbor(array)]
+struct Note {
+    #[n(0)]
+    version: u8,
+    #[n(1)]
+    signals: Vec<[u64; 3]>,
+    #[n(2)]
+    kept_traces: u64,
+    #[n(3)]
+    dropped_traces: u64,
+    #[n(4)]
+    destinations: Vec<Destination>,
+}
+
+#[derive(Encode, Decode)]
+#[cbor(array)]
+struct Destination {
+    #[n(0)]
+    name: String,
+    #[n(1)]
+    routed: u64,
+    #[n(2)]
+    delivered: u64,
+    #[n(3)]
+    rejected: u64,
+    #[n(4)]
+    lost: u64,
+}
+
+/// Why a note could not be read.
+#[derive(Debug, PartialEq, Eq)]
+pub struct NoteError(String);
+
+impl fmt::Display for NoteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "not a ledger note: {}", self.0)
+    }
+}
+
+impl std::error::Error for NoteError {}
+
+fn triple(counts: &PerSignal) -> [u64; 3] {
+    [counts.traces, counts.logs, counts.metrics]
+}
+
+pub(crate) fn encode(ledger: &Ledger) -> Vec<u8> {
+    let counts = [
+        &ledger.received,
+        &ledger.generated,
+        &ledger.filtered,
+        &ledger.sampled_out,
+        &ledger.pending,
+        &ledger.routed,
+        &ledger.lost_crash,
+        &ledger.refused,
+    ];
+    let note = Note {
+        version: VERSION,
+        signals: counts.into_iter().map(triple).collect(),
+        kept_traces: ledger.kept_traces,
+        dropped_traces: ledger.dropped_traces,
+        destinations: ledger
+            .destinations
+            .iter()
+            .map(|one| Destination {
+                name: one.name.clone(),
+                routed: one.routed,
+                delivered: one.delivered,
+                rejected: one.rejected,
+                lost: one.lost,
+            })
+            .collect(),
+    };
+    let mut out = Vec::new();
+    // Writing into a Vec cannot fail.
+    let written = minicbor::encode(&note, &mut out).is_ok();
+    debug_assert!(written);
+    out
+}
+
+pub(crate) fn decode(bytes: &[u8]) -> Result<Ledger, NoteError> {
+    let note: Note = minicbor::decode(bytes).map_err(|error| NoteError(error.to_string()))?;
+    if note.version != VERSION {
+        return Err(NoteError(format!("version {}, this program reads {VERSION}", note.version)));
+    }
+    let count = |index: usize| {
+        note.signals.get(index).map_or_else(PerSignal::default, |[traces, logs, metrics]| PerSignal {
+            traces: *traces,
+            logs: *logs,
+            metrics: *metrics,
+        })
+    };
+    Ok(Ledger {
+        received: count(0),
+        generated: count(1),
+        filtered: count(2),
+        sampled_out: count(3),
+        pending: count(4),
+        routed: count(5),
+        lost_crash: count(6),
+        refused: count(7),
+        kept_traces: note.kept_traces,
+        dropped_traces: note.dropped_traces,
+        destinations: note
+            .destinations
+            .into_iter()
+            .map(|one| DestinationLedger {
+                name: one.name,
+                routed: one.routed,
+                delivered: one.delivered,
+                rejected: one.rejected,
+                lost: one.lost,
+            })
+            .collect(),
+    })
+}
