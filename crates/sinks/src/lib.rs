@@ -1,1 +1,34 @@
-//! sinks.
+//! Delivery: blocks in, confirmed ranges out. A sink owns its protocol and nothing else: it neither decides what is sent
+//! nor what may be purged.
+//!
+//! Everything runs on the caller's single-threaded runtime.
+
+mod endpoint;
+mod error;
+#[cfg(feature = "otlp-grpc")]
+mod grpc;
+mod http1;
+mod hub;
+#[cfg(any(feature = "otlp-http", feature = "otlp-grpc"))]
+mod otlp;
+mod tls;
+
+pub use endpoint::{Endpoint, EndpointError};
+pub use error::SinkError;
+pub use hub::HubSink;
+#[cfg(any(feature = "otlp-http", feature = "otlp-grpc"))]
+pub use otlp::{Delivered, OtlpSink};
+pub use tls::{TlsError, client_config};
+
+/// How a sink reaches its server.
+#[derive(Clone)]
+pub struct Access {
+    /// Where it is.
+    pub endpoint: Endpoint,
+    /// TLS settings; needed when the endpoint is https.
+    pub tls: Option<std::sync::Arc<rustls::ClientConfig>>,
+    /// Sent as `authorization: Bearer`.
+    pub token: Option<String>,
+    /// The longest time of one request, connection included.
+    pub timeout: std::time::Duration,
+}

@@ -1,1 +1,87 @@
-//! sources.
+//! OTLP intake (OTLP 1.11): a source owns its protocol and nothing else. It caps and inflates a request, hands the bytes
+//! over, and turns the [`Answer`] into its protocol's words.
+//!
+//! Everything runs on the caller's single-threaded runtime (`spawn_local`).
+
+mod body;
+#[cfg(feature = "otlp-grpc")]
+mod grpc;
+#[cfg(feature = "otlp-http")]
+mod http_server;
+mod server;
+mod status;
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use model::Signal;
+
+#[cfg(feature = "otlp-grpc")]
+pub use grpc::serve as serve_grpc;
+#[cfg(feature = "otlp-http")]
+pub use http_server::serve as serve_http;
+
+/// What became of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// Taken, whole.
+    Accepted,
+    /// Not taken now: the producer is to send the same again after this time.
+    Wait(Duration),
+    /// Never to be taken; says why.
+    Bad(String),
+}
+
+/// Takes a request's inflated protobuf bytes and answers at once.
+pub type Intake = Rc<dyn Fn(Signal, Vec<u8>) -> Answer>;
+
+/// The caps of all sources together, and what they refused.
+#[derive(Debug)]
+pub struct Limits {
+    /// The most bytes of one request, as sent and when inflated.
+    pub max_request: usize,
+    /// The most bytes of all request bodies in memory at once.
+    pub in_flight: usize,
+    /// The most connections at once.
+    pub connections: usize,
+    held: Cell<usize>,
+    open: Cell<usize>,
+    refusals: Cell<Refusals>,
+}
+
+/// Requests that never reached the intake, by reason, since start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Refusals {
+    /// Larger than `max_request`, as sent or when inflated.
+    pub too_large: u64,
+    /// Told to wait because of `in_flight`.
+    pub no_room: u64,
+    /// Not readable: encoding, content type, framing, cut off.
+    pub malformed: u64,
+}
+
+impl Limits {
+    /// Limits with nothing held yet.
+    pub fn new(max_request: usize, in_flight: usize, connections: usize) -> Rc<Self> {
+        Rc::new(Self {
+            max_request,
+            in_flight,
+            connections: connections.max(1),
+            held: Cell::new(0),
+            open: Cell::new(0),
+            refusals: Cell::default(),
+        })
+    }
+
+    /// Requests refused before they reached the intake.
+    pub fn refusals(&self) -> Refusals {
+        self.refusals.get()
+    }
+
+    fn count(&self, count: impl FnOnce(&mut Refusals)) {
+        let mut refusals = self.refusals.get();
+        count(&mut refusals);
+        self.refusals.set(refusals);
+    }
+}

@@ -1,0 +1,73 @@
+//! Where a server is.
+
+use std::str::FromStr;
+
+/// An `http(s)://host:port/path` address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Whether the connection is encrypted.
+    pub tls: bool,
+    /// Name or address of the host, without brackets.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// Path in front of every request's own, without a slash at its end.
+    pub base: String,
+}
+
+/// A text that is no endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{text}' is not an address of the form https://host:port: {why}")]
+pub struct EndpointError {
+    text: String,
+    why: String,
+}
+
+impl Endpoint {
+    /// The value of the `host` header.
+    pub fn authority(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl FromStr for Endpoint {
+    type Err = EndpointError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let fail = |why: &str| EndpointError { text: text.to_owned(), why: why.to_owned() };
+        let uri: http::Uri = text.parse().map_err(|error: http::uri::InvalidUri| fail(&error.to_string()))?;
+        let tls = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
+            _ => return Err(fail("it must start with https:// or http://")),
+        };
+        let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(|| fail("it names no host"))?;
+        let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
+        if uri.query().is_some() {
+            return Err(fail("it must not have a query"));
+        }
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        Ok(Self { tls, host, port, base: uri.path().trim_end_matches('/').to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: addresses with and without port and path, IPv6, and texts that are none. Guarantees: read or refused.
+    #[test]
+    fn endpoints_are_read() {
+        let endpoint: Endpoint = "https://hub.example:7443/in/".parse().unwrap();
+        assert_eq!((endpoint.tls, endpoint.port, endpoint.base.as_str()), (true, 7443, "/in"));
+        let endpoint: Endpoint = "http://[::1]:4318".parse().unwrap();
+        assert_eq!((endpoint.host.as_str(), endpoint.authority().as_str()), ("::1", "[::1]:4318"));
+        for bad in ["hub:7443", "ftp://x", "https://", "https://x/?a=b", ""] {
+            assert!(bad.parse::<Endpoint>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The hub link over HTTPS (docs/link.md).
+
+use bytes::Bytes;
+use link::{BLOCKS_PATH, BlocksAck, CONTENT_TYPE, HELLO_PATH, Hello, HelloAck};
+
+use crate::http1::{Answer, Client, failure};
+use crate::{Access, SinkError};
+
+/// The connection to a hub.
+pub struct HubSink {
+    client: Client,
+}
+
+impl HubSink {
+    /// A sink that connects when it is first used.
+    pub fn new(access: Access) -> Self {
+        Self { client: Client::new(access) }
+    }
+
+    /// Says hello, or that the device is still there.
+    ///
+    /// # Errors
+    /// [`SinkError`]; it never means that data is refused.
+    pub async fn hello(&mut self, hello: &Hello) -> Result<HelloAck, SinkError> {
+        let answer = self.post(HELLO_PATH, Bytes::from(link::encode(hello))).await?;
+        link::decode(&answer.body).map_err(not_a_hub)
+    }
+
+    /// Sends blocks back to back; the acknowledgement names each of them.
+    ///
+    /// # Errors
+    /// [`SinkError`]; it never means that data is refused.
+    pub async fn deliver(&mut self, blocks: Vec<u8>) -> Result<BlocksAck, SinkError> {
+        let answer = self.post(BLOCKS_PATH, Bytes::from(blocks)).await?;
+        link::decode(&answer.body).map_err(not_a_hub)
+    }
+
+    async fn post(&mut self, path: &str, body: Bytes) -> Result<Answer, SinkError> {
+        let answer = self.client.post(path, &[("content-type", CONTENT_TYPE)], body).await?;
+        if answer.status.is_success() { Ok(answer) } else { Err(failure(&answer, false)) }
+    }
+}
+
+fn not_a_hub(error: link::MessageError) -> SinkError {
+    SinkError::Blocked { why: format!("the server does not answer as a hub ({error}); check the address") }
+}

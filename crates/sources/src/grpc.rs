@@ -1,0 +1,225 @@
+//! OTLP over gRPC, by hand on HTTP/2: one unary method per signal (OTLP 1.11, "OTLP/gRPC"; gRPC over HTTP2 protocol).
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http_body::{Body, Frame};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use model::Signal;
+use tokio::net::TcpListener;
+
+use crate::body::{BodyError, Held, collect, count, inflate};
+use crate::server::accept;
+use crate::status::{Code, status};
+use crate::{Answer, Intake, Limits};
+
+/// One message is preceded by a flag and a length.
+const PREFIX: usize = 5;
+const WINDOW: u32 = 64 << 10;
+const CONNECTION_WINDOW: u32 = 128 << 10;
+const MAX_STREAMS: u32 = 16;
+const MAX_HEADERS: u32 = 16 << 10;
+
+#[derive(Clone)]
+struct LocalExecutor;
+
+impl<F: Future + 'static> hyper::rt::Executor<F> for LocalExecutor {
+    fn execute(&self, task: F) {
+        tokio::task::spawn_local(async move {
+            task.await;
+        });
+    }
+}
+
+/// Serves for ever.
+pub async fn serve(listener: TcpListener, intake: Intake, limits: Rc<Limits>) {
+    loop {
+        let (stream, place) = accept(&listener, &limits).await;
+        let (intake, limits) = (Rc::clone(&intake), Rc::clone(&limits));
+        tokio::task::spawn_local(async move {
+            let service = service_fn(move |request| {
+                let (intake, limits) = (Rc::clone(&intake), Rc::clone(&limits));
+                async move { Ok::<_, Infallible>(answer(request, &intake, &limits).await) }
+            });
+            let connection = hyper::server::conn::http2::Builder::new(LocalExecutor)
+                .initial_stream_window_size(WINDOW)
+                .initial_connection_window_size(CONNECTION_WINDOW)
+                .max_concurrent_streams(MAX_STREAMS)
+                .max_header_list_size(MAX_HEADERS)
+                .max_send_buf_size(16 << 10)
+                .serve_connection(TokioIo::new(stream), service);
+            // A producer that goes away in the middle loses nothing but its answer.
+            let _closed = connection.await;
+            drop(place);
+        });
+    }
+}
+
+/// An empty message and its trailers, or only the latter.
+struct Reply {
+    message: Option<Bytes>,
+    trailers: Option<HeaderMap>,
+}
+
+impl Body for Reply {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if let Some(message) = self.message.take() {
+            return Poll::Ready(Some(Ok(Frame::data(message))));
+        }
+        Poll::Ready(self.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.message.is_none() && self.trailers.is_none()
+    }
+}
+
+async fn answer(request: Request<Incoming>, intake: &Intake, limits: &Rc<Limits>) -> Response<Reply> {
+    let signal = match request.uri().path() {
+        "/opentelemetry.proto.collector.trace.v1.TraceService/Export" => Signal::Traces,
+        "/opentelemetry.proto.collector.logs.v1.LogsService/Export" => Signal::Logs,
+        "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export" => Signal::Metrics,
+        _ => return refusal(Code::Unimplemented, "no such method; this is an OTLP endpoint", None),
+    };
+    let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
+    if !text("content-type").starts_with("application/grpc") {
+        let mut response = refusal(Code::InvalidArgument, "content-type must be application/grpc", None);
+        *response.status_mut() = http::StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        return response;
+    }
+    let encoding = text("grpc-encoding").to_ascii_lowercase();
+    let message = match collect(request.into_body(), PREFIX, limits).await {
+        Ok(held) => unframe(held, &encoding, limits),
+        Err(error) => Err(error),
+    };
+    let message = match message {
+        Ok(message) => message,
+        Err(error) => {
+            count(error, limits);
+            return body_refusal(error, limits);
+        }
+    };
+    match intake(signal, message.into_bytes()) {
+        Answer::Accepted => {
+            let mut trailers = HeaderMap::with_capacity(1);
+            trailers.insert("grpc-status", HeaderValue::from_static("0"));
+            let empty = Bytes::from_static(&[0; PREFIX]);
+            head(Reply { message: Some(empty), trailers: Some(trailers) })
+        }
+        Answer::Wait(delay) => {
+            refusal(Code::Unavailable, "no room now; send the same request again after RetryInfo", Some(delay))
+        }
+        Answer::Bad(why) => refusal(Code::InvalidArgument, &why, None),
+    }
+}
+
+/// Takes the one message out of its frame.
+fn unframe(held: Held, encoding: &str, limits: &Rc<Limits>) -> Result<Held, BodyError> {
+    let bytes = held.bytes();
+    let (prefix, message) = bytes.split_first_chunk::<PREFIX>().ok_or(BodyError::CutOff)?;
+    let [compressed, length @ ..] = *prefix;
+    if u32::from_be_bytes(length) as usize != message.len() || compressed > 1 {
+        return Err(BodyError::CutOff);
+    }
+    let all = PREFIX..bytes.len();
+    inflate(if compressed == 1 { encoding } else { "" }, held, all, limits)
+}
+
+fn body_refusal(error: BodyError, limits: &Limits) -> Response<Reply> {
+    match error {
+        BodyError::TooLarge => {
+            let why = format!(
+                "the message is larger than {} bytes, as sent or when inflated; send smaller batches or raise \
+                 sources.otlp.max_request",
+                limits.max_request
+            );
+            refusal(Code::ResourceExhausted, &why, None)
+        }
+        BodyError::NoRoom => {
+            let why = "too many requests are in memory; send the same request again after RetryInfo";
+            refusal(Code::Unavailable, why, Some(Duration::from_secs(1)))
+        }
+        BodyError::CutOff => refusal(Code::InvalidArgument, "the message did not arrive whole", None),
+        BodyError::UnknownEncoding => {
+            refusal(Code::Unimplemented, "grpc-encoding must be gzip, zstd or identity", None)
+        }
+        BodyError::Undecodable => {
+            refusal(Code::InvalidArgument, "the message is not what its grpc-encoding says, or is cut off", None)
+        }
+    }
+}
+
+fn head(reply: Reply) -> Response<Reply> {
+    let mut response = Response::new(reply);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert("grpc-accept-encoding", HeaderValue::from_static("identity,gzip,zstd"));
+    response
+}
+
+/// A response of headers only, as gRPC has it for calls without a message.
+fn refusal(code: Code, why: &str, retry: Option<Duration>) -> Response<Reply> {
+    let mut response = head(Reply { message: None, trailers: None });
+    let headers = response.headers_mut();
+    headers.insert("grpc-status", HeaderValue::from(code as u16));
+    if let Ok(message) = HeaderValue::from_str(&percent_encode(why)) {
+        headers.insert("grpc-message", message);
+    }
+    if let Ok(details) = HeaderValue::from_str(&base64(&status(code, why, retry))) {
+        headers.insert("grpc-status-details-bin", details);
+    }
+    response
+}
+
+/// `grpc-message`: everything but printable ASCII without `%` is percent-encoded.
+fn percent_encode(text: &str) -> String {
+    text.bytes().fold(String::with_capacity(text.len()), |mut out, byte| {
+        match byte {
+            b' '..=b'~' if byte != b'%' => out.push(char::from(byte)),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+        out
+    })
+}
+
+/// Base64 without padding, as gRPC sends binary headers.
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for group in bytes.chunks(3) {
+        let mut bits = [0u8; 3];
+        bits[..group.len()].copy_from_slice(group);
+        let bits = u32::from_be_bytes([0, bits[0], bits[1], bits[2]]);
+        for digit in 0..=group.len() {
+            out.push(char::from(DIGITS[(bits >> (18 - 6 * digit)) as usize & 63]));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: the examples of RFC 4648 section 10, and a message beyond ASCII. Guarantees: producers can read details.
+    #[test]
+    fn binary_headers_and_messages_are_encoded() {
+        for (plain, encoded) in [("", ""), ("f", "Zg"), ("fo", "Zm8"), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
+            assert_eq!(base64(plain.as_bytes()), encoded);
+        }
+        assert_eq!(percent_encode("100% \u{e9}\n"), "100%25 %C3%A9%0A");
+    }
+}
