@@ -1,2 +1,16 @@
-//! lightship-lab.
-fn main() {}
+//! The lab of Lightship: a simulated vessel, the demonstration that judges itself, and benchmarks.
+//!
+//! It shares no code with what it judges: the expected outcome of every run comes from the generator's plan.
+
+mod cli;
+mod clock;
+mod console;
+mod otlp;
+mod rng;
+mod vessel;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run()
+}

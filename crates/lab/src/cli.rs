@@ -1,0 +1,152 @@
+//! The command line.
+
+use crate::clock::monotonic;
+use crate::console::Console;
+use crate::otlp::Protocol;
+use crate::rng::Rng;
+use crate::vessel::{Options, Ramp, Vessel};
+use anyhow::{Context, Result, bail};
+use clap::{Args, Parser, Subcommand};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// The lab of Lightship: a simulated vessel, the demonstration, and benchmarks.
+#[derive(Debug, Parser)]
+#[command(name = "lightship-lab", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the simulated application of the vessel against an OTLP receiver
+    Vessel(VesselArgs),
+}
+
+#[derive(Debug, Args)]
+struct VesselArgs {
+    /// The receiver's address; 4317 is the usual port of gRPC, 4318 that of HTTP
+    #[arg(long, default_value = "127.0.0.1:4317", value_name = "ADDRESS")]
+    otlp: SocketAddr,
+    /// How OTLP travels
+    #[arg(long, value_enum, default_value_t = Protocol::Grpc)]
+    protocol: Protocol,
+    /// Users per published user; at 1 there are 100 after 30 s, 250 after 60 s, and 500 from 120 s on
+    #[arg(long, default_value_t = 1.0, value_name = "FACTOR")]
+    users: f64,
+    /// How many times faster than published the number of users grows
+    #[arg(long, default_value_t = 1.0, value_name = "FACTOR")]
+    ramp_speed: f64,
+    /// Stop after this many seconds; without it, at Ctrl-C
+    #[arg(long, value_name = "SECONDS")]
+    seconds: Option<u64>,
+    /// The seed that decides every request; without it, a new one, which is printed
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Also append the application's JSON log lines to this file
+    #[arg(long, value_name = "FILE")]
+    log_file: Option<PathBuf>,
+    /// The longest time that a record waits for its batch to fill, in milliseconds
+    #[arg(long, default_value_t = 5_000, value_name = "MS")]
+    batch_delay: u64,
+    /// Seconds between two exports of metrics
+    #[arg(long, default_value_t = 10, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    metrics_every: u64,
+    /// How far apart the parts of one trace may be sent, in milliseconds
+    #[arg(long, default_value_t = 0, value_name = "MS")]
+    spread: u64,
+    /// Add, once in so many requests, one each of 199.999, 200.000 and 200.001 ms, and one slow only as a whole
+    #[arg(long, value_name = "REQUESTS")]
+    boundary_every: Option<u64>,
+}
+
+/// Runs the command that the arguments name.
+pub(crate) fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let result = runtime().and_then(|runtime| {
+        runtime.block_on(async {
+            match cli.command {
+                Command::Vessel(args) => vessel(args).await,
+            }
+        })
+    });
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            Console::new().bad(&format!("lightship-lab: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")
+}
+
+/// A seed for who names none.
+pub(crate) fn fresh_seed() -> u64 {
+    // Small enough to be typed again.
+    Rng::new(crate::clock::wall_ns(), u64::from(std::process::id())).between(1, 999_999)
+}
+
+async fn vessel(args: VesselArgs) -> Result<ExitCode> {
+    let console = Console::new();
+    if !(args.users > 0.0 && args.ramp_speed > 0.0) {
+        bail!("--users and --ramp-speed must be above 0");
+    }
+    let seed = args.seed.unwrap_or_else(fresh_seed);
+    let options = Options {
+        seed,
+        ramp: Ramp { users: args.users, speed: args.ramp_speed },
+        boundary_every: args.boundary_every,
+        protocol: args.protocol,
+        batch_delay: Duration::from_millis(args.batch_delay),
+        metrics_every: Duration::from_secs(args.metrics_every),
+        spread: Duration::from_millis(args.spread),
+        log_file: args.log_file,
+        remember: false,
+        patience: Duration::from_secs(60),
+    };
+    let (_keep, target) = watch::channel(args.otlp);
+    let vessel = Vessel::start(options, &target)?;
+    console.event(&format!("vessel under way: seed {seed}, OTLP to {}", args.otlp));
+    let start = monotonic();
+    let mut before = vessel.totals();
+    loop {
+        let elapsed = monotonic().duration_since(start).as_secs();
+        let left = args.seconds.map_or(u64::MAX, |seconds| seconds.saturating_sub(elapsed));
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(left.min(5))) => {}
+            _ = tokio::signal::ctrl_c() => break,
+        }
+        if left == 0 {
+            break;
+        }
+        let now = vessel.totals();
+        console.progress(&format!(
+            "{} users, {} requests, {} spans (+{}), {} log lines, {} points; {} retries, {} records not taken{}",
+            now.users,
+            now.requests,
+            now.spans,
+            now.spans - before.spans,
+            now.lines,
+            now.points,
+            now.retries(),
+            now.not_taken(),
+            now.last_refusal().map(|why| format!(" (last: {why})")).unwrap_or_default(),
+        ));
+        before = now;
+    }
+    let (_, totals) = vessel.stop().await?;
+    let taken: u64 = totals.tallies.iter().map(|tally| tally.taken).sum();
+    console.event(&format!("vessel stopped: {taken} records taken, {} not taken", totals.not_taken()));
+    Ok(if totals.not_taken() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,20 @@
+//! The simulated application on the vessel: four endpoints, virtual users, traces, logs and metrics over OTLP.
+
+mod driver;
+mod fate;
+mod instruments;
+mod line;
+mod manifest;
+mod profile;
+mod span;
+
+pub(crate) use driver::{Options, Totals, Vessel};
+pub(crate) use fate::{Boundary, SLOW_NS};
+pub(crate) use instruments::PlannedPoint;
+pub(crate) use line::LINE_ID;
+pub(crate) use manifest::{Manifest, Request};
+pub(crate) use profile::Ramp;
+pub(crate) use span::SERVICE;
+
+#[cfg(test)]
+mod tests;
