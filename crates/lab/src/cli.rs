@@ -1,8 +1,11 @@
 //! The command line.
 
+use crate::bench::{FootprintArgs, footprint};
 use crate::clock::monotonic;
 use crate::console::Console;
+use crate::demo::{Cut, ShowArgs, SmokeArgs, show, smoke};
 use crate::otlp::Protocol;
+use crate::program::locate;
 use crate::rng::Rng;
 use crate::vessel::{Options, Ramp, Vessel};
 use anyhow::{Context, Result, bail};
@@ -25,6 +28,74 @@ struct Cli {
 enum Command {
     /// Run the simulated application of the vessel against an OTLP receiver
     Vessel(VesselArgs),
+    /// Run hub, agent and vessel on this machine, cut the link between them, and restore it
+    Demo(DemoArgs),
+    /// Measure, and hold the figures against their limits
+    #[command(subcommand)]
+    Bench(BenchCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum BenchCommand {
+    /// Binary, memory, CPU and disk of the real agent on a typical device under a typical load
+    Footprint(FootprintOptions),
+}
+
+#[derive(Debug, Args)]
+struct FootprintOptions {
+    /// The agent's binary [default: lightship beside this program]
+    #[arg(long, value_name = "FILE")]
+    agent: Option<PathBuf>,
+    /// Deliver to a real hub with this binary, over TLS; without it, to an OTLP receiver in this process
+    #[arg(long, value_name = "FILE")]
+    hub: Option<PathBuf>,
+    /// Seconds of load
+    #[arg(long, default_value_t = 600, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    seconds: u64,
+    #[command(flatten)]
+    output: OutputOptions,
+}
+
+/// Where the figures go.
+#[derive(Debug, Args)]
+struct OutputOptions {
+    /// Print the figures as JSON on standard output; without it, a table
+    #[arg(long)]
+    json: bool,
+    /// Also write the JSON to this file
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct DemoArgs {
+    /// Judge by itself: load with an outage and a kill of the agent, then a reconciliation by id, printed as JSON
+    #[arg(long)]
+    smoke: bool,
+    /// The agent's binary [default: lightship beside this program]
+    #[arg(long, value_name = "FILE")]
+    agent: Option<PathBuf>,
+    /// The hub's binary [default: lightship-hub beside this program]
+    #[arg(long, value_name = "FILE")]
+    hub: Option<PathBuf>,
+    /// Seconds of load in all (with --smoke), or before the link is cut (without)
+    #[arg(long, default_value_t = 20, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    seconds: u64,
+    /// Seconds without the link [default: 6 with --smoke, 30 without]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    outage: Option<u64>,
+    /// What the cut link does with new connections
+    #[arg(long, value_enum, default_value_t = Cut::Refuse)]
+    cut: Cut,
+    /// Users per published user; at 1 there are 500 in the end
+    #[arg(long, default_value_t = 0.4, value_name = "FACTOR")]
+    users: f64,
+    /// How OTLP travels from vessel to agent
+    #[arg(long, value_enum, default_value_t = Protocol::Grpc)]
+    protocol: Protocol,
+    /// The seed that decides every request; without it, a new one, which is printed
+    #[arg(long)]
+    seed: Option<u64>,
 }
 
 #[derive(Debug, Args)]
@@ -71,6 +142,8 @@ pub(crate) fn run() -> ExitCode {
         runtime.block_on(async {
             match cli.command {
                 Command::Vessel(args) => vessel(args).await,
+                Command::Demo(args) => demo(args).await,
+                Command::Bench(BenchCommand::Footprint(options)) => footprint_command(options).await,
             }
         })
     });
@@ -95,6 +168,70 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
 pub(crate) fn fresh_seed() -> u64 {
     // Small enough to be typed again.
     Rng::new(crate::clock::wall_ns(), u64::from(std::process::id())).between(1, 999_999)
+}
+
+async fn demo(args: DemoArgs) -> Result<ExitCode> {
+    let console = Console::new();
+    if args.users <= 0.0 {
+        bail!("--users must be above 0");
+    }
+    let agent = locate(args.agent.as_deref(), "lightship")?;
+    let hub = locate(args.hub.as_deref(), "lightship-hub")?;
+    let seed = args.seed.unwrap_or_else(fresh_seed);
+    let (users, protocol, cut) = (args.users, args.protocol, args.cut);
+    if !args.smoke {
+        let (baseline, outage) = (Duration::from_secs(args.seconds), Duration::from_secs(args.outage.unwrap_or(30)));
+        show(ShowArgs { agent, hub, baseline, outage, seed, users, protocol, cut }, console).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let (load, outage) = (Duration::from_secs(args.seconds), Duration::from_secs(args.outage.unwrap_or(6)));
+    let run = SmokeArgs { agent, hub, load, outage, seed, users, protocol, cut };
+    let verdict = smoke(run, console).await.with_context(|| format!("the run with seed {seed} broke"))?;
+    println!("{}", serde_json::to_string_pretty(&verdict)?);
+    if verdict.passed {
+        console.good("passed: kept = should_keep = stored, nothing lost, nothing twice, nothing astray");
+        return Ok(ExitCode::SUCCESS);
+    }
+    verdict.faults.iter().for_each(|fault| console.bad(fault));
+    Ok(ExitCode::FAILURE)
+}
+
+async fn footprint_command(options: FootprintOptions) -> Result<ExitCode> {
+    let console = Console::new();
+    let agent = locate(options.agent.as_deref(), "lightship")?;
+    let hub = options.hub.as_deref().map(|path| locate(Some(path), "lightship-hub")).transpose()?;
+    let figures = footprint(&FootprintArgs { agent, hub, time: Duration::from_secs(options.seconds) }, console).await?;
+    options.output.write(&serde_json::to_value(&figures)?)?;
+    figures.faults.iter().for_each(|fault| console.bad(fault));
+    Ok(if figures.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+impl OutputOptions {
+    /// Prints and writes the figures as asked for.
+    fn write(&self, figures: &serde_json::Value) -> Result<()> {
+        let json = serde_json::to_string_pretty(figures)?;
+        if let Some(path) = &self.output {
+            std::fs::write(path, format!("{json}\n")).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        if self.json {
+            println!("{json}");
+        } else {
+            print_table("", figures);
+        }
+        Ok(())
+    }
+}
+
+/// One line for each figure, with the names of what it stands in before it.
+fn print_table(name: &str, figures: &serde_json::Value) {
+    match figures {
+        serde_json::Value::Object(fields) => {
+            for (field, value) in fields {
+                print_table(&if name.is_empty() { field.clone() } else { format!("{name}.{field}") }, value);
+            }
+        }
+        value => println!("{name:36} {value}"),
+    }
 }
 
 async fn vessel(args: VesselArgs) -> Result<ExitCode> {

@@ -2,10 +2,18 @@
 //!
 //! It shares no code with what it judges: the expected outcome of every run comes from the generator's plan.
 
+mod agent_status;
+mod bench;
 mod cli;
 mod clock;
 mod console;
+mod demo;
+mod device;
+mod http_json;
+mod hub;
 mod otlp;
+mod program;
+mod reconcile;
 mod rng;
 mod vessel;
 

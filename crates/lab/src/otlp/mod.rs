@@ -8,5 +8,7 @@ pub(crate) mod value;
 
 pub(crate) use client::{Protocol, Target};
 pub(crate) use pipe::{Pipe, Tally};
-pub(crate) use receiver::{Inbox, Received, Receiver};
+#[cfg(test)]
+pub(crate) use receiver::Received;
+pub(crate) use receiver::{Inbox, Receiver};
 pub(crate) use request::{logs_request, metrics_request, traces_request};

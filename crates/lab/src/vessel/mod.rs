@@ -14,7 +14,6 @@ pub(crate) use instruments::PlannedPoint;
 pub(crate) use line::LINE_ID;
 pub(crate) use manifest::{Manifest, Request};
 pub(crate) use profile::Ramp;
-pub(crate) use span::SERVICE;
 
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,252 @@
+//! Reading everything of a run back through the hub's query API (docs/hub-api.md).
+
+use crate::agent_status::Status;
+use crate::http_json::{find, get, query};
+use crate::reconcile::found::{Found, FoundExemplar, FoundLine, FoundSeries, FoundTrace};
+use crate::vessel::{LINE_ID, Manifest};
+use anyhow::{Context, Result};
+use model::{SpanId, TraceId};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::net::SocketAddr;
+
+/// The most that one answer of the hub lists.
+const PAGE: &str = "10000";
+/// The RED metric that counts every span.
+const CALLS: &str = "traces.span.metrics.calls";
+
+/// A range of wall time, `[start_ns, end_ns)`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Window {
+    pub(crate) start_ns: u64,
+    pub(crate) end_ns: u64,
+}
+
+#[derive(Deserialize)]
+struct TraceList {
+    traces: Vec<TraceSummary>,
+    next: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct TraceSummary {
+    #[serde(deserialize_with = "trace_id")]
+    trace_id: TraceId,
+}
+
+#[derive(Deserialize)]
+struct Trace {
+    spans: Vec<TraceSpan>,
+    stored_spans: u64,
+}
+
+#[derive(Deserialize)]
+struct TraceSpan {
+    span_id: String,
+}
+
+#[derive(Deserialize)]
+struct LogList {
+    logs: Vec<LogRow>,
+    next: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct LogRow {
+    trace_id: Option<String>,
+    attributes: Vec<Attribute>,
+}
+
+#[derive(Deserialize)]
+struct Attribute {
+    key: String,
+    value: Value,
+}
+
+#[derive(Deserialize)]
+struct ExemplarList {
+    exemplars: Vec<ExemplarRow>,
+}
+
+#[derive(Deserialize)]
+struct ExemplarRow {
+    #[serde(deserialize_with = "trace_id")]
+    trace_id: TraceId,
+    state: String,
+}
+
+#[derive(Deserialize)]
+struct Range {
+    series: Vec<RangeSeries>,
+}
+
+#[derive(Deserialize)]
+struct RangeSeries {
+    attributes: BTreeMap<String, Value>,
+    values: Vec<Option<f64>>,
+}
+
+#[derive(Deserialize)]
+struct HubLedger {
+    devices: Vec<HubLedgerDevice>,
+}
+
+#[derive(Deserialize)]
+struct HubLedgerDevice {
+    records: HubRecords,
+}
+
+#[derive(Deserialize, Default)]
+struct HubRecords {
+    spans: u64,
+    logs: u64,
+    points: u64,
+}
+
+/// Reads everything in the window; `points` of the manifest say which metrics and when. `step_ns` is the time between
+/// two exports of metrics.
+pub(crate) async fn read_hub(
+    hub: SocketAddr,
+    window: Window,
+    manifest: &Manifest,
+    step_ns: u64,
+    status: &Status,
+) -> Result<Found> {
+    let mut found = Found::default();
+    // Those that the hub lists, and those that it must have even if it does not list them.
+    let mut traces: BTreeSet<TraceId> = listed_traces(hub, window).await?.into_iter().collect();
+    traces.extend(manifest.requests.iter().filter(|request| request.should_keep).map(|request| request.trace));
+    for trace in traces {
+        if let Some(stored) = find::<Trace>(hub, &format!("/api/v0/traces/{trace}")).await? {
+            let spans = stored.spans.iter().filter_map(|span| SpanId::from_hex(&span.span_id)).collect();
+            found.traces.insert(trace, FoundTrace { spans, rows: stored.stored_spans });
+        }
+    }
+    found.lines = lines(hub, window).await?;
+    found.exemplars = exemplars(hub, window).await?;
+    read_points(hub, manifest, step_ns, &mut found).await?;
+    found.surplus_points = surplus_points(hub, status, &found).await?;
+    Ok(found)
+}
+
+async fn listed_traces(hub: SocketAddr, window: Window) -> Result<Vec<TraceId>> {
+    let mut listed = Vec::new();
+    let mut after: Option<String> = None;
+    loop {
+        let target = page("/api/v0/traces", window, &[], after.as_deref());
+        let list: TraceList = get(hub, &target).await?;
+        listed.extend(list.traces.iter().map(|summary| summary.trace_id));
+        after = list.next;
+        if after.is_none() {
+            return Ok(listed);
+        }
+    }
+}
+
+async fn lines(hub: SocketAddr, window: Window) -> Result<Vec<FoundLine>> {
+    let mut lines = Vec::new();
+    let mut after: Option<String> = None;
+    loop {
+        let target = page("/api/v0/logs", window, &[("order", "asc")], after.as_deref());
+        let list: LogList = get(hub, &target).await?;
+        lines.extend(list.logs.into_iter().map(|row| FoundLine {
+            id: row.attributes.iter().find(|found| found.key == LINE_ID).map(|found| plain(&found.value)),
+            trace: row.trace_id.as_deref().and_then(TraceId::from_hex),
+        }));
+        after = list.next;
+        if after.is_none() {
+            return Ok(lines);
+        }
+    }
+}
+
+async fn exemplars(hub: SocketAddr, window: Window) -> Result<Vec<FoundExemplar>> {
+    let list: ExemplarList = get(hub, &page("/api/v0/exemplars", window, &[], None)).await?;
+    Ok(list.exemplars.into_iter().map(|row| FoundExemplar { trace: row.trace_id, state: row.state }).collect())
+}
+
+/// Asks for each metric on a grid in which every step holds one export.
+async fn read_points(hub: SocketAddr, manifest: &Manifest, step_ns: u64, found: &mut Found) -> Result<()> {
+    let times = || manifest.points.iter().map(|point| point.time_ns);
+    let (Some(first), Some(last)) = (times().min(), times().max()) else { return Ok(()) };
+    // Half a step earlier, so that no export lies on an edge.
+    found.grid_start_ns = first.saturating_sub(step_ns / 2);
+    found.grid_step_ns = step_ns;
+    let steps = (last - found.grid_start_ns) / step_ns + 1;
+    let window = Window { start_ns: found.grid_start_ns, end_ns: found.grid_start_ns + steps * step_ns };
+    let metrics: HashSet<&'static str> = manifest.points.iter().map(|point| point.metric).collect();
+    for metric in metrics {
+        let series = range(hub, metric, window, step_ns).await?;
+        found.series.insert(metric, series);
+    }
+    Ok(())
+}
+
+async fn range(hub: SocketAddr, metric: &str, window: Window, step_ns: u64) -> Result<Vec<FoundSeries>> {
+    let step = step_ns.to_string();
+    let parameters = [("name", metric), ("func", "value"), ("step", &step)];
+    let target = bounded("/api/v0/metrics/range", window, &parameters);
+    let range: Range = get(hub, &target).await?;
+    let text = |attributes: BTreeMap<String, Value>| attributes.into_iter().map(|(key, value)| (key, plain(&value)));
+    let series = range.series.into_iter();
+    Ok(series.map(|one| FoundSeries { attributes: text(one.attributes).collect(), values: one.values }).collect())
+}
+
+/// Points that the hub has stored beyond those that were delivered. Both sides count all records, so what is left after
+/// spans and lines are points.
+async fn surplus_points(hub: SocketAddr, status: &Status, found: &Found) -> Result<u64> {
+    let ledger: HubLedger = get(hub, "/api/v0/ledger").await?;
+    let records = ledger.devices.into_iter().map(|device| device.records);
+    let stored = records.fold(HubRecords::default(), |sum, one| HubRecords {
+        spans: sum.spans + one.spans,
+        logs: sum.logs + one.logs,
+        points: sum.points + one.points,
+    });
+    let delivered: u64 = status.ledger.destinations.iter().map(|destination| destination.delivered).sum();
+    let spans: u64 = found.traces.values().map(|trace| trace.spans.len() as u64).sum();
+    let lines = found.lines.iter().filter_map(|line| line.id.as_deref()).collect::<HashSet<_>>().len() as u64;
+    let points = delivered.saturating_sub(spans + lines);
+    Ok(stored.points.saturating_sub(points))
+}
+
+/// The last count of the RED calls in each window, by span name, added up: a window is one life of the agent.
+pub(crate) async fn red_calls(hub: SocketAddr, lives: &[Window]) -> Result<BTreeMap<String, u64>> {
+    let mut calls = BTreeMap::new();
+    for life in lives {
+        let step = life.end_ns.saturating_sub(life.start_ns).max(1);
+        for series in range(hub, CALLS, *life, step).await? {
+            let name = series.attributes.get("span.name").context("a RED series without span.name")?;
+            let count = series.values.iter().rev().find_map(|value| *value).unwrap_or_default();
+            *calls.entry(name.clone()).or_default() += count as u64;
+        }
+    }
+    Ok(calls)
+}
+
+fn page(path: &str, window: Window, parameters: &[(&str, &str)], after: Option<&str>) -> String {
+    let mut all = vec![("limit", PAGE)];
+    all.extend_from_slice(parameters);
+    all.extend(after.map(|after| ("after", after)));
+    bounded(path, window, &all)
+}
+
+fn bounded(path: &str, window: Window, parameters: &[(&str, &str)]) -> String {
+    let (start, end) = (window.start_ns.to_string(), window.end_ns.to_string());
+    let mut all = vec![("start", start.as_str()), ("end", end.as_str())];
+    all.extend_from_slice(parameters);
+    query(path, &all)
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn trace_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<TraceId, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    TraceId::from_hex(&text).ok_or_else(|| serde::de::Error::custom(format!("not a trace id: {text}")))
+}
+
+#[cfg(test)]
+#[path = "hub_tests.rs"]
+mod tests;

@@ -1,0 +1,9 @@
+//! Comparing, id by id, what was generated with what the hub has stored and what the agent says of itself.
+
+mod found;
+mod hub;
+mod verdict;
+
+pub(crate) use found::Found;
+pub(crate) use hub::{Window, read_hub, red_calls};
+pub(crate) use verdict::{AgentFigures, Verdict, judge};

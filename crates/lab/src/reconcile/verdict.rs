@@ -1,0 +1,280 @@
+//! The judgement: pure comparison, no IO.
+
+use crate::agent_status::Status;
+use crate::reconcile::found::Found;
+use crate::vessel::{Boundary, Manifest, Request, SLOW_NS};
+use model::TraceId;
+use serde::Serialize;
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// The least that a run must have to prove anything.
+const LEAST_SPANS: u64 = 5_000;
+const LEAST_OF_EACH_KIND: u64 = 20;
+/// How many examples of a fault are named.
+const EXAMPLES: usize = 5;
+
+/// What the agent and the vessel's exporters say, beside the hub.
+#[derive(Debug, Clone)]
+pub(crate) struct AgentFigures {
+    pub(crate) status: Status,
+    /// Spans, log records and points that the agent acknowledged to the vessel.
+    pub(crate) acknowledged: [u64; 3],
+    /// Records that it did not take.
+    pub(crate) not_taken: u64,
+    /// Calls by span name that the RED metrics at the hub count, over both lives of the agent.
+    pub(crate) red_calls: BTreeMap<String, u64>,
+}
+
+/// The outcome of a run, as printed.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Verdict {
+    pub(crate) passed: bool,
+    pub(crate) seed: u64,
+    /// Spans generated.
+    pub(crate) generated: u64,
+    /// Traces that the plan says must be kept.
+    pub(crate) should_keep: u64,
+    /// Traces that the agent says it kept.
+    pub(crate) kept: u64,
+    /// Traces that must be kept, found whole at the hub: every span and every log line.
+    pub(crate) stored: u64,
+    /// Rows stored beyond one for each span, log line and point.
+    pub(crate) duplicates: u64,
+    /// Log lines at the hub of a trace that is not stored or must not be kept.
+    pub(crate) orphan_logs: u64,
+    /// Traces at the hub that miss something, or must not be kept.
+    pub(crate) orphan_traces: u64,
+    /// Exemplars at the hub whose trace is not stored.
+    pub(crate) dead_exemplars: u64,
+    /// Spans and lines of traces that must be kept, lines without a trace, and points that are not at the hub.
+    pub(crate) lost: u64,
+    /// By how much the equations of P1 do not hold, and acknowledged and received differ.
+    pub(crate) ledger_difference: u64,
+    /// By how much the RED metrics and the generated spans differ.
+    pub(crate) red_difference: u64,
+    /// Records that the agent did not take from the vessel.
+    pub(crate) not_taken: u64,
+    /// Failed traces among those that must be kept.
+    pub(crate) errors: u64,
+    /// Failed traces found whole.
+    pub(crate) errors_kept: u64,
+    /// Traces of more than 200 ms among those that must be kept.
+    pub(crate) slow: u64,
+    /// Traces of exactly 200.000 ms.
+    pub(crate) exactly_200ms: u64,
+    /// Traces that are slow as a whole while no span of them is.
+    pub(crate) slow_only_as_a_whole: u64,
+    /// Log lines generated, with and without a trace.
+    pub(crate) lines: u64,
+    /// Points handed over.
+    pub(crate) points: u64,
+    /// Exemplars found at the hub.
+    pub(crate) exemplars: u64,
+    /// What is wrong, in words; the first few of each kind.
+    pub(crate) faults: Vec<String>,
+}
+
+/// Judges a run.
+pub(crate) fn judge(seed: u64, manifest: &Manifest, found: &Found, agent: &AgentFigures) -> Verdict {
+    let planned: HashMap<TraceId, &Request> =
+        manifest.requests.iter().map(|request| (request.trace, request)).collect();
+    let mut faults = Faults::default();
+    let lines = Lines::count(found);
+    let count = |pick: &dyn Fn(&Request) -> bool| manifest.requests.iter().filter(|one| pick(one)).count() as u64;
+
+    let mut lost = 0;
+    let (mut stored, mut errors_kept) = (0, 0);
+    for request in manifest.requests.iter().filter(|request| request.should_keep) {
+        let missing = missing_of(request, found, &lines);
+        if missing > 0 {
+            lost += missing;
+            faults.name("lost", || format!("{missing} records of trace {} ({})", request.trace, reason(request)));
+        } else {
+            stored += 1;
+            errors_kept += u64::from(request.fails);
+        }
+    }
+    for number in 0..manifest.loose_lines {
+        if !lines.ids.contains_key(format!("loose-{number}").as_str()) {
+            lost += 1;
+            faults.name("lost", || format!("log line loose-{number}"));
+        }
+    }
+    for point in manifest.points.iter().filter(|point| !found.has_point(point)) {
+        lost += 1;
+        faults.name("lost", || format!("point {point:?}"));
+    }
+
+    let mut orphan_traces = 0;
+    for trace in found.traces.keys() {
+        let fault = match planned.get(trace) {
+            None => "is not of this run",
+            Some(request) if !request.should_keep => "must not be kept",
+            Some(request) if missing_of(request, found, &lines) > 0 => "is not whole",
+            Some(_) => continue,
+        };
+        orphan_traces += 1;
+        faults.name("orphan trace", || format!("{trace} {fault}"));
+    }
+    let mut orphan_logs = 0;
+    for line in &found.lines {
+        let Some(trace) = line.trace else { continue };
+        let kept = planned.get(&trace).is_some_and(|request| request.should_keep);
+        if !kept || !found.traces.contains_key(&trace) {
+            orphan_logs += 1;
+            faults.name("orphan log line", || format!("{:?} of trace {trace}", line.id));
+        }
+    }
+    let mut dead_exemplars = 0;
+    for exemplar in &found.exemplars {
+        if !found.traces.contains_key(&exemplar.trace) || exemplar.state != "stored" {
+            dead_exemplars += 1;
+            faults.name("dead exemplar", || format!("trace {} ({})", exemplar.trace, exemplar.state));
+        }
+    }
+
+    let span_surplus: u64 = found.traces.values().map(|trace| trace.rows.abs_diff(trace.spans.len() as u64)).sum();
+    let duplicates = span_surplus + lines.surplus + found.surplus_points;
+    if duplicates > 0 {
+        faults.name("duplicates", || {
+            format!("{span_surplus} spans, {} log lines, {} points", lines.surplus, found.surplus_points)
+        });
+    }
+
+    let received = agent.status.ledger.received.each();
+    let acknowledged = received.iter().zip(agent.acknowledged).map(|(received, taken)| received.abs_diff(taken));
+    let ledger_difference = agent.status.imbalance() + acknowledged.sum::<u64>();
+    if ledger_difference > 0 {
+        faults.name("ledger", || format!("acknowledged {:?}, {:?}", agent.acknowledged, agent.status.ledger));
+    }
+
+    let mut verdict = Verdict {
+        passed: false,
+        seed,
+        generated: manifest.spans(),
+        should_keep: count(&|request| request.should_keep),
+        kept: agent.status.sampling.kept_traces,
+        stored,
+        duplicates,
+        orphan_logs,
+        orphan_traces,
+        dead_exemplars,
+        lost,
+        ledger_difference,
+        red_difference: red_difference(manifest, agent, &mut faults),
+        not_taken: agent.not_taken,
+        errors: count(&|request| request.fails),
+        errors_kept,
+        slow: count(&|request| request.length_ns > SLOW_NS),
+        exactly_200ms: count(&|request| request.length_ns == SLOW_NS),
+        slow_only_as_a_whole: count(&|request| request.boundary == Some(Boundary::OnlyAsAWhole)),
+        lines: manifest.lines(),
+        points: manifest.points.len() as u64,
+        exemplars: found.exemplars.len() as u64,
+        faults: Vec::new(),
+    };
+    verdict.conclude(faults);
+    verdict
+}
+
+impl Verdict {
+    fn conclude(&mut self, mut faults: Faults) {
+        let zeros = [
+            ("duplicates", self.duplicates),
+            ("orphan_logs", self.orphan_logs),
+            ("orphan_traces", self.orphan_traces),
+            ("dead_exemplars", self.dead_exemplars),
+            ("lost", self.lost),
+            ("ledger_difference", self.ledger_difference),
+            ("red_difference", self.red_difference),
+            ("not_taken", self.not_taken),
+        ];
+        let mut summary = Vec::new();
+        for (name, value) in zeros.into_iter().filter(|(_, value)| *value != 0) {
+            summary.push(format!("{name} is {value}, not 0"));
+        }
+        if self.kept != self.should_keep || self.stored != self.should_keep {
+            let (should_keep, kept, stored) = (self.should_keep, self.kept, self.stored);
+            summary.push(format!("should_keep {should_keep}, kept {kept} and stored {stored} are not the same"));
+        }
+        let least = [
+            ("generated", self.generated, LEAST_SPANS),
+            ("errors", self.errors, LEAST_OF_EACH_KIND),
+            ("slow", self.slow, LEAST_OF_EACH_KIND),
+            ("exactly_200ms", self.exactly_200ms, LEAST_OF_EACH_KIND),
+            ("exemplars", self.exemplars, 1),
+        ];
+        for (name, value, least) in least.into_iter().filter(|(_, value, least)| value < least) {
+            summary.push(format!("{name} is {value}, at least {least} are needed to prove anything"));
+        }
+        self.passed = summary.is_empty();
+        summary.append(&mut faults.named);
+        self.faults = summary;
+    }
+}
+
+/// Log rows by the vessel's id.
+struct Lines<'a> {
+    ids: HashMap<&'a str, u64>,
+    surplus: u64,
+}
+
+impl<'a> Lines<'a> {
+    fn count(found: &'a Found) -> Self {
+        let mut ids: HashMap<&str, u64> = HashMap::new();
+        for id in found.lines.iter().filter_map(|line| line.id.as_deref()) {
+            *ids.entry(id).or_default() += 1;
+        }
+        let surplus = ids.values().map(|rows| rows - 1).sum();
+        Self { ids, surplus }
+    }
+}
+
+/// How many spans and lines of a request are not at the hub.
+fn missing_of(request: &Request, found: &Found, lines: &Lines<'_>) -> u64 {
+    let stored = found.traces.get(&request.trace);
+    let has_span = |span| stored.is_some_and(|trace| trace.spans.contains(span));
+    let spans = request.spans.iter().filter(|span| !has_span(span)).count() as u64;
+    let line = |count: &u64| format!("{}-{count}", request.number);
+    spans + (0..request.lines).filter(|count| !lines.ids.contains_key(line(count).as_str())).count() as u64
+}
+
+fn reason(request: &Request) -> String {
+    let failed = if request.fails { ", failed" } else { "" };
+    format!("request {}, {:.6} ms{failed}", request.number, request.length_ns as f64 / 1e6)
+}
+
+fn red_difference(manifest: &Manifest, agent: &AgentFigures, faults: &mut Faults) -> u64 {
+    let names: HashSet<&String> = manifest.spans_by_name.keys().chain(agent.red_calls.keys()).collect();
+    let mut difference = 0;
+    for name in names {
+        let generated = manifest.spans_by_name.get(name).copied().unwrap_or_default();
+        let counted = agent.red_calls.get(name).copied().unwrap_or_default();
+        if generated != counted {
+            difference += generated.abs_diff(counted);
+            faults.name("RED", || format!("{name:?}: {generated} generated, {counted} counted"));
+        }
+    }
+    difference
+}
+
+/// The first few faults of each kind.
+#[derive(Default)]
+struct Faults {
+    named: Vec<String>,
+    counts: HashMap<&'static str, usize>,
+}
+
+impl Faults {
+    fn name(&mut self, kind: &'static str, words: impl FnOnce() -> String) {
+        let count = self.counts.entry(kind).or_default();
+        *count += 1;
+        if *count <= EXAMPLES {
+            self.named.push(format!("{kind}: {}", words()));
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "verdict_tests.rs"]
+mod tests;
