@@ -67,6 +67,8 @@ pub struct Decided {
     pub policy: Option<usize>,
     /// The recorder entries that hold its parts.
     pub entries: Vec<EntryId>,
+    /// The bytes of its parts, as they came.
+    pub bytes: u64,
 }
 
 /// Counters since start.
@@ -96,10 +98,11 @@ struct Pending {
     last_ns: u64,
     deadline_ns: u64,
     entries: Vec<EntryId>,
+    bytes: u64,
 }
 
 /// Bytes that a pending trace is counted with, without its entries.
-const PENDING_BYTES: u64 = 144;
+const PENDING_BYTES: u64 = 152;
 const ENTRY_BYTES: u64 = 8;
 /// A trace with a root is quiet when nothing came for this part of the wait.
 const QUIET_PART: u64 = 4;
@@ -132,11 +135,11 @@ impl Sampler {
         }
     }
 
-    /// Takes note of a part of a trace that stands in a recorder entry. `now_ns` is monotonic.
+    /// Takes note of a part of a trace, of so many bytes, that stands in a recorder entry. `now_ns` is monotonic.
     ///
     /// Lines and exemplars do not start a trace's wait: it runs from the first span. Without any span they wait twice
     /// as long.
-    pub fn part(&mut self, trace: TraceId, part: Part, entry: EntryId, now_ns: u64) -> Route {
+    pub fn part(&mut self, trace: TraceId, part: Part, bytes: u64, entry: EntryId, now_ns: u64) -> Route {
         if let Some(verdict) = self.decisions.get(&trace) {
             return Route::Decided(verdict);
         }
@@ -152,6 +155,7 @@ impl Sampler {
                 last_ns: now_ns,
                 deadline_ns: line_deadline,
                 entries: Vec::new(),
+                bytes: 0,
             }
         });
         if let Part::Span { start_ns, end_ns, status, root } = part {
@@ -166,6 +170,7 @@ impl Sampler {
             pending.root_seen |= root;
         }
         pending.last_ns = now_ns;
+        pending.bytes += bytes;
         let new_pin = pending.entries.last() != Some(&entry);
         if new_pin {
             pending.entries.push(entry);
@@ -224,7 +229,7 @@ impl Sampler {
         self.entries_held -= pending.entries.len() as u64;
         if !pending.has_span {
             self.stats.spanless_traces += 1;
-            each(Decided { trace, verdict: None, policy: None, entries: pending.entries });
+            each(Decided { trace, verdict: None, policy: None, entries: pending.entries, bytes: pending.bytes });
             return;
         }
         let policy = self.options.policies.iter().position(|policy| policy.rule.keeps(&pending.evidence));
@@ -235,7 +240,7 @@ impl Sampler {
             Verdict::Drop => self.stats.dropped_traces += 1,
         }
         self.decisions.remember(trace, verdict, now_ns);
-        each(Decided { trace, verdict: Some(verdict), policy, entries: pending.entries });
+        each(Decided { trace, verdict: Some(verdict), policy, entries: pending.entries, bytes: pending.bytes });
     }
 
     /// The name of a policy, as [`Decided::policy`] numbers them.
@@ -294,11 +299,11 @@ mod tests {
     #[test]
     fn a_trace_is_judged_whole() {
         let mut sampler = sampler();
-        assert_eq!(sampler.part(id(1), Part::Line, 7, 0), Route::Waits { new_pin: true });
-        sampler.part(id(1), span(1000, 1100, STATUS_MASK_UNSET, true), 8, 10);
-        sampler.part(id(1), span(1100, 1200, STATUS_MASK_UNSET, false), 8, 11);
-        sampler.part(id(2), span(0, 10, STATUS_MASK_ERROR, false), 8, 12);
-        sampler.part(id(3), span(0, 10, STATUS_MASK_UNSET, true), 9, 13);
+        assert_eq!(sampler.part(id(1), Part::Line, 9, 7, 0), Route::Waits { new_pin: true });
+        sampler.part(id(1), span(1000, 1100, STATUS_MASK_UNSET, true), 9, 8, 10);
+        sampler.part(id(1), span(1100, 1200, STATUS_MASK_UNSET, false), 9, 8, 11);
+        sampler.part(id(2), span(0, 10, STATUS_MASK_ERROR, false), 9, 8, 12);
+        sampler.part(id(3), span(0, 10, STATUS_MASK_UNSET, true), 9, 9, 13);
         assert_eq!(tick(&mut sampler, 10 + WAIT - 1), vec![]);
         let decided = tick(&mut sampler, 13 + WAIT);
         let verdicts: Vec<_> = decided.iter().map(|one| (one.trace, one.verdict, one.policy)).collect();
@@ -311,8 +316,8 @@ mod tests {
             ]
         );
         assert_eq!(decided[0].entries, vec![7, 8]);
-        assert_eq!(sampler.part(id(1), Part::Line, 10, 5000), Route::Decided(Verdict::Keep));
-        assert_eq!(sampler.part(id(3), Part::Exemplar, 10, 5000), Route::Decided(Verdict::Drop));
+        assert_eq!(sampler.part(id(1), Part::Line, 9, 10, 5000), Route::Decided(Verdict::Keep));
+        assert_eq!(sampler.part(id(3), Part::Exemplar, 9, 10, 5000), Route::Decided(Verdict::Drop));
         assert_eq!(sampler.stats().pending_traces, 0);
     }
 
@@ -321,11 +326,11 @@ mod tests {
     #[test]
     fn lines_do_not_decide_a_trace() {
         let mut sampler = sampler();
-        sampler.part(id(1), Part::Line, 1, 0);
+        sampler.part(id(1), Part::Line, 9, 1, 0);
         assert_eq!(tick(&mut sampler, 2 * WAIT - 1), vec![]);
         let decided = tick(&mut sampler, 2 * WAIT);
         assert_eq!((decided.len(), decided[0].verdict), (1, None));
-        sampler.part(id(1), span(0, 500, STATUS_MASK_UNSET, true), 2, 3 * WAIT);
+        sampler.part(id(1), span(0, 500, STATUS_MASK_UNSET, true), 9, 2, 3 * WAIT);
         assert_eq!(tick(&mut sampler, 4 * WAIT)[0].verdict, Some(Verdict::Keep));
     }
 
@@ -336,7 +341,7 @@ mod tests {
         let mut sampler = sampler();
         let mut number = 0;
         while sampler.has_room() {
-            sampler.part(id(number), span(0, 1, STATUS_MASK_UNSET, number % 2 == 0), number, 0);
+            sampler.part(id(number), span(0, 1, STATUS_MASK_UNSET, number % 2 == 0), 9, number, 0);
             number += 1;
         }
         assert!(sampler.stats().bytes <= (64 << 10) / 2 + 200);

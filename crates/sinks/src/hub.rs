@@ -23,7 +23,7 @@ impl HubSink {
     /// [`SinkError`]; it never means that data is refused.
     pub async fn hello(&mut self, hello: &Hello) -> Result<HelloAck, SinkError> {
         let answer = self.post(HELLO_PATH, Bytes::from(link::encode(hello))).await?;
-        link::decode(&answer.body).map_err(not_a_hub)
+        link::decode(&answer.body).map_err(|error| not_a_hub(&error))
     }
 
     /// Sends blocks back to back; the acknowledgement names each of them.
@@ -32,7 +32,7 @@ impl HubSink {
     /// [`SinkError`]; it never means that data is refused.
     pub async fn deliver(&mut self, blocks: Vec<u8>) -> Result<BlocksAck, SinkError> {
         let answer = self.post(BLOCKS_PATH, Bytes::from(blocks)).await?;
-        link::decode(&answer.body).map_err(not_a_hub)
+        link::decode(&answer.body).map_err(|error| not_a_hub(&error))
     }
 
     async fn post(&mut self, path: &str, body: Bytes) -> Result<Answer, SinkError> {
@@ -41,6 +41,6 @@ impl HubSink {
     }
 }
 
-fn not_a_hub(error: link::MessageError) -> SinkError {
+fn not_a_hub(error: &link::MessageError) -> SinkError {
     SinkError::Blocked { why: format!("the server does not answer as a hub ({error}); check the address") }
 }

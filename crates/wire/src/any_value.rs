@@ -1,10 +1,8 @@
 //! `AnyValue`: its kind on the wire, and the canonical form of the recursive kinds.
 
+use model::otlp::MAX_DEPTH;
 use model::otlp::schema::{any_value, key_value};
 use model::proto::{ProtoError, Reader, Value, put_bytes, put_fixed64, put_message, put_uint};
-
-/// How deep arrays and key-value lists may nest.
-const MAX_DEPTH: u32 = 32;
 
 /// One value, borrowed. The discriminants are the type numbers of an attribute's shape (docs/wire.md, "Attributes").
 #[derive(Clone, Copy, PartialEq, Debug)]

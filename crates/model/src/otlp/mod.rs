@@ -3,8 +3,12 @@
 //! The tables in [`schema`] are the one description of OTLP in the house: frames, masking and tests are driven by them.
 
 pub mod schema;
+mod select;
+mod validate;
 mod views;
 
+pub use select::Selection;
+pub use validate::{MAX_DEPTH, validate};
 pub use views::{
     LogView, PointView, ResourceGroup, ScopeGroup, SpanView, attribute, attributes, count_records, each_exemplar,
     for_each_scope, string_attribute,

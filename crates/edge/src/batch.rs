@@ -1,0 +1,146 @@
+//! Batches on their way to the journal.
+
+use ledger::PerSignal;
+use model::otlp::{LogView, PointView, Selection, SpanView, for_each_scope};
+use model::proto::{ProtoError, Reader, Value};
+use model::{Lane, Signal};
+use wire::{EncodeStats, SectionRef};
+
+/// An encoded batch: one frame to be, without its identity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// Where it goes.
+    pub lane: Lane,
+    /// The frame body.
+    pub body: Vec<u8>,
+    /// What it holds.
+    pub records: PerSignal,
+    /// Earliest event time in it, Unix nanoseconds; 0 when it has none.
+    pub start_ns: u64,
+    /// Latest event time in it, Unix nanoseconds; 0 when it has none.
+    pub end_ns: u64,
+}
+
+/// The sections of a batch, as OTLP bytes.
+#[derive(Default)]
+pub(crate) struct Sections {
+    traces: Vec<u8>,
+    logs: Vec<u8>,
+    metrics: Vec<u8>,
+    exemplars: Vec<u8>,
+}
+
+/// Gathers records for the lanes.
+#[derive(Default)]
+pub(crate) struct Builder {
+    /// Spans of kept traces.
+    pub(crate) traces: Selection,
+    /// Lines of kept traces.
+    pub(crate) trace_lines: Selection,
+    /// Exemplars of kept traces: `ExemplarsData`.
+    pub(crate) exemplars: Vec<u8>,
+    /// Lines without a trace.
+    pub(crate) lines: Selection,
+    /// Points: `MetricsData`.
+    pub(crate) points: Vec<u8>,
+}
+
+impl Builder {
+    /// About how many bytes it holds.
+    pub(crate) fn bytes(&self) -> usize {
+        self.traces.bytes() + self.trace_lines.bytes() + self.exemplars.len() + self.lines.bytes() + self.points.len()
+    }
+
+    /// The batches to be, by lane; lanes without content are left out.
+    pub(crate) fn into_lanes(self) -> Vec<(Lane, Sections)> {
+        let mut lanes = Vec::new();
+        let mut traces = Sections { exemplars: self.exemplars, ..Sections::default() };
+        self.traces.write(&mut traces.traces);
+        self.trace_lines.write(&mut traces.logs);
+        let mut logs = Sections::default();
+        self.lines.write(&mut logs.logs);
+        let metrics = Sections { metrics: self.points, ..Sections::default() };
+        for (lane, sections) in [(Lane::Traces, traces), (Lane::Logs, logs), (Lane::Metrics, metrics)] {
+            if !sections.as_refs().is_empty() {
+                lanes.push((lane, sections));
+            }
+        }
+        lanes
+    }
+}
+
+impl Sections {
+    fn as_refs(&self) -> Vec<SectionRef<'_>> {
+        [
+            SectionRef::Traces(&self.traces),
+            SectionRef::Logs(&self.logs),
+            SectionRef::Metrics(&self.metrics),
+            SectionRef::Exemplars(&self.exemplars),
+        ]
+        .into_iter()
+        .filter(|section| match section {
+            SectionRef::Traces(bytes)
+            | SectionRef::Logs(bytes)
+            | SectionRef::Metrics(bytes)
+            | SectionRef::Exemplars(bytes) => !bytes.is_empty(),
+            SectionRef::Gap(_) => true,
+        })
+        .collect()
+    }
+}
+
+impl Batch {
+    /// Encodes sections for a lane.
+    pub(crate) fn encode(lane: Lane, sections: &Sections) -> Result<(Self, EncodeStats), ProtoError> {
+        let mut batch = Self { lane, body: Vec::new(), records: PerSignal::default(), start_ns: 0, end_ns: 0 };
+        batch.measure(sections)?;
+        let stats = wire::encode_body(&sections.as_refs(), &mut batch.body)?;
+        Ok((batch, stats))
+    }
+
+    fn measure(&mut self, sections: &Sections) -> Result<(), ProtoError> {
+        for_each_scope::<ProtoError>(&sections.traces, |scope| {
+            for item in scope.items() {
+                let span = SpanView::read(item?)?;
+                self.add(Signal::Traces, span.start_ns);
+                self.spread(span.end_ns);
+            }
+            Ok(())
+        })?;
+        for_each_scope::<ProtoError>(&sections.logs, |scope| {
+            for item in scope.items() {
+                self.add(Signal::Logs, LogView::read(item?)?.time_ns);
+            }
+            Ok(())
+        })?;
+        for_each_scope::<ProtoError>(&sections.metrics, |scope| {
+            for item in scope.items() {
+                PointView::for_each::<ProtoError>(item?, |point| {
+                    let mut reader = Reader::new(point.bytes);
+                    let mut time = 0;
+                    while let Some((number, value)) = reader.next_field()? {
+                        // `time_unix_nano` is field 3 of every kind of point.
+                        if let (3, Value::Fixed64(ns)) = (number, value) {
+                            time = ns;
+                        }
+                    }
+                    self.add(Signal::Metrics, time);
+                    Ok(())
+                })?;
+            }
+            Ok(())
+        })
+    }
+
+    fn add(&mut self, signal: Signal, time_ns: u64) {
+        self.records.add(signal, 1);
+        self.spread(time_ns);
+    }
+
+    fn spread(&mut self, time_ns: u64) {
+        if time_ns != 0 {
+            self.start_ns = if self.start_ns == 0 { time_ns } else { self.start_ns.min(time_ns) };
+            self.end_ns = self.end_ns.max(time_ns);
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! The pipeline with owned OTLP messages in and decoded frames out.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::collections::BTreeSet;
+
+use edge::{Batch, Pipeline};
+use ledger::Ledger;
+use model::proto::{Reader, Value};
+use model::{Lane, Signal};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, LogsData, ResourceLogs, ScopeLogs};
+use opentelemetry_proto::tonic::metrics::v1::{
+    Exemplar, Gauge, Metric, MetricsData, NumberDataPoint, ResourceMetrics, ScopeMetrics, metric, number_data_point,
+};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status, TracesData};
+use prost::Message;
+use red::Red;
+use sampling::{Options, Policy, PolicyRule, STATUS_MASK_ERROR, Sampler};
+use sources::Answer;
+use wire::Section;
+
+const SECOND: u64 = 1_000_000_000;
+const START: u64 = 1_760_000_000 * SECOND;
+
+fn pipeline(recorder: u64) -> Pipeline {
+    let policies = vec![
+        Policy { name: "errors".into(), rule: PolicyRule::Status(STATUS_MASK_ERROR) },
+        Policy { name: "slow".into(), rule: PolicyRule::Latency { from_ns: 200_000_000, to_ns: None } },
+    ];
+    let options = Options { policies, decision_wait_ns: 2 * SECOND, remember_ns: 3600 * SECOND, memory: 256 << 10 };
+    let mut ledger = Ledger::default();
+    ledger.destination("hub");
+    Pipeline::new(recorder, Sampler::new(options), Some(Red::new(100, START)), ledger)
+}
+
+fn resource() -> Option<Resource> {
+    let value = AnyValue { value: Some(any_value::Value::StringValue("vessel".into())) };
+    let attribute = KeyValue { key: "service.name".into(), value: Some(value), ..Default::default() };
+    Some(Resource { attributes: vec![attribute], ..Resource::default() })
+}
+
+fn trace(number: u8) -> Vec<u8> {
+    vec![number; 16]
+}
+
+fn spans(spans: Vec<Span>) -> Vec<u8> {
+    let scope_spans = vec![ScopeSpans { spans, ..ScopeSpans::default() }];
+    TracesData { resource_spans: vec![ResourceSpans { resource: resource(), scope_spans, ..Default::default() }] }
+        .encode_to_vec()
+}
+
+fn span(number: u8, id: u8, millis: u64, error: bool) -> Span {
+    Span {
+        trace_id: trace(number),
+        span_id: vec![id; 8],
+        name: "GET /x".into(),
+        start_time_unix_nano: START,
+        end_time_unix_nano: START + millis * 1_000_000,
+        status: error.then(|| Status { code: 2, ..Status::default() }),
+        ..Span::default()
+    }
+}
+
+fn lines(lines: &[(Option<u8>, i32, &str)]) -> Vec<u8> {
+    let log_records = lines
+        .iter()
+        .map(|(number, severity, text)| LogRecord {
+            time_unix_nano: START,
+            severity_number: *severity,
+            body: Some(AnyValue { value: Some(any_value::Value::StringValue((*text).into())) }),
+            trace_id: number.map(trace).unwrap_or_default(),
+            ..LogRecord::default()
+        })
+        .collect();
+    let scope_logs = vec![ScopeLogs { log_records, ..ScopeLogs::default() }];
+    LogsData { resource_logs: vec![ResourceLogs { resource: resource(), scope_logs, ..Default::default() }] }
+        .encode_to_vec()
+}
+
+fn point_with_exemplars(traces: &[u8]) -> Vec<u8> {
+    let exemplars = traces.iter().map(|number| Exemplar { trace_id: trace(*number), ..Exemplar::default() }).collect();
+    let point = NumberDataPoint {
+        time_unix_nano: START,
+        exemplars,
+        value: Some(number_data_point::Value::AsInt(7)),
+        ..NumberDataPoint::default()
+    };
+    let data = Some(metric::Data::Gauge(Gauge { data_points: vec![point] }));
+    let metrics = vec![Metric { name: "temperature".into(), data, ..Metric::default() }];
+    let scope_metrics = vec![ScopeMetrics { metrics, ..ScopeMetrics::default() }];
+    MetricsData {
+        resource_metrics: vec![ResourceMetrics { resource: resource(), scope_metrics, ..Default::default() }],
+    }
+    .encode_to_vec()
+}
+
+/// What came out: trace ids of spans, texts of lines, trace ids of exemplars, points.
+#[derive(Default, Debug, PartialEq, Eq)]
+struct Out {
+    spans: Vec<u8>,
+    trace_lines: Vec<String>,
+    free_lines: Vec<String>,
+    exemplars: BTreeSet<u8>,
+    points: usize,
+    exemplars_in_points: usize,
+}
+
+fn read(batches: &[Batch]) -> Out {
+    let mut out = Out::default();
+    for batch in batches {
+        for section in wire::decode_body(&batch.body).unwrap() {
+            match section {
+                Section::Traces(bytes) => {
+                    for resource in TracesData::decode(bytes.as_slice()).unwrap().resource_spans {
+                        for span in resource.scope_spans.into_iter().flat_map(|scope| scope.spans) {
+                            out.spans.push(span.trace_id[0]);
+                        }
+                    }
+                }
+                Section::Logs(bytes) => {
+                    for resource in LogsData::decode(bytes.as_slice()).unwrap().resource_logs {
+                        for line in resource.scope_logs.into_iter().flat_map(|scope| scope.log_records) {
+                            let Some(any_value::Value::StringValue(text)) = line.body.unwrap().value else { panic!() };
+                            let to =
+                                if batch.lane == Lane::Traces { &mut out.trace_lines } else { &mut out.free_lines };
+                            to.push(text);
+                        }
+                    }
+                }
+                Section::Metrics(bytes) => {
+                    for resource in MetricsData::decode(bytes.as_slice()).unwrap().resource_metrics {
+                        for metric in resource.scope_metrics.into_iter().flat_map(|scope| scope.metrics) {
+                            if let Some(metric::Data::Gauge(gauge)) = metric.data {
+                                out.points += gauge.data_points.len();
+                                out.exemplars_in_points +=
+                                    gauge.data_points.iter().map(|point| point.exemplars.len()).sum::<usize>();
+                            }
+                        }
+                    }
+                }
+                Section::Exemplars(bytes) => {
+                    let mut reader = Reader::new(&bytes);
+                    while let Some((_, Value::Bytes(series))) = reader.next_field().unwrap() {
+                        let mut fields = Reader::new(series);
+                        while let Some((number, value)) = fields.next_field().unwrap() {
+                            if let (6, Value::Bytes(exemplar)) = (number, value) {
+                                out.exemplars.insert(Exemplar::decode(exemplar).unwrap().trace_id[0]);
+                            }
+                        }
+                    }
+                }
+                Section::Gap(_) => panic!("a gap"),
+            }
+        }
+    }
+    out
+}
+
+/// Scenario: a slow trace whose line comes first, a failed one, a fast one with line and exemplar, lines and points
+/// without a trace; then late parts of a kept and of a dropped trace.
+/// Guarantees: spans, lines and exemplars follow one decision; points lose nothing but their exemplars; the books balance
+/// at every step (P1, P4, P5).
+#[test]
+fn everything_of_a_trace_follows_its_decision() {
+    let mut pipeline = pipeline(1 << 20);
+    let info = 9;
+    let balanced = |pipeline: &Pipeline, queued: u64| assert_eq!(pipeline.ledger().difference(|_| queued), 0);
+    for (signal, request) in [
+        (Signal::Logs, lines(&[(Some(1), info, "slow begins"), (None, info, "free"), (Some(3), info, "fast")])),
+        (Signal::Traces, spans(vec![span(1, 1, 200, false), span(2, 2, 5, true), span(3, 3, 199, false)])),
+        (Signal::Metrics, point_with_exemplars(&[1, 3, 9])),
+    ] {
+        assert_eq!(pipeline.accept(signal, request, 5), Answer::Accepted);
+        balanced(&pipeline, 0);
+    }
+    let out = read(&pipeline.take_batches());
+    assert_eq!(out, Out { free_lines: vec!["free".into()], points: 1, ..Out::default() });
+    balanced(&pipeline, 2);
+    pipeline.tick(2 * SECOND + 5);
+    balanced(&pipeline, 2);
+    let out = read(&pipeline.take_batches());
+    assert_eq!(out.spans, [1, 2]);
+    assert_eq!(out.trace_lines, ["slow begins"]);
+    assert!(out.exemplars.is_superset(&BTreeSet::from([1])) && out.exemplars.is_subset(&BTreeSet::from([1, 2])));
+    balanced(&pipeline, 5);
+    assert_eq!(pipeline.policy_keeps().collect::<Vec<_>>(), [("errors", 1), ("slow", 1)]);
+
+    pipeline.accept(Signal::Traces, spans(vec![span(1, 4, 1, false), span(3, 5, 1, false)]), 3 * SECOND);
+    pipeline.accept(Signal::Logs, lines(&[(Some(1), info, "late"), (Some(3), info, "late too")]), 3 * SECOND);
+    let out = read(&pipeline.take_batches());
+    assert_eq!((out.spans, out.trace_lines), (vec![1], vec!["late".to_owned()]));
+    balanced(&pipeline, 7);
+    pipeline.tick(9 * SECOND);
+    assert!(pipeline.is_idle());
+    balanced(&pipeline, 7);
+}
+
+/// Scenario: lines of a trace that never sends a span. Guarantees: warnings stand alone in the logs lane, the rest is
+/// sampled out, and the books balance (P1, P4).
+#[test]
+fn lines_without_spans_fall_to_their_level() {
+    let mut pipeline = pipeline(1 << 20);
+    pipeline.accept(Signal::Logs, lines(&[(Some(1), 9, "info"), (Some(1), 13, "warn")]), 0);
+    pipeline.tick(4 * SECOND);
+    let out = read(&pipeline.take_batches());
+    assert_eq!((out.free_lines, out.trace_lines.len()), (vec!["warn".to_owned()], 0));
+    assert!(pipeline.is_idle());
+    assert_eq!(pipeline.ledger().difference(|_| 1), 0);
+}
+
+/// Scenario: more undecided spans than the recorder holds; then the wait passes.
+/// Guarantees: the producer is told to wait, what was accepted is complete, and there is room again (P2, P9).
+#[test]
+fn a_full_recorder_refuses_and_recovers() {
+    let mut pipeline = pipeline(8 << 10);
+    let request = |number: u8| spans((0..10).map(|id| span(number, id, 300, false)).collect());
+    let mut accepted = 0u64;
+    let mut number = 1;
+    loop {
+        match pipeline.accept(Signal::Traces, request(number), 1) {
+            Answer::Accepted => accepted += 10,
+            Answer::Wait(_) => break,
+            Answer::Bad(why) => panic!("{why}"),
+        }
+        number += 1;
+        assert!(pipeline.bytes() < 64 << 10);
+    }
+    assert!(accepted >= 50, "only {accepted} spans fit");
+    assert_eq!(pipeline.ledger().refused.traces, 10);
+    pipeline.tick(3 * SECOND);
+    assert_eq!(read(&pipeline.take_batches()).spans.len() as u64, accepted);
+    assert_eq!(pipeline.accept(Signal::Traces, request(200), 4 * SECOND), Answer::Accepted);
+}
+
+/// Scenario: bodies that are not OTLP. Guarantees: refused, counted, and nothing of them counted as received (P1).
+#[test]
+fn bad_bodies_are_refused() {
+    let mut pipeline = pipeline(1 << 20);
+    let good = spans(vec![span(1, 1, 300, false)]);
+    assert!(matches!(pipeline.accept(Signal::Traces, good[..good.len() - 3].to_vec(), 0), Answer::Bad(_)));
+    assert!(matches!(pipeline.accept(Signal::Logs, vec![0xff; 40], 0), Answer::Bad(_)));
+    assert_eq!(pipeline.accept(Signal::Traces, Vec::new(), 0), Answer::Accepted);
+    assert_eq!(pipeline.counters().bad_requests, 2);
+    assert_eq!(pipeline.ledger().received.total(), 0);
+}

@@ -1,0 +1,92 @@
+//! Gathering records of many requests into one, under their resources and scopes.
+
+use super::views::ScopeGroup;
+use crate::proto::{put_bytes, put_message};
+
+struct Scope {
+    scope: Vec<u8>,
+    schema_url: Vec<u8>,
+    /// Spans, log records or metrics, each with its key and length.
+    items: Vec<u8>,
+}
+
+struct Resource {
+    resource: Vec<u8>,
+    schema_url: Vec<u8>,
+    scopes: Vec<Scope>,
+}
+
+/// Records of one signal that were taken out of requests. Records of equal resources and scopes stand together, in the
+/// order in which they were taken.
+#[derive(Default)]
+pub struct Selection {
+    resources: Vec<Resource>,
+    records: u64,
+    bytes: usize,
+}
+
+impl Selection {
+    /// Takes a record (the bytes of its message) from under its resource and scope.
+    pub fn push(&mut self, from: &ScopeGroup<'_>, item: &[u8]) {
+        let group = from.resource;
+        let matches = |one: &Resource| one.resource == group.resource && one.schema_url == group.schema_url;
+        let position = self.resources.iter().position(matches).unwrap_or_else(|| {
+            self.resources.push(Resource {
+                resource: group.resource.to_vec(),
+                schema_url: group.schema_url.to_vec(),
+                scopes: Vec::new(),
+            });
+            self.bytes += group.resource.len();
+            self.resources.len() - 1
+        });
+        let Some(resource) = self.resources.get_mut(position) else { return };
+        let matches = |one: &Scope| one.scope == from.scope && one.schema_url == from.schema_url;
+        let position = resource.scopes.iter().position(matches).unwrap_or_else(|| {
+            resource.scopes.push(Scope {
+                scope: from.scope.to_vec(),
+                schema_url: from.schema_url.to_vec(),
+                items: Vec::new(),
+            });
+            resource.scopes.len() - 1
+        });
+        let Some(scope) = resource.scopes.get_mut(position) else { return };
+        put_bytes(&mut scope.items, 2, item);
+        self.records += 1;
+        self.bytes += item.len() + 4;
+    }
+
+    /// How many records were taken.
+    pub fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// About how many bytes [`Selection::write`] will append.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Appends everything as an OTLP export request (`TracesData`, `LogsData` or `MetricsData`: the same bytes).
+    pub fn write(&self, out: &mut Vec<u8>) {
+        for resource in &self.resources {
+            put_message(out, 1, |out| {
+                if !resource.resource.is_empty() {
+                    put_bytes(out, 1, &resource.resource);
+                }
+                for scope in &resource.scopes {
+                    put_message(out, 2, |out| {
+                        if !scope.scope.is_empty() {
+                            put_bytes(out, 1, &scope.scope);
+                        }
+                        out.extend_from_slice(&scope.items);
+                        if !scope.schema_url.is_empty() {
+                            put_bytes(out, 3, &scope.schema_url);
+                        }
+                    });
+                }
+                if !resource.schema_url.is_empty() {
+                    put_bytes(out, 3, &resource.schema_url);
+                }
+            });
+        }
+    }
+}
