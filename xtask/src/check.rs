@@ -10,7 +10,10 @@ use serde_json::Value;
 pub(crate) fn run_all() -> Result<()> {
     let mut report = Report::new("check");
     let metadata = metadata()?;
-    report.step("formatting", || run(cargo()?.args(["fmt", "--all", "--check"])));
+    report.step("formatting", || {
+        run(cargo()?.args(["fmt", "--all", "--check"]))?;
+        run(cargo()?.args(["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]))
+    });
     report.step("floors", || floors::check(&metadata));
     report.step("file lengths and characters", sources::check);
     report.step("links between pages", links::check);

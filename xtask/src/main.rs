@@ -1,10 +1,13 @@
 //! The task runner of this repository: `cargo xtask TASK`. It runs tools and looks at files; nothing ships from here.
 
+mod bench;
 mod build;
 mod check;
 mod clock;
 mod floors;
+mod fuzz;
 mod links;
+mod mutants;
 mod report;
 mod sources;
 mod test;
@@ -20,6 +23,9 @@ usage: cargo xtask TASK [OPTIONS]
   demo [OPTIONS]    build everything and run the demonstration (--smoke: the short one that judges itself)
   test              every test of the workspace, the web page and the golden vectors
   check             formatting, lints, docs, floors, file lengths, links, the agent's smallest builds, licences
+  fuzz [--seconds N]  the fuzz targets, each for so long (60)
+  mutants           the smoke run must fail, in the right field, with programs that are broken on purpose
+  bench NAME ...    a benchmark of the lab with programs as they ship (footprint: the agent linked statically)
   ui                build the web page into ui/dist, when it is stale
 ";
 
@@ -41,6 +47,9 @@ fn run() -> Result<()> {
         Some("demo") => build::demo(&rest),
         Some("test") => no_options(&rest).and_then(|()| test::run_all()),
         Some("check") => no_options(&rest).and_then(|()| check::run_all()),
+        Some("bench") => bench::task(&rest),
+        Some("mutants") => no_options(&rest).and_then(|()| mutants::task()),
+        Some("fuzz") => fuzz::task(&rest),
         Some("ui") => no_options(&rest).and_then(|()| ui::task()),
         None | Some("help" | "--help" | "-h") => {
             print!("{HELP}");

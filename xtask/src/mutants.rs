@@ -1,0 +1,76 @@
+//! `cargo xtask mutants`: programs that are broken on purpose must fail the smoke run, and fail it in the field that is
+//! there for that fault. A smoke run that lets one through proves nothing.
+
+use crate::build::{self, Programs};
+use crate::report::Report;
+use crate::tools::{cargo, root, run, target_dir};
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+/// A fault, and the field of the smoke run's outcome that must show it.
+struct Mutant {
+    /// The value of `LIGHTSHIP_MUTANT`.
+    name: &'static str,
+    field: &'static str,
+}
+
+const MUTANTS: [Mutant; 3] = [
+    // The agent forgets one frame of kept traces between journal and hub.
+    Mutant { name: "drop-frame", field: "lost" },
+    // The agent delivers one log line of a trace that it dropped.
+    Mutant { name: "orphan-line", field: "orphan_logs" },
+    // The hub stores one frame twice.
+    Mutant { name: "store-twice", field: "duplicates" },
+];
+
+/// Builds agent and hub with their switch for faults, and runs each mutant.
+pub(crate) fn task() -> Result<()> {
+    let programs = build()?;
+    let mut report = Report::new("mutants");
+    for mutant in &MUTANTS {
+        report.step(mutant.name, || judge(mutant, &programs));
+    }
+    report.finish()
+}
+
+/// The programs with the feature `mutants`, copied aside so that the next build does not take their place.
+fn build() -> Result<Programs> {
+    let lab = build::programs()?.lab;
+    let aside = target_dir()?.join("mutants");
+    fs::create_dir_all(&aside).with_context(|| format!("cannot create {}", aside.display()))?;
+    let with_switch = |package: &str| -> Result<PathBuf> {
+        run(cargo()?.args(["build", "--locked", "--release", "--package", package, "--features", "mutants"]))?;
+        let copy = aside.join(package);
+        let built = target_dir()?.join("release").join(package);
+        fs::copy(&built, &copy).with_context(|| format!("cannot copy {}", built.display()))?;
+        Ok(copy)
+    };
+    Ok(Programs { agent: with_switch("lightship")?, hub: with_switch("lightship-hub")?, lab })
+}
+
+fn judge(mutant: &Mutant, programs: &Programs) -> Result<()> {
+    let output = Command::new(&programs.lab)
+        .current_dir(root()?)
+        .args(["demo", "--smoke", "--agent"])
+        .arg(&programs.agent)
+        .arg("--hub")
+        .arg(&programs.hub)
+        .env("LIGHTSHIP_MUTANT", mutant.name)
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot start the lab")?;
+    if output.status.success() {
+        bail!("the smoke run passed with the fault {} in it", mutant.name);
+    }
+    let outcome: Value = serde_json::from_slice(&output.stdout)
+        .with_context(|| format!("the smoke run broke instead of judging the fault {}", mutant.name))?;
+    let value = outcome[mutant.field].as_u64().with_context(|| format!("the outcome has no {}", mutant.field))?;
+    if value == 0 {
+        bail!("the smoke run failed, but not by {}: {}", mutant.field, outcome["faults"]);
+    }
+    eprintln!("{}: seen, {} is {value}", mutant.name, mutant.field);
+    Ok(())
+}
