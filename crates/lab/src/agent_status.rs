@@ -34,10 +34,12 @@ impl Counts {
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Ledger {
     pub(crate) received: Counts,
+    pub(crate) generated: Counts,
     pub(crate) filtered: Counts,
     pub(crate) sampled_out: Counts,
     pub(crate) pending: Counts,
     pub(crate) routed: Counts,
+    pub(crate) lost_crash: Counts,
     pub(crate) destinations: Vec<LedgerDestination>,
     /// The agent's own opinion of what does not add up.
     pub(crate) difference: i64,
@@ -46,6 +48,7 @@ pub(crate) struct Ledger {
 /// The counters of one destination.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct LedgerDestination {
+    pub(crate) routed: u64,
     pub(crate) queued: u64,
     pub(crate) delivered: u64,
     pub(crate) rejected: u64,
@@ -67,7 +70,8 @@ pub(crate) struct Destination {
     pub(crate) queued_records: u64,
     pub(crate) queued_bytes: u64,
     pub(crate) oldest_age_s: f64,
-    pub(crate) last_error: Option<String>,
+    /// Empty when all is well.
+    pub(crate) last_error: String,
 }
 
 impl Status {
@@ -81,19 +85,19 @@ impl Status {
         self.sampling.pending_traces == 0 && self.ledger.pending.sum() == 0
     }
 
-    /// By how much the equations of P1 do not hold: for each signal, received = filtered + sampled out + pending +
-    /// routed; for each destination, routed = queued + delivered + rejected + lost.
+    /// By how much the equations of P1 do not hold: for each signal, received + generated = filtered + sampled out +
+    /// pending + routed + lost in a crash; for each destination, routed = queued + delivered + rejected + lost, and what
+    /// was routed to it is what was routed at all.
     pub(crate) fn imbalance(&self) -> u64 {
         let ledger = &self.ledger;
-        let [received, filtered, sampled_out, pending, routed] =
-            [ledger.received, ledger.filtered, ledger.sampled_out, ledger.pending, ledger.routed].map(Counts::each);
         let signals = (0..3).map(|signal| {
-            let accounted = filtered[signal] + sampled_out[signal] + pending[signal] + routed[signal];
-            received[signal].abs_diff(accounted)
+            let sum = |counts: &[Counts]| counts.iter().map(|counts| counts.each()[signal]).sum::<u64>();
+            let came = sum(&[ledger.received, ledger.generated]);
+            came.abs_diff(sum(&[ledger.filtered, ledger.sampled_out, ledger.pending, ledger.routed, ledger.lost_crash]))
         });
         let destinations = ledger.destinations.iter().map(|destination| {
             let accounted = destination.queued + destination.delivered + destination.rejected + destination.lost;
-            ledger.routed.sum().abs_diff(accounted)
+            destination.routed.abs_diff(accounted) + ledger.routed.sum().abs_diff(destination.routed)
         });
         signals.chain(destinations).sum::<u64>() + ledger.difference.unsigned_abs()
     }
@@ -105,13 +109,14 @@ mod tests {
 
     /// The documented form of the answer.
     const ANSWER: &str = r#"{"device":"vessel-1","epoch":"00000000000000aa","uptime_s":1.0,
-        "ledger":{"received":{"traces":10,"logs":7,"metrics":3},"filtered":{"traces":1,"logs":0,"metrics":0},
+        "ledger":{"received":{"traces":10,"logs":7,"metrics":3},"generated":{"traces":0,"logs":0,"metrics":2},
+          "filtered":{"traces":1,"logs":0,"metrics":0},"lost_crash":{"traces":0,"logs":0,"metrics":1},
           "sampled_out":{"traces":4,"logs":4,"metrics":0},"pending":{"traces":2,"logs":1,"metrics":0},
-          "routed":{"traces":3,"logs":2,"metrics":3},"refused":{"traces":0,"logs":0,"metrics":0},
-          "destinations":[{"name":"hub","queued":1,"delivered":5,"rejected":1,"lost":1}],"difference":0},
+          "routed":{"traces":3,"logs":2,"metrics":4},"refused":{"traces":0,"logs":0,"metrics":0},
+          "destinations":[{"name":"hub","routed":9,"queued":1,"delivered":6,"rejected":1,"lost":1}],"difference":0},
         "sampling":{"pending_traces":1,"kept_traces":2,"dropped_traces":1,"late_unknown":0},
         "destinations":[{"name":"hub","state":"up","queued_records":1,"queued_bytes":90,"oldest_age_s":0.5,
-          "last_error":null}]}"#;
+          "last_error":""}]}"#;
 
     /// Scenario: the documented answer, then with one count changed in each equation. Guarantees: the balance is seen,
     /// and each difference by its size (P1).
@@ -120,7 +125,8 @@ mod tests {
         let read = |text: &str| serde_json::from_str::<Status>(text).unwrap();
         assert_eq!(read(ANSWER).imbalance(), 0);
         assert_eq!(read(&ANSWER.replace("\"logs\":7", "\"logs\":9")).imbalance(), 2);
-        assert_eq!(read(&ANSWER.replace("\"delivered\":5", "\"delivered\":4")).imbalance(), 1);
+        assert_eq!(read(&ANSWER.replace("\"delivered\":6", "\"delivered\":5")).imbalance(), 1);
+        assert_eq!(read(&ANSWER.replace("\"routed\":9", "\"routed\":8")).imbalance(), 2);
         assert_eq!(read(&ANSWER.replace("\"difference\":0", "\"difference\":-3")).imbalance(), 3);
         assert!(!read(ANSWER).is_decided());
     }

@@ -144,10 +144,8 @@ impl Show {
             if destination.queued_records > 0 {
                 line.push_str(&format!(", oldest {:.0} s", destination.oldest_age_s));
             }
-            if destination.state != "up"
-                && let Some(error) = &destination.last_error
-            {
-                line.push_str(&format!(" ({error})"));
+            if destination.state != "up" && !destination.last_error.is_empty() {
+                line.push_str(&format!(" ({})", destination.last_error));
             }
         }
         if let Some(why) = now.last_refusal()

@@ -71,9 +71,9 @@ fn status(delivered: u64) -> Status {
     let none = json!({"traces": 0, "logs": 0, "metrics": 0});
     serde_json::from_value(json!({
         "epoch": "00", "sampling": {"pending_traces": 0, "kept_traces": 0}, "destinations": [],
-        "ledger": {"received": none, "filtered": none, "sampled_out": none, "pending": none, "routed": none,
+        "ledger": {"received": none, "generated": none, "lost_crash": none, "filtered": none, "sampled_out": none, "pending": none, "routed": none,
             "difference": 0,
-            "destinations": [{"name": "hub", "queued": 0, "delivered": delivered, "rejected": 0, "lost": 0}]},
+            "destinations": [{"name": "hub", "routed": 0, "queued": 0, "delivered": delivered, "rejected": 0, "lost": 0}]},
     }))
     .unwrap()
 }

@@ -52,6 +52,8 @@ pub(crate) struct Verdict {
     pub(crate) ledger_difference: u64,
     /// By how much the RED metrics and the generated spans differ.
     pub(crate) red_difference: u64,
+    /// Records that the agent says it lost in the kill; it was killed when none was undecided.
+    pub(crate) lost_in_crash: u64,
     /// Records that the agent did not take from the vessel.
     pub(crate) not_taken: u64,
     /// Failed traces among those that must be kept.
@@ -162,6 +164,7 @@ pub(crate) fn judge(seed: u64, manifest: &Manifest, found: &Found, agent: &Agent
         lost,
         ledger_difference,
         red_difference: red_difference(manifest, agent, &mut faults),
+        lost_in_crash: agent.status.ledger.lost_crash.sum(),
         not_taken: agent.not_taken,
         errors: count(&|request| request.fails),
         errors_kept,
@@ -187,6 +190,7 @@ impl Verdict {
             ("lost", self.lost),
             ("ledger_difference", self.ledger_difference),
             ("red_difference", self.red_difference),
+            ("lost_in_crash", self.lost_in_crash),
             ("not_taken", self.not_taken),
         ];
         let mut summary = Vec::new();

@@ -6,10 +6,11 @@ use crate::vessel::PlannedPoint;
 use model::SpanId;
 
 const STATUS: &str = r#"{"epoch":"00000000000000aa","ledger":{
-    "received":{"traces":0,"logs":0,"metrics":0},"filtered":{"traces":0,"logs":0,"metrics":0},
+    "received":{"traces":0,"logs":0,"metrics":0},"generated":{"traces":0,"logs":0,"metrics":0},
+    "lost_crash":{"traces":0,"logs":0,"metrics":0},"filtered":{"traces":0,"logs":0,"metrics":0},
     "sampled_out":{"traces":0,"logs":0,"metrics":0},"pending":{"traces":0,"logs":0,"metrics":0},
     "routed":{"traces":0,"logs":0,"metrics":0},
-    "destinations":[{"name":"hub","queued":0,"delivered":0,"rejected":0,"lost":0}],"difference":0},
+    "destinations":[{"name":"hub","routed":0,"queued":0,"delivered":0,"rejected":0,"lost":0}],"difference":0},
     "sampling":{"pending_traces":0,"kept_traces":0},"destinations":[]}"#;
 
 struct Run {
@@ -88,6 +89,7 @@ fn faulty(change: impl FnOnce(&mut Run)) -> Vec<(&'static str, u64)> {
         ("lost", verdict.lost),
         ("ledger_difference", verdict.ledger_difference),
         ("red_difference", verdict.red_difference),
+        ("lost_in_crash", verdict.lost_in_crash),
         ("not_taken", verdict.not_taken),
     ];
     let wrong: Vec<_> = fields.into_iter().filter(|(_, value)| *value != 0).collect();
@@ -169,6 +171,12 @@ fn the_agents_own_figures_are_compared() {
     });
     assert_eq!(red, [("red_difference", 3)]);
     assert_eq!(faulty(|run| run.agent.not_taken = 1), [("not_taken", 1)]);
+    let crash = faulty(|run| {
+        run.agent.status.ledger.lost_crash.traces = 2;
+        run.agent.status.ledger.received.traces = 2;
+        run.agent.acknowledged[0] = 2;
+    });
+    assert_eq!(crash, [("lost_in_crash", 2)]);
 }
 
 /// Scenario: runs too small to prove anything. Guarantees: they do not pass although nothing is wrong with them.
