@@ -1,0 +1,343 @@
+//! What is known, per device, lane and time, of what the hub has: complete, arriving, held on the device, lost, unknown.
+//!
+//! Two layers. The first is a frontier per lane: a hello says "everything up to this time is below that sequence"; once
+//! the hub has all sequences below it, everything up to that time is complete. The second marks the spans of time whose
+//! data came after an outage. Times are the device's wall clock.
+
+use model::{Lane, Signal};
+
+use crate::proto::{CheckpointRow, DeviceRow, LaneRow, SpanOfTime};
+
+/// Most checkpoints that wait for their sequences, per lane; further ones replace the newest.
+const MAX_CHECKPOINTS: usize = 64;
+/// Most spans of late or unknown time kept per lane; the oldest go first.
+const MAX_SPANS: usize = 4096;
+/// Heartbeat interval assumed until one is learned.
+const FIRST_HEARTBEAT_NS: u64 = 5_000_000_000;
+/// Contact counts as lost after this many heartbeats, but not before [`MIN_SILENCE_NS`].
+const HEARTBEATS_TO_LOSS: u64 = 3;
+const MIN_SILENCE_NS: u64 = 2_000_000_000;
+/// How far the frontier of a device in contact may be behind before that counts as incomplete: the sampler's wait of
+/// 10 s, a group commit and two heartbeats of 5 s, and room.
+pub(crate) const LIVE_EDGE_NS: u64 = 30_000_000_000;
+
+/// The hub's knowledge about a stretch of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    /// Nothing is known.
+    Unknown,
+    /// Everything is stored.
+    Complete,
+    /// The device is in contact and sends.
+    Arriving,
+    /// The device is out of contact and holds it.
+    HeldOnDevice,
+    /// It is gone.
+    Lost,
+}
+
+impl State {
+    /// The word of the API.
+    pub fn name(self) -> &'static str {
+        match self {
+            State::Unknown => "unknown",
+            State::Complete => "complete",
+            State::Arriving => "arriving",
+            State::HeldOnDevice => "held_on_device",
+            State::Lost => "lost",
+        }
+    }
+}
+
+/// A stretch of time `[from, to)` with one state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interval {
+    /// First nanosecond.
+    pub from: u64,
+    /// First nanosecond after it.
+    pub to: u64,
+    /// What is known.
+    pub state: State,
+    /// Whether the data came after an outage.
+    pub late: bool,
+    /// Why, where it is lost or unknown.
+    pub reason: Option<String>,
+    /// How many records were lost.
+    pub records: Option<u64>,
+}
+
+/// A declared loss with its place in time.
+#[derive(Debug, Clone)]
+pub struct LostSpan {
+    /// The lane.
+    pub lane: Lane,
+    /// Earliest event time, 0 when not known.
+    pub start_ns: u64,
+    /// Latest event time, inclusive.
+    pub end_ns: u64,
+    /// Why.
+    pub reason: String,
+    /// How many records, 0 when not known.
+    pub records: u64,
+}
+
+/// What a hello says about one lane.
+#[derive(Debug, Clone, Copy)]
+pub struct Head {
+    /// The lane.
+    pub lane: Lane,
+    /// Next sequence to be given out.
+    pub next: u64,
+    /// Oldest sequence still held.
+    pub oldest: u64,
+    /// Device time up to which everything is below `next`.
+    pub watermark_ns: u64,
+}
+
+/// What a hello says.
+#[derive(Debug, Clone)]
+pub struct Contact {
+    /// The device's epoch.
+    pub epoch: u64,
+    /// The device's wall clock.
+    pub wall_ns: u64,
+    /// Whether that clock is synchronised.
+    pub synchronised: bool,
+    /// The agent's version.
+    pub version: String,
+    /// The lanes that exist.
+    pub heads: Vec<Head>,
+}
+
+fn push_span(spans: &mut Vec<SpanOfTime>, from: u64, to: u64) {
+    if from >= to {
+        return;
+    }
+    match spans.last_mut() {
+        Some(last) if from <= last.to && to >= last.from => {
+            last.from = last.from.min(from);
+            last.to = last.to.max(to);
+        }
+        _ => spans.push(SpanOfTime { from, to }),
+    }
+    if spans.len() > MAX_SPANS {
+        spans.remove(0);
+    }
+}
+
+impl LaneRow {
+    fn checkpoint(&mut self, next: u64, watermark: u64) {
+        if self.checkpoints.last().is_some_and(|last| last.watermark >= watermark) {
+            return;
+        }
+        if self.checkpoints.len() >= MAX_CHECKPOINTS {
+            self.checkpoints.pop();
+        }
+        self.checkpoints.push(CheckpointRow { next, watermark });
+    }
+
+    /// Moves the frontier to the last checkpoint below which nothing is missing.
+    pub(crate) fn advance(&mut self, next_expected: u64) {
+        let reached = self.checkpoints.iter().take_while(|checkpoint| checkpoint.next <= next_expected).count();
+        if let Some(checkpoint) = self.checkpoints.drain(..reached).next_back() {
+            self.complete_to = self.complete_to.max(checkpoint.watermark);
+        }
+    }
+}
+
+impl DeviceRow {
+    fn silence_ns(&self) -> u64 {
+        let heartbeat = if self.heartbeat_ns == 0 { FIRST_HEARTBEAT_NS } else { self.heartbeat_ns };
+        (heartbeat * HEARTBEATS_TO_LOSS).max(MIN_SILENCE_NS)
+    }
+
+    /// Whether the device was heard of lately.
+    pub(crate) fn is_connected(&self, now_ns: u64) -> bool {
+        self.last_contact != 0 && now_ns.saturating_sub(self.last_contact) <= self.silence_ns()
+    }
+
+    /// The hub's wall time as the device's clock shows it.
+    pub(crate) fn device_time(&self, hub_ns: u64) -> u64 {
+        hub_ns.saturating_add_signed(self.ahead_ns)
+    }
+
+    pub(crate) fn lane(&self, lane: Lane) -> Option<&LaneRow> {
+        self.lanes.iter().find(|row| row.lane == u32::from(lane.number()))
+    }
+
+    pub(crate) fn lane_mut(&mut self, lane: Lane) -> Option<&mut LaneRow> {
+        self.lanes.iter_mut().find(|row| row.lane == u32::from(lane.number()))
+    }
+
+    /// Something came from the device. After an outage, what it held becomes late data.
+    pub(crate) fn touch(&mut self, now_ns: u64) {
+        if self.first_contact == 0 {
+            self.first_contact = now_ns;
+        } else if !self.is_connected(now_ns) {
+            let back = self.device_time(now_ns);
+            for lane in &mut self.lanes {
+                push_span(&mut lane.late, lane.complete_to, back);
+            }
+        }
+        self.last_contact = self.last_contact.max(now_ns);
+    }
+
+    /// Takes in a hello.
+    pub(crate) fn hello(&mut self, contact: &Contact, now_ns: u64) {
+        let known = self.last_hello != 0;
+        let since_hello = now_ns.saturating_sub(self.last_hello);
+        if known && since_hello <= self.silence_ns() {
+            let heartbeat = if self.heartbeat_ns == 0 { since_hello } else { self.heartbeat_ns.midpoint(since_hello) };
+            self.heartbeat_ns = heartbeat.max(1);
+        }
+        let last_contact = self.device_time(self.last_contact);
+        let was_connected = self.is_connected(now_ns);
+        self.ahead_ns = i64::try_from(i128::from(contact.wall_ns) - i128::from(now_ns)).unwrap_or(0);
+        self.touch(now_ns);
+        self.last_hello = now_ns;
+        self.synchronised = contact.synchronised;
+        self.version.clone_from(&contact.version);
+        if known && self.epoch != contact.epoch {
+            self.end_epoch(contact.wall_ns);
+        }
+        self.epoch = contact.epoch;
+        for head in &contact.heads {
+            let first = match head.watermark_ns {
+                0 => contact.wall_ns,
+                watermark => watermark.min(contact.wall_ns),
+            };
+            if self.lane(head.lane).is_none() {
+                // A lane that is new on a known device began after the last contact.
+                let since = if known { last_contact.min(first) } else { first };
+                let mut row = LaneRow {
+                    lane: u32::from(head.lane.number()),
+                    since,
+                    complete_to: since,
+                    ..LaneRow::default()
+                };
+                if known && !was_connected {
+                    push_span(&mut row.late, since, contact.wall_ns);
+                }
+                self.lanes.push(row);
+            }
+            if let Some(row) = self.lane_mut(head.lane) {
+                row.next = head.next;
+                row.oldest = head.oldest;
+                row.watermark = row.watermark.max(head.watermark_ns);
+                row.checkpoint(head.next, head.watermark_ns);
+            }
+        }
+    }
+
+    /// A new epoch: what the old one had beyond the frontier cannot be told any more.
+    fn end_epoch(&mut self, wall_ns: u64) {
+        for lane in &mut self.lanes {
+            push_span(&mut lane.unknown, lane.complete_to, wall_ns);
+            lane.complete_to = lane.complete_to.max(wall_ns);
+            lane.checkpoints.clear();
+            (lane.next, lane.oldest) = (1, 1);
+        }
+    }
+
+    /// A frame made at `made_ns` (device time) is there: the lane is known at least from then on. What was recorded
+    /// before the first contact is late.
+    pub(crate) fn saw_frame(&mut self, lane: Lane, made_ns: u64) {
+        let first_contact = self.device_time(self.first_contact);
+        if let Some(row) = self.lane_mut(lane).filter(|row| made_ns != 0 && made_ns < row.since) {
+            let was = row.since;
+            row.since = made_ns;
+            let to = first_contact.max(was);
+            match row.late.first_mut() {
+                Some(first) if first.from <= to => first.from = first.from.min(made_ns),
+                _ => row.late.insert(0, SpanOfTime { from: made_ns, to }),
+            }
+        }
+    }
+
+    /// What is known of one signal in `[from, to)`, in order, without overlaps, adjacent equals joined.
+    pub(crate) fn coverage(&self, signal: Signal, lost: &[LostSpan], from: u64, to: u64, now_ns: u64) -> Vec<Interval> {
+        let lanes: &[Lane] = match signal {
+            Signal::Traces => &[Lane::Traces],
+            // The lines of kept traces travel with their spans.
+            Signal::Logs => &[Lane::Logs, Lane::Traces],
+            Signal::Metrics => &[Lane::Metrics],
+        };
+        let mut pieces = Vec::new();
+        let now = self.device_time(now_ns);
+        let open = if self.is_connected(now_ns) { State::Arriving } else { State::HeldOnDevice };
+        for row in lanes.iter().filter_map(|lane| self.lane(*lane)) {
+            pieces.push(piece(row.since, row.complete_to, State::Complete));
+            pieces.push(piece(row.complete_to.max(row.since), now, open));
+            for span in &row.unknown {
+                pieces.push(Piece { reason: Some("epoch-ended"), overrides: true, ..piece(span.from, span.to, State::Unknown) });
+            }
+            for span in &row.late {
+                pieces.push(Piece { late: true, ..piece(span.from, span.to, State::Unknown) });
+            }
+        }
+        let known = !pieces.is_empty();
+        for span in lost.iter().filter(|span| lanes.contains(&span.lane) && span.start_ns != 0) {
+            pieces.push(Piece {
+                reason: Some(&span.reason),
+                records: span.records,
+                ..piece(span.start_ns, span.end_ns.saturating_add(1), State::Lost)
+            });
+        }
+        if !known && pieces.is_empty() {
+            return Vec::new();
+        }
+        flatten(&pieces, from, to.min(now.max(from)))
+    }
+}
+
+/// One layer of knowledge over a stretch of time; the strongest state wins.
+#[derive(Debug, Clone, Copy)]
+struct Piece<'a> {
+    from: u64,
+    to: u64,
+    state: State,
+    late: bool,
+    reason: Option<&'a str>,
+    records: u64,
+    /// Wins over everything but a loss.
+    overrides: bool,
+}
+
+fn piece<'a>(from: u64, to: u64, state: State) -> Piece<'a> {
+    Piece { from, to, state, late: false, reason: None, records: 0, overrides: false }
+}
+
+fn flatten(pieces: &[Piece<'_>], from: u64, to: u64) -> Vec<Interval> {
+    let mut cuts: Vec<u64> = pieces.iter().flat_map(|piece| [piece.from, piece.to]).collect();
+    cuts.retain(|cut| *cut > from && *cut < to);
+    cuts.extend([from, to]);
+    cuts.sort_unstable();
+    cuts.dedup();
+    let mut intervals: Vec<Interval> = Vec::new();
+    for pair in cuts.windows(2) {
+        let (from, to) = (pair[0], pair[1]);
+        let over = || pieces.iter().filter(|piece| piece.from <= from && piece.to >= to);
+        let strongest = over().max_by_key(|piece| (piece.state == State::Lost, piece.overrides, piece.state));
+        let state = strongest.map_or(State::Unknown, |piece| piece.state);
+        let interval = Interval {
+            from,
+            to,
+            state,
+            late: state != State::Unknown && over().any(|piece| piece.late),
+            reason: strongest.and_then(|piece| piece.reason).map(str::to_owned),
+            records: strongest.map(|piece| piece.records).filter(|records| *records != 0),
+        };
+        match intervals.last_mut() {
+            Some(last)
+                if last.state == interval.state
+                    && last.late == interval.late
+                    && last.reason == interval.reason
+                    && last.records == interval.records =>
+            {
+                last.to = to;
+            }
+            _ => intervals.push(interval),
+        }
+    }
+    intervals
+}

@@ -1,0 +1,97 @@
+//! What can go wrong in the store, by what a caller does about it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why the store could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process has the data directory open.
+    #[error("{}: locked by another process; stop the other hub, or choose another --data-dir", .path.display())]
+    Locked {
+        /// The data directory.
+        path: PathBuf,
+    },
+    /// The operating system refused.
+    #[error("{}: {what}: {source}", .path.display())]
+    Io {
+        /// What was being done.
+        what: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// The database refused.
+    #[error("database: {what}: {source}")]
+    Database {
+        /// What was being done.
+        what: &'static str,
+        /// The database's answer.
+        source: fjall::Error,
+    },
+    /// A write failed earlier; nothing is taken in until the hub is restarted.
+    #[error("intake stopped: {0}; free disk space or repair the disk, then restart the hub")]
+    Poisoned(String),
+    /// The heads are full: the compactor has to catch up first.
+    #[error("busy: {held} bytes of heads wait for compaction (limit {limit})")]
+    Busy {
+        /// Bytes in heads.
+        held: usize,
+        /// Their limit.
+        limit: usize,
+    },
+    /// A file of ours is damaged.
+    #[error("{}: offset {offset}: {what}; this block is left out, restore the file from a backup to have it again", .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Byte offset in it.
+        offset: u64,
+        /// What is wrong.
+        what: String,
+    },
+    /// A row of the database cannot be read by this version.
+    #[error("keyspace {keyspace}: {what}; was this data directory written by a newer hub?")]
+    Row {
+        /// The keyspace.
+        keyspace: &'static str,
+        /// What is wrong.
+        what: String,
+    },
+    /// The store is shutting down.
+    #[error("the store is shutting down")]
+    Closed,
+}
+
+impl StoreError {
+    pub(crate) fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { what, path, source }
+    }
+
+    pub(crate) fn database(what: &'static str) -> impl FnOnce(fjall::Error) -> Self {
+        move |source| Self::Database { what, source }
+    }
+
+    /// Whether the sender may try the same again later.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Busy { .. } | Self::Closed | Self::Poisoned(_))
+    }
+}
+
+/// Why a frame cannot be taken in.
+#[derive(Debug, thiserror::Error)]
+pub enum FrameRefused {
+    /// The frame itself cannot be read.
+    #[error("frame: {0}")]
+    Frame(String),
+    /// A section of it is not the protobuf message it says it is.
+    #[error("{section} section: {source}")]
+    Section {
+        /// Which section.
+        section: &'static str,
+        /// What prost says.
+        source: prost::DecodeError,
+    },
+}

@@ -1,0 +1,558 @@
+//! Records as the store holds them in memory: one row per span, log line, series or exemplar, with its origin shared.
+
+use std::sync::Arc;
+
+use model::{SpanId, TraceId};
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, LogsData};
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::{Exemplar, Metric, MetricsData};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::{Span, TracesData};
+use prost::Message;
+
+use crate::proto::{ExemplarsData, OriginRow, PointData};
+
+/// The service of a resource that names none, as the OpenTelemetry resource conventions have it.
+const UNKNOWN_SERVICE: &str = "unknown_service";
+
+/// Where a record comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Origin {
+    /// The device's name.
+    pub device: Arc<str>,
+    /// Its resource.
+    pub resource: Resource,
+    /// Schema of the resource.
+    pub resource_schema_url: String,
+    /// Its instrumentation scope.
+    pub scope: InstrumentationScope,
+    /// Schema of the scope.
+    pub scope_schema_url: String,
+    /// `service.name` of the resource, or `unknown_service`.
+    pub service: String,
+}
+
+impl Origin {
+    /// An origin with its service looked up.
+    pub fn new(
+        device: &Arc<str>,
+        resource: Option<&Resource>,
+        resource_schema_url: &str,
+        scope: Option<&InstrumentationScope>,
+        scope_schema_url: &str,
+    ) -> Arc<Self> {
+        let resource = resource.cloned().unwrap_or_default();
+        let service = match find(&resource.attributes, "service.name") {
+            Some(Value::StringValue(name)) if !name.is_empty() => name.clone(),
+            _ => UNKNOWN_SERVICE.to_owned(),
+        };
+        Arc::new(Self {
+            device: Arc::clone(device),
+            resource,
+            resource_schema_url: resource_schema_url.to_owned(),
+            scope: scope.cloned().unwrap_or_default(),
+            scope_schema_url: scope_schema_url.to_owned(),
+            service,
+        })
+    }
+
+    pub(crate) fn to_row(&self) -> OriginRow {
+        OriginRow {
+            device: self.device.to_string(),
+            resource: Some(self.resource.clone()),
+            resource_schema_url: self.resource_schema_url.clone(),
+            scope: Some(self.scope.clone()),
+            scope_schema_url: self.scope_schema_url.clone(),
+        }
+    }
+
+    pub(crate) fn from_row(row: &OriginRow) -> Arc<Self> {
+        Self::new(
+            &Arc::from(row.device.as_str()),
+            row.resource.as_ref(),
+            &row.resource_schema_url,
+            row.scope.as_ref(),
+            &row.scope_schema_url,
+        )
+    }
+}
+
+/// The value of the first attribute with this key.
+pub fn find<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a Value> {
+    attributes.iter().find(|attribute| attribute.key == key)?.value.as_ref()?.value.as_ref()
+}
+
+/// An attribute's value as text, when it is a string.
+pub fn find_text<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str> {
+    match find(attributes, key) {
+        Some(Value::StringValue(text)) => Some(text),
+        _ => None,
+    }
+}
+
+/// A span as stored.
+#[derive(Debug, Clone)]
+pub struct SpanRow {
+    /// Where it comes from.
+    pub origin: Arc<Origin>,
+    /// The place of its frame in the order of intake.
+    pub order: u64,
+    /// Its place in its frame.
+    pub index: u32,
+    /// The span.
+    pub span: Span,
+}
+
+impl SpanRow {
+    /// Its trace; all zero when the span carries no valid trace id.
+    pub fn trace_id(&self) -> TraceId {
+        TraceId::from_bytes(&self.span.trace_id).unwrap_or_default()
+    }
+
+    /// Its id; all zero when the span carries no valid one.
+    pub fn span_id(&self) -> SpanId {
+        SpanId::from_bytes(&self.span.span_id).unwrap_or_default()
+    }
+
+    /// Whether its status is an error.
+    pub fn is_error(&self) -> bool {
+        self.span.status.as_ref().is_some_and(|status| status.code == 2)
+    }
+}
+
+/// A log line as stored.
+#[derive(Debug, Clone)]
+pub struct LogRow {
+    /// Where it comes from.
+    pub origin: Arc<Origin>,
+    /// The place of its frame in the order of intake.
+    pub order: u64,
+    /// Its place in its frame.
+    pub index: u32,
+    /// The line.
+    pub record: LogRecord,
+}
+
+impl LogRow {
+    /// Its time; the time it was observed where it has none (OpenTelemetry logs data model, "Timestamp").
+    pub fn time(&self) -> u64 {
+        match self.record.time_unix_nano {
+            0 => self.record.observed_time_unix_nano,
+            time => time,
+        }
+    }
+
+    /// Its trace, if it belongs to one.
+    pub fn trace_id(&self) -> Option<TraceId> {
+        TraceId::from_bytes(&self.record.trace_id)
+    }
+}
+
+/// What a metric is, with all that changes its meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// Last value counts.
+    Gauge,
+    /// A sum; `cumulative` or per interval.
+    Sum {
+        /// Whether it only ever grows.
+        monotonic: bool,
+        /// Whether it counts from its start time (else since the point before).
+        cumulative: bool,
+    },
+    /// Buckets with explicit bounds.
+    Histogram {
+        /// See [`Kind::Sum`].
+        cumulative: bool,
+    },
+    /// Buckets of exponential width.
+    ExponentialHistogram {
+        /// See [`Kind::Sum`].
+        cumulative: bool,
+    },
+    /// Quantiles made by the producer.
+    Summary,
+}
+
+/// `AGGREGATION_TEMPORALITY_CUMULATIVE`.
+const CUMULATIVE: i32 = 2;
+
+impl Kind {
+    /// The word of the API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Gauge => "gauge",
+            Kind::Sum { .. } => "sum",
+            Kind::Histogram { .. } => "histogram",
+            Kind::ExponentialHistogram { .. } => "exponential_histogram",
+            Kind::Summary => "summary",
+        }
+    }
+
+    pub(crate) fn to_number(self) -> u32 {
+        let flags = |monotonic: bool, cumulative: bool| u32::from(monotonic) << 3 | u32::from(cumulative) << 4;
+        match self {
+            Kind::Gauge => 0,
+            Kind::Sum { monotonic, cumulative } => 1 | flags(monotonic, cumulative),
+            Kind::Histogram { cumulative } => 2 | flags(false, cumulative),
+            Kind::ExponentialHistogram { cumulative } => 3 | flags(false, cumulative),
+            Kind::Summary => 4,
+        }
+    }
+
+    pub(crate) fn from_number(number: u32) -> Option<Self> {
+        let (monotonic, cumulative) = (number & 8 != 0, number & 16 != 0);
+        Some(match number & 7 {
+            0 => Kind::Gauge,
+            1 => Kind::Sum { monotonic, cumulative },
+            2 => Kind::Histogram { cumulative },
+            3 => Kind::ExponentialHistogram { cumulative },
+            4 => Kind::Summary,
+            _ => return None,
+        })
+    }
+}
+
+/// A series: everything of a metric but its points.
+#[derive(Debug, Clone)]
+pub struct Series {
+    /// Where it comes from.
+    pub origin: Arc<Origin>,
+    /// The metric's name.
+    pub name: String,
+    /// Its description.
+    pub description: String,
+    /// Its unit.
+    pub unit: String,
+    /// Its metadata.
+    pub metadata: Vec<KeyValue>,
+    /// What it is.
+    pub kind: Kind,
+    /// The attributes of its points.
+    pub attributes: Vec<KeyValue>,
+    /// The same bytes for the same series, whatever the order of its attributes.
+    pub key: Vec<u8>,
+}
+
+impl Series {
+    #[allow(clippy::too_many_arguments, reason = "these are the fields")]
+    pub(crate) fn new(
+        origin: Arc<Origin>,
+        name: String,
+        description: String,
+        unit: String,
+        metadata: Vec<KeyValue>,
+        kind: Kind,
+        attributes: Vec<KeyValue>,
+    ) -> Self {
+        let key = series_key(&origin, &name, &unit, kind, &attributes);
+        Self { origin, name, description, unit, metadata, kind, attributes, key }
+    }
+}
+
+/// The identity of a series: device, resource, scope, name, unit, kind and attributes; the order of attributes, schema
+/// URLs, description and metadata are not part of it.
+fn series_key(origin: &Origin, name: &str, unit: &str, kind: Kind, attributes: &[KeyValue]) -> Vec<u8> {
+    fn put(key: &mut Vec<u8>, part: &[u8]) {
+        key.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        key.extend_from_slice(part);
+    }
+    fn put_sorted(key: &mut Vec<u8>, attributes: &[KeyValue]) {
+        let mut encoded: Vec<Vec<u8>> = attributes.iter().map(Message::encode_to_vec).collect();
+        encoded.sort_unstable();
+        key.extend_from_slice(&(encoded.len() as u64).to_be_bytes());
+        for attribute in &encoded {
+            put(key, attribute);
+        }
+    }
+    let mut key = Vec::with_capacity(256);
+    put(&mut key, name.as_bytes());
+    put(&mut key, unit.as_bytes());
+    key.push(kind.to_number() as u8);
+    put(&mut key, origin.device.as_bytes());
+    put_sorted(&mut key, attributes);
+    put_sorted(&mut key, &origin.resource.attributes);
+    put(&mut key, origin.scope.name.as_bytes());
+    put(&mut key, origin.scope.version.as_bytes());
+    put_sorted(&mut key, &origin.scope.attributes);
+    key
+}
+
+/// One point of a series.
+#[derive(Debug, Clone)]
+pub struct Point {
+    /// The place of its frame in the order of intake: of two points with one time the higher one counts.
+    pub order: u64,
+    /// The point.
+    pub data: PointData,
+}
+
+impl Point {
+    /// Its time.
+    pub fn time(&self) -> u64 {
+        match &self.data {
+            PointData::Number(point) => point.time_unix_nano,
+            PointData::Histogram(point) => point.time_unix_nano,
+            PointData::Exponential(point) => point.time_unix_nano,
+            PointData::Summary(point) => point.time_unix_nano,
+        }
+    }
+
+    /// When its counting began; 0 where the producer does not say.
+    pub fn start(&self) -> u64 {
+        match &self.data {
+            PointData::Number(point) => point.start_time_unix_nano,
+            PointData::Histogram(point) => point.start_time_unix_nano,
+            PointData::Exponential(point) => point.start_time_unix_nano,
+            PointData::Summary(point) => point.start_time_unix_nano,
+        }
+    }
+
+    /// Whether it says "no value here" (OTLP `FLAG_NO_RECORDED_VALUE`).
+    pub fn is_stale(&self) -> bool {
+        let flags = match &self.data {
+            PointData::Number(point) => point.flags,
+            PointData::Histogram(point) => point.flags,
+            PointData::Exponential(point) => point.flags,
+            PointData::Summary(point) => point.flags,
+        };
+        flags & 1 != 0
+    }
+}
+
+/// The points of one series that came in one frame.
+#[derive(Debug, Clone)]
+pub struct SeriesRow {
+    /// The series.
+    pub series: Arc<Series>,
+    /// Its points, as they came.
+    pub points: Vec<Point>,
+}
+
+/// An exemplar as stored.
+#[derive(Debug, Clone)]
+pub struct ExemplarRow {
+    /// Where its series comes from.
+    pub origin: Arc<Origin>,
+    /// The place of its frame in the order of intake.
+    pub order: u64,
+    /// The metric's name.
+    pub metric: String,
+    /// The metric's unit.
+    pub unit: String,
+    /// The attributes of the series.
+    pub attributes: Vec<KeyValue>,
+    /// The exemplar.
+    pub exemplar: Exemplar,
+}
+
+impl ExemplarRow {
+    /// Its trace, if it names one.
+    pub fn trace_id(&self) -> Option<TraceId> {
+        TraceId::from_bytes(&self.exemplar.trace_id)
+    }
+}
+
+/// All records of a frame.
+#[derive(Debug, Clone, Default)]
+pub struct Records {
+    /// Spans.
+    pub spans: Vec<SpanRow>,
+    /// Log lines.
+    pub logs: Vec<LogRow>,
+    /// Series with their points.
+    pub series: Vec<SeriesRow>,
+    /// Exemplars.
+    pub exemplars: Vec<ExemplarRow>,
+}
+
+impl Records {
+    /// Adds the spans of a traces section.
+    ///
+    /// # Errors
+    /// When the bytes are not a `TracesData`.
+    pub fn add_traces(&mut self, device: &Arc<str>, bytes: &[u8]) -> Result<(), prost::DecodeError> {
+        for resource_spans in TracesData::decode(bytes)?.resource_spans {
+            for scope_spans in resource_spans.scope_spans {
+                let origin = Origin::new(
+                    device,
+                    resource_spans.resource.as_ref(),
+                    &resource_spans.schema_url,
+                    scope_spans.scope.as_ref(),
+                    &scope_spans.schema_url,
+                );
+                for span in scope_spans.spans {
+                    let index = self.spans.len() as u32;
+                    self.spans.push(SpanRow { origin: Arc::clone(&origin), order: 0, index, span });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the lines of a logs section.
+    ///
+    /// # Errors
+    /// When the bytes are not a `LogsData`.
+    pub fn add_logs(&mut self, device: &Arc<str>, bytes: &[u8]) -> Result<(), prost::DecodeError> {
+        for resource_logs in LogsData::decode(bytes)?.resource_logs {
+            for scope_logs in resource_logs.scope_logs {
+                let origin = Origin::new(
+                    device,
+                    resource_logs.resource.as_ref(),
+                    &resource_logs.schema_url,
+                    scope_logs.scope.as_ref(),
+                    &scope_logs.schema_url,
+                );
+                for record in scope_logs.log_records {
+                    let index = self.logs.len() as u32;
+                    self.logs.push(LogRow { origin: Arc::clone(&origin), order: 0, index, record });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the points of a metrics section; exemplars inside points become rows of their own.
+    ///
+    /// # Errors
+    /// When the bytes are not a `MetricsData`.
+    pub fn add_metrics(&mut self, device: &Arc<str>, bytes: &[u8]) -> Result<(), prost::DecodeError> {
+        for resource_metrics in MetricsData::decode(bytes)?.resource_metrics {
+            for scope_metrics in resource_metrics.scope_metrics {
+                let origin = Origin::new(
+                    device,
+                    resource_metrics.resource.as_ref(),
+                    &resource_metrics.schema_url,
+                    scope_metrics.scope.as_ref(),
+                    &scope_metrics.schema_url,
+                );
+                for metric in scope_metrics.metrics {
+                    self.add_metric(&origin, metric);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn add_metric(&mut self, origin: &Arc<Origin>, metric: Metric) {
+        let Metric { name, description, unit, metadata, data } = metric;
+        let Some(data) = data else { return };
+        let mut add = |kind: Kind, attributes: Vec<KeyValue>, exemplars: Vec<Exemplar>, data: PointData| {
+            for exemplar in exemplars {
+                self.exemplars.push(ExemplarRow {
+                    origin: Arc::clone(origin),
+                    order: 0,
+                    metric: name.clone(),
+                    unit: unit.clone(),
+                    attributes: attributes.clone(),
+                    exemplar,
+                });
+            }
+            let point = Point { order: 0, data };
+            let key = series_key(origin, &name, &unit, kind, &attributes);
+            // Producers send a series' points together; a series that comes twice in a frame is only two rows.
+            match self.series.last_mut().filter(|last| last.series.key == key) {
+                Some(last) => last.points.push(point),
+                None => {
+                    let series = Series {
+                        origin: Arc::clone(origin),
+                        name: name.clone(),
+                        description: description.clone(),
+                        unit: unit.clone(),
+                        metadata: metadata.clone(),
+                        kind,
+                        attributes,
+                        key,
+                    };
+                    self.series.push(SeriesRow { series: Arc::new(series), points: vec![point] });
+                }
+            }
+        };
+        match data {
+            Data::Gauge(gauge) => {
+                for mut point in gauge.data_points {
+                    let (attributes, exemplars) = (std::mem::take(&mut point.attributes), std::mem::take(&mut point.exemplars));
+                    add(Kind::Gauge, attributes, exemplars, PointData::Number(point));
+                }
+            }
+            Data::Sum(sum) => {
+                let kind = Kind::Sum {
+                    monotonic: sum.is_monotonic,
+                    cumulative: sum.aggregation_temporality == CUMULATIVE,
+                };
+                for mut point in sum.data_points {
+                    let (attributes, exemplars) = (std::mem::take(&mut point.attributes), std::mem::take(&mut point.exemplars));
+                    add(kind, attributes, exemplars, PointData::Number(point));
+                }
+            }
+            Data::Histogram(histogram) => {
+                let kind = Kind::Histogram { cumulative: histogram.aggregation_temporality == CUMULATIVE };
+                for mut point in histogram.data_points {
+                    let (attributes, exemplars) = (std::mem::take(&mut point.attributes), std::mem::take(&mut point.exemplars));
+                    add(kind, attributes, exemplars, PointData::Histogram(point));
+                }
+            }
+            Data::ExponentialHistogram(histogram) => {
+                let kind = Kind::ExponentialHistogram { cumulative: histogram.aggregation_temporality == CUMULATIVE };
+                for mut point in histogram.data_points {
+                    let (attributes, exemplars) = (std::mem::take(&mut point.attributes), std::mem::take(&mut point.exemplars));
+                    add(kind, attributes, exemplars, PointData::Exponential(point));
+                }
+            }
+            Data::Summary(summary) => {
+                for mut point in summary.data_points {
+                    let attributes = std::mem::take(&mut point.attributes);
+                    add(Kind::Summary, attributes, Vec::new(), PointData::Summary(point));
+                }
+            }
+        }
+    }
+
+    /// Adds the exemplars of an exemplars section.
+    ///
+    /// # Errors
+    /// When the bytes are not an [`ExemplarsData`].
+    pub fn add_exemplars(&mut self, device: &Arc<str>, bytes: &[u8]) -> Result<(), prost::DecodeError> {
+        for series in ExemplarsData::decode(bytes)?.series {
+            let origin = Origin::new(device, series.resource.as_ref(), "", series.scope.as_ref(), "");
+            for exemplar in series.exemplars {
+                self.exemplars.push(ExemplarRow {
+                    origin: Arc::clone(&origin),
+                    order: 0,
+                    metric: series.metric_name.clone(),
+                    unit: series.unit.clone(),
+                    attributes: series.attributes.clone(),
+                    exemplar,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives every record its frame's place in the order of intake.
+    pub(crate) fn set_order(&mut self, order: u64) {
+        self.spans.iter_mut().for_each(|row| row.order = order);
+        self.logs.iter_mut().for_each(|row| row.order = order);
+        self.series.iter_mut().flat_map(|row| &mut row.points).for_each(|point| point.order = order);
+        self.exemplars.iter_mut().for_each(|row| row.order = order);
+    }
+
+    /// How many points there are.
+    pub fn points(&self) -> usize {
+        self.series.iter().map(|row| row.points.len()).sum()
+    }
+}
+
+/// An attribute value as the text that `key=value` filters compare with.
+pub fn value_text(value: &AnyValue) -> Option<String> {
+    Some(match value.value.as_ref()? {
+        Value::StringValue(text) => text.clone(),
+        Value::BoolValue(flag) => flag.to_string(),
+        Value::IntValue(number) => number.to_string(),
+        Value::DoubleValue(number) => number.to_string(),
+        _ => return None,
+    })
+}
