@@ -68,17 +68,17 @@ pub struct Interval {
 
 /// A declared loss with its place in time.
 #[derive(Debug, Clone)]
-pub struct LostSpan {
+pub(crate) struct LostSpan {
     /// The lane.
-    pub lane: Lane,
+    pub(crate) lane: Lane,
     /// Earliest event time, 0 when not known.
-    pub start_ns: u64,
+    pub(crate) start_ns: u64,
     /// Latest event time, inclusive.
-    pub end_ns: u64,
+    pub(crate) end_ns: u64,
     /// Why.
-    pub reason: String,
+    pub(crate) reason: String,
     /// How many records, 0 when not known.
-    pub records: u64,
+    pub(crate) records: u64,
 }
 
 /// What a hello says about one lane.
@@ -209,12 +209,8 @@ impl DeviceRow {
             if self.lane(head.lane).is_none() {
                 // A lane that is new on a known device began after the last contact.
                 let since = if known { last_contact.min(first) } else { first };
-                let mut row = LaneRow {
-                    lane: u32::from(head.lane.number()),
-                    since,
-                    complete_to: since,
-                    ..LaneRow::default()
-                };
+                let mut row =
+                    LaneRow { lane: u32::from(head.lane.number()), since, complete_to: since, ..LaneRow::default() };
                 if known && !was_connected {
                     push_span(&mut row.late, since, contact.wall_ns);
                 }
@@ -269,7 +265,11 @@ impl DeviceRow {
             pieces.push(piece(row.since, row.complete_to, State::Complete));
             pieces.push(piece(row.complete_to.max(row.since), now, open));
             for span in &row.unknown {
-                pieces.push(Piece { reason: Some("epoch-ended"), overrides: true, ..piece(span.from, span.to, State::Unknown) });
+                pieces.push(Piece {
+                    reason: Some("epoch-ended"),
+                    overrides: true,
+                    ..piece(span.from, span.to, State::Unknown)
+                });
             }
             for span in &row.late {
                 pieces.push(Piece { late: true, ..piece(span.from, span.to, State::Unknown) });

@@ -6,26 +6,26 @@ use model::{Epoch, Lane};
 
 /// The number of a device within one database: given out at first sight, never reused.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub struct DeviceNumber(pub u32);
+pub(crate) struct DeviceNumber(pub(crate) u32);
 
 /// One lane of one life of a device: what sequences count in.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub struct Stream {
+pub(crate) struct Stream {
     /// The device.
-    pub device: DeviceNumber,
+    pub(crate) device: DeviceNumber,
     /// The life of its data directory.
-    pub epoch: Epoch,
+    pub(crate) epoch: Epoch,
     /// The delivery class.
-    pub lane: Lane,
+    pub(crate) lane: Lane,
 }
 
 /// The identity under which a frame is stored at most once (P8).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub struct FrameKey {
+pub(crate) struct FrameKey {
     /// Where the sequence counts.
-    pub stream: Stream,
+    pub(crate) stream: Stream,
     /// The sequence.
-    pub seq: u64,
+    pub(crate) seq: u64,
 }
 
 impl fmt::Display for FrameKey {
@@ -37,10 +37,10 @@ impl fmt::Display for FrameKey {
 
 impl Stream {
     /// Bytes of a stream's key.
-    pub const LEN: usize = 4 + 8 + 1;
+    pub(crate) const LEN: usize = 4 + 8 + 1;
 
     /// The key: big-endian, so that keys sort like streams.
-    pub fn to_bytes(self) -> [u8; Self::LEN] {
+    pub(crate) fn to_bytes(self) -> [u8; Self::LEN] {
         let mut key = [0; Self::LEN];
         key[..4].copy_from_slice(&self.device.0.to_be_bytes());
         key[4..12].copy_from_slice(&self.epoch.0.to_be_bytes());
@@ -49,7 +49,7 @@ impl Stream {
     }
 
     /// Reads a key; `None` when it is not one.
-    pub fn from_bytes(key: &[u8]) -> Option<Self> {
+    pub(crate) fn from_bytes(key: &[u8]) -> Option<Self> {
         let key: &[u8; Self::LEN] = key.try_into().ok()?;
         Some(Self {
             device: DeviceNumber(u32::from_be_bytes(key[..4].try_into().ok()?)),
@@ -61,10 +61,10 @@ impl Stream {
 
 impl FrameKey {
     /// Bytes of a frame's key.
-    pub const LEN: usize = Stream::LEN + 8;
+    pub(crate) const LEN: usize = Stream::LEN + 8;
 
     /// The key: big-endian, so that the frames of a stream lie in order.
-    pub fn to_bytes(self) -> [u8; Self::LEN] {
+    pub(crate) fn to_bytes(self) -> [u8; Self::LEN] {
         let mut key = [0; Self::LEN];
         key[..Stream::LEN].copy_from_slice(&self.stream.to_bytes());
         key[Stream::LEN..].copy_from_slice(&self.seq.to_be_bytes());
@@ -72,7 +72,7 @@ impl FrameKey {
     }
 
     /// Reads a key; `None` when it is not one.
-    pub fn from_bytes(key: &[u8]) -> Option<Self> {
+    pub(crate) fn from_bytes(key: &[u8]) -> Option<Self> {
         if key.len() != Self::LEN {
             return None;
         }

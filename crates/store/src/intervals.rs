@@ -4,24 +4,24 @@ use std::collections::BTreeMap;
 
 /// A set of numbers kept as disjoint, non-adjacent, inclusive intervals.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct IntervalSet {
+pub(crate) struct IntervalSet {
     /// First of an interval to its last.
     runs: BTreeMap<u64, u64>,
 }
 
 impl IntervalSet {
     /// Whether `number` is in the set.
-    pub fn contains(&self, number: u64) -> bool {
+    pub(crate) fn contains(&self, number: u64) -> bool {
         self.runs.range(..=number).next_back().is_some_and(|(_, last)| *last >= number)
     }
 
     /// Adds one number.
-    pub fn insert(&mut self, number: u64) {
+    pub(crate) fn insert(&mut self, number: u64) {
         self.insert_range(number, number);
     }
 
     /// Adds `first..=last`; nothing when it is empty.
-    pub fn insert_range(&mut self, mut first: u64, mut last: u64) {
+    pub(crate) fn insert_range(&mut self, mut first: u64, mut last: u64) {
         if first > last {
             return;
         }
@@ -38,7 +38,7 @@ impl IntervalSet {
     }
 
     /// The smallest number not below `from` that is not in the set.
-    pub fn next_missing(&self, from: u64) -> u64 {
+    pub(crate) fn next_missing(&self, from: u64) -> u64 {
         match self.runs.range(..=from).next_back() {
             Some((_, last)) if *last >= from => last.saturating_add(1),
             _ => from,
@@ -46,22 +46,23 @@ impl IntervalSet {
     }
 
     /// The intervals, in order, both ends inclusive.
-    pub fn iter(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         self.runs.iter().map(|(first, last)| (*first, *last))
     }
 
     /// How many intervals there are.
-    pub fn runs(&self) -> usize {
+    pub(crate) fn runs(&self) -> usize {
         self.runs.len()
     }
 
     /// The largest number in the set.
-    pub fn last(&self) -> Option<u64> {
+    pub(crate) fn last(&self) -> Option<u64> {
         self.runs.values().next_back().copied()
     }
 
     /// How many numbers are in the set.
-    pub fn count(&self) -> u64 {
+    #[cfg(test)]
+    pub(crate) fn count(&self) -> u64 {
         self.runs.iter().map(|(first, last)| (last - first).saturating_add(1)).fold(0, u64::saturating_add)
     }
 }

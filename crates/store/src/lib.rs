@@ -1,1 +1,38 @@
-//! store.
+//! The hub's embedded store: it stores each frame at most once (P8), keeps every record of any age, and knows what it
+//! has not got. Synchronous; it knows neither HTTP nor a clock (docs/hub.md).
+//!
+//! | module | concept |
+//! |---|---|
+//! | [`incoming`] | a frame on its way in, read and turned into rows |
+//! | `writer` | one thread, one synchronous batch over many requests, the answer only after it |
+//! | `registry` | devices, claims, gaps: in memory, rebuilt at start |
+//! | `view` | what queries see: heads in memory and packs on disk |
+//! | `compact` | heads into packs, small packs into larger ones, expired packs away |
+//! | `pack` | the format of packs |
+//! | [`query`] | traces, logs, metrics, exemplars, services, coverage |
+
+mod compact;
+mod coverage;
+mod db;
+mod digests;
+mod error;
+mod ids;
+pub mod incoming;
+mod intervals;
+mod manifest;
+mod pack;
+mod proto;
+pub mod query;
+mod registry;
+pub mod rows;
+mod store;
+mod view;
+mod writer;
+
+pub use compact::Compacted;
+pub use coverage::{Contact, Head, Interval, State};
+pub use error::{FrameRefused, StoreError};
+pub use incoming::{FrameOutcome, Incoming, OTLP_DEVICE};
+pub use proto::{Counters, ExemplarSeries, ExemplarsData, PointData};
+pub use store::{Options, Reached, Store, StoreStats};
+pub use writer::Reply;

@@ -474,31 +474,33 @@ impl Records {
         match data {
             Data::Gauge(gauge) => {
                 for mut point in gauge.data_points {
-                    let (attributes, exemplars) = (std::mem::take(&mut point.attributes), std::mem::take(&mut point.exemplars));
+                    let (attributes, exemplars) =
+                        (std::mem::take(&mut point.attributes), std::mem::take(&mut point.exemplars));
                     add(Kind::Gauge, attributes, exemplars, PointData::Number(point));
                 }
             }
             Data::Sum(sum) => {
-                let kind = Kind::Sum {
-                    monotonic: sum.is_monotonic,
-                    cumulative: sum.aggregation_temporality == CUMULATIVE,
-                };
+                let kind =
+                    Kind::Sum { monotonic: sum.is_monotonic, cumulative: sum.aggregation_temporality == CUMULATIVE };
                 for mut point in sum.data_points {
-                    let (attributes, exemplars) = (std::mem::take(&mut point.attributes), std::mem::take(&mut point.exemplars));
+                    let (attributes, exemplars) =
+                        (std::mem::take(&mut point.attributes), std::mem::take(&mut point.exemplars));
                     add(kind, attributes, exemplars, PointData::Number(point));
                 }
             }
             Data::Histogram(histogram) => {
                 let kind = Kind::Histogram { cumulative: histogram.aggregation_temporality == CUMULATIVE };
                 for mut point in histogram.data_points {
-                    let (attributes, exemplars) = (std::mem::take(&mut point.attributes), std::mem::take(&mut point.exemplars));
+                    let (attributes, exemplars) =
+                        (std::mem::take(&mut point.attributes), std::mem::take(&mut point.exemplars));
                     add(kind, attributes, exemplars, PointData::Histogram(point));
                 }
             }
             Data::ExponentialHistogram(histogram) => {
                 let kind = Kind::ExponentialHistogram { cumulative: histogram.aggregation_temporality == CUMULATIVE };
                 for mut point in histogram.data_points {
-                    let (attributes, exemplars) = (std::mem::take(&mut point.attributes), std::mem::take(&mut point.exemplars));
+                    let (attributes, exemplars) =
+                        (std::mem::take(&mut point.attributes), std::mem::take(&mut point.exemplars));
                     add(kind, attributes, exemplars, PointData::Exponential(point));
                 }
             }

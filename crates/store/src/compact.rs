@@ -1,0 +1,259 @@
+//! The compactor: heads into packs, small packs into larger ones, expired packs away.
+//!
+//! The order makes every step safe to interrupt: pack files and their directory are synced, then one synchronous batch
+//! names them, deletes the intake rows, and keeps claims and digests; only then queries change over, and only then
+//! replaced files go. A crash before the batch leaves orphans, a crash after it leaves nothing undone but deletions.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+use prost::Message;
+
+use crate::digests;
+use crate::error::StoreError;
+use crate::manifest;
+use crate::pack::{DAY_NS, Kind, Pack, RowSet, build, file_name, sync_dir};
+use crate::proto::ClaimsRow;
+use crate::store::{Inner, Store};
+use crate::view::HeadFrame;
+use crate::writer::IntakeRow;
+
+/// Packs of at most this many uncompressed bytes are merged.
+const MERGE_BYTES: u64 = 32 << 20;
+
+/// What one run of the compactor did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Compacted {
+    /// Frames that went from heads into packs.
+    pub frames: usize,
+    /// Packs written, merged ones included.
+    pub packs_written: usize,
+    /// Packs that went into larger ones.
+    pub packs_merged: usize,
+    /// Packs deleted by retention.
+    pub packs_expired: usize,
+}
+
+/// Where a test lets the compactor crash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stop {
+    Never,
+    #[cfg(test)]
+    AfterFiles,
+    #[cfg(test)]
+    AfterBatch,
+}
+
+impl Store {
+    /// Packs what is old enough (or too much for memory), merges small packs, and drops expired ones; `now_ns` is the
+    /// hub's wall clock.
+    ///
+    /// # Errors
+    /// [`StoreError`]; after a failed batch the store is poisoned, any other failure leaves everything as it was.
+    pub fn compact(&self, now_ns: u64) -> Result<Compacted, StoreError> {
+        self.inner.compact(now_ns, Stop::Never)
+    }
+
+    /// Whether heads hold so much that the compactor should run now.
+    pub fn wants_compaction(&self) -> bool {
+        self.inner.view().cost > self.inner.options.head_bytes / 2
+    }
+}
+
+fn nanoseconds(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl Inner {
+    pub(crate) fn compact(&self, now_ns: u64, stop: Stop) -> Result<Compacted, StoreError> {
+        self.check_health()?;
+        let _one_at_a_time = self.compaction.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut done = Compacted::default();
+        let frames = self.ripe_frames(now_ns);
+        if !frames.is_empty() {
+            done.frames = frames.len();
+            done.packs_written += self.pack_frames(&frames, stop)?;
+            self.stats.compactions.fetch_add(1, Ordering::Relaxed);
+        }
+        done.packs_expired = self.expire(now_ns)?;
+        self.stats.expired_packs.fetch_add(done.packs_expired as u64, Ordering::Relaxed);
+        while let Some(small) = self.mergeable() {
+            done.packs_merged += small.len();
+            done.packs_written += 1;
+            self.stats.merged_packs.fetch_add(small.len() as u64, Ordering::Relaxed);
+            self.merge(&small, stop)?;
+        }
+        Ok(done)
+    }
+
+    /// The frames to be packed: the old ones, and when memory runs short the oldest until a quarter of it is in use.
+    fn ripe_frames(&self, now_ns: u64) -> Vec<Arc<HeadFrame>> {
+        let view = self.view();
+        let old = now_ns.saturating_sub(nanoseconds(self.options.compact_after));
+        let short = view.cost > self.options.head_bytes / 2;
+        let mut left = view.cost;
+        let ripe = view.frames().take_while(|frame| {
+            let take = frame.received_ns <= old || (short && left > self.options.head_bytes / 4);
+            left -= frame.cost.min(left);
+            take
+        });
+        ripe.cloned().collect()
+    }
+
+    /// Writes pack files and syncs them and their directory.
+    fn write_packs(&self, sets: Vec<(u32, RowSet)>) -> Result<Vec<Arc<Pack>>, StoreError> {
+        let mut paths: Vec<PathBuf> = Vec::new();
+        let write = || {
+            let mut packs = Vec::new();
+            for (day, rows) in sets {
+                let number = self.stats.next_pack.fetch_add(1, Ordering::Relaxed);
+                let path = self.packs_dir.join(file_name(number));
+                paths.push(path.clone());
+                build(&path, day, rows, self.options.block_bytes)?;
+                packs.push(Arc::new(Pack::open(&path, number)?));
+            }
+            sync_dir(&self.packs_dir)?;
+            Ok(packs)
+        };
+        let result = write();
+        if result.is_err() {
+            // What cannot be removed now is an orphan for the next start.
+            for path in paths {
+                let _ = std::fs::remove_file(path);
+            }
+        }
+        result
+    }
+
+    fn pack_frames(&self, frames: &[Arc<HeadFrame>], stop: Stop) -> Result<usize, StoreError> {
+        let packs = self.write_packs(RowSet::split(frames.iter().map(|frame| &frame.records)))?;
+        #[cfg(test)]
+        if stop == Stop::AfterFiles {
+            return Err(StoreError::Closed);
+        }
+        let mut batch = self.db.durable_batch();
+        let mut packed = Vec::with_capacity(frames.len());
+        let mut streams = BTreeSet::new();
+        for frame in frames {
+            streams.insert(frame.key.stream);
+            let row = self.db.intake.get(frame.key.to_bytes()).map_err(StoreError::database("cannot read intake"))?;
+            if let Some(row) = row.as_deref().and_then(IntakeRow::from_bytes) {
+                packed.push((frame.key, row.digest));
+            }
+            batch.remove(&self.db.intake, frame.key.to_bytes());
+        }
+        let newest = frames.iter().map(|frame| frame.received_ns).max().unwrap_or(0) / DAY_NS;
+        digests::put(&self.db, &mut batch, packed, u32::try_from(newest).unwrap_or(u32::MAX))?;
+        {
+            let registry = self.registry();
+            for stream in streams {
+                if let Some(claims) = registry.claims.get(&stream) {
+                    let runs = claims.stored.iter().flat_map(|(first, last)| [first, last]).collect();
+                    batch.insert(&self.db.claims, stream.to_bytes(), ClaimsRow { runs }.encode_to_vec());
+                }
+            }
+        }
+        for pack in &packs {
+            manifest::add(&self.db, &mut batch, pack);
+        }
+        batch.commit().map_err(StoreError::database("cannot commit packs")).map_err(|error| self.poison(&error))?;
+        let written = packs.len();
+        let _ = stop;
+        #[cfg(test)]
+        if stop == Stop::AfterBatch {
+            return Err(StoreError::Closed);
+        }
+        let orders: Vec<u64> = frames.iter().map(|frame| frame.order).collect();
+        let mut view = self.view_mut();
+        view.remove(&orders);
+        view.packs.extend(packs);
+        Ok(written)
+    }
+
+    /// Deletes the packs whose newest record is older than retention allows.
+    fn expire(&self, now_ns: u64) -> Result<usize, StoreError> {
+        let Some(retention) = self.options.retention else { return Ok(0) };
+        let oldest = now_ns.saturating_sub(nanoseconds(retention));
+        let expired: Vec<Arc<Pack>> =
+            self.view().packs.iter().filter(|pack| pack.index.max_time < oldest).cloned().collect();
+        if expired.is_empty() {
+            return Ok(0);
+        }
+        let mut batch = self.db.durable_batch();
+        digests::expire(&self.db, &mut batch, u32::try_from(oldest / DAY_NS).unwrap_or(0))?;
+        self.replace(batch, &expired, Vec::new())?;
+        Ok(expired.len())
+    }
+
+    /// Packs of one kind, day and size class, if there are enough of them to merge.
+    fn mergeable(&self) -> Option<Vec<Arc<Pack>>> {
+        let merge_at = self.options.merge_at.max(2);
+        let view = self.view();
+        let mut classes: BTreeMap<(Kind, u32, bool), Vec<Arc<Pack>>> = BTreeMap::new();
+        for pack in &view.packs {
+            let raw = pack.raw_bytes();
+            // Two classes: fresh packs, and packs that were merged but are not full yet.
+            if raw < MERGE_BYTES / 2 && !pack.is_damaged() {
+                let grown = raw >= MERGE_BYTES / 2 / merge_at as u64;
+                classes.entry((pack.kind, pack.index.day, grown)).or_default().push(Arc::clone(pack));
+            }
+        }
+        classes.into_values().find_map(|packs| {
+            let mut raw = 0;
+            let fits: Vec<_> = packs
+                .into_iter()
+                .take_while(|pack| {
+                    raw += pack.raw_bytes();
+                    raw <= MERGE_BYTES
+                })
+                .collect();
+            (fits.len() >= merge_at || (raw > MERGE_BYTES && fits.len() > 1)).then_some(fits)
+        })
+    }
+
+    fn merge(&self, small: &[Arc<Pack>], stop: Stop) -> Result<(), StoreError> {
+        let Some(first) = small.first() else { return Ok(()) };
+        let rows = RowSet::read(first.kind, small).inspect_err(|error| {
+            // A damaged pack stays as it is: merging would make the damage final.
+            if let StoreError::Damaged { path, .. } = error {
+                small.iter().filter(|pack| pack.path == *path).for_each(|pack| pack.mark_damaged());
+            }
+        })?;
+        let merged = self.write_packs(vec![(first.index.day, rows)])?;
+        let _ = stop;
+        #[cfg(test)]
+        if stop == Stop::AfterFiles {
+            return Err(StoreError::Closed);
+        }
+        self.replace(self.db.durable_batch(), small, merged)
+    }
+
+    /// Swaps packs in the manifest, then in the view, then on the disk.
+    fn replace(
+        &self,
+        mut batch: fjall::OwnedWriteBatch,
+        old: &[Arc<Pack>],
+        new: Vec<Arc<Pack>>,
+    ) -> Result<(), StoreError> {
+        for pack in old {
+            manifest::remove(&self.db, &mut batch, pack);
+        }
+        for pack in &new {
+            manifest::add(&self.db, &mut batch, pack);
+        }
+        batch.commit().map_err(StoreError::database("cannot commit packs")).map_err(|error| self.poison(&error))?;
+        let numbers: BTreeSet<u64> = old.iter().map(|pack| pack.number).collect();
+        {
+            let mut view = self.view_mut();
+            view.packs.retain(|pack| !numbers.contains(&pack.number));
+            view.packs.extend(new);
+        }
+        for pack in old {
+            // Queries that still read it hold the file open; what cannot be removed now is an orphan for the next start.
+            let _ = std::fs::remove_file(&pack.path);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,97 @@
+//! The database: one `fjall` database with a handful of fixed keyspaces.
+//!
+//! Never a keyspace per tenant, device or day: atomicity and journals are per database, and an idle keyspace pins its
+//! journal.
+
+use std::path::Path;
+
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch as WriteBatch, PersistMode};
+
+use crate::error::StoreError;
+
+/// Memory of the database's block cache.
+const CACHE_BYTES: u64 = 32 << 20;
+/// Memory of one keyspace's write buffer.
+const MEMTABLE_BYTES: u64 = 16 << 20;
+/// Disk that the database's journals may take (64 MiB is its smallest).
+const JOURNAL_BYTES: u64 = 128 << 20;
+
+/// The open database.
+pub(crate) struct Db {
+    database: Database,
+    /// Frame key to frame: write-ahead log and claim at once.
+    pub(crate) intake: Keyspace,
+    /// Stream to the interval set of its packed sequences; outlives the data.
+    pub(crate) claims: Keyspace,
+    /// Stream and sequence / 256 to the digests of packed frames.
+    pub(crate) digests: Keyspace,
+    /// Frame key and digest to a frame that came under the identity of another one.
+    pub(crate) quarantine: Keyspace,
+    /// Stream, first and last to a gap record.
+    pub(crate) gaps: Keyspace,
+    /// Device number to [`crate::proto::DeviceRow`].
+    pub(crate) devices: Keyspace,
+    /// Pack number to its manifest row.
+    pub(crate) manifest: Keyspace,
+}
+
+impl Db {
+    /// Opens or creates the database in `path`.
+    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+        std::fs::create_dir_all(path).map_err(StoreError::io("cannot create the directory", path))?;
+        let database = Database::builder(path)
+            .cache_size(CACHE_BYTES)
+            .max_journaling_size(JOURNAL_BYTES)
+            .worker_threads(2)
+            .open()
+            .map_err(|error| match error {
+                fjall::Error::Locked => StoreError::Locked { path: path.to_owned() },
+                fjall::Error::Io(source) => {
+                    StoreError::Io { what: "cannot open the database", path: path.to_owned(), source }
+                }
+                source => StoreError::Database { what: "cannot open", source },
+            })?;
+        let keyspace = |name: &'static str| {
+            database
+                .keyspace(name, || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES))
+                .map_err(StoreError::database("cannot open a keyspace"))
+        };
+        Ok(Self {
+            intake: keyspace("intake")?,
+            claims: keyspace("claims")?,
+            digests: keyspace("digests")?,
+            quarantine: keyspace("quarantine")?,
+            gaps: keyspace("gaps")?,
+            devices: keyspace("devices")?,
+            manifest: keyspace("manifest")?,
+            database,
+        })
+    }
+
+    /// A batch that is on the disk when its commit returns: the database's own `batch()` does not sync.
+    pub(crate) fn durable_batch(&self) -> WriteBatch {
+        self.database.batch().durability(Some(PersistMode::SyncAll))
+    }
+
+    /// A batch that survives the process, not a power cut.
+    pub(crate) fn buffered_batch(&self) -> WriteBatch {
+        self.database.batch().durability(Some(PersistMode::Buffer))
+    }
+
+    /// Bytes on disk.
+    pub(crate) fn disk_bytes(&self) -> u64 {
+        self.database.disk_space().unwrap_or(0)
+    }
+}
+
+/// Reads every row of a keyspace, in key order.
+pub(crate) fn for_each_row(
+    keyspace: &Keyspace,
+    mut row: impl FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    for guard in keyspace.iter() {
+        let (key, value) = guard.into_inner().map_err(StoreError::database("cannot read a row"))?;
+        row(&key, &value)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,215 @@
+//! Reading a pack file: index at start, then a page of trace ids or a block at a time.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use model::TraceId;
+use prost::Message;
+
+use super::format::{
+    BlockRef, HEAD_LEN, Kind, MAGIC, MAX_RAW, PackIndex, TRACE_PAGE, TRACE_ROW, TRAILER_LEN, TraceEntry, VERSION,
+};
+use crate::error::StoreError;
+use crate::proto::{ExemplarBlock, LogBlock, MetricBlock, OriginRow, SpanBlock};
+use crate::rows::{ExemplarRow, Kind as MetricKind, LogRow, Origin, Point, Series, SeriesRow, SpanRow};
+
+/// An open pack.
+#[derive(Debug)]
+pub(crate) struct Pack {
+    pub(crate) number: u64,
+    pub(crate) kind: Kind,
+    pub(crate) index: PackIndex,
+    /// Bytes of the file.
+    pub(crate) bytes: u64,
+    pub(crate) path: PathBuf,
+    file: File,
+    damaged: AtomicBool,
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    bytes.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_le_bytes)
+}
+
+impl Pack {
+    /// Opens a pack file and reads its index.
+    pub(crate) fn open(path: &Path, number: u64) -> Result<Self, StoreError> {
+        let io = |what| StoreError::io(what, path);
+        let damaged =
+            |offset: u64, what: &str| StoreError::Damaged { path: path.to_owned(), offset, what: what.into() };
+        let file = File::open(path).map_err(io("cannot open the pack"))?;
+        let bytes = file.metadata().map_err(io("cannot open the pack"))?.len();
+        if bytes < HEAD_LEN + TRAILER_LEN {
+            return Err(damaged(0, "too short for a pack"));
+        }
+        let mut head = [0; HEAD_LEN as usize];
+        file.read_exact_at(&mut head, 0).map_err(io("cannot read the pack"))?;
+        if head[..4] != MAGIC {
+            return Err(damaged(0, "not a pack"));
+        }
+        if head[4] != VERSION {
+            return Err(damaged(4, &format!("a pack of version {}; this hub reads version {VERSION}", head[4])));
+        }
+        let at = bytes - TRAILER_LEN;
+        let mut trailer = [0; TRAILER_LEN as usize];
+        file.read_exact_at(&mut trailer, at).map_err(io("cannot read the pack"))?;
+        let offset = trailer.first_chunk::<8>().map_or(0, |offset| u64::from_le_bytes(*offset));
+        let (len, raw_len, crc) = (u32_at(&trailer, 8), u32_at(&trailer, 12), u32_at(&trailer, 16));
+        if trailer[20..] != MAGIC || offset.checked_add(u64::from(len)).is_none_or(|end| end > at) || raw_len > MAX_RAW
+        {
+            return Err(damaged(at, "the trailer does not fit the file"));
+        }
+        let mut packed = vec![0; len as usize];
+        file.read_exact_at(&mut packed, offset).map_err(io("cannot read the pack"))?;
+        if crc32c::crc32c(&packed) != crc {
+            return Err(damaged(offset, "the index fails its checksum"));
+        }
+        let raw = zstd::bulk::decompress(&packed, raw_len as usize).map_err(io("cannot inflate the index"))?;
+        let index = PackIndex::decode(&*raw).map_err(|error| damaged(offset, &error.to_string()))?;
+        let kind = Kind::from_number(index.kind).ok_or_else(|| damaged(offset, "of an unknown kind"))?;
+        Ok(Self { number, kind, index, bytes, path: path.to_owned(), file, damaged: AtomicBool::new(false) })
+    }
+
+    fn damaged(&self, offset: u64, what: impl Into<String>) -> StoreError {
+        StoreError::Damaged { path: self.path.clone(), offset, what: what.into() }
+    }
+
+    /// Whether a block of it was found damaged by a merge.
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.damaged.load(Ordering::Relaxed)
+    }
+
+    /// Keeps it out of further merges.
+    pub(crate) fn mark_damaged(&self) {
+        self.damaged.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether rows of `[from, to)` may be in it.
+    pub(crate) fn overlaps(&self, from: u64, to: u64) -> bool {
+        self.index.min_time < to && self.index.max_time >= from
+    }
+
+    /// The bytes of its blocks, uncompressed.
+    pub(crate) fn raw_bytes(&self) -> u64 {
+        self.index.blocks.iter().map(|block| u64::from(block.raw_len)).sum()
+    }
+
+    /// What it has of a trace.
+    pub(crate) fn find_trace(&self, trace: TraceId) -> Result<Option<TraceEntry>, StoreError> {
+        let Some(table) = &self.index.traces else { return Ok(None) };
+        let (firsts, _) = table.first_ids.as_chunks::<16>();
+        let Some(page) = firsts.partition_point(|first| *first <= trace.0).checked_sub(1) else { return Ok(None) };
+        let rows = (table.rows as usize).saturating_sub(page * TRACE_PAGE).min(TRACE_PAGE);
+        let offset = table.offset + (page * TRACE_PAGE * TRACE_ROW) as u64;
+        let mut bytes = vec![0; rows * TRACE_ROW];
+        self.file.read_exact_at(&mut bytes, offset).map_err(StoreError::io("cannot read the pack", &self.path))?;
+        if table.crcs.get(page).is_none_or(|crc| *crc != crc32c::crc32c(&bytes)) {
+            return Err(self.damaged(offset, "a page of trace ids fails its checksum"));
+        }
+        let (rows, _) = bytes.as_chunks::<TRACE_ROW>();
+        let Ok(place) = rows.binary_search_by(|row| row[..16].cmp(&trace.0)) else { return Ok(None) };
+        let number = |at: usize| u32_at(&rows[place], at).swap_bytes();
+        Ok(Some(TraceEntry { rows: number(16), first_block: number(20), last_block: number(24) }))
+    }
+
+    fn block<M: Message + Default>(&self, number: usize) -> Result<M, StoreError> {
+        let Some(block) = self.index.blocks.get(number) else {
+            return Err(self.damaged(0, format!("no block {number}")));
+        };
+        let BlockRef { offset, len, raw_len, crc, .. } = *block;
+        if raw_len > MAX_RAW || u64::from(len) > self.bytes {
+            return Err(self.damaged(offset, "the block is larger than the file"));
+        }
+        let mut packed = vec![0; len as usize];
+        self.file.read_exact_at(&mut packed, offset).map_err(StoreError::io("cannot read the pack", &self.path))?;
+        if crc32c::crc32c(&packed) != crc {
+            return Err(self.damaged(offset, "a block fails its checksum"));
+        }
+        let raw = zstd::bulk::decompress(&packed, raw_len as usize)
+            .map_err(|error| self.damaged(offset, format!("a block cannot be inflated: {error}")))?;
+        M::decode(&*raw).map_err(|error| self.damaged(offset, error.to_string()))
+    }
+
+    fn origin(&self, origins: &[Arc<Origin>], number: u32) -> Result<Arc<Origin>, StoreError> {
+        let origin = origins.get(number as usize);
+        origin.cloned().ok_or_else(|| self.damaged(0, format!("no origin {number} in its block")))
+    }
+
+    /// The spans of a block of a traces pack.
+    pub(crate) fn spans(&self, number: usize) -> Result<Vec<SpanRow>, StoreError> {
+        let block: SpanBlock = self.block(number)?;
+        let origins = origins(&block.origins);
+        let rows = block.rows.into_iter().map(|row| {
+            Ok(SpanRow {
+                origin: self.origin(&origins, row.origin)?,
+                order: row.order,
+                index: row.index,
+                span: row.span.unwrap_or_default(),
+            })
+        });
+        rows.collect()
+    }
+
+    /// The lines of a block of a logs pack.
+    pub(crate) fn logs(&self, number: usize) -> Result<Vec<LogRow>, StoreError> {
+        let block: LogBlock = self.block(number)?;
+        let origins = origins(&block.origins);
+        let rows = block.rows.into_iter().map(|row| {
+            Ok(LogRow {
+                origin: self.origin(&origins, row.origin)?,
+                order: row.order,
+                index: row.index,
+                record: row.record.unwrap_or_default(),
+            })
+        });
+        rows.collect()
+    }
+
+    /// The chunks of a block of a metrics pack.
+    pub(crate) fn series(&self, number: usize) -> Result<Vec<SeriesRow>, StoreError> {
+        let block: MetricBlock = self.block(number)?;
+        let origins = origins(&block.origins);
+        let rows = block.series.into_iter().map(|chunk| {
+            let kind = MetricKind::from_number(chunk.kind);
+            let kind = kind.ok_or_else(|| self.damaged(0, format!("no kind of metric {}", chunk.kind)))?;
+            let points =
+                chunk.points.into_iter().filter_map(|point| Some(Point { order: point.order, data: point.data? }));
+            Ok(SeriesRow {
+                points: points.collect(),
+                series: Arc::new(Series::new(
+                    self.origin(&origins, chunk.origin)?,
+                    chunk.name,
+                    chunk.description,
+                    chunk.unit,
+                    chunk.metadata,
+                    kind,
+                    chunk.attributes,
+                )),
+            })
+        });
+        rows.collect()
+    }
+
+    /// The exemplars of a block of an exemplars pack.
+    pub(crate) fn exemplars(&self, number: usize) -> Result<Vec<ExemplarRow>, StoreError> {
+        let block: ExemplarBlock = self.block(number)?;
+        let origins = origins(&block.origins);
+        let rows = block.rows.into_iter().map(|row| {
+            Ok(ExemplarRow {
+                origin: self.origin(&origins, row.origin)?,
+                order: row.order,
+                metric: row.metric_name,
+                unit: row.unit,
+                attributes: row.attributes,
+                exemplar: row.exemplar.unwrap_or_default(),
+            })
+        });
+        rows.collect()
+    }
+}
+
+fn origins(rows: &[OriginRow]) -> Vec<Arc<Origin>> {
+    rows.iter().map(Origin::from_row).collect()
+}

@@ -1,0 +1,140 @@
+//! Exemplars, each with what is known of its trace (P5).
+
+use std::collections::{BTreeMap, HashMap};
+
+use model::{Lane, SpanId, TraceId};
+
+use super::{QueryError, TimeRange};
+use crate::incoming::OTLP_DEVICE;
+use crate::pack::Kind;
+use crate::rows::{ExemplarRow, find_text};
+use crate::store::{Inner, Store};
+use crate::view::Snapshot;
+
+/// Which exemplars are asked for.
+#[derive(Debug, Clone)]
+pub struct ExemplarQuery {
+    /// Their time.
+    pub range: TimeRange,
+    /// Of series of this service.
+    pub service: Option<String>,
+    /// Of series with this `span.name`.
+    pub operation: Option<String>,
+    /// Of this metric.
+    pub name: Option<String>,
+    /// At most this many: the newest.
+    pub limit: usize,
+}
+
+/// What is known of an exemplar's trace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExemplarState {
+    /// It can be opened.
+    Stored,
+    /// The device still holds traces of that time.
+    OnDevice,
+    /// It is not here and will not come.
+    Missing,
+}
+
+impl ExemplarState {
+    /// The word of the API.
+    pub fn name(self) -> &'static str {
+        match self {
+            ExemplarState::Stored => "stored",
+            ExemplarState::OnDevice => "on_device",
+            ExemplarState::Missing => "missing",
+        }
+    }
+}
+
+/// An exemplar and the state of its trace.
+#[derive(Debug, Clone)]
+pub struct FoundExemplar {
+    /// The exemplar.
+    pub row: ExemplarRow,
+    /// What is known of its trace.
+    pub state: ExemplarState,
+}
+
+/// The answer, by time.
+#[derive(Debug, Clone, Default)]
+pub struct ExemplarPage {
+    /// The oldest first.
+    pub exemplars: Vec<FoundExemplar>,
+}
+
+type Key = (u64, TraceId, SpanId, String, Vec<u8>);
+
+/// The same exemplar that came twice (a producer's repeat) is one.
+fn key(row: &ExemplarRow) -> Key {
+    let span = SpanId::from_bytes(&row.exemplar.span_id).unwrap_or_default();
+    let attributes = row.attributes.iter().flat_map(prost::Message::encode_to_vec).collect();
+    (row.exemplar.time_unix_nano, row.trace_id().unwrap_or_default(), span, row.metric.clone(), attributes)
+}
+
+fn matches(query: &ExemplarQuery, row: &ExemplarRow) -> bool {
+    query.range.contains(row.exemplar.time_unix_nano)
+        && query.service.as_ref().is_none_or(|service| *service == row.origin.service)
+        && query.name.as_ref().is_none_or(|name| *name == row.metric)
+        && query
+            .operation
+            .as_ref()
+            .is_none_or(|operation| find_text(&row.attributes, "span.name") == Some(operation.as_str()))
+}
+
+fn collect(inner: &Inner, snapshot: &Snapshot, query: &ExemplarQuery) -> BTreeMap<Key, ExemplarRow> {
+    let mut found = BTreeMap::new();
+    let mut consider = |row: &ExemplarRow| {
+        if matches(query, row) {
+            found.insert(key(row), row.clone());
+            if found.len() > query.limit {
+                found.pop_first();
+            }
+        }
+    };
+    snapshot.frames.iter().flat_map(|frame| &frame.records.exemplars).for_each(&mut consider);
+    for pack in snapshot.packs.iter().filter(|pack| pack.kind == Kind::Exemplars) {
+        for (number, block) in pack.index.blocks.iter().enumerate() {
+            if block.min_time < query.range.to && block.max_time >= query.range.from {
+                inner.readable(pack.exemplars(number)).iter().for_each(&mut consider);
+            }
+        }
+    }
+    found
+}
+
+impl Store {
+    /// Finds exemplars; of more than `limit` the newest.
+    ///
+    /// # Errors
+    /// [`QueryError`] never so far.
+    pub fn exemplars(&self, query: &ExemplarQuery) -> Result<ExemplarPage, QueryError> {
+        // The exemplars are looked at before the traces: a trace that comes between the two only helps.
+        let found = collect(&self.inner, &self.inner.snapshot(), query);
+        let frontiers: HashMap<String, u64> = {
+            let registry = self.inner.registry();
+            let devices = registry.devices().filter(|device| device.name != OTLP_DEVICE);
+            devices
+                .map(|device| {
+                    (device.name.clone(), device.lane(Lane::Traces).map_or(u64::MAX, |lane| lane.complete_to))
+                })
+                .collect()
+        };
+        let mut known: HashMap<TraceId, bool> = HashMap::new();
+        let exemplars = found.into_values().map(|row| {
+            let trace = row.trace_id();
+            let is_stored = trace.is_some_and(|trace| *known.entry(trace).or_insert_with(|| self.has_trace(trace)));
+            let time = row.exemplar.time_unix_nano;
+            let state = if is_stored {
+                ExemplarState::Stored
+            } else if trace.is_some() && frontiers.get(&*row.origin.device).is_some_and(|frontier| time > *frontier) {
+                ExemplarState::OnDevice
+            } else {
+                ExemplarState::Missing
+            };
+            FoundExemplar { row, state }
+        });
+        Ok(ExemplarPage { exemplars: exemplars.collect() })
+    }
+}

@@ -1,0 +1,195 @@
+//! Log lines: by trace, by filter, in the order of time.
+
+use std::collections::BTreeMap;
+
+use model::{SpanId, TraceId};
+use opentelemetry_proto::tonic::common::v1::AnyValue;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+
+use super::TimeRange;
+use crate::pack::{Kind, Pack};
+use crate::rows::LogRow;
+use crate::store::{Inner, Store};
+use crate::view::Snapshot;
+
+/// Place of a line: its time, its frame's place in the order of intake, its place in the frame.
+pub type LogKey = (u64, u64, u32);
+
+/// Which lines are asked for.
+#[derive(Debug, Clone)]
+pub struct LogQuery {
+    /// Their time.
+    pub range: TimeRange,
+    /// Of this trace.
+    pub trace_id: Option<TraceId>,
+    /// Of this span.
+    pub span_id: Option<SpanId>,
+    /// Of this service.
+    pub service: Option<String>,
+    /// OpenTelemetry severity number, at least; 0 takes all.
+    pub min_severity: i32,
+    /// Letters that the body holds, whatever their case.
+    pub text: Option<String>,
+    /// Whether the oldest come first.
+    pub ascending: bool,
+    /// At most this many.
+    pub limit: usize,
+    /// Only lines after this one, in the order of results.
+    pub after: Option<LogKey>,
+}
+
+/// One page of lines.
+#[derive(Debug, Clone, Default)]
+pub struct LogPage {
+    /// In the order asked for.
+    pub logs: Vec<LogRow>,
+    /// With a trace id: all matching rows as stored, whatever the limit; else those of this page.
+    pub stored: usize,
+    /// Where the next page begins, if there may be one.
+    pub next: Option<LogKey>,
+}
+
+fn key(row: &LogRow) -> LogKey {
+    (row.time(), row.order, row.index)
+}
+
+fn holds_text(value: &AnyValue, needle: &str) -> bool {
+    match &value.value {
+        Some(Value::StringValue(text)) => text.to_lowercase().contains(needle),
+        Some(Value::ArrayValue(array)) => array.values.iter().any(|value| holds_text(value, needle)),
+        Some(Value::KvlistValue(list)) => list.values.iter().any(|entry| {
+            entry.key.to_lowercase().contains(needle)
+                || entry.value.as_ref().is_some_and(|value| holds_text(value, needle))
+        }),
+        Some(Value::IntValue(number)) => number.to_string().contains(needle),
+        Some(Value::DoubleValue(number)) => number.to_string().contains(needle),
+        _ => false,
+    }
+}
+
+struct Matching<'q> {
+    query: &'q LogQuery,
+    needle: Option<String>,
+    found: BTreeMap<LogKey, LogRow>,
+    stored: usize,
+}
+
+impl<'q> Matching<'q> {
+    fn new(query: &'q LogQuery) -> Self {
+        let needle = query.text.as_ref().map(|text| text.to_lowercase());
+        Self { query, needle, found: BTreeMap::new(), stored: 0 }
+    }
+
+    fn matches(&self, row: &LogRow) -> bool {
+        let query = self.query;
+        query.range.contains(row.time())
+            && query.trace_id.is_none_or(|trace| row.trace_id() == Some(trace))
+            && query.span_id.is_none_or(|span| SpanId::from_bytes(&row.record.span_id) == Some(span))
+            && query.service.as_ref().is_none_or(|service| *service == row.origin.service)
+            && row.record.severity_number >= query.min_severity
+            && self
+                .needle
+                .as_ref()
+                .is_none_or(|needle| row.record.body.as_ref().is_some_and(|body| holds_text(body, needle)))
+    }
+
+    /// Whether no line at `time` or beyond it (in the order asked for) can get in any more.
+    fn is_settled(&self, time: u64) -> bool {
+        // All lines of a trace are counted.
+        self.query.trace_id.is_none()
+            && self.found.len() >= self.query.limit
+            && if self.query.ascending {
+                self.found.last_key_value().is_none_or(|((worst, _, _), _)| time > *worst)
+            } else {
+                self.found.first_key_value().is_none_or(|((worst, _, _), _)| time < *worst)
+            }
+    }
+
+    fn consider(&mut self, row: &LogRow) {
+        if !self.matches(row) {
+            return;
+        }
+        self.stored += 1;
+        let key = key(row);
+        let is_past = match self.query.after {
+            Some(after) if self.query.ascending => key > after,
+            Some(after) => key < after,
+            None => true,
+        };
+        if !is_past {
+            return;
+        }
+        if self.found.len() >= self.query.limit {
+            let worst = if self.query.ascending { self.found.last_key_value() } else { self.found.first_key_value() };
+            let is_worse =
+                worst.is_none_or(|(worst, _)| if self.query.ascending { key > *worst } else { key < *worst });
+            if is_worse {
+                return;
+            }
+        }
+        self.found.insert(key, row.clone());
+        if self.found.len() > self.query.limit {
+            if self.query.ascending {
+                self.found.pop_last()
+            } else {
+                self.found.pop_first()
+            };
+        }
+    }
+}
+
+/// Shows `visit` every stored line of a trace.
+pub(super) fn visit_trace(inner: &Inner, snapshot: &Snapshot, trace: TraceId, mut visit: impl FnMut(&LogRow)) {
+    let heads = snapshot.frames.iter().flat_map(|frame| &frame.records.logs);
+    heads.filter(|row| row.trace_id() == Some(trace)).for_each(&mut visit);
+    for pack in snapshot.packs.iter().filter(|pack| pack.kind == Kind::Logs) {
+        let Some(entry) = inner.readable(pack.find_trace(trace)) else { continue };
+        for number in entry.first_block..=entry.last_block {
+            let rows = inner.readable(pack.logs(number as usize));
+            rows.iter().filter(|row| row.trace_id() == Some(trace)).for_each(&mut visit);
+        }
+    }
+}
+
+impl Store {
+    /// Finds log lines.
+    pub fn logs(&self, query: &LogQuery) -> LogPage {
+        let mut matching = Matching::new(query);
+        if let Some(trace) = query.trace_id {
+            let snapshot = self.inner.view().snapshot_of_trace(trace);
+            visit_trace(&self.inner, &snapshot, trace, |row| matching.consider(row));
+        } else {
+            self.scan(query, &mut matching);
+        }
+        let full = matching.found.len() >= query.limit;
+        let mut logs: Vec<LogRow> = matching.found.into_values().collect();
+        if !query.ascending {
+            logs.reverse();
+        }
+        let next = logs.last().map(key).filter(|_| full);
+        let stored = if query.trace_id.is_some() { matching.stored } else { logs.len() };
+        LogPage { logs, stored, next }
+    }
+
+    fn scan(&self, query: &LogQuery, matching: &mut Matching<'_>) {
+        let snapshot = self.inner.snapshot();
+        for frame in &snapshot.frames {
+            frame.records.logs.iter().for_each(|row| matching.consider(row));
+        }
+        let mut blocks: Vec<(u64, &Pack, usize)> = Vec::new();
+        for pack in snapshot.packs.iter().filter(|pack| pack.kind == Kind::Logs) {
+            for (number, block) in pack.index.blocks.iter().enumerate() {
+                if block.min_time < query.range.to && block.max_time >= query.range.from {
+                    blocks.push((if query.ascending { block.min_time } else { block.max_time }, pack, number));
+                }
+            }
+        }
+        blocks.sort_by_key(|(time, _, _)| if query.ascending { *time } else { u64::MAX - *time });
+        for (time, pack, number) in blocks {
+            if matching.is_settled(time) {
+                break;
+            }
+            self.inner.readable(pack.logs(number)).iter().for_each(|row| matching.consider(row));
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Metrics: which there are, and ranges of their series.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+
+use super::rates::{Spread, Steps, increases, lookback, number};
+use super::{QueryError, TimeRange};
+use crate::pack::{Kind as PackKind, sort_points};
+use crate::proto::PointData;
+use crate::rows::{Kind, Point, Series, value_text};
+use crate::store::{Inner, Store};
+
+/// Most series that one query works on.
+const MAX_SERIES: usize = 20_000;
+/// Most points that one query works on.
+const MAX_POINTS: usize = 4_000_000;
+
+/// A metric that is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetricInfo {
+    /// Its name.
+    pub name: String,
+    /// Its unit.
+    pub unit: String,
+    /// Its kind, as the API names it.
+    pub kind: &'static str,
+    /// Its description.
+    pub description: String,
+    /// Series of it, at least: the most that one part of the store holds.
+    pub series: usize,
+}
+
+/// What is made of the points in a step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Reduce {
+    /// The last value.
+    Value,
+    /// Per second, aware of restarts.
+    Rate,
+    /// A quantile between 0 and 1 of what was observed in the step.
+    Quantile(f64),
+}
+
+/// Which ranges are asked for.
+#[derive(Debug, Clone)]
+pub struct MetricQuery {
+    /// The metric's name.
+    pub name: String,
+    /// The steps of the answer.
+    pub steps: Steps,
+    /// What is made of the points.
+    pub reduce: Reduce,
+    /// `key`, `value` pairs that attributes or resource attributes must have.
+    pub matches: Vec<(String, String)>,
+}
+
+/// One series of an answer.
+#[derive(Debug, Clone)]
+pub struct MetricSeries {
+    /// What it is.
+    pub series: Arc<Series>,
+    /// One value per step; `None` where nothing is known.
+    pub values: Vec<Option<f64>>,
+}
+
+/// Series with their points in the order of time, one point per time.
+pub(super) type Joined = Vec<(Arc<Series>, Vec<Point>)>;
+
+fn has(attributes: &[KeyValue], key: &str, wanted: &str) -> bool {
+    attributes.iter().any(|attribute| {
+        attribute.key == key && attribute.value.as_ref().and_then(value_text).as_deref() == Some(wanted)
+    })
+}
+
+/// Whether a series has all these attributes (of its points, or of its resource).
+pub(super) fn matches_all(series: &Series, matches: &[(String, String)]) -> bool {
+    matches
+        .iter()
+        .all(|(key, value)| has(&series.attributes, key, value) || has(&series.origin.resource.attributes, key, value))
+}
+
+impl Inner {
+    /// Gathers the points in `range` of all series of a metric that `wanted` takes.
+    pub(super) fn series(
+        &self,
+        name: &str,
+        range: TimeRange,
+        wanted: impl Fn(&Series) -> bool,
+    ) -> Result<Joined, QueryError> {
+        let snapshot = self.snapshot();
+        let mut joined: HashMap<Vec<u8>, (Arc<Series>, Vec<Point>)> = HashMap::new();
+        let mut count = 0;
+        let mut take = |series: &Arc<Series>, points: &[Point]| {
+            if series.name != name || !wanted(series) {
+                return Ok(());
+            }
+            let mut inside = points.iter().filter(|point| range.contains(point.time())).peekable();
+            if inside.peek().is_none() {
+                return Ok(());
+            }
+            let entry = joined.entry(series.key.clone()).or_insert_with(|| (Arc::clone(series), Vec::new()));
+            let before = entry.1.len();
+            entry.1.extend(inside.cloned());
+            count += entry.1.len() - before;
+            if joined.len() > MAX_SERIES || count > MAX_POINTS {
+                return Err(QueryError::new(
+                    format!("more than {MAX_SERIES} series or {MAX_POINTS} points of {name} match"),
+                    "ask for a shorter time or add match=key=value",
+                ));
+            }
+            Ok(())
+        };
+        for frame in &snapshot.frames {
+            for row in &frame.records.series {
+                take(&row.series, &row.points)?;
+            }
+        }
+        for pack in snapshot.packs.iter().filter(|pack| pack.kind == PackKind::Metrics) {
+            if !pack.overlaps(range.from, range.to) {
+                continue;
+            }
+            for (number, block) in pack.index.blocks.iter().enumerate() {
+                if block.name == name && block.min_time < range.to && block.max_time >= range.from {
+                    for row in self.readable(pack.series(number)) {
+                        take(&row.series, &row.points)?;
+                    }
+                }
+            }
+        }
+        let mut joined: Joined = joined.into_values().collect();
+        for (_, points) in &mut joined {
+            sort_points(points);
+        }
+        joined.sort_by(|a, b| a.0.key.cmp(&b.0.key));
+        Ok(joined)
+    }
+}
+
+impl Store {
+    /// The metrics that have points in `range` (of packs: that lie in a pack which overlaps it).
+    pub fn metrics(&self, range: TimeRange) -> Vec<MetricInfo> {
+        let snapshot = self.inner.snapshot();
+        let mut found: BTreeMap<(String, String, &'static str), (String, usize)> = BTreeMap::new();
+        let mut note = |name: &str, unit: &str, kind: Kind, description: &str, series: usize| {
+            let key = (name.to_owned(), unit.to_owned(), kind.name());
+            let entry = found.entry(key).or_insert_with(|| (description.to_owned(), 0));
+            entry.1 = entry.1.max(series);
+        };
+        let mut heads: HashMap<(&str, &str, Kind), (&str, HashSet<&[u8]>)> = HashMap::new();
+        for row in snapshot.frames.iter().flat_map(|frame| &frame.records.series) {
+            if row.points.iter().any(|point| range.contains(point.time())) {
+                let series = &row.series;
+                let key = (series.name.as_str(), series.unit.as_str(), series.kind);
+                heads.entry(key).or_insert_with(|| (&series.description, HashSet::new())).1.insert(&series.key);
+            }
+        }
+        for ((name, unit, kind), (description, keys)) in heads {
+            note(name, unit, kind, description, keys.len());
+        }
+        let packs = snapshot.packs.iter().filter(|pack| pack.overlaps(range.from, range.to));
+        for metric in packs.flat_map(|pack| &pack.index.metrics) {
+            if let Some(kind) = Kind::from_number(metric.kind) {
+                note(&metric.name, &metric.unit, kind, &metric.description, metric.series as usize);
+            }
+        }
+        let infos = found.into_iter().map(|((name, unit, kind), (description, series))| MetricInfo {
+            name,
+            unit,
+            kind,
+            description,
+            series,
+        });
+        infos.collect()
+    }
+
+    /// Ranges of the series of a metric.
+    ///
+    /// # Errors
+    /// [`QueryError`] when `reduce` has no meaning for the metric's kind, or too much matches.
+    pub fn metric_range(&self, query: &MetricQuery) -> Result<Vec<MetricSeries>, QueryError> {
+        let steps = query.steps;
+        let from = match query.reduce {
+            Reduce::Value => steps.from,
+            Reduce::Rate | Reduce::Quantile(_) => steps.from.saturating_sub(lookback(steps.step_ns)),
+        };
+        let range = TimeRange { from, to: steps.to() };
+        let joined = self.inner.series(&query.name, range, |series| matches_all(series, &query.matches))?;
+        let answers = joined.into_iter().map(|(series, points)| {
+            let values = reduce(&series, &points, query.reduce, steps, from)?;
+            Ok(MetricSeries { series, values })
+        });
+        answers.collect()
+    }
+}
+
+fn reduce(
+    series: &Series,
+    points: &[Point],
+    reduce: Reduce,
+    steps: Steps,
+    loaded_from: u64,
+) -> Result<Vec<Option<f64>>, QueryError> {
+    let (name, kind) = (&series.name, series.kind);
+    match (reduce, kind) {
+        (Reduce::Value, Kind::Gauge | Kind::Sum { .. }) => Ok(last_in_step(points, steps, number)),
+        (Reduce::Value, _) => Err(QueryError::new(
+            format!("{name} is of kind {} and has no single value", kind.name()),
+            "use func=rate or func=p95",
+        )),
+        (Reduce::Rate, Kind::Gauge | Kind::Sum { monotonic: false, cumulative: true }) => {
+            Err(QueryError::new(format!("{name} goes up and down: it has no rate"), "use func=value"))
+        }
+        (Reduce::Rate, _) => Ok(spread(kind, points, steps, loaded_from).rates()),
+        (Reduce::Quantile(quantile), Kind::Histogram { .. } | Kind::ExponentialHistogram { .. }) => {
+            Ok(spread(kind, points, steps, loaded_from).quantiles(quantile))
+        }
+        (Reduce::Quantile(quantile), Kind::Summary) => Ok(last_in_step(points, steps, |data| match data {
+            PointData::Summary(point) => {
+                let found = point.quantile_values.iter().find(|value| (value.quantile - quantile).abs() < 1e-9);
+                found.map(|value| value.value)
+            }
+            _ => None,
+        })),
+        (Reduce::Quantile(_), Kind::Gauge | Kind::Sum { .. }) => Err(QueryError::new(
+            format!("{name} is of kind {} and has no quantiles", kind.name()),
+            "use func=value or func=rate",
+        )),
+    }
+}
+
+fn last_in_step(points: &[Point], steps: Steps, value: impl Fn(&PointData) -> Option<f64>) -> Vec<Option<f64>> {
+    let mut values = vec![None; steps.count];
+    for point in points {
+        if let Some(place) = steps.place(point.time()) {
+            values[place] = if point.is_stale() { None } else { value(&point.data) };
+        }
+    }
+    values
+}
+
+fn spread(kind: Kind, points: &[Point], steps: Steps, loaded_from: u64) -> Spread {
+    let mut spread = Spread::new(steps);
+    increases(kind, points, loaded_from, steps.step_ns).iter().for_each(|increase| spread.add(increase));
+    spread
+}

@@ -1,0 +1,69 @@
+//! Queries: over heads and packs alike, in bounded memory, without knowing HTTP.
+
+mod completeness;
+mod exemplars;
+mod logs;
+mod metrics;
+mod rates;
+mod red;
+mod services;
+mod traces;
+
+use std::sync::atomic::Ordering;
+
+pub use completeness::{Completeness, DeviceCoverage, DeviceStatus, Incomplete, LaneStatus, LedgerEntry, LostRange};
+pub use exemplars::{ExemplarPage, ExemplarQuery, ExemplarState, FoundExemplar};
+pub use logs::{LogKey, LogPage, LogQuery};
+pub use metrics::{MetricInfo, MetricQuery, MetricSeries, Reduce};
+pub use rates::Steps;
+pub use red::{Red, RedQuery};
+pub use services::ServiceInfo;
+pub use traces::{TraceKey, TracePage, TraceQuery, TraceSummary, TraceView};
+
+use crate::error::StoreError;
+use crate::store::Inner;
+
+/// A stretch of event time, `[from, to)`, in nanoseconds since the Unix epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimeRange {
+    /// First nanosecond.
+    pub from: u64,
+    /// First nanosecond after it.
+    pub to: u64,
+}
+
+impl TimeRange {
+    /// All of time.
+    pub const ALL: TimeRange = TimeRange { from: 0, to: u64::MAX };
+
+    /// Whether `time` is in it.
+    pub fn contains(self, time: u64) -> bool {
+        self.from <= time && time < self.to
+    }
+}
+
+/// Why a query has no answer; the message is for the person who asked.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{what}")]
+pub struct QueryError {
+    /// What is wrong.
+    pub what: String,
+    /// What to do.
+    pub hint: String,
+}
+
+impl QueryError {
+    fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { what: what.into(), hint: hint.into() }
+    }
+}
+
+impl Inner {
+    /// What can be read of a pack; a part that cannot is left out of the answer and counted.
+    fn readable<T: Default>(&self, result: Result<T, StoreError>) -> T {
+        result.unwrap_or_else(|_| {
+            self.stats.damaged_blocks.fetch_add(1, Ordering::Relaxed);
+            T::default()
+        })
+    }
+}

@@ -1,0 +1,115 @@
+//! Rate, errors and duration of services and operations, from the span metrics that count every span before sampling.
+
+use super::metrics::Joined;
+use super::rates::{Spread, Steps, increases, lookback};
+use super::{QueryError, TimeRange};
+use crate::rows::{Kind, Series, find_text};
+use crate::store::Store;
+
+/// Counts every span.
+pub(super) const CALLS: &str = "traces.span.metrics.calls";
+/// Histogram of the spans' durations, in milliseconds.
+pub(super) const DURATION: &str = "traces.span.metrics.duration";
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub struct RedQuery {
+    /// The service; all of them without one.
+    pub service: Option<String>,
+    /// The span name; without one, the spans at which requests enter the service (kinds server and consumer), or all
+    /// where it has none of these.
+    pub operation: Option<String>,
+    /// The steps of the answer.
+    pub steps: Steps,
+}
+
+/// Rates, errors and quantiles per step; `None` where nothing is known.
+#[derive(Debug, Clone)]
+pub struct Red {
+    /// Requests per second.
+    pub rate: Vec<Option<f64>>,
+    /// Requests per second whose status is an error.
+    pub errors: Vec<Option<f64>>,
+    /// Milliseconds.
+    pub p50: Vec<Option<f64>>,
+    /// Milliseconds.
+    pub p95: Vec<Option<f64>>,
+    /// Milliseconds.
+    pub p99: Vec<Option<f64>>,
+}
+
+fn is_entry(series: &Series) -> bool {
+    let kind = find_text(&series.attributes, "span.kind").unwrap_or_default();
+    let kind = kind.strip_prefix("SPAN_KIND_").unwrap_or(kind);
+    kind.eq_ignore_ascii_case("server") || kind.eq_ignore_ascii_case("consumer")
+}
+
+fn is_error(series: &Series) -> bool {
+    let code = find_text(&series.attributes, "status.code").unwrap_or_default();
+    code.strip_prefix("STATUS_CODE_").unwrap_or(code).eq_ignore_ascii_case("error")
+}
+
+/// Adds up the series per second: each over the time that it covers.
+fn add_rates<'s>(
+    steps: Steps,
+    from: u64,
+    series: impl Iterator<Item = &'s (std::sync::Arc<Series>, Vec<crate::rows::Point>)>,
+) -> Vec<Option<f64>> {
+    let mut sums = vec![None; steps.count];
+    for (series, points) in series {
+        let mut spread = Spread::new(steps);
+        increases(series.kind, points, from, steps.step_ns).iter().for_each(|increase| spread.add(increase));
+        for (sum, rate) in sums.iter_mut().zip(spread.rates()) {
+            if let Some(rate) = rate {
+                *sum = Some(sum.unwrap_or(0.0) + rate);
+            }
+        }
+    }
+    sums
+}
+
+impl Store {
+    /// Rate, errors and latency of a service or operation.
+    ///
+    /// # Errors
+    /// [`QueryError`] when too many series match.
+    pub fn red(&self, query: &RedQuery) -> Result<Red, QueryError> {
+        let steps = query.steps;
+        let from = steps.from.saturating_sub(lookback(steps.step_ns));
+        let range = TimeRange { from, to: steps.to() };
+        let wanted = |series: &Series| {
+            query.service.as_ref().is_none_or(|service| *service == series.origin.service)
+                && query
+                    .operation
+                    .as_ref()
+                    .is_none_or(|name| find_text(&series.attributes, "span.name") == Some(name.as_str()))
+        };
+        let mut calls =
+            self.inner.series(CALLS, range, |series| wanted(series) && matches!(series.kind, Kind::Sum { .. }))?;
+        let mut durations = self.inner.series(DURATION, range, |series| {
+            wanted(series) && matches!(series.kind, Kind::Histogram { .. } | Kind::ExponentialHistogram { .. })
+        })?;
+        if query.operation.is_none() {
+            let entries_only = |joined: &mut Joined| {
+                if joined.iter().any(|(series, _)| is_entry(series)) {
+                    joined.retain(|(series, _)| is_entry(series));
+                }
+            };
+            entries_only(&mut calls);
+            entries_only(&mut durations);
+        }
+        let rate = add_rates(steps, from, calls.iter());
+        let mut errors = add_rates(steps, from, calls.iter().filter(|(series, _)| is_error(series)));
+        for (error, rate) in errors.iter_mut().zip(&rate) {
+            // Requests were counted and none of them as an error.
+            if rate.is_some() {
+                error.get_or_insert(0.0);
+            }
+        }
+        let mut spread = Spread::new(steps);
+        for (series, points) in &durations {
+            increases(series.kind, points, from, steps.step_ns).iter().for_each(|increase| spread.add(increase));
+        }
+        Ok(Red { rate, errors, p50: spread.quantiles(0.5), p95: spread.quantiles(0.95), p99: spread.quantiles(0.99) })
+    }
+}

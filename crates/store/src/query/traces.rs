@@ -1,0 +1,327 @@
+//! Traces: search, newest first, and one trace by its id with everything that came late.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use model::{SpanId, TraceId};
+use prost::Message;
+
+use super::TimeRange;
+use crate::pack::{Kind, Pack};
+use crate::rows::SpanRow;
+use crate::store::{Inner, Store};
+use crate::view::Snapshot;
+
+/// Blocks of packs that one query keeps decoded.
+const CACHED_BLOCKS: usize = 32;
+
+/// Place of a trace in the order of search results: its start, then its id.
+pub type TraceKey = (u64, TraceId);
+
+/// Which traces are asked for.
+#[derive(Debug, Clone)]
+pub struct TraceQuery {
+    /// When they start.
+    pub range: TimeRange,
+    /// A service that one of their spans is of.
+    pub service: Option<String>,
+    /// A name that a span (of that service, if one is given) has.
+    pub operation: Option<String>,
+    /// Only those with a span whose status is an error.
+    pub errors_only: bool,
+    /// Only those whose earliest start and latest end are at least this far apart.
+    pub min_duration_ns: u64,
+    /// At most this many.
+    pub limit: usize,
+    /// Only those after this one, in the order of results.
+    pub after: Option<TraceKey>,
+}
+
+/// A trace in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TraceSummary {
+    /// Its id.
+    pub trace_id: TraceId,
+    /// Service of the root span; of the earliest span while the root is missing.
+    pub root_service: String,
+    /// Name of that span.
+    pub root_name: String,
+    /// Device that sent that span.
+    pub device: String,
+    /// Earliest start.
+    pub start: u64,
+    /// Latest end minus earliest start.
+    pub duration_ns: u64,
+    /// Different span ids.
+    pub spans: usize,
+    /// Rows as stored.
+    pub stored_spans: usize,
+    /// Different span ids whose status is an error.
+    pub errors: usize,
+    /// Log lines as stored.
+    pub logs: usize,
+}
+
+/// One page of search results.
+#[derive(Debug, Clone, Default)]
+pub struct TracePage {
+    /// Newest first.
+    pub traces: Vec<TraceSummary>,
+    /// Where the next page begins, if there may be one.
+    pub next: Option<TraceKey>,
+}
+
+/// One trace.
+#[derive(Debug, Clone)]
+pub struct TraceView {
+    /// Its id.
+    pub trace_id: TraceId,
+    /// Each span id once (what came last counts), by start.
+    pub spans: Vec<SpanRow>,
+    /// Rows as stored.
+    pub stored_spans: usize,
+    /// Different log lines.
+    pub logs: usize,
+    /// Log lines as stored.
+    pub stored_logs: usize,
+    /// Spans whose parent is not there.
+    pub missing_parents: usize,
+}
+
+/// What is gathered of a trace for a summary, a row at a time.
+#[derive(Default)]
+struct Summing {
+    root: Option<(bool, u64, String, String, Arc<str>)>,
+    start: u64,
+    end: u64,
+    rows: usize,
+    spans: HashSet<SpanId>,
+    errors: HashSet<SpanId>,
+    matches: bool,
+}
+
+impl Summing {
+    fn add(&mut self, row: &SpanRow, query: &TraceQuery) {
+        let (start, end) = (row.span.start_time_unix_nano, row.span.end_time_unix_nano);
+        self.start = if self.rows == 0 { start } else { self.start.min(start) };
+        self.end = self.end.max(end).max(start);
+        self.rows += 1;
+        self.spans.insert(row.span_id());
+        if row.is_error() {
+            self.errors.insert(row.span_id());
+        }
+        let is_child = SpanId::from_bytes(&row.span.parent_span_id).is_some();
+        if self.root.as_ref().is_none_or(|root| (is_child, start) < (root.0, root.1)) {
+            let (service, device) = (row.origin.service.clone(), Arc::clone(&row.origin.device));
+            self.root = Some((is_child, start, service, row.span.name.clone(), device));
+        }
+        self.matches |= query.service.as_ref().is_none_or(|service| *service == row.origin.service)
+            && query.operation.as_ref().is_none_or(|operation| *operation == row.span.name);
+    }
+
+    fn finish(self, trace_id: TraceId, logs: usize) -> TraceSummary {
+        let (_, _, root_service, root_name, device) = self.root.unwrap_or_default();
+        TraceSummary {
+            trace_id,
+            root_service,
+            root_name,
+            device: device.to_string(),
+            start: self.start,
+            duration_ns: self.end - self.start,
+            spans: self.spans.len(),
+            stored_spans: self.rows,
+            errors: self.errors.len(),
+            logs,
+        }
+    }
+}
+
+/// Finds the rows of traces in heads and packs.
+struct Finder<'a> {
+    inner: &'a Inner,
+    heads: HashMap<TraceId, Vec<&'a SpanRow>>,
+    head_logs: HashMap<TraceId, usize>,
+    packs: &'a [Arc<Pack>],
+    cache: HashMap<(u64, usize), Arc<Vec<SpanRow>>>,
+    cached: VecDeque<(u64, usize)>,
+}
+
+impl<'a> Finder<'a> {
+    fn new(inner: &'a Inner, snapshot: &'a Snapshot) -> Self {
+        let mut heads: HashMap<TraceId, Vec<&SpanRow>> = HashMap::new();
+        let mut head_logs: HashMap<TraceId, usize> = HashMap::new();
+        for frame in &snapshot.frames {
+            for row in &frame.records.spans {
+                heads.entry(row.trace_id()).or_default().push(row);
+            }
+            for trace in frame.records.logs.iter().filter_map(crate::rows::LogRow::trace_id) {
+                *head_logs.entry(trace).or_default() += 1;
+            }
+        }
+        Self { inner, heads, head_logs, packs: &snapshot.packs, cache: HashMap::new(), cached: VecDeque::new() }
+    }
+
+    fn block(&mut self, pack: &Pack, number: usize) -> Arc<Vec<SpanRow>> {
+        let key = (pack.number, number);
+        if let Some(rows) = self.cache.get(&key) {
+            return Arc::clone(rows);
+        }
+        let rows = Arc::new(self.inner.readable(pack.spans(number)));
+        if self.cached.len() == CACHED_BLOCKS
+            && let Some(oldest) = self.cached.pop_front()
+        {
+            self.cache.remove(&oldest);
+        }
+        self.cached.push_back(key);
+        self.cache.insert(key, Arc::clone(&rows));
+        rows
+    }
+
+    /// Shows `visit` every stored span row of a trace.
+    fn visit(&mut self, trace: TraceId, mut visit: impl FnMut(&SpanRow)) {
+        self.heads.get(&trace).into_iter().flatten().for_each(|row| visit(row));
+        let packs = self.packs;
+        for pack in packs.iter().filter(|pack| pack.kind == Kind::Traces) {
+            let Some(entry) = self.inner.readable(pack.find_trace(trace)) else { continue };
+            for number in entry.first_block..=entry.last_block {
+                let rows = self.block(pack, number as usize);
+                rows.iter().filter(|row| row.trace_id() == trace).for_each(&mut visit);
+            }
+        }
+    }
+
+    /// How many log lines of a trace are stored.
+    fn log_count(&self, trace: TraceId) -> usize {
+        let packs = self.packs.iter().filter(|pack| pack.kind == Kind::Logs);
+        let packed =
+            packs.filter_map(|pack| self.inner.readable(pack.find_trace(trace))).map(|entry| entry.rows as usize);
+        self.head_logs.get(&trace).copied().unwrap_or(0) + packed.sum::<usize>()
+    }
+}
+
+/// The newest matching traces so far.
+struct Newest<'q> {
+    query: &'q TraceQuery,
+    found: BTreeMap<TraceKey, TraceSummary>,
+}
+
+impl Newest<'_> {
+    /// Whether nothing that starts at `start` or before can get in any more.
+    fn is_settled(&self, start: u64) -> bool {
+        self.found.len() >= self.query.limit
+            && self.found.first_key_value().is_none_or(|((oldest, _), _)| start < *oldest)
+    }
+
+    /// Looks at a trace of which one part starts at `part_start`.
+    fn consider(&mut self, finder: &mut Finder<'_>, part_start: u64, trace: TraceId) {
+        let query = self.query;
+        // Any part that comes earlier is met on its own; the whole trace counts where its first part is.
+        if !query.range.contains(part_start)
+            || query.after.is_some_and(|after| (part_start, trace) >= after)
+            || self.found.contains_key(&(part_start, trace))
+            || self.is_settled(part_start)
+        {
+            return;
+        }
+        let mut summing = Summing::default();
+        finder.visit(trace, |row| summing.add(row, query));
+        let duration = summing.end - summing.start;
+        if summing.start != part_start
+            || !summing.matches
+            || (query.errors_only && summing.errors.is_empty())
+            || duration < query.min_duration_ns
+        {
+            return;
+        }
+        let logs = finder.log_count(trace);
+        self.found.insert((part_start, trace), summing.finish(trace, logs));
+        if self.found.len() > query.limit {
+            self.found.pop_first();
+        }
+    }
+}
+
+fn parts<'r>(rows: impl Iterator<Item = &'r SpanRow>) -> Vec<(u64, TraceId)> {
+    let mut starts: HashMap<TraceId, u64> = HashMap::new();
+    for row in rows {
+        let start = starts.entry(row.trace_id()).or_insert(u64::MAX);
+        *start = (*start).min(row.span.start_time_unix_nano);
+    }
+    let mut parts: Vec<_> = starts.into_iter().map(|(trace, start)| (start, trace)).collect();
+    parts.sort_unstable_by(|a, b| b.cmp(a));
+    parts
+}
+
+impl Store {
+    /// Searches traces, newest first.
+    pub fn traces(&self, query: &TraceQuery) -> TracePage {
+        let snapshot = self.inner.snapshot();
+        let mut finder = Finder::new(&self.inner, &snapshot);
+        let mut newest = Newest { query, found: BTreeMap::new() };
+        for (start, trace) in parts(finder.heads.values().flatten().copied()) {
+            newest.consider(&mut finder, start, trace);
+        }
+        let mut blocks: Vec<(u64, &Pack, usize)> = Vec::new();
+        for pack in snapshot.packs.iter().filter(|pack| pack.kind == Kind::Traces) {
+            for (number, block) in pack.index.blocks.iter().enumerate() {
+                if block.min_time < query.range.to && block.max_time >= query.range.from {
+                    blocks.push((block.max_time, pack, number));
+                }
+            }
+        }
+        blocks.sort_by_key(|(max_time, _, _)| std::cmp::Reverse(*max_time));
+        for (max_time, pack, number) in blocks {
+            if newest.is_settled(max_time) {
+                break;
+            }
+            let rows = finder.block(pack, number);
+            for (start, trace) in parts(rows.iter()) {
+                newest.consider(&mut finder, start, trace);
+            }
+        }
+        let full = newest.found.len() >= query.limit;
+        let next = newest.found.first_key_value().map(|(key, _)| *key).filter(|_| full);
+        TracePage { traces: newest.found.into_values().rev().collect(), next }
+    }
+
+    /// One trace, with everything stored of it at any time; `None` when there is no span and no line of it.
+    pub fn trace(&self, trace_id: TraceId) -> Option<TraceView> {
+        let snapshot = self.inner.view().snapshot_of_trace(trace_id);
+        let mut rows: Vec<SpanRow> = Vec::new();
+        Finder::new(&self.inner, &snapshot).visit(trace_id, |row| rows.push(row.clone()));
+        let stored_spans = rows.len();
+        rows.sort_by_key(|row| (row.span_id(), std::cmp::Reverse(row.order), row.index));
+        rows.dedup_by_key(|row| row.span_id());
+        rows.sort_by_key(|row| (row.span.start_time_unix_nano, row.order, row.index));
+        let mut lines = HashSet::new();
+        let mut stored_logs = 0;
+        super::logs::visit_trace(&self.inner, &snapshot, trace_id, |row| {
+            stored_logs += 1;
+            let mut line = row.record.encode_to_vec();
+            line.extend_from_slice(row.origin.service.as_bytes());
+            lines.insert(line);
+        });
+        if stored_spans == 0 && stored_logs == 0 {
+            return None;
+        }
+        let ids: HashSet<SpanId> = rows.iter().map(SpanRow::span_id).collect();
+        let parents = rows.iter().filter_map(|row| SpanId::from_bytes(&row.span.parent_span_id));
+        let missing_parents = parents.filter(|parent| !ids.contains(parent)).count();
+        Some(TraceView { trace_id, spans: rows, stored_spans, logs: lines.len(), stored_logs, missing_parents })
+    }
+
+    /// Whether a span of this trace is stored.
+    pub fn has_trace(&self, trace_id: TraceId) -> bool {
+        let snapshot = self.inner.view().snapshot_of_trace(trace_id);
+        has_spans(&self.inner, &snapshot, trace_id)
+    }
+}
+
+/// Whether a snapshot holds a span of this trace.
+pub(super) fn has_spans(inner: &Inner, snapshot: &Snapshot, trace: TraceId) -> bool {
+    snapshot.frames.iter().any(|frame| frame.records.spans.iter().any(|row| row.trace_id() == trace))
+        || snapshot
+            .packs
+            .iter()
+            .any(|pack| pack.kind == Kind::Traces && inner.readable(pack.find_trace(trace)).is_some())
+}

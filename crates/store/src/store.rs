@@ -1,0 +1,299 @@
+//! The open store: its parts, how it starts, and what it says about itself.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use prost::Message;
+
+use crate::coverage::Contact;
+use crate::db::{Db, for_each_row};
+use crate::error::StoreError;
+use crate::ids::FrameKey;
+use crate::incoming::Incoming;
+use crate::manifest;
+use crate::registry::Registry;
+use crate::view::{HeadFrame, Snapshot, View};
+use crate::writer::{IntakeRow, WriterHandle};
+
+/// How a store works.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Most memory for heads, in bytes (estimated); beyond it intake is refused until the compactor has caught up.
+    pub head_bytes: usize,
+    /// How long a commit waits for further requests to share its sync.
+    pub group_delay: Duration,
+    /// Frames are packed when they are older than this.
+    pub compact_after: Duration,
+    /// Packs whose newest record is older than this are deleted; `None` keeps everything.
+    pub retention: Option<Duration>,
+    /// Uncompressed bytes of one block of a pack.
+    pub block_bytes: usize,
+    /// Packs of one kind and day are merged when there are this many of similar size.
+    pub merge_at: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            head_bytes: 256 << 20,
+            group_delay: Duration::from_millis(5),
+            compact_after: Duration::from_secs(60),
+            retention: None,
+            block_bytes: 256 << 10,
+            merge_at: 8,
+        }
+    }
+}
+
+/// Counters of the store's own work.
+#[derive(Debug, Default)]
+pub(crate) struct Stats {
+    /// Place in the order of intake for the next frame.
+    pub(crate) next_order: AtomicU64,
+    /// Number of the next pack; never given out twice, so that no reader's file is overwritten.
+    pub(crate) next_pack: AtomicU64,
+    /// Synchronous commits.
+    pub(crate) commits: AtomicU64,
+    /// Frames known only by their claim: whether the content was the same cannot be told.
+    pub(crate) unverified: AtomicU64,
+    /// Intake rows that this version cannot read; kept, claimed, not shown.
+    pub(crate) unreadable_frames: AtomicU64,
+    /// Blocks of packs that are damaged; left out of answers.
+    pub(crate) damaged_blocks: AtomicU64,
+    /// Compactor runs that packed something.
+    pub(crate) compactions: AtomicU64,
+    /// Packs merged into others.
+    pub(crate) merged_packs: AtomicU64,
+    /// Packs deleted by retention.
+    pub(crate) expired_packs: AtomicU64,
+    /// Cost of frames that wait for the writer.
+    pub(crate) queued_cost: AtomicUsize,
+    /// Frames with spans that were stored since the start; only counted for the mutants.
+    #[cfg(feature = "mutants")]
+    pub(crate) trace_frames: AtomicU64,
+}
+
+/// The parts that the writer, the compactor and queries share.
+pub(crate) struct Inner {
+    pub(crate) options: Options,
+    pub(crate) db: Db,
+    pub(crate) packs_dir: PathBuf,
+    view: RwLock<View>,
+    registry: Mutex<Registry>,
+    poisoned: OnceLock<String>,
+    /// Held while packs are made, merged or deleted: one at a time.
+    pub(crate) compaction: Mutex<()>,
+    pub(crate) stats: Stats,
+}
+
+impl Inner {
+    pub(crate) fn view(&self) -> RwLockReadGuard<'_, View> {
+        self.view.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn view_mut(&self) -> RwLockWriteGuard<'_, View> {
+        self.view.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn registry(&self) -> MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        self.view().snapshot()
+    }
+
+    /// Stops intake for good: after a failed write nobody knows what is on the disk.
+    pub(crate) fn poison(&self, why: &StoreError) -> StoreError {
+        let why = self.poisoned.get_or_init(|| why.to_string());
+        StoreError::Poisoned(why.clone())
+    }
+
+    pub(crate) fn check_health(&self) -> Result<(), StoreError> {
+        self.poisoned.get().map_or(Ok(()), |why| Err(StoreError::Poisoned(why.clone())))
+    }
+}
+
+/// The hub's embedded store. Cheap to share; the last one dropped closes it.
+pub struct Store {
+    pub(crate) inner: Arc<Inner>,
+    pub(crate) writer: WriterHandle,
+}
+
+/// Sizes and counts of the store, for metrics and people.
+#[derive(Debug, Clone, Copy, Default)]
+#[allow(missing_docs, reason = "the names say it; bytes where they say bytes")]
+pub struct StoreStats {
+    pub head_frames: usize,
+    pub head_bytes: usize,
+    pub head_bytes_limit: usize,
+    pub head_traces: usize,
+    pub packs: usize,
+    pub pack_bytes: u64,
+    pub pack_records: u64,
+    pub database_bytes: u64,
+    pub commits: u64,
+    pub unverified: u64,
+    pub unreadable_frames: u64,
+    pub damaged_blocks: u64,
+    pub compactions: u64,
+    pub merged_packs: u64,
+    pub expired_packs: u64,
+    pub claim_runs: usize,
+}
+
+impl Store {
+    /// Opens or creates the store in `dir`, removes packs that no manifest names, and rebuilds the heads.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the directory is locked, cannot be written, or holds rows that cannot be read.
+    pub fn open(dir: &Path, options: Options) -> Result<Self, StoreError> {
+        let db = Db::open(&dir.join("db"))?;
+        let packs_dir = dir.join("packs");
+        std::fs::create_dir_all(&packs_dir).map_err(StoreError::io("cannot create the directory", &packs_dir))?;
+        let packs = manifest::load(&db, &packs_dir)?;
+        let mut registry = Registry::load(&db)?;
+        let stats = Stats::default();
+        let mut next_order = packs.iter().map(|pack| pack.index.max_order + 1).max().unwrap_or(1);
+        stats.next_pack.store(packs.iter().map(|pack| pack.number + 1).max().unwrap_or(1), Ordering::Relaxed);
+        let mut view = View::default();
+        view.packs = packs;
+        for_each_row(&db.intake, |key, value| {
+            let broken = |what: String| StoreError::Row { keyspace: "intake", what };
+            let key = FrameKey::from_bytes(key).ok_or_else(|| broken(format!("key {key:02x?} is no frame's")))?;
+            let row =
+                IntakeRow::from_bytes(value).ok_or_else(|| broken(format!("row of {key} is of another version")))?;
+            registry.claim(key);
+            next_order = next_order.max(row.order + 1);
+            let Ok(Incoming { mut records, cost, .. }) = Incoming::from_frame(row.frame.to_vec()) else {
+                stats.unreadable_frames.fetch_add(1, Ordering::Relaxed);
+                return Ok(());
+            };
+            records.set_order(row.order);
+            view.add(Arc::new(HeadFrame { key, order: row.order, received_ns: row.received_ns, cost, records }));
+            Ok(())
+        })?;
+        stats.next_order.store(next_order, Ordering::Relaxed);
+        let inner = Arc::new(Inner {
+            options,
+            db,
+            packs_dir,
+            view: RwLock::new(view),
+            registry: Mutex::new(registry),
+            poisoned: OnceLock::new(),
+            compaction: Mutex::new(()),
+            stats,
+        });
+        let writer = WriterHandle::start(&inner)?;
+        Ok(Self { inner, writer })
+    }
+
+    /// Takes in a hello, and says for each of its lanes the next sequence that the hub waits for, and the largest
+    /// sequence that it has.
+    ///
+    /// # Errors
+    /// [`StoreError::Poisoned`] after a failed write.
+    pub fn hello(&self, device: &str, contact: &Contact, now_ns: u64) -> Result<Vec<Reached>, StoreError> {
+        self.inner.check_health()?;
+        let mut registry = self.inner.registry();
+        let number = registry.number(&Arc::from(device));
+        if let Some(row) = registry.device_mut(number) {
+            row.hello(contact, now_ns);
+        }
+        registry.advance(number);
+        let epoch = model::Epoch(contact.epoch);
+        let reached = contact.heads.iter().map(|head| {
+            let stream = crate::ids::Stream { device: number, epoch, lane: head.lane };
+            let claims = registry.claims.get(&stream);
+            Reached {
+                lane: head.lane,
+                next_expected: claims.map_or(1, crate::registry::Claims::next_expected),
+                last: claims.and_then(|claims| claims.stored.last()).unwrap_or(0),
+            }
+        });
+        Ok(reached.collect())
+    }
+
+    /// Counts a block of a device that could not be read.
+    pub fn count_corrupt(&self, device: &str) {
+        let mut registry = self.inner.registry();
+        if let Some(number) = registry.find(device)
+            && let Some(counters) = registry.counters(number)
+        {
+            counters.corrupt += 1;
+        }
+    }
+
+    /// Writes what is known of devices where it changed; to be called about every second.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be written.
+    pub fn save_devices(&self) -> Result<(), StoreError> {
+        self.inner.check_health()?;
+        let mut batch = self.inner.db.buffered_batch();
+        {
+            let mut registry = self.inner.registry();
+            for number in std::mem::take(&mut registry.dirty) {
+                if let Some(row) = registry.device(number) {
+                    batch.insert(&self.inner.db.devices, number.0.to_be_bytes(), row.encode_to_vec());
+                }
+            }
+        }
+        batch.commit().map_err(StoreError::database("cannot save devices")).map_err(|error| self.inner.poison(&error))
+    }
+
+    /// Why intake cannot store, if it cannot.
+    ///
+    /// # Errors
+    /// [`StoreError::Poisoned`] with the reason.
+    pub fn health(&self) -> Result<(), StoreError> {
+        self.inner.check_health()
+    }
+
+    /// Sizes and counts.
+    pub fn stats(&self) -> StoreStats {
+        let stats = &self.inner.stats;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let view = self.inner.view();
+        let registry = self.inner.registry();
+        StoreStats {
+            head_frames: view.len(),
+            head_bytes: view.cost,
+            head_bytes_limit: self.inner.options.head_bytes,
+            head_traces: view.trace_count(),
+            packs: view.packs.len(),
+            pack_bytes: view.packs.iter().map(|pack| pack.bytes).sum(),
+            pack_records: view.packs.iter().map(|pack| pack.index.rows).sum(),
+            database_bytes: self.inner.db.disk_bytes(),
+            commits: read(&stats.commits),
+            unverified: read(&stats.unverified),
+            unreadable_frames: read(&stats.unreadable_frames),
+            damaged_blocks: read(&stats.damaged_blocks),
+            compactions: read(&stats.compactions),
+            merged_packs: read(&stats.merged_packs),
+            expired_packs: read(&stats.expired_packs),
+            claim_runs: registry.claims.values().map(|claims| claims.stored.runs()).sum(),
+        }
+    }
+}
+
+/// How far the hub has one lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reached {
+    /// The lane.
+    pub lane: model::Lane,
+    /// Every sequence below this one is stored, or known as a gap.
+    pub next_expected: u64,
+    /// The largest stored sequence; 0 when there is none.
+    pub last: u64,
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.writer.stop();
+        // Closing: what is lost here is at most a second of heartbeats.
+        let _ = self.save_devices();
+    }
+}
