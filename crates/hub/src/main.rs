@@ -1,2 +1,145 @@
-//! lightship-hub.
-fn main() {}
+//! `lightship-hub`: the program in the centre.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use hub::duration;
+use hub::run::{self, Config};
+use hub::tls::TlsFiles;
+use store::Options;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Stores what Lightship devices send, answers, shows it, and says how complete every answer is.
+#[derive(Parser)]
+#[command(name = "lightship-hub", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the hub until SIGTERM or SIGINT.
+    Run(RunArgs),
+    /// Check data directory, token and certificate, and say what is wrong.
+    Check(RunArgs),
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let ns = duration::parse_ns(text).ok_or("a number with a unit: 60s, 10m, 12h, 30d")?;
+    Ok(Duration::from_nanos(ns))
+}
+
+#[derive(Args)]
+struct RunArgs {
+    /// Where everything is kept; created if it is not there.
+    #[arg(long, value_name = "DIR")]
+    data_dir: PathBuf,
+    /// Address of queries, the web page and OTLP/HTTP; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
+    http: String,
+    /// Address of the link that devices connect to (HTTPS); port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7443")]
+    link: String,
+    /// A file with the token that devices and OTLP senders must show; without it, none is asked for.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// A further name or address that the made certificate is valid for; may repeat.
+    #[arg(long, value_name = "NAME", conflicts_with = "tls_cert")]
+    tls_name: Vec<String>,
+    /// Your own certificate chain (PEM); without it, one is made in DATA-DIR/tls.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The key of your own certificate (PEM).
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Delete what is older than this (whole packs); without it, everything is kept.
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    retention: Option<Duration>,
+    /// Move frames from memory into packs when they are older than this.
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = parse_duration)]
+    compact_after: Duration,
+    /// Most memory for what is not packed yet, in MiB; beyond it senders are told to wait.
+    #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(16..=65536))]
+    head_memory: u32,
+}
+
+impl RunArgs {
+    fn config(self) -> Config {
+        let tls = self.tls_cert.zip(self.tls_key).map(|(cert, key)| TlsFiles { cert, key });
+        Config {
+            data_dir: self.data_dir,
+            http: self.http,
+            link: self.link,
+            token_file: self.token_file,
+            tls,
+            tls_names: self.tls_name,
+            store: Options {
+                head_bytes: self.head_memory as usize * (1 << 20),
+                compact_after: self.compact_after,
+                retention: self.retention,
+                ..Options::default()
+            },
+        }
+    }
+}
+
+/// Exit code of everything that the operator has to mend.
+const CANNOT_START: u8 = 2;
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("lightship-hub: {error:#}");
+    ExitCode::from(CANNOT_START)
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Run(args) => {
+            let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+                Ok(runtime) => runtime,
+                Err(error) => return fail(&anyhow::anyhow!("cannot start: {error}")),
+            };
+            runtime.block_on(serve(args.config()))
+        }
+        Command::Check(args) => match run::check(&args.config()) {
+            Ok(()) => {
+                println!("ok");
+                ExitCode::SUCCESS
+            }
+            Err(error) => fail(&error),
+        },
+    }
+}
+
+async fn serve(config: Config) -> ExitCode {
+    let signals = signal(SignalKind::terminate()).and_then(|term| Ok((term, signal(SignalKind::interrupt())?)));
+    let (mut terminate, mut interrupt) = match signals {
+        Ok(signals) => signals,
+        Err(error) => return fail(&anyhow::anyhow!("cannot listen to signals: {error}")),
+    };
+    let data_dir = config.data_dir.clone();
+    let hub = match run::start(config).await {
+        Ok(hub) => hub,
+        Err(error) => return fail(&error),
+    };
+    println!("lightship-hub {} is ready", env!("CARGO_PKG_VERSION"));
+    println!("  page and queries  http://{}/", hub.http);
+    println!("  OTLP/HTTP         http://{}/v1/traces", hub.http);
+    println!("  devices           https://{}/", hub.link);
+    if let Some(ca) = &hub.ca {
+        println!("  devices trust     {}", ca.display());
+    }
+    println!("  data              {}", data_dir.display());
+    // Nobody reads it any more: the hub works all the same.
+    let _ = std::io::stdout().flush();
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    eprintln!("lightship-hub: stopping");
+    hub.stop().await;
+    ExitCode::SUCCESS
+}

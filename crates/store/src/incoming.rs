@@ -99,6 +99,19 @@ impl Incoming {
         &self.device
     }
 
+    /// Its delivery class.
+    pub fn lane(&self) -> Lane {
+        self.lane
+    }
+
+    /// Its epoch and sequence, where the device gave them.
+    pub fn identity(&self) -> Option<(Epoch, u64)> {
+        match &self.identity {
+            Identity::Given { epoch, seq, .. } => Some((*epoch, *seq)),
+            Identity::Next { .. } => None,
+        }
+    }
+
     /// Bytes of the frame (or its body) as it will be written.
     pub fn written_bytes(&self) -> usize {
         match &self.identity {

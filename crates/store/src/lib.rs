@@ -26,6 +26,8 @@ pub mod query;
 mod registry;
 pub mod rows;
 mod store;
+#[cfg(test)]
+mod tests;
 mod view;
 mod writer;
 

@@ -62,6 +62,18 @@ impl BlockHeader {
         self.first + u64::from(self.frames) - 1
     }
 
+    /// Reads the header at the start of `bytes` without looking at payload or checksum: enough to say which block is
+    /// damaged, not enough to use it.
+    ///
+    /// # Errors
+    /// [`BlockError`] when no header stands there.
+    pub fn parse(bytes: &[u8]) -> Result<Self, BlockError> {
+        match bytes.first_chunk::<BLOCK_HEADER_LEN>() {
+            Some(fixed) => parse_header(fixed),
+            None => Err(BlockError::Truncated { needed: BLOCK_HEADER_LEN, have: bytes.len() }),
+        }
+    }
+
     /// Bytes of the whole block, header included.
     pub fn block_len(&self) -> usize {
         BLOCK_HEADER_LEN + self.payload_len as usize

@@ -252,12 +252,13 @@ fn build_logs(
 
 /// Joins the chunks of each series, sorts its points, and keeps of points with one time the one that came last.
 fn join_series(rows: Vec<SeriesRow>) -> Vec<(Arc<Series>, Vec<Point>)> {
-    let mut joined: BTreeMap<(String, Vec<u8>), (Arc<Series>, Vec<Point>)> = BTreeMap::new();
+    // A series' key begins with its name, so that the series of a metric lie together.
+    let mut by_key: BTreeMap<Vec<u8>, (Arc<Series>, Vec<Point>)> = BTreeMap::new();
     for SeriesRow { series, points } in rows {
-        let entry = joined.entry((series.name.clone(), series.key.clone())).or_insert_with(|| (series, Vec::new()));
+        let entry = by_key.entry(series.key.clone()).or_insert_with(|| (series, Vec::new()));
         entry.1.extend(points);
     }
-    let mut joined: Vec<_> = joined.into_values().collect();
+    let mut joined: Vec<_> = by_key.into_values().collect();
     for (_, points) in &mut joined {
         sort_points(points);
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use model::{Lane, SpanId, TraceId};
 
-use super::{QueryError, TimeRange};
+use super::TimeRange;
 use crate::incoming::OTLP_DEVICE;
 use crate::pack::Kind;
 use crate::rows::{ExemplarRow, find_text};
@@ -106,10 +106,7 @@ fn collect(inner: &Inner, snapshot: &Snapshot, query: &ExemplarQuery) -> BTreeMa
 
 impl Store {
     /// Finds exemplars; of more than `limit` the newest.
-    ///
-    /// # Errors
-    /// [`QueryError`] never so far.
-    pub fn exemplars(&self, query: &ExemplarQuery) -> Result<ExemplarPage, QueryError> {
+    pub fn exemplars(&self, query: &ExemplarQuery) -> ExemplarPage {
         // The exemplars are looked at before the traces: a trace that comes between the two only helps.
         let found = collect(&self.inner, &self.inner.snapshot(), query);
         let frontiers: HashMap<String, u64> = {
@@ -135,6 +132,6 @@ impl Store {
             };
             FoundExemplar { row, state }
         });
-        Ok(ExemplarPage { exemplars: exemplars.collect() })
+        ExemplarPage { exemplars: exemplars.collect() }
     }
 }

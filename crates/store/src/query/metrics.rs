@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 
-use super::rates::{Spread, Steps, increases, lookback, number};
+use super::rates::{Reading, Spread, Steps, export_times, increases, lookback, number, origin_key};
 use super::{QueryError, TimeRange};
 use crate::pack::{Kind as PackKind, sort_points};
 use crate::proto::PointData;
@@ -138,6 +138,13 @@ impl Inner {
     }
 }
 
+/// What heads hold of one metric.
+#[derive(Default)]
+struct HeadMetric<'a> {
+    description: &'a str,
+    keys: HashSet<&'a [u8]>,
+}
+
 impl Store {
     /// The metrics that have points in `range` (of packs: that lie in a pack which overlaps it).
     pub fn metrics(&self, range: TimeRange) -> Vec<MetricInfo> {
@@ -148,16 +155,18 @@ impl Store {
             let entry = found.entry(key).or_insert_with(|| (description.to_owned(), 0));
             entry.1 = entry.1.max(series);
         };
-        let mut heads: HashMap<(&str, &str, Kind), (&str, HashSet<&[u8]>)> = HashMap::new();
+        let mut heads: HashMap<(&str, &str, Kind), HeadMetric<'_>> = HashMap::new();
         for row in snapshot.frames.iter().flat_map(|frame| &frame.records.series) {
             if row.points.iter().any(|point| range.contains(point.time())) {
                 let series = &row.series;
                 let key = (series.name.as_str(), series.unit.as_str(), series.kind);
-                heads.entry(key).or_insert_with(|| (&series.description, HashSet::new())).1.insert(&series.key);
+                let metric = heads.entry(key).or_default();
+                metric.description = &series.description;
+                metric.keys.insert(&series.key);
             }
         }
-        for ((name, unit, kind), (description, keys)) in heads {
-            note(name, unit, kind, description, keys.len());
+        for ((name, unit, kind), metric) in heads {
+            note(name, unit, kind, metric.description, metric.keys.len());
         }
         let packs = snapshot.packs.iter().filter(|pack| pack.overlaps(range.from, range.to));
         for metric in packs.flat_map(|pack| &pack.index.metrics) {
@@ -187,8 +196,11 @@ impl Store {
         };
         let range = TimeRange { from, to: steps.to() };
         let joined = self.inner.series(&query.name, range, |series| matches_all(series, &query.matches))?;
+        let exports = export_times(&joined);
         let answers = joined.into_iter().map(|(series, points)| {
-            let values = reduce(&series, &points, query.reduce, steps, from)?;
+            let exports = exports.get(&origin_key(&series)).map(Vec::as_slice).unwrap_or_default();
+            let reading = Reading { loaded_from: from, step_ns: steps.step_ns, exports };
+            let values = reduce(&series, &points, query.reduce, steps, reading)?;
             Ok(MetricSeries { series, values })
         });
         answers.collect()
@@ -200,7 +212,7 @@ fn reduce(
     points: &[Point],
     reduce: Reduce,
     steps: Steps,
-    loaded_from: u64,
+    reading: Reading<'_>,
 ) -> Result<Vec<Option<f64>>, QueryError> {
     let (name, kind) = (&series.name, series.kind);
     match (reduce, kind) {
@@ -212,9 +224,9 @@ fn reduce(
         (Reduce::Rate, Kind::Gauge | Kind::Sum { monotonic: false, cumulative: true }) => {
             Err(QueryError::new(format!("{name} goes up and down: it has no rate"), "use func=value"))
         }
-        (Reduce::Rate, _) => Ok(spread(kind, points, steps, loaded_from).rates()),
+        (Reduce::Rate, _) => Ok(spread(kind, points, steps, reading).rates()),
         (Reduce::Quantile(quantile), Kind::Histogram { .. } | Kind::ExponentialHistogram { .. }) => {
-            Ok(spread(kind, points, steps, loaded_from).quantiles(quantile))
+            Ok(spread(kind, points, steps, reading).quantiles(quantile))
         }
         (Reduce::Quantile(quantile), Kind::Summary) => Ok(last_in_step(points, steps, |data| match data {
             PointData::Summary(point) => {
@@ -240,8 +252,8 @@ fn last_in_step(points: &[Point], steps: Steps, value: impl Fn(&PointData) -> Op
     values
 }
 
-fn spread(kind: Kind, points: &[Point], steps: Steps, loaded_from: u64) -> Spread {
+fn spread(kind: Kind, points: &[Point], steps: Steps, reading: Reading<'_>) -> Spread {
     let mut spread = Spread::new(steps);
-    increases(kind, points, loaded_from, steps.step_ns).iter().for_each(|increase| spread.add(increase));
+    increases(kind, points, reading).iter().for_each(|increase| spread.add(increase));
     spread
 }

@@ -1,8 +1,13 @@
 //! From points to steps: increases between points, spread over the steps that they cover; nothing is interpolated over
 //! a hole.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use prost::Message;
+
 use crate::proto::PointData;
-use crate::rows::{Kind, Point};
+use crate::rows::{Kind, Point, Series};
 
 /// The steps of an answer: `count` of them, `step_ns` long, the first begins at `from`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,10 +152,40 @@ fn is_cumulative(kind: Kind) -> bool {
     }
 }
 
-/// The increases between the points of a series, which are sorted by time without repeats; `loaded_from` is the
-/// earliest time that was looked at. Points further apart than a step and five usual intervals have nothing known
-/// between them.
-pub(super) fn increases(kind: Kind, points: &[Point], loaded_from: u64, step_ns: u64) -> Vec<Increase> {
+/// What increases are made from, beside the points.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reading<'a> {
+    /// Earliest time that was looked at.
+    pub(super) loaded_from: u64,
+    /// Length of a step.
+    pub(super) step_ns: u64,
+    /// When the same resource sent points of this metric, sorted. A cumulative exporter sends all of its series each
+    /// time, so one that was not there then had counted nothing.
+    pub(super) exports: &'a [u64],
+}
+
+/// When each resource sent points of a metric, sorted: by the origin of its series.
+pub(super) fn export_times(joined: &[(Arc<Series>, Vec<Point>)]) -> HashMap<Vec<u8>, Vec<u64>> {
+    let mut exports: HashMap<Vec<u8>, Vec<u64>> = HashMap::new();
+    for (series, points) in joined {
+        exports.entry(origin_key(series)).or_default().extend(points.iter().map(Point::time));
+    }
+    for times in exports.values_mut() {
+        times.sort_unstable();
+        times.dedup();
+    }
+    exports
+}
+
+/// What tells one exporter from another.
+pub(super) fn origin_key(series: &Series) -> Vec<u8> {
+    series.origin.to_row().encode_to_vec()
+}
+
+/// The increases between the points of a series, which are sorted by time without repeats. Points further apart than
+/// two steps and five usual intervals have nothing known between them.
+pub(super) fn increases(kind: Kind, points: &[Point], reading: Reading<'_>) -> Vec<Increase> {
+    let Reading { loaded_from, step_ns, exports } = reading;
     let states: Vec<(u64, u64, Counts)> = points
         .iter()
         .filter(|point| !point.is_stale())
@@ -172,10 +207,12 @@ pub(super) fn increases(kind: Kind, points: &[Point], loaded_from: u64, step_ns:
     let mut increases = Vec::new();
     if let Some((start, time, counts)) = states.first()
         && *start != 0
-        && *start >= loaded_from
     {
-        let from = (*start).min(time.saturating_sub(1));
-        increases.push(Increase { from, to: *time, counts: counts.clone() });
+        let before = exports.partition_point(|export| export < time).checked_sub(1).map(|place| exports[place]);
+        let began = before.or((*start >= loaded_from).then_some(0)).map(|before| before.max(*start));
+        if let Some(from) = began {
+            increases.push(Increase { from: from.min(time.saturating_sub(1)), to: *time, counts: counts.clone() });
+        }
     }
     for pair in states.windows(2) {
         let ((start_before, before, counts_before), (start, time, counts)) = (&pair[0], &pair[1]);
@@ -308,9 +345,13 @@ mod tests {
         Point { order: 1, data: PointData::Number(data) }
     }
 
+    fn reading(steps: Steps) -> Reading<'static> {
+        Reading { loaded_from: 0, step_ns: steps.step_ns, exports: &[] }
+    }
+
     fn rates(points: &[Point], steps: Steps) -> Vec<Option<f64>> {
         let mut spread = Spread::new(steps);
-        increases(SUM, points, 0, steps.step_ns).iter().for_each(|increase| spread.add(increase));
+        increases(SUM, points, reading(steps)).iter().for_each(|increase| spread.add(increase));
         spread.rates()
     }
 
@@ -339,7 +380,7 @@ mod tests {
         let points: Vec<Point> = (0..40).map(|number| point(97, 100 + number * 7, (number * number) as i64)).collect();
         let steps = Steps { from: 90 * SECOND, step_ns: 10 * SECOND, count: 40 };
         let mut spread = Spread::new(steps);
-        increases(SUM, &points, 0, steps.step_ns).iter().for_each(|increase| spread.add(increase));
+        increases(SUM, &points, reading(steps)).iter().for_each(|increase| spread.add(increase));
         let total: f64 = spread.totals.iter().sum();
         assert!((total - f64::from(39 * 39)).abs() < 1e-6, "{total}");
     }

@@ -1,7 +1,9 @@
 //! Rate, errors and duration of services and operations, from the span metrics that count every span before sampling.
 
+use std::sync::Arc;
+
 use super::metrics::Joined;
-use super::rates::{Spread, Steps, increases, lookback};
+use super::rates::{Increase, Reading, Spread, Steps, export_times, increases, lookback, origin_key};
 use super::{QueryError, TimeRange};
 use crate::rows::{Kind, Series, find_text};
 use crate::store::Store;
@@ -50,15 +52,11 @@ fn is_error(series: &Series) -> bool {
 }
 
 /// Adds up the series per second: each over the time that it covers.
-fn add_rates<'s>(
-    steps: Steps,
-    from: u64,
-    series: impl Iterator<Item = &'s (std::sync::Arc<Series>, Vec<crate::rows::Point>)>,
-) -> Vec<Option<f64>> {
+fn add_rates<'s>(steps: Steps, series: impl Iterator<Item = &'s Counted>) -> Vec<Option<f64>> {
     let mut sums = vec![None; steps.count];
-    for (series, points) in series {
+    for Counted { increases, .. } in series {
         let mut spread = Spread::new(steps);
-        increases(series.kind, points, from, steps.step_ns).iter().for_each(|increase| spread.add(increase));
+        increases.iter().for_each(|increase| spread.add(increase));
         for (sum, rate) in sums.iter_mut().zip(spread.rates()) {
             if let Some(rate) = rate {
                 *sum = Some(sum.unwrap_or(0.0) + rate);
@@ -66,6 +64,35 @@ fn add_rates<'s>(
         }
     }
     sums
+}
+
+/// A series with what it counted.
+struct Counted {
+    series: Arc<Series>,
+    increases: Vec<Increase>,
+}
+
+/// The increases of the series that the query wants.
+fn count(joined: Joined, query: &RedQuery, loaded_from: u64) -> Vec<Counted> {
+    let exports = export_times(&joined);
+    let mut wanted: Joined = joined
+        .into_iter()
+        .filter(|(series, _)| {
+            query
+                .operation
+                .as_ref()
+                .is_none_or(|name| find_text(&series.attributes, "span.name") == Some(name.as_str()))
+        })
+        .collect();
+    if query.operation.is_none() && wanted.iter().any(|(series, _)| is_entry(series)) {
+        wanted.retain(|(series, _)| is_entry(series));
+    }
+    let counted = wanted.into_iter().map(|(series, points)| {
+        let exports = exports.get(&origin_key(&series)).map(Vec::as_slice).unwrap_or_default();
+        let reading = Reading { loaded_from, step_ns: query.steps.step_ns, exports };
+        Counted { increases: increases(series.kind, &points, reading), series }
+    });
+    counted.collect()
 }
 
 impl Store {
@@ -77,29 +104,16 @@ impl Store {
         let steps = query.steps;
         let from = steps.from.saturating_sub(lookback(steps.step_ns));
         let range = TimeRange { from, to: steps.to() };
-        let wanted = |series: &Series| {
-            query.service.as_ref().is_none_or(|service| *service == series.origin.service)
-                && query
-                    .operation
-                    .as_ref()
-                    .is_none_or(|name| find_text(&series.attributes, "span.name") == Some(name.as_str()))
-        };
-        let mut calls =
-            self.inner.series(CALLS, range, |series| wanted(series) && matches!(series.kind, Kind::Sum { .. }))?;
-        let mut durations = self.inner.series(DURATION, range, |series| {
-            wanted(series) && matches!(series.kind, Kind::Histogram { .. } | Kind::ExponentialHistogram { .. })
+        let of_service =
+            |series: &Series| query.service.as_ref().is_none_or(|service| *service == series.origin.service);
+        let calls =
+            self.inner.series(CALLS, range, |series| of_service(series) && matches!(series.kind, Kind::Sum { .. }))?;
+        let calls = count(calls, query, from);
+        let durations = self.inner.series(DURATION, range, |series| {
+            of_service(series) && matches!(series.kind, Kind::Histogram { .. } | Kind::ExponentialHistogram { .. })
         })?;
-        if query.operation.is_none() {
-            let entries_only = |joined: &mut Joined| {
-                if joined.iter().any(|(series, _)| is_entry(series)) {
-                    joined.retain(|(series, _)| is_entry(series));
-                }
-            };
-            entries_only(&mut calls);
-            entries_only(&mut durations);
-        }
-        let rate = add_rates(steps, from, calls.iter());
-        let mut errors = add_rates(steps, from, calls.iter().filter(|(series, _)| is_error(series)));
+        let rate = add_rates(steps, calls.iter());
+        let mut errors = add_rates(steps, calls.iter().filter(|counted| is_error(&counted.series)));
         for (error, rate) in errors.iter_mut().zip(&rate) {
             // Requests were counted and none of them as an error.
             if rate.is_some() {
@@ -107,8 +121,8 @@ impl Store {
             }
         }
         let mut spread = Spread::new(steps);
-        for (series, points) in &durations {
-            increases(series.kind, points, from, steps.step_ns).iter().for_each(|increase| spread.add(increase));
+        for Counted { increases, .. } in &count(durations, query, from) {
+            increases.iter().for_each(|increase| spread.add(increase));
         }
         Ok(Red { rate, errors, p50: spread.quantiles(0.5), p95: spread.quantiles(0.95), p99: spread.quantiles(0.99) })
     }

@@ -1,0 +1,154 @@
+//! `GET /api/v0/red`, `/metrics`, `/metrics/range` and `/exemplars`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use model::{Signal, SpanId};
+use opentelemetry_proto::tonic::metrics::v1::exemplar;
+use serde_json::{Value, json};
+use store::query::{ExemplarQuery, FoundExemplar, MetricQuery, RedQuery, Reduce, Steps, TimeRange};
+
+use super::params::Params;
+use super::{Answer, ApiError, render};
+use crate::app::App;
+use crate::clock;
+
+fn times(steps: Steps) -> Value {
+    steps.times().map(render::ns).collect()
+}
+
+fn range_of(steps: Steps) -> TimeRange {
+    TimeRange { from: steps.from, to: steps.to() }
+}
+
+pub(super) async fn red(State(app): State<Arc<App>>, params: Params) -> Answer {
+    params.only(&["service", "operation", "start", "end", "step"])?;
+    let steps = params.steps()?;
+    let query = RedQuery { service: params.text("service"), operation: params.text("operation"), steps };
+    let answer = app.query(move |store| {
+        let red = store.red(&query)?;
+        let completeness = store.completeness(&[Signal::Metrics], range_of(steps), clock::now_ns());
+        Ok::<_, store::query::QueryError>((red, completeness))
+    });
+    let (red, completeness) = answer.await??;
+    Ok(Json(json!({
+        "step": render::ns(steps.step_ns),
+        "times": times(steps),
+        "rate": render::numbers(&red.rate),
+        "errors": render::numbers(&red.errors),
+        "p50": render::numbers(&red.p50),
+        "p95": render::numbers(&red.p95),
+        "p99": render::numbers(&red.p99),
+        "completeness": render::completeness(&completeness),
+    })))
+}
+
+pub(super) async fn list(State(app): State<Arc<App>>, params: Params) -> Answer {
+    params.only(&["start", "end"])?;
+    let range = params.range()?;
+    let answer =
+        app.query(move |store| (store.metrics(range), store.completeness(&[Signal::Metrics], range, clock::now_ns())));
+    let (metrics, completeness) = answer.await?;
+    let metrics: Vec<Value> = metrics
+        .iter()
+        .map(|metric| {
+            json!({
+                "name": metric.name,
+                "unit": metric.unit,
+                "kind": metric.kind,
+                "description": metric.description,
+                "series": metric.series,
+            })
+        })
+        .collect();
+    Ok(Json(json!({"metrics": metrics, "completeness": render::completeness(&completeness)})))
+}
+
+fn reduce(func: Option<&str>) -> Result<Reduce, ApiError> {
+    match func {
+        None | Some("value") => Ok(Reduce::Value),
+        Some("rate") => Ok(Reduce::Rate),
+        Some("p50") => Ok(Reduce::Quantile(0.5)),
+        Some("p95") => Ok(Reduce::Quantile(0.95)),
+        Some("p99") => Ok(Reduce::Quantile(0.99)),
+        Some(func) => Err(ApiError::bad_request(format!("no such func: {func}"), "value, rate, p50, p95 or p99")),
+    }
+}
+
+pub(super) async fn range(State(app): State<Arc<App>>, params: Params) -> Answer {
+    params.only(&["name", "start", "end", "step", "func", "match"])?;
+    let Some(name) = params.text("name") else {
+        return Err(ApiError::bad_request("name is missing", "GET /api/v0/metrics lists the names"));
+    };
+    let matches = params.all("match").map(|pair| {
+        let parts = pair.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()));
+        parts.ok_or_else(|| ApiError::bad_request(format!("match={pair} cannot be read"), "match=key=value"))
+    });
+    let steps = params.steps()?;
+    let query =
+        MetricQuery { name, steps, reduce: reduce(params.get("func"))?, matches: matches.collect::<Result<_, _>>()? };
+    let answer = app.query(move |store| {
+        let series = store.metric_range(&query)?;
+        let completeness = store.completeness(&[Signal::Metrics], range_of(steps), clock::now_ns());
+        Ok::<_, store::query::QueryError>((series, completeness))
+    });
+    let (series, completeness) = answer.await??;
+    let series: Vec<Value> = series
+        .iter()
+        .map(|found| {
+            json!({
+                "attributes": render::object(&found.series.attributes),
+                "resource": render::object(&found.series.origin.resource.attributes),
+                "device": &*found.series.origin.device,
+                "unit": found.series.unit,
+                "values": render::numbers(&found.values),
+            })
+        })
+        .collect();
+    Ok(Json(json!({
+        "step": render::ns(steps.step_ns),
+        "times": times(steps),
+        "series": series,
+        "completeness": render::completeness(&completeness),
+    })))
+}
+
+pub(super) async fn exemplars(State(app): State<Arc<App>>, params: Params) -> Answer {
+    params.only(&["service", "operation", "name", "start", "end", "limit"])?;
+    let query = ExemplarQuery {
+        range: params.range()?,
+        service: params.text("service"),
+        operation: params.text("operation"),
+        name: params.text("name"),
+        limit: params.limit(1000)?,
+    };
+    let answer = app.query(move |store| {
+        let page = store.exemplars(&query);
+        (page, store.completeness(&[Signal::Traces], query.range, clock::now_ns()))
+    });
+    let (page, completeness) = answer.await?;
+    let exemplars: Vec<Value> = page.exemplars.iter().map(exemplar).collect();
+    Ok(Json(json!({"exemplars": exemplars, "completeness": render::completeness(&completeness)})))
+}
+
+fn exemplar(found: &FoundExemplar) -> Value {
+    let row = &found.row;
+    let value = match &row.exemplar.value {
+        Some(exemplar::Value::AsDouble(number)) => Some(*number),
+        Some(exemplar::Value::AsInt(number)) => Some(*number as f64),
+        None => None,
+    };
+    json!({
+        "metric": row.metric,
+        "unit": row.unit,
+        "service": row.origin.service,
+        "device": &*row.origin.device,
+        "attributes": render::object(&row.attributes),
+        "time": render::ns(row.exemplar.time_unix_nano),
+        "value": render::number(value),
+        "trace_id": row.trace_id().map(|id| id.to_string()),
+        "span_id": SpanId::from_bytes(&row.exemplar.span_id).map(|id| id.to_string()),
+        "state": found.state.name(),
+    })
+}

@@ -1,0 +1,148 @@
+//! Query parameters: strict, with messages that say what is read.
+
+use std::str::FromStr;
+
+use axum::extract::{FromRequestParts, Query};
+use axum::http::request::Parts;
+use model::{SpanId, TraceId};
+use store::query::{Steps, TimeRange};
+
+use super::ApiError;
+use crate::clock;
+use crate::duration;
+
+/// The range without `start` and `end`: the last hour.
+const DEFAULT_RANGE_NS: u64 = 3_600_000_000_000;
+/// Steps of an answer when `step` is not given.
+const DEFAULT_STEPS: u64 = 120;
+/// Most steps of an answer.
+const MAX_STEPS: u64 = 11_000;
+const SECOND_NS: u64 = 1_000_000_000;
+
+/// The parameters of a request, in order; names may repeat.
+pub(super) struct Params(Vec<(String, String)>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Params {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let query = Query::<Vec<(String, String)>>::from_request_parts(parts, state).await;
+        let Query(pairs) =
+            query.map_err(|error| ApiError::bad_request(error.to_string(), "use name=value&name=value"))?;
+        Ok(Self(pairs))
+    }
+}
+
+impl Params {
+    /// Refuses names that the request does not have, so that a typing error is not a wrong answer.
+    pub(super) fn only(&self, known: &[&str]) -> Result<(), ApiError> {
+        match self.0.iter().find(|(name, _)| !known.contains(&name.as_str())) {
+            Some((name, _)) if known.is_empty() => {
+                Err(ApiError::bad_request(format!("no such parameter: {name}"), "this request has no parameters"))
+            }
+            Some((name, _)) => Err(ApiError::bad_request(
+                format!("no such parameter: {name}"),
+                format!("this request has {}", known.join(", ")),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// The value of a parameter; an empty one counts as not given.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    /// All values of a parameter that may repeat.
+    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A text.
+    pub(super) fn text(&self, name: &str) -> Option<String> {
+        self.get(name).map(str::to_owned)
+    }
+
+    fn parse<T: FromStr>(&self, name: &str, hint: &str) -> Result<Option<T>, ApiError> {
+        let Some(value) = self.get(name) else { return Ok(None) };
+        let parsed = value.parse().map_err(|_| ApiError::bad_request(format!("{name}={value} cannot be read"), hint));
+        parsed.map(Some)
+    }
+
+    /// `start` and `end`.
+    pub(super) fn range(&self) -> Result<TimeRange, ApiError> {
+        let hint = "times are nanoseconds since the Unix epoch, as a decimal number";
+        let to = self.parse("end", hint)?.unwrap_or_else(clock::now_ns);
+        let from = self.parse("start", hint)?.unwrap_or_else(|| to.saturating_sub(DEFAULT_RANGE_NS));
+        if from >= to {
+            return Err(ApiError::bad_request("start is not before end", "the range is [start, end)"));
+        }
+        Ok(TimeRange { from, to })
+    }
+
+    /// `start`, `end` and `step`, with steps aligned to multiples of their length, so that a range that moves on does
+    /// not change the steps that it shares with the one before.
+    pub(super) fn steps(&self) -> Result<Steps, ApiError> {
+        let range = self.range()?;
+        let length = range.to - range.from;
+        let step_ns = match self.get("step") {
+            Some(step) => duration::parse_ns(step).filter(|step| *step >= 1_000_000).ok_or_else(|| {
+                ApiError::bad_request(
+                    format!("step={step} cannot be read"),
+                    "a duration of at least 1ms, like 10s or 500ms",
+                )
+            })?,
+            None => (length / DEFAULT_STEPS).div_ceil(SECOND_NS).max(1) * SECOND_NS,
+        };
+        let from = range.from - range.from % step_ns;
+        let count = (range.to - from).div_ceil(step_ns);
+        if count > MAX_STEPS {
+            return Err(ApiError::bad_request(
+                format!("{count} steps are more than {MAX_STEPS}"),
+                "ask for a longer step or a shorter time",
+            ));
+        }
+        Ok(Steps { from, step_ns, count: count as usize })
+    }
+
+    /// `limit`, between 1 and 10,000.
+    pub(super) fn limit(&self, default: usize) -> Result<usize, ApiError> {
+        let limit = self.parse("limit", "a number between 1 and 10000")?.unwrap_or(default);
+        match limit {
+            1..=10_000 => Ok(limit),
+            _ => Err(ApiError::bad_request(format!("limit={limit} is out of range"), "a number between 1 and 10000")),
+        }
+    }
+
+    /// A duration, like `200ms`.
+    pub(super) fn duration_ns(&self, name: &str) -> Result<Option<u64>, ApiError> {
+        let Some(value) = self.get(name) else { return Ok(None) };
+        let parsed = duration::parse_ns(value);
+        parsed.map(Some).ok_or_else(|| {
+            ApiError::bad_request(format!("{name}={value} cannot be read"), "a duration, like 200ms, 1.5s or 10m")
+        })
+    }
+
+    /// `true` or `false`.
+    pub(super) fn flag(&self, name: &str) -> Result<bool, ApiError> {
+        Ok(self.parse(name, "true or false")?.unwrap_or(false))
+    }
+
+    pub(super) fn trace_id(&self) -> Result<Option<TraceId>, ApiError> {
+        self.get("trace_id").map(trace_id).transpose()
+    }
+
+    pub(super) fn span_id(&self) -> Result<Option<SpanId>, ApiError> {
+        let Some(id) = self.get("span_id") else { return Ok(None) };
+        let parsed = SpanId::from_hex(id);
+        parsed
+            .map(Some)
+            .ok_or_else(|| ApiError::bad_request(format!("span_id={id} is none"), "16 hex digits, not all 0"))
+    }
+}
+
+/// Reads a trace id.
+pub(super) fn trace_id(text: &str) -> Result<TraceId, ApiError> {
+    TraceId::from_hex(text)
+        .ok_or_else(|| ApiError::bad_request(format!("{text} is no trace id"), "32 hex digits, not all 0"))
+}

@@ -1,0 +1,134 @@
+//! `GET /healthz` and `GET /metrics`.
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::json;
+
+use crate::app::App;
+use crate::clock;
+
+/// The routes of health and metrics.
+pub(crate) fn routes() -> Router<Arc<App>> {
+    Router::new().route("/healthz", get(health)).route("/metrics", get(metrics))
+}
+
+async fn health(State(app): State<Arc<App>>) -> Response {
+    match app.store.health() {
+        Ok(()) => Json(json!({"status": "ok"})).into_response(),
+        Err(error) => {
+            let body = json!({"status": "unavailable", "error": error.to_string()});
+            (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
+        }
+    }
+}
+
+/// Prometheus' text format, a family at a time.
+struct Text(String);
+
+impl Text {
+    fn family(&mut self, name: &str, kind: &str, help: &str, samples: &[(&str, f64)]) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        for (labels, value) in samples {
+            let _ = writeln!(self.0, "{name}{labels} {value}");
+        }
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: f64) {
+        self.family(name, "gauge", help, &[("", value)]);
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: f64) {
+        self.family(name, "counter", help, &[("", value)]);
+    }
+}
+
+async fn metrics(State(app): State<Arc<App>>) -> Response {
+    let counters = &app.counters;
+    let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
+    let stats = app.store.stats();
+    let devices = app.store.devices(clock::now_ns());
+    let connected = devices.iter().filter(|device| device.connected).count() as f64;
+    let mut text = Text(String::new());
+    text.gauge("lightship_hub_up", "Whether intake can store.", f64::from(u8::from(app.store.health().is_ok())));
+    text.family(
+        "lightship_hub_requests_total",
+        "counter",
+        "Requests by what they are.",
+        &[
+            ("{kind=\"hello\"}", read(&counters.hellos)),
+            ("{kind=\"blocks\"}", read(&counters.block_requests)),
+            ("{kind=\"otlp\"}", read(&counters.otlp_requests)),
+            ("{kind=\"query\"}", read(&counters.queries)),
+        ],
+    );
+    text.family(
+        "lightship_hub_refused_total",
+        "counter",
+        "Requests that were refused, by reason.",
+        &[
+            ("{reason=\"token\"}", read(&counters.refused_token)),
+            ("{reason=\"busy\"}", read(&counters.refused_busy)),
+            ("{reason=\"too_large\"}", read(&counters.refused_too_large)),
+            ("{reason=\"malformed\"}", read(&counters.refused_malformed)),
+        ],
+    );
+    text.family(
+        "lightship_hub_frames_total",
+        "counter",
+        "Frames since the start of the hub, by what became of them. Any quarantined one is an alarm.",
+        &[
+            ("{outcome=\"stored\"}", read(&counters.frames_stored)),
+            ("{outcome=\"duplicate\"}", read(&counters.frames_duplicate)),
+            ("{outcome=\"quarantined\"}", read(&counters.frames_quarantined)),
+        ],
+    );
+    text.counter(
+        "lightship_hub_corrupt_blocks_total",
+        "Blocks that could not be read.",
+        read(&counters.blocks_corrupt),
+    );
+    text.family(
+        "lightship_hub_devices",
+        "gauge",
+        "Devices by contact.",
+        &[("{contact=\"yes\"}", connected), ("{contact=\"no\"}", devices.len() as f64 - connected)],
+    );
+    text.gauge("lightship_hub_head_frames", "Frames in memory, not packed yet.", stats.head_frames as f64);
+    text.gauge("lightship_hub_head_bytes", "Memory of heads, estimated.", stats.head_bytes as f64);
+    text.gauge("lightship_hub_head_bytes_limit", "Limit of it.", stats.head_bytes_limit as f64);
+    text.gauge("lightship_hub_head_traces", "Traces in heads.", stats.head_traces as f64);
+    text.gauge("lightship_hub_packs", "Pack files.", stats.packs as f64);
+    text.gauge("lightship_hub_pack_bytes", "Bytes of pack files.", stats.pack_bytes as f64);
+    text.gauge("lightship_hub_pack_records", "Records in packs.", stats.pack_records as f64);
+    text.gauge("lightship_hub_database_bytes", "Bytes of the database.", stats.database_bytes as f64);
+    text.gauge("lightship_hub_claim_runs", "Intervals of claimed sequences in memory.", stats.claim_runs as f64);
+    text.counter("lightship_hub_commits_total", "Synchronous commits.", stats.commits as f64);
+    text.counter("lightship_hub_compactions_total", "Runs that packed frames.", stats.compactions as f64);
+    text.counter("lightship_hub_compaction_errors_total", "Runs that failed.", read(&counters.compaction_errors));
+    text.counter("lightship_hub_merged_packs_total", "Packs merged into others.", stats.merged_packs as f64);
+    text.counter("lightship_hub_expired_packs_total", "Packs deleted by retention.", stats.expired_packs as f64);
+    text.counter(
+        "lightship_hub_unverified_duplicates_total",
+        "Frames known only by their claim, whose digest is past retention.",
+        stats.unverified as f64,
+    );
+    text.gauge(
+        "lightship_hub_unreadable_frames",
+        "Stored frames that this version cannot read.",
+        stats.unreadable_frames as f64,
+    );
+    text.counter(
+        "lightship_hub_damaged_reads_total",
+        "Reads of packs that failed and were left out of an answer.",
+        stats.damaged_blocks as f64,
+    );
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text.0).into_response()
+}

@@ -1,0 +1,180 @@
+//! Metrics and exemplars through the whole store.
+
+use model::Lane;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::{
+    Exemplar, Gauge, Histogram, HistogramDataPoint, Metric, MetricsData, NumberDataPoint, ResourceMetrics,
+    ScopeMetrics, Sum, exemplar, number_data_point,
+};
+use wire::SectionRef;
+
+use super::*;
+use crate::proto::{ExemplarSeries, ExemplarsData};
+use crate::query::{ExemplarQuery, ExemplarState, MetricQuery, RedQuery, Reduce, Steps, TimeRange};
+
+fn metrics(service: &str, metrics: Vec<Metric>) -> Vec<u8> {
+    let scope_metrics = vec![ScopeMetrics { metrics, ..ScopeMetrics::default() }];
+    let resource_metrics =
+        vec![ResourceMetrics { resource: resource(service), scope_metrics, ..ResourceMetrics::default() }];
+    MetricsData { resource_metrics }.encode_to_vec()
+}
+
+fn metric(name: &str, unit: &str, data: Data) -> Metric {
+    Metric { name: name.into(), unit: unit.into(), data: Some(data), ..Metric::default() }
+}
+
+fn number(attributes: Vec<KeyValue>, start: u64, at: u64, value: f64) -> NumberDataPoint {
+    NumberDataPoint {
+        attributes,
+        start_time_unix_nano: NOW + start * SECOND,
+        time_unix_nano: NOW + at * SECOND,
+        value: Some(number_data_point::Value::AsDouble(value)),
+        ..NumberDataPoint::default()
+    }
+}
+
+fn gauge(at: u64, value: f64) -> Metric {
+    let data_points = vec![number(vec![text("room", "engine")], 0, at, value)];
+    metric("temperature", "Cel", Data::Gauge(Gauge { data_points }))
+}
+
+fn put(store: &Store, seq: u64, of: Vec<Metric>) {
+    store_all(store, vec![frame(Lane::Metrics, seq, &[SectionRef::Metrics(&metrics("orders", of))])]);
+}
+
+fn steps(count: usize) -> Steps {
+    Steps { from: NOW, step_ns: 10 * SECOND, count }
+}
+
+fn range(store: &Store, name: &str, reduce: Reduce, matches: &[(&str, &str)]) -> Vec<Vec<Option<f64>>> {
+    let matches = matches.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let query = MetricQuery { name: name.into(), steps: steps(4), reduce, matches };
+    store.metric_range(&query).unwrap().into_iter().map(|series| series.values).collect()
+}
+
+/// Scenario: points of one series come in disorder, in heads and packs, one time comes twice with different values.
+/// Guarantees: one series, in the order of time, the value that came last wins, and steps without points are null.
+#[test]
+fn late_points_join_their_series() {
+    let place = Place::new();
+    let store = place.open();
+    put(&store, 1, vec![gauge(31, 4.0)]);
+    pack_all(&store);
+    put(&store, 2, vec![gauge(1, 1.0), gauge(11, 9.0)]);
+    pack_all(&store);
+    put(&store, 3, vec![gauge(11, 2.0)]);
+    let expected = vec![vec![Some(1.0), Some(2.0), None, Some(4.0)]];
+    assert_eq!(range(&store, "temperature", Reduce::Value, &[]), expected);
+    pack_all(&store);
+    assert_eq!(
+        range(&store, "temperature", Reduce::Value, &[("room", "engine"), ("service.name", "orders")]),
+        expected
+    );
+    assert_eq!(range(&store, "temperature", Reduce::Value, &[("room", "bridge")]), Vec::<Vec<Option<f64>>>::new());
+    let infos = store.metrics(TimeRange { from: NOW, to: NOW + 60 * SECOND });
+    assert_eq!((infos.len(), infos[0].kind, infos[0].unit.as_str(), infos[0].series), (1, "gauge", "Cel", 1));
+    let query = MetricQuery { name: "temperature".into(), steps: steps(4), reduce: Reduce::Rate, matches: Vec::new() };
+    assert!(store.metric_range(&query).unwrap_err().to_string().contains("no rate"));
+}
+
+fn labels(status: &str) -> Vec<KeyValue> {
+    vec![text("span.name", "GET /"), text("span.kind", "SPAN_KIND_SERVER"), text("status.code", status)]
+}
+
+fn calls(of: &[(&str, u64, u64, f64)]) -> Metric {
+    let data_points = of.iter().map(|(status, start, at, value)| number(labels(status), *start, *at, *value)).collect();
+    let sum = Sum { data_points, aggregation_temporality: 2, is_monotonic: true };
+    metric("traces.span.metrics.calls", "{call}", Data::Sum(sum))
+}
+
+fn durations(at: u64, buckets: [u64; 3]) -> Metric {
+    let point = HistogramDataPoint {
+        attributes: labels("STATUS_CODE_UNSET"),
+        start_time_unix_nano: NOW,
+        time_unix_nano: NOW + at * SECOND,
+        count: buckets.iter().sum(),
+        explicit_bounds: vec![100.0, 200.0],
+        bucket_counts: buckets.to_vec(),
+        ..HistogramDataPoint::default()
+    };
+    let histogram = Histogram { data_points: vec![point], aggregation_temporality: 2 };
+    metric("traces.span.metrics.duration", "ms", Data::Histogram(histogram))
+}
+
+/// Scenario: span metrics of a service: steady calls, a first error in the middle of the time, a restart. Guarantees:
+/// rates and errors are exact, an error series that appears late counts from its first point, the restart is no dip,
+/// quantiles come from the buckets of each step, and steps without points are null (P6).
+#[test]
+fn red_is_exact() {
+    let place = Place::new();
+    let store = place.open();
+    const OK: &str = "STATUS_CODE_UNSET";
+    const ERROR: &str = "STATUS_CODE_ERROR";
+    put(&store, 1, vec![calls(&[(OK, 0, 10, 100.0)]), durations(10, [100, 0, 0])]);
+    put(&store, 2, vec![calls(&[(OK, 0, 20, 150.0), (ERROR, 0, 20, 20.0)]), durations(20, [100, 50, 0])]);
+    pack_all(&store);
+    put(&store, 3, vec![calls(&[(OK, 20, 30, 30.0)])]);
+    let query = RedQuery { service: Some("orders".into()), operation: None, steps: steps(4) };
+    let red = store.red(&query).unwrap();
+    assert_eq!(red.rate, [Some(10.0), Some(7.0), Some(3.0), None]);
+    assert_eq!(red.errors, [Some(0.0), Some(2.0), Some(0.0), None]);
+    assert_eq!(red.p50, [Some(50.0), Some(150.0), None, None]);
+    let other = RedQuery { operation: Some("GET /nothing".into()), ..query };
+    assert_eq!(store.red(&other).unwrap().rate, [None; 4]);
+    let services = store.services(TimeRange { from: NOW, to: NOW + 60 * SECOND });
+    assert_eq!((services[0].name.as_str(), services[0].operations.as_slice()), ("orders", &["GET /".to_owned()][..]));
+}
+
+/// Scenario: exemplars inside points and in a section of their own, of a stored trace, of one that is nowhere, and of
+/// one that comes later. Guarantees: each is told with the state of its trace (P5).
+#[test]
+fn exemplars_know_their_trace() {
+    let place = Place::new();
+    let store = place.open();
+    let exemplar = |trace: u8, at: u64| Exemplar {
+        time_unix_nano: NOW + at * SECOND,
+        trace_id: vec![trace; 16],
+        span_id: vec![1; 8],
+        value: Some(exemplar::Value::AsDouble(250.0)),
+        ..Exemplar::default()
+    };
+    let series = ExemplarSeries {
+        resource: resource("orders"),
+        metric_name: "traces.span.metrics.duration".into(),
+        unit: "ms".into(),
+        attributes: labels("STATUS_CODE_UNSET"),
+        exemplars: vec![exemplar(1, 1)],
+        ..ExemplarSeries::default()
+    };
+    let section = ExemplarsData { series: vec![series] }.encode_to_vec();
+    let trace = spans("orders", vec![span(1, 1, 0, NOW, SECOND, false)]);
+    store_all(&store, vec![frame(Lane::Traces, 1, &[SectionRef::Traces(&trace), SectionRef::Exemplars(&section)])]);
+    let mut with_exemplar = gauge(2, 1.0);
+    if let Some(Data::Gauge(gauge)) = &mut with_exemplar.data {
+        gauge.data_points[0].exemplars = vec![exemplar(2, 2)];
+    }
+    put(&store, 1, vec![with_exemplar]);
+    let query = ExemplarQuery {
+        range: TimeRange { from: NOW, to: NOW + 60 * SECOND },
+        service: Some("orders".into()),
+        operation: None,
+        name: None,
+        limit: 10,
+    };
+    let states = |query: &ExemplarQuery| {
+        store
+            .exemplars(query)
+            .exemplars
+            .iter()
+            .map(|found| (found.row.exemplar.trace_id[0], found.state))
+            .collect::<Vec<_>>()
+    };
+    let expected = [(1, ExemplarState::Stored), (2, ExemplarState::Missing)];
+    assert_eq!(states(&query), expected);
+    pack_all(&store);
+    assert_eq!(states(&query), expected);
+    assert_eq!(states(&ExemplarQuery { operation: Some("GET /".into()), ..query.clone() }), expected[..1]);
+    assert_eq!(states(&ExemplarQuery { limit: 1, ..query.clone() }), expected[1..]);
+    store_all(&store, vec![one_span(2, 2, NOW)]);
+    assert_eq!(states(&query)[1], (2, ExemplarState::Stored));
+}
