@@ -1,0 +1,270 @@
+//! What the journal needs from a disk, and the real one.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Advice, FallocateFlags, FlockOperation};
+use rustix::io::Errno;
+
+/// Files and directories below one data directory. Paths are relative to it and use `/`.
+///
+/// Nothing is durable before it is synced: file content and length by [`Disk::sync_data`], names by [`Disk::sync_dir`].
+pub trait Disk {
+    /// An open file.
+    type File;
+
+    /// Makes a directory; one that is there already is fine.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn create_dir(&self, dir: &str) -> io::Result<()>;
+
+    /// Names of the entries of a directory, in no order.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn list(&self, dir: &str) -> io::Result<Vec<String>>;
+
+    /// Makes a new file of `len` zero bytes whose space is allocated, so that a full disk shows now and not at a later
+    /// write or sync. Leaves nothing behind when it fails.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, `StorageFull`, or what the operating system says.
+    fn create(&self, path: &str, len: u64) -> io::Result<Self::File>;
+
+    /// Opens a file for reading and writing.
+    ///
+    /// # Errors
+    /// `NotFound`, or what the operating system says.
+    fn open(&self, path: &str) -> io::Result<Self::File>;
+
+    /// Opens a file that an earlier process may have left unsynced, so that what is read from now on is durable: syncs
+    /// it, and drops what the operating system caches of it, because a page whose write-back failed once is clean in the
+    /// cache and lost on the medium.
+    ///
+    /// # Errors
+    /// `NotFound`, or what the operating system says. A failing sync is no error: the durable content is read.
+    fn open_settled(&self, path: &str) -> io::Result<Self::File>;
+
+    /// Length of a file in bytes.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn len(&self, file: &Self::File) -> io::Result<u64>;
+
+    /// Cuts or extends a file.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn set_len(&self, file: &Self::File, len: u64) -> io::Result<()>;
+
+    /// Reads at an offset; 0 at the end of the file. May read less than asked for.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn read_at(&self, file: &Self::File, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Writes all bytes at an offset.
+    ///
+    /// # Errors
+    /// As the operating system says; any part may have been written then.
+    fn write_at(&self, file: &Self::File, offset: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Makes content and length of a file durable. After an error the file's unsynced content is lost, and another call
+    /// may succeed without making it durable.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn sync_data(&self, file: &Self::File) -> io::Result<()>;
+
+    /// Renames a file, replacing the target.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Removes a file's name.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn remove(&self, path: &str) -> io::Result<()>;
+
+    /// Makes creations, renames and removals in a directory durable.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn sync_dir(&self, dir: &str) -> io::Result<()>;
+
+    /// Bytes that may still be allocated on the file system.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn free_space(&self) -> io::Result<u64>;
+
+    /// Takes the exclusive lock of a file, made when it is not there. Held as long as the returned file lives.
+    ///
+    /// # Errors
+    /// `WouldBlock` when another process holds it.
+    fn lock(&self, path: &str) -> io::Result<Self::File>;
+}
+
+/// Fills the buffer from an offset. `Ok(false)` when the file ends before.
+///
+/// # Errors
+/// As [`Disk::read_at`].
+pub(crate) fn read_exact_at<D: Disk>(disk: &D, file: &D::File, offset: u64, buffer: &mut [u8]) -> io::Result<bool> {
+    let mut done = 0;
+    while done < buffer.len() {
+        match disk.read_at(file, offset + done as u64, &mut buffer[done..])? {
+            0 => return Ok(false),
+            count => done += count,
+        }
+    }
+    Ok(true)
+}
+
+/// A directory of the operating system.
+#[derive(Debug)]
+pub struct RealDisk {
+    root: PathBuf,
+}
+
+impl RealDisk {
+    /// The disk below `root`, which is made when it is not there.
+    ///
+    /// # Errors
+    /// When the directory cannot be made.
+    pub fn new(root: impl Into<PathBuf>) -> io::Result<Self> {
+        let root = root.into();
+        if !root.try_exists()? {
+            std::fs::create_dir_all(&root)?;
+            if let Some(parent) = root.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+                File::open(parent)?.sync_all()?;
+            }
+        }
+        Ok(Self { root })
+    }
+
+    /// The data directory.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.root.join(path)
+    }
+}
+
+/// Allocates space; on file systems that cannot, writes zeros.
+fn allocate(file: &File, len: u64) -> io::Result<()> {
+    if len == 0 {
+        return Ok(());
+    }
+    match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len) {
+        Ok(()) => Ok(()),
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
+            let zeros = [0; 4096];
+            let mut offset = 0;
+            while offset < len {
+                let count = (len - offset).min(zeros.len() as u64);
+                file.write_all_at(&zeros[..count as usize], offset)?;
+                offset += count;
+            }
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+impl Disk for RealDisk {
+    type File = File;
+
+    fn create_dir(&self, dir: &str) -> io::Result<()> {
+        match std::fs::create_dir(self.path(dir)) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            other => other,
+        }
+    }
+
+    fn list(&self, dir: &str) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(self.path(dir))? {
+            // A name that is not UTF-8 is none of the journal's.
+            if let Ok(name) = entry?.file_name().into_string() {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    fn create(&self, path: &str, len: u64) -> io::Result<File> {
+        let full = self.path(path);
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&full)?;
+        if let Err(error) = allocate(&file, len) {
+            let _ = std::fs::remove_file(&full);
+            return Err(error);
+        }
+        Ok(file)
+    }
+
+    fn open(&self, path: &str) -> io::Result<File> {
+        OpenOptions::new().read(true).write(true).open(self.path(path))
+    }
+
+    fn open_settled(&self, path: &str) -> io::Result<File> {
+        let file = self.open(path)?;
+        let _ = rustix::fs::fdatasync(&file);
+        let _ = rustix::fs::fadvise(&file, 0, None, Advice::DontNeed);
+        Ok(file)
+    }
+
+    fn len(&self, file: &File) -> io::Result<u64> {
+        Ok(file.metadata()?.len())
+    }
+
+    fn set_len(&self, file: &File, len: u64) -> io::Result<()> {
+        file.set_len(len)
+    }
+
+    fn read_at(&self, file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match file.read_at(buffer, offset) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => return other,
+            }
+        }
+    }
+
+    fn write_at(&self, file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        file.write_all_at(bytes, offset)
+    }
+
+    fn sync_data(&self, file: &File) -> io::Result<()> {
+        Ok(rustix::fs::fdatasync(file)?)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        std::fs::rename(self.path(from), self.path(to))
+    }
+
+    fn remove(&self, path: &str) -> io::Result<()> {
+        std::fs::remove_file(self.path(path))
+    }
+
+    fn sync_dir(&self, dir: &str) -> io::Result<()> {
+        File::open(self.path(dir))?.sync_all()
+    }
+
+    fn free_space(&self) -> io::Result<u64> {
+        let stat = rustix::fs::statvfs(&self.root)?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    fn lock(&self, path: &str) -> io::Result<File> {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(self.path(path))?;
+        rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        Ok(file)
+    }
+}

@@ -1,0 +1,100 @@
+//! Stretches of a lane that can never be read again.
+
+/// A stretch of a lane, by sequences (inclusive) and by the lane's record count before and after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+    pub(crate) before: u64,
+    pub(crate) after: u64,
+}
+
+impl Span {
+    pub(crate) fn records(&self) -> u64 {
+        self.after.saturating_sub(self.before)
+    }
+}
+
+/// Known holes in order, without overlaps; neighbours are merged.
+#[derive(Debug, Default)]
+pub(crate) struct Holes(Vec<Span>);
+
+impl Holes {
+    /// Whether every sequence of the stretch is in a known hole.
+    pub(crate) fn cover(&self, first: u64, last: u64) -> bool {
+        self.0.iter().any(|hole| hole.first <= first && last <= hole.last)
+    }
+
+    /// The parts of a stretch that are in no known hole.
+    pub(crate) fn uncovered(&self, span: Span) -> Vec<Span> {
+        let mut parts = Vec::new();
+        let mut rest = span;
+        for hole in self.0.iter().filter(|hole| hole.last >= span.first && hole.first <= span.last) {
+            if hole.first > rest.first {
+                parts.push(Span { last: hole.first - 1, after: hole.before.clamp(rest.before, rest.after), ..rest });
+            }
+            rest.first = hole.last.saturating_add(1);
+            rest.before = hole.after.clamp(rest.before, rest.after);
+        }
+        if rest.first <= rest.last {
+            parts.push(rest);
+        }
+        parts
+    }
+
+    /// Adds a stretch, merging it with what it overlaps or touches.
+    pub(crate) fn insert(&mut self, span: Span) {
+        let mut merged = span;
+        self.0.retain(|hole| {
+            let apart = hole.last.saturating_add(1) < merged.first || merged.last.saturating_add(1) < hole.first;
+            if !apart {
+                if hole.first < merged.first {
+                    (merged.first, merged.before) = (hole.first, hole.before);
+                }
+                if hole.last > merged.last {
+                    (merged.last, merged.after) = (hole.last, hole.after);
+                }
+            }
+            apart
+        });
+        let at = self.0.partition_point(|hole| hole.first < merged.first);
+        self.0.insert(at, merged);
+    }
+
+    /// Records in holes, as far as they lie between two record counts of the lane.
+    pub(crate) fn records_between(&self, before: u64, after: u64) -> u64 {
+        self.0.iter().map(|hole| hole.after.min(after).saturating_sub(hole.before.max(before))).sum()
+    }
+
+    /// Forgets holes that end before a sequence.
+    pub(crate) fn forget_below(&mut self, sequence: u64) {
+        self.0.retain(|hole| hole.last >= sequence);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn span(first: u64, last: u64) -> Span {
+        Span { first, last, before: first * 10, after: (last + 1) * 10 }
+    }
+
+    /// Scenario: holes that are apart, touch and overlap. Guarantees: what is uncovered is told once, with its records.
+    #[test]
+    fn holes_merge_and_tell_what_is_new() {
+        let mut holes = Holes::default();
+        holes.insert(span(5, 6));
+        holes.insert(span(10, 12));
+        assert!(holes.cover(11, 12) && !holes.cover(6, 7));
+        assert_eq!(holes.uncovered(span(4, 13)), [span(4, 4), span(7, 9), span(13, 13)]);
+        assert_eq!(holes.uncovered(span(5, 6)), []);
+        assert_eq!(holes.records_between(0, 1000), 50);
+        assert_eq!(holes.records_between(60, 110), 20);
+        holes.insert(span(7, 9));
+        assert!(holes.cover(5, 12));
+        assert_eq!(holes.0.len(), 1);
+        holes.forget_below(13);
+        assert!(holes.0.is_empty());
+    }
+}

@@ -1,0 +1,271 @@
+//! The journal itself: what it holds, and the way in (append, commit).
+
+use std::io;
+
+use model::{Epoch, Lane, Stamp};
+use wire::{FRAME_CAP, FrameHeader, Gap};
+
+use crate::cursor;
+use crate::disk::Disk;
+use crate::error::{AppendError, JournalError};
+use crate::lane::{Core, Due, FrameMeta, LaneState};
+use crate::note::{Heads, NoteFiles};
+use crate::space::Spare;
+use crate::stats::Stats;
+use crate::window::Window;
+
+/// Frames are synced, without waiting for the caller's commit, when more than this many bytes wait for it.
+const UNSYNCED_CAP: u64 = 256 << 10;
+/// The smallest total budget: an open and a sealed segment for each lane, the spare one and the small files.
+pub const MIN_TOTAL_BYTES: u64 = 512 << 10;
+
+/// How the journal is to work.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The device's configured name, at most 256 bytes; it stands in every frame.
+    pub device: String,
+    /// Names of the destinations. The others of this crate's calls take the index in this list.
+    pub destinations: Vec<String>,
+    /// The most bytes that the journal may take on disk, at least [`MIN_TOTAL_BYTES`].
+    pub total_bytes: u64,
+    /// Bytes of segments that are kept after every destination has confirmed them. Part of `total_bytes`, and the first
+    /// to go when space is short.
+    pub history_bytes: u64,
+    /// Bytes that are left free on the file system.
+    pub free_space_floor: u64,
+}
+
+/// One destination and its place in every lane.
+pub(crate) struct Destination {
+    pub(crate) name: String,
+    pub(crate) windows: [Window; Lane::ALL.len()],
+    /// Whether a cursor moved since the file was written.
+    pub(crate) dirty: bool,
+}
+
+/// Records that a destination will never get, for the ledger (P1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lost {
+    /// Index in [`Options::destinations`].
+    pub destination: usize,
+    /// What was lost, once for all destinations; [`Gap::records`] counts all records of the stretch.
+    pub gap: Gap,
+    /// Records of it that this destination had not confirmed.
+    pub records: u64,
+}
+
+/// What a commit made durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Commit {
+    /// Frames that are durable now and were not before, gap records included.
+    pub frames: u64,
+    /// Records in them.
+    pub records: u64,
+}
+
+/// The ends of one lane, for the link's hello.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LaneEnds {
+    /// The lane.
+    pub lane: Lane,
+    /// The sequence after the last committed one.
+    pub next: u64,
+    /// The oldest sequence that is held; equal to `next` when none is.
+    pub oldest: u64,
+    /// The latest event time of what is committed, Unix nanoseconds; 0 when not known.
+    pub watermark_ns: u64,
+}
+
+/// The lanes on disk. Plain and synchronous: one thread owns it.
+pub struct Journal<D: Disk> {
+    pub(crate) core: Core<D>,
+    pub(crate) options: Options,
+    pub(crate) lanes: [LaneState<D::File>; Lane::ALL.len()],
+    pub(crate) destinations: Vec<Destination>,
+    pub(crate) notes: NoteFiles<D::File>,
+    pub(crate) spare: Spare,
+    /// Gap records that are not in their lane yet.
+    pub(crate) due: Vec<Due>,
+    pub(crate) lost: Vec<Lost>,
+    /// Reused for reading.
+    pub(crate) scratch: Vec<u8>,
+    /// Held for as long as the journal lives.
+    pub(crate) _lock: D::File,
+}
+
+impl<D: Disk> Journal<D> {
+    /// The epoch of the data directory.
+    pub fn epoch(&self) -> Epoch {
+        self.core.epoch
+    }
+
+    /// Seals a frame body ([`wire::encode_body`]) with the lane's next sequence and buffers it. It is durable, and can be
+    /// sent, after the next [`Journal::commit`].
+    ///
+    /// # Errors
+    /// [`AppendError::Full`] when there is no room even after other lanes yielded as P11 allows. After any error nothing
+    /// of the frame is kept and its sequence is not used.
+    pub fn append(&mut self, lane: Lane, body: &[u8], meta: FrameMeta, stamp: Stamp) -> Result<u64, AppendError> {
+        let index = usize::from(lane.number());
+        // Identity and stamp take at most this much besides the device's name.
+        let frame_len = body.len() + self.core.device.len() + 96;
+        if frame_len > FRAME_CAP {
+            return Err(AppendError::TooLarge { found: frame_len, cap: FRAME_CAP });
+        }
+        self.make_fit(index, frame_len, stamp)?;
+        let (epoch, device) = (self.core.epoch, self.core.device.as_str());
+        let sequence = self.lanes[index]
+            .push(meta, |seq, out| {
+                wire::seal_frame(&FrameHeader { device, epoch, lane, seq, stamp }, body, out);
+            })
+            .map_err(|error| JournalError::Internal(format!("cannot buffer a frame of lane {lane}: {error}")))?;
+        if self.lanes.iter().map(LaneState::unsynced_bytes).sum::<u64>() > UNSYNCED_CAP {
+            // Bounds memory (P9). An error here is the commit's to report: the frame is buffered.
+            let _ = self.sync_lanes(stamp);
+        }
+        Ok(sequence)
+    }
+
+    /// Makes everything that was appended durable, and with it the caller's `note` (latest wins; the ledger's snapshot):
+    /// one sync per lane touched, directories where a segment was made, then the note. Only then may it be sent.
+    ///
+    /// Also writes the gap records that are due, and gives up segments that every destination has confirmed.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`] when the disk failed. Nothing is committed then, and nothing buffered is lost: call again.
+    pub fn commit(&mut self, stamp: Stamp, note: Option<&[u8]>) -> Result<Commit, JournalError> {
+        self.write_due_gaps(stamp)?;
+        self.sync_lanes(stamp)?;
+        for lane in &mut self.lanes {
+            lane.sync_names(&mut self.core)?;
+        }
+        let heads: Heads = std::array::from_fn(|index| self.lanes[index].synced);
+        let committed: Heads = std::array::from_fn(|index| self.lanes[index].committed);
+        let news = note.filter(|note| !self.notes.is(note) || heads != committed);
+        if heads != committed || news.is_some() {
+            self.notes.write(&self.core.disk, self.core.epoch, &heads, news, &mut self.core.counters)?;
+        }
+        let mut commit = Commit::default();
+        for lane in &mut self.lanes {
+            commit.frames += lane.synced.next - lane.committed.next;
+            commit.records += lane.synced.records - lane.committed.records;
+            lane.committed = lane.synced;
+            lane.watermark_ns = lane.latest_ns;
+        }
+        if self.keep_house().is_err() {
+            // What had to be durable is. History stays a little longer, and the next commit tries again.
+            self.core.counters.failed_syncs += 1;
+        }
+        Ok(commit)
+    }
+
+    /// Whether something waits for [`Journal::commit`].
+    pub fn has_uncommitted(&self) -> bool {
+        !self.due.is_empty() || self.lanes.iter().any(|lane| lane.has_unsynced() || lane.synced != lane.committed)
+    }
+
+    /// What was lost since the last call, for each destination that loses by it.
+    pub fn take_lost(&mut self) -> Vec<Lost> {
+        std::mem::take(&mut self.lost)
+    }
+
+    /// The ends of every lane that was ever used.
+    pub fn heads(&self) -> Vec<LaneEnds> {
+        self.lanes
+            .iter()
+            .filter(|lane| lane.committed.next > 1)
+            .map(|lane| LaneEnds {
+                lane: lane.lane,
+                next: lane.committed.next,
+                oldest: lane.oldest().min(lane.committed.next),
+                watermark_ns: lane.watermark_ns,
+            })
+            .collect()
+    }
+
+    /// Figures.
+    pub fn stats(&mut self) -> Stats {
+        let counters = self.core.counters;
+        let buffers: usize = self.lanes.iter().map(LaneState::resident_bytes).sum();
+        let windows: usize = self
+            .destinations
+            .iter()
+            .flat_map(|destination| &destination.windows)
+            .map(|window| window.blocks.capacity() * size_of::<crate::window::Known>() + size_of::<Window>())
+            .sum();
+        let resident = buffers
+            + windows
+            + self.core.encoder.resident_bytes()
+            + self.notes.resident_bytes()
+            + self.scratch.capacity();
+        Stats {
+            bytes_written: counters.written,
+            syncs: counters.syncs,
+            failed_syncs: counters.failed_syncs,
+            corrupt_blocks: counters.corrupt_blocks,
+            segments: self.lanes.iter().map(|lane| lane.segments.len() as u64).sum(),
+            disk_bytes: self.disk_bytes(),
+            resident_bytes: resident as u64,
+        }
+    }
+
+    /// Writes the cursors that moved. [`Journal::commit`] does so only when it has to: a cursor that is lost in a crash
+    /// means that blocks are sent twice, which the hub tells from the first time (P8).
+    ///
+    /// # Errors
+    /// [`JournalError::Io`]; the cursors stay as they are in memory.
+    pub fn sync_cursors(&mut self) -> Result<(), JournalError> {
+        for destination in self.destinations.iter_mut().filter(|destination| destination.dirty) {
+            let confirmed = std::array::from_fn(|lane| destination.windows[lane].confirmed);
+            self.core.counters.written +=
+                cursor::write(&self.core.disk, &destination.name, self.core.epoch, &confirmed)?;
+            self.core.counters.syncs += 2;
+            destination.dirty = false;
+        }
+        Ok(())
+    }
+
+    /// Syncs every lane that has something. A lane whose segment fails is tried once more in a new segment, under the
+    /// same sequences: they were never sent.
+    fn sync_lanes(&mut self, stamp: Stamp) -> Result<(), JournalError> {
+        for index in 0..self.lanes.len() {
+            if !self.lanes[index].has_unsynced() {
+                continue;
+            }
+            if self.lanes[index].is_open() && self.lanes[index].sync(&mut self.core).is_ok() {
+                continue;
+            }
+            self.open_segment(index, 0, stamp).map_err(|error| match error {
+                AppendError::Journal(error) => error,
+                full => JournalError::Io {
+                    action: "find room for",
+                    path: crate::format::lane_dir(self.lanes[index].lane),
+                    source: io::Error::new(io::ErrorKind::StorageFull, full.to_string()),
+                },
+            })?;
+            self.lanes[index].sync(&mut self.core)?;
+        }
+        Ok(())
+    }
+
+    /// Sees to it that a frame of this length surely finds room in the lane's open segment.
+    fn make_fit(&mut self, index: usize, frame_len: usize, stamp: Stamp) -> Result<(), AppendError> {
+        let lane = &mut self.lanes[index];
+        if lane.block_is_full(frame_len) {
+            lane.close_block(&mut self.core)?;
+        }
+        if lane.fits(frame_len) {
+            return Ok(());
+        }
+        // Compressed, the open block takes less than was set aside for it.
+        lane.close_block(&mut self.core)?;
+        if lane.fits(frame_len) {
+            return Ok(());
+        }
+        if lane.is_open() {
+            // A segment that fails is given up; what is pending then goes into the new one.
+            let _ = lane.sync(&mut self.core);
+        }
+        self.open_segment(index, frame_len, stamp)
+    }
+}

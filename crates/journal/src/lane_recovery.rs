@@ -1,0 +1,378 @@
+//! Recovery of one lane: its segments in order, damage behind and between entries, and the next sequence.
+
+use std::io;
+
+use model::Lane;
+use wire::GapReason;
+
+use crate::disk::{Disk, read_exact_at};
+use crate::error::JournalError;
+use crate::format::{
+    EntryKind, FIXED, FIXED_LEN, HeaderRead, SEQUENCES_PER_SEGMENT, SegmentHeader, SegmentKey, VERSION, decode_gap,
+    first_of_name, lane_dir,
+};
+use crate::holes::Span;
+use crate::lane::{Core, LaneState, seal_file};
+use crate::note::{Head, NoteRead};
+use crate::recovery::{Damage, Recovery, span_damage};
+use crate::segment::{Segment, Step, next_entry, read_footer, read_payload};
+
+/// What the drain has to know of a recovered lane.
+pub(crate) struct LaneFound {
+    /// The first sequence that the files name; the next one when there is no file.
+    pub(crate) start: u64,
+    /// What was committed and is gone.
+    pub(crate) lost: Vec<Span>,
+}
+
+/// Gap records found in the entries of a lane.
+type Gaps = Vec<(GapReason, Span)>;
+
+/// What one file holds.
+struct Walk {
+    segment: Segment,
+    /// The next sequence after the last readable entry.
+    expected: u64,
+    /// Sequences that readable headers of unreadable payloads behind it name.
+    named: u64,
+    /// Whether there is something behind the last readable entry.
+    dirty: bool,
+    holes: Vec<Span>,
+    sealed: bool,
+    good_header: bool,
+    watermark_ns: u64,
+}
+
+struct Scan<'a, D: Disk> {
+    core: &'a mut Core<D>,
+    lane: Lane,
+    /// What the note says is committed.
+    head: Head,
+    trusted: bool,
+    payload: Vec<u8>,
+    gaps: Gaps,
+}
+
+pub(crate) fn recover_lane<D: Disk>(
+    core: &mut Core<D>,
+    lane: Lane,
+    note: &NoteRead,
+    confirmed: u64,
+    recovery: &mut Recovery,
+) -> Result<(LaneState<D::File>, LaneFound), JournalError> {
+    let mut state = LaneState::new(lane);
+    let head = note.heads[usize::from(lane.number())];
+    let mut names = match core.disk.list(&lane_dir(lane)) {
+        Ok(names) => {
+            state.dir_made = true;
+            // A process that was killed may have left names unsynced that are seen now.
+            state.dir_dirty = true;
+            names.iter().filter_map(|name| first_of_name(name)).collect::<Vec<u64>>()
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(JournalError::io("list", lane_dir(lane))(error)),
+    };
+    names.sort_unstable();
+    let mut scan = Scan { core, lane, head, trusted: note.trusted, payload: Vec::new(), gaps: Vec::new() };
+    scan.set_foreign_aside(&mut names, recovery)?;
+    scan.drop_unused(&mut names)?;
+
+    let mut found = LaneFound { start: names.first().copied().unwrap_or(0), lost: Vec::new() };
+    let mut next = head.next.max(1);
+    let mut records = head.records;
+    for (position, first) in names.iter().copied().enumerate() {
+        let newest = position + 1 == names.len();
+        let limit = names.get(position + 1).copied().unwrap_or(u64::MAX);
+        let before = state.segments.back().copied();
+        let key = state.key(scan.core.epoch, first);
+        let file = scan.core.disk.open_settled(&key.path()).map_err(JournalError::io("open", key.path()))?;
+        let walk = scan.walk(&key, &file, before.as_ref(), limit, newest)?;
+        state.watermark_ns = state.watermark_ns.max(walk.watermark_ns).max(walk.segment.end_ns);
+        for hole in &walk.holes {
+            recovery.corrupt.push(span_damage(lane, first, FIXED, hole));
+        }
+        found.lost.extend(&walk.holes);
+        if newest {
+            (next, records) = scan.finish(&walk, recovery, &mut found.lost);
+        }
+        scan.keep(&mut state, &walk, &key, file, newest && next == first)?;
+    }
+    if next <= confirmed {
+        // A destination has confirmed more than is held: those sequences were used.
+        let span = Span { first: next, last: confirmed, before: records, after: records };
+        recovery.corrupt.push(span_damage(lane, found.start.max(1), FIXED, &span));
+        found.lost.push(span);
+        next = confirmed + 1;
+    }
+    if found.start == 0 {
+        found.start = next;
+    }
+    let gaps = std::mem::take(&mut scan.gaps);
+    finish_evictions(scan.core, &mut state, &gaps, recovery)?;
+    for (_, span) in gaps {
+        state.holes.insert(span);
+        found.lost = found.lost.iter().flat_map(|lost| state.holes.uncovered(*lost)).collect();
+    }
+    let oldest = state.oldest();
+    state.holes.forget_below(oldest.min(found.start));
+    state.next = next;
+    state.records = records;
+    state.latest_ns = state.watermark_ns;
+    state.synced = Head { next, records };
+    // The note does not know of what lies behind its heads yet: that becomes committed with the commit at the end of open.
+    state.committed = if head.next < next { head } else { state.synced };
+    Ok((state, found))
+}
+
+/// Removes segments whose gap record is durable, and that a crash kept.
+fn finish_evictions<D: Disk>(
+    core: &mut Core<D>,
+    state: &mut LaneState<D::File>,
+    gaps: &Gaps,
+    recovery: &mut Recovery,
+) -> Result<(), JournalError> {
+    for (_, span) in gaps.iter().filter(|(reason, _)| *reason == GapReason::Evicted) {
+        let mut position = 0;
+        while position + 1 < state.segments.len() {
+            let (first, end) = (state.segments[position].first, state.segments[position + 1].first - 1);
+            if span.first <= first && end <= span.last {
+                state.remove_segment(core, position)?;
+                recovery.evictions_finished += 1;
+            } else {
+                position += 1;
+            }
+        }
+    }
+    Ok(())
+}
+
+impl<D: Disk> Scan<'_, D> {
+    fn key(&self, first: u64) -> SegmentKey {
+        SegmentKey { epoch: self.core.epoch, lane: self.lane, first }
+    }
+
+    fn read_header(&self, key: &SegmentKey, file: &D::File) -> Result<HeaderRead, JournalError> {
+        let mut fixed = [0; FIXED_LEN];
+        if !matches!(read_exact_at(&self.core.disk, file, 0, &mut fixed), Ok(true)) {
+            return Ok(HeaderRead::Bad);
+        }
+        match SegmentHeader::decode(key, &fixed) {
+            HeaderRead::Version(found) => Err(JournalError::Version { path: key.path(), found, known: VERSION }),
+            read => Ok(read),
+        }
+    }
+
+    /// Segments of another epoch, with a right header, were copied here: renamed, so that nothing ever takes them for ours.
+    fn set_foreign_aside(&self, names: &mut Vec<u64>, recovery: &mut Recovery) -> Result<(), JournalError> {
+        let mut ours = Vec::with_capacity(names.len());
+        for first in names.drain(..) {
+            let path = self.key(first).path();
+            let file = self.core.disk.open(&path).map_err(JournalError::io("open", &path))?;
+            let mut fixed = [0; FIXED_LEN];
+            let whole = matches!(read_exact_at(&self.core.disk, &file, 0, &mut fixed), Ok(true));
+            let epoch = whole.then(|| SegmentHeader::epoch_of(self.lane, first, &fixed)).flatten();
+            if epoch.is_none_or(|epoch| epoch == self.core.epoch) {
+                ours.push(first);
+                continue;
+            }
+            let aside = format!("{path}.foreign");
+            self.core.disk.rename(&path, &aside).map_err(JournalError::io("rename", path))?;
+            recovery.foreign.push(aside);
+        }
+        *names = ours;
+        Ok(())
+    }
+
+    /// Removes newest segments that never got an entry and stand behind one that was not sealed: the crash came between
+    /// making the one and sealing the other, and the tail that counts is the other's.
+    fn drop_unused(&self, names: &mut Vec<u64>) -> Result<(), JournalError> {
+        while let [.., before, newest] = names[..] {
+            if !self.trusted || newest < self.head.next || !self.is_unused(newest)? || self.is_sealed(before)? {
+                break;
+            }
+            let path = self.key(newest).path();
+            self.core.disk.remove(&path).map_err(JournalError::io("remove", path))?;
+            names.pop();
+        }
+        Ok(())
+    }
+
+    fn is_unused(&self, first: u64) -> Result<bool, JournalError> {
+        let key = self.key(first);
+        let file = self.core.disk.open_settled(&key.path()).map_err(JournalError::io("open", key.path()))?;
+        let len = self.core.disk.len(&file).map_err(JournalError::io("measure", key.path()))?;
+        Ok(matches!(next_entry(&self.core.disk, &file, &key, FIXED, len), Step::End { .. }))
+    }
+
+    fn is_sealed(&self, first: u64) -> Result<bool, JournalError> {
+        let key = self.key(first);
+        let file = self.core.disk.open(&key.path()).map_err(JournalError::io("open", key.path()))?;
+        let len = self.core.disk.len(&file).map_err(JournalError::io("measure", key.path()))?;
+        Ok(read_footer(&self.core.disk, &file, &key, len).is_some())
+    }
+
+    /// Reads what a file holds: of a sealed one only header and footer, unless it has gap records.
+    fn walk(
+        &mut self,
+        key: &SegmentKey,
+        file: &D::File,
+        before: Option<&Segment>,
+        limit: u64,
+        newest: bool,
+    ) -> Result<Walk, JournalError> {
+        let len = self.core.disk.len(file).map_err(JournalError::io("measure", key.path()))?;
+        let header = match self.read_header(key, file)? {
+            HeaderRead::Good(header) => Some(header),
+            _ => None,
+        };
+        let totals = header.unwrap_or_else(|| SegmentHeader {
+            records_before: before.map_or(0, |before| before.records_after),
+            bytes_before: before.map_or(0, |before| before.bytes_at(before.data_end)),
+            watermark_ns: 0,
+        });
+        let mut walk = Walk {
+            segment: Segment::empty(key.first, totals.records_before, totals.bytes_before, len),
+            expected: key.first,
+            named: 0,
+            dirty: false,
+            holes: Vec::new(),
+            sealed: false,
+            good_header: header.is_some(),
+            watermark_ns: totals.watermark_ns,
+        };
+        match read_footer(&self.core.disk, file, key, len) {
+            Some(footer) if footer.last < limit => {
+                walk.segment.apply_footer(&footer);
+                walk.expected = footer.last + 1;
+                walk.sealed = true;
+                if footer.has_gaps {
+                    self.collect_gaps(key, file, &walk.segment);
+                }
+            }
+            _ => self.walk_entries(key, file, &mut walk, limit, newest, len),
+        }
+        Ok(walk)
+    }
+
+    fn collect_gaps(&mut self, key: &SegmentKey, file: &D::File, segment: &Segment) {
+        let mut at = FIXED;
+        while let Step::Entry { at: found, entry } = next_entry(&self.core.disk, file, key, at, segment.data_end) {
+            at = found + entry.total_len();
+            if entry.kind == EntryKind::Gap && read_payload(&self.core.disk, file, found, &entry, &mut self.payload) {
+                self.gaps.extend(decode_gap(&self.payload));
+            }
+        }
+    }
+
+    fn walk_entries(&mut self, key: &SegmentKey, file: &D::File, walk: &mut Walk, limit: u64, newest: bool, len: u64) {
+        let mut at = FIXED;
+        loop {
+            let (found, entry) = match next_entry(&self.core.disk, file, key, at, len) {
+                Step::Entry { at, entry } => (at, entry),
+                Step::End { dirty } => {
+                    walk.dirty |= dirty;
+                    return;
+                }
+            };
+            at = found + entry.total_len();
+            if entry.first >= limit {
+                // Written again in the next segment, after a sync of this one failed.
+                return;
+            }
+            if !read_payload(&self.core.disk, file, found, &entry, &mut self.payload) {
+                walk.named = walk.named.max(entry.last());
+                walk.dirty = true;
+                continue;
+            }
+            if entry.first < walk.expected {
+                continue;
+            }
+            if entry.first > walk.expected {
+                if newest && self.trusted && entry.first > self.head.next {
+                    // Behind a tear in what was never committed: an unfinished write, whatever of it can be read.
+                    walk.dirty = true;
+                    return;
+                }
+                walk.holes.push(Span {
+                    first: walk.expected,
+                    last: entry.first - 1,
+                    before: walk.segment.records_after,
+                    after: entry.records_before,
+                });
+            }
+            if entry.kind == EntryKind::Gap {
+                self.gaps.extend(decode_gap(&self.payload));
+            }
+            walk.segment.absorb(&entry, at);
+            walk.expected = entry.last() + 1;
+            walk.dirty = false;
+        }
+    }
+
+    /// Where the lane's sequences and record count go on, and what of its end is lost.
+    fn finish(&self, walk: &Walk, recovery: &mut Recovery, lost: &mut Vec<Span>) -> (u64, u64) {
+        let (first, offset) = (walk.segment.first, walk.segment.data_end);
+        let records = walk.segment.records_after;
+        let torn = Damage {
+            lane: self.lane,
+            segment: first,
+            offset,
+            first: walk.expected,
+            last: walk.expected - 1,
+            records: 0,
+        };
+        let gone = if self.head.next > walk.expected {
+            // Committed, so it was there.
+            Some(Span {
+                first: walk.expected,
+                last: self.head.next - 1,
+                before: records,
+                after: self.head.records.max(records),
+            })
+        } else if walk.dirty && !self.trusted {
+            // Bytes that may have been committed, under sequences that are not known: none of them may be used again.
+            let beyond = (walk.named + 1).max(first + SEQUENCES_PER_SEGMENT);
+            Some(Span { first: walk.expected, last: beyond - 1, before: records, after: records })
+        } else {
+            None
+        };
+        if let Some(span) = gone {
+            recovery.corrupt.push(span_damage(self.lane, first, offset, &span));
+            lost.push(span);
+            return (span.last + 1, span.after);
+        }
+        if walk.dirty {
+            recovery.torn.push(torn);
+        }
+        (walk.expected, records)
+    }
+
+    /// Takes a walked segment into the lane: sealed, reopened when it is empty and fits, or removed when nothing in it can
+    /// be read.
+    fn keep(
+        &mut self,
+        state: &mut LaneState<D::File>,
+        walk: &Walk,
+        key: &SegmentKey,
+        file: D::File,
+        may_reopen: bool,
+    ) -> Result<(), JournalError> {
+        let mut segment = walk.segment;
+        if segment.is_empty() && !walk.sealed {
+            if may_reopen && walk.good_header && !walk.dirty && segment.disk_bytes > 4 * FIXED {
+                let capacity = segment.disk_bytes;
+                state.segments.push_back(segment);
+                state.reopen_empty(file, capacity);
+                return Ok(());
+            }
+            self.core.disk.remove(&key.path()).map_err(JournalError::io("remove", key.path()))?;
+            state.dir_dirty = true;
+            return Ok(());
+        }
+        if !walk.sealed && seal_file(self.core, &file, key, &segment).is_ok() {
+            segment.disk_bytes = segment.data_end + FIXED;
+        }
+        state.segments.push_back(segment);
+        Ok(())
+    }
+}

@@ -1,0 +1,245 @@
+//! The note: the lanes' committed heads and the caller's own bytes, latest wins.
+//!
+//! Two files are written in turn, in place, after the frames of a commit are synced. So the newest readable one never says
+//! more than is on disk, and nothing beyond its heads was ever sent (docs/journal.md, "Commit").
+
+use std::io;
+
+use model::{Epoch, Lane};
+
+use crate::disk::{Disk, read_exact_at};
+use crate::error::JournalError;
+use crate::format::{Reader, VERSION, Writer};
+use crate::stats::Counters;
+
+/// The most bytes that a caller's note may have.
+pub const NOTE_CAP: usize = 1 << 20;
+
+const PATHS: [&str; 2] = ["note.a", "note.b"];
+const MAGIC: [u8; 4] = *b"LSNT";
+const HEADER_LEN: usize = 232;
+const CRC_AT: usize = HEADER_LEN - 4;
+const PAGE: u64 = 4096;
+
+/// What is committed of one lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Head {
+    /// The sequence after the last committed one.
+    pub(crate) next: u64,
+    /// Records in the committed frames, since the epoch began.
+    pub(crate) records: u64,
+}
+
+pub(crate) type Heads = [Head; Lane::ALL.len()];
+
+pub(crate) const NO_HEADS: Heads = [Head { next: 1, records: 0 }; Lane::ALL.len()];
+
+/// What the note files say.
+#[derive(Debug)]
+pub(crate) struct NoteRead {
+    pub(crate) heads: Heads,
+    /// The heads of the commit that brought the caller's bytes.
+    pub(crate) note_heads: Heads,
+    /// The caller's bytes of the newest commit that had some; `None` when there was none.
+    pub(crate) note: Option<Vec<u8>>,
+    /// Whether the heads are surely the newest ones: neither file is damaged.
+    pub(crate) trusted: bool,
+}
+
+/// The two files.
+pub(crate) struct NoteFiles<F> {
+    files: [Option<(F, u64)>; 2],
+    counter: u64,
+    bytes: Vec<u8>,
+    note_heads: Heads,
+    /// Whether the caller has given bytes yet.
+    present: bool,
+}
+
+enum Slot {
+    Empty,
+    Damaged,
+    Good { counter: u64, bytes: Vec<u8> },
+}
+
+impl<F> NoteFiles<F> {
+    /// Opens both files, and makes those that are not there.
+    pub(crate) fn open<D: Disk<File = F>>(
+        disk: &D,
+        epoch: Epoch,
+        counters: &mut Counters,
+    ) -> Result<(Self, NoteRead), JournalError> {
+        let mut this =
+            Self { files: [None, None], counter: 0, bytes: Vec::new(), note_heads: NO_HEADS, present: false };
+        let mut trusted = true;
+        let mut made = false;
+        for (index, path) in PATHS.into_iter().enumerate() {
+            let slot = match disk.open_settled(path) {
+                Ok(file) => {
+                    let len = disk.len(&file).map_err(JournalError::io("measure", path))?;
+                    let slot = read_slot(disk, &file, index, len, epoch)?;
+                    this.files[index] = Some((file, len));
+                    slot
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    this.files[index] = Some(create(disk, index, PAGE)?);
+                    made = true;
+                    Slot::Empty
+                }
+                Err(error) => return Err(JournalError::io("open", path)(error)),
+            };
+            match slot {
+                Slot::Empty => {}
+                Slot::Damaged => trusted = false,
+                Slot::Good { counter, bytes } if counter > this.counter => {
+                    this.counter = counter;
+                    this.bytes = bytes;
+                }
+                Slot::Good { .. } => {}
+            }
+        }
+        if made {
+            disk.sync_dir("").map_err(JournalError::io("sync directory of", PATHS[0]))?;
+            counters.syncs += 1;
+        }
+        if this.bytes.is_empty() {
+            return Ok((this, NoteRead { heads: NO_HEADS, note_heads: NO_HEADS, note: None, trusted }));
+        }
+        let mut heads = NO_HEADS;
+        let mut fields = Reader::at(&this.bytes, 24);
+        for head in heads.iter_mut().chain(&mut this.note_heads) {
+            *head = Head { next: fields.u64().max(1), records: fields.u64() };
+        }
+        this.present = this.bytes[5] != 0;
+        let note = this.present.then(|| this.bytes[HEADER_LEN..].to_vec());
+        let note_heads = this.note_heads;
+        Ok((this, NoteRead { heads, note_heads, note, trusted }))
+    }
+
+    /// Makes heads and note durable. `None` keeps the caller's bytes as they are.
+    pub(crate) fn write<D: Disk<File = F>>(
+        &mut self,
+        disk: &D,
+        epoch: Epoch,
+        heads: &Heads,
+        note: Option<&[u8]>,
+        counters: &mut Counters,
+    ) -> Result<(), JournalError> {
+        let counter = self.counter + 1;
+        self.bytes.resize(self.bytes.len().max(HEADER_LEN), 0);
+        if let Some(note) = note {
+            if note.len() > NOTE_CAP {
+                return Err(JournalError::Options(format!("a note of {} bytes is larger than {NOTE_CAP}", note.len())));
+            }
+            self.bytes.truncate(HEADER_LEN);
+            self.bytes.extend_from_slice(note);
+            self.present = true;
+            self.note_heads = *heads;
+        }
+        let note_len = (self.bytes.len() - HEADER_LEN) as u32;
+        let mut fields = Writer::new(&mut self.bytes);
+        fields.put(&MAGIC).put(&[VERSION, u8::from(self.present), 0, 0]).u64(counter).u64(epoch.0);
+        for head in heads.iter().chain(&self.note_heads) {
+            fields.u64(head.next).u64(head.records);
+        }
+        fields.u32(note_len).u32(0).u32(0);
+        let crc = crc32c::crc32c_append(crc32c::crc32c(&self.bytes[..CRC_AT]), &self.bytes[HEADER_LEN..]);
+        Writer::new(&mut self.bytes[CRC_AT..]).u32(crc);
+
+        // Odd counters stand in the second file, so this one holds the commit before the last one.
+        let index = (counter % 2) as usize;
+        self.write_slot(disk, index, counters)?;
+        self.counter = counter;
+        Ok(())
+    }
+
+    fn write_slot<D: Disk<File = F>>(
+        &mut self,
+        disk: &D,
+        index: usize,
+        counters: &mut Counters,
+    ) -> Result<(), JournalError> {
+        let path = PATHS[index];
+        let needed = self.bytes.len() as u64;
+        if let Some((file, capacity)) = &self.files[index]
+            && needed <= *capacity
+        {
+            let written = disk.write_at(file, 0, &self.bytes).and_then(|()| disk.sync_data(file));
+            counters.written += needed;
+            counters.syncs += 1;
+            if written.is_ok() {
+                return Ok(());
+            }
+            counters.failed_syncs += 1;
+        }
+        // Too small, or a sync failed and the file cannot be trusted any more: a new file in its place. The other one
+        // holds the last commit meanwhile.
+        self.files[index] = None;
+        match disk.remove(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(JournalError::io("remove", path)(error));
+            }
+            _ => {}
+        }
+        let (file, capacity) = create(disk, index, needed.next_multiple_of(PAGE))?;
+        disk.write_at(&file, 0, &self.bytes).map_err(JournalError::io("write", path))?;
+        disk.sync_data(&file).map_err(JournalError::io("sync", path))?;
+        disk.sync_dir("").map_err(JournalError::io("sync directory of", path))?;
+        counters.written += needed;
+        counters.syncs += 2;
+        self.files[index] = Some((file, capacity));
+        Ok(())
+    }
+
+    /// Whether these are the caller's bytes of the last commit that had some.
+    pub(crate) fn is(&self, note: &[u8]) -> bool {
+        self.present && self.bytes.get(HEADER_LEN..) == Some(note)
+    }
+
+    pub(crate) fn resident_bytes(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    pub(crate) fn disk_bytes(&self) -> u64 {
+        self.files.iter().flatten().map(|(_, capacity)| *capacity).sum()
+    }
+}
+
+fn create<D: Disk>(disk: &D, index: usize, len: u64) -> Result<(D::File, u64), JournalError> {
+    let file = disk.create(PATHS[index], len).map_err(JournalError::io("create", PATHS[index]))?;
+    Ok((file, len))
+}
+
+fn read_slot<D: Disk>(disk: &D, file: &D::File, index: usize, len: u64, epoch: Epoch) -> Result<Slot, JournalError> {
+    let mut bytes = vec![0; HEADER_LEN];
+    match read_exact_at(disk, file, 0, &mut bytes) {
+        Ok(true) => {}
+        // Shorter than a header: made by a crash before it was ever written.
+        Ok(false) => return Ok(Slot::Empty),
+        Err(_) => return Ok(Slot::Damaged),
+    }
+    if bytes.iter().all(|byte| *byte == 0) {
+        return Ok(Slot::Empty);
+    }
+    let note_len = Reader::at(&bytes, 216).u32() as usize;
+    if bytes[..4] != MAGIC || note_len > NOTE_CAP || (HEADER_LEN + note_len) as u64 > len {
+        return Ok(Slot::Damaged);
+    }
+    bytes.resize(HEADER_LEN + note_len, 0);
+    if !matches!(read_exact_at(disk, file, HEADER_LEN as u64, &mut bytes[HEADER_LEN..]), Ok(true)) {
+        return Ok(Slot::Damaged);
+    }
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&bytes[..CRC_AT]), &bytes[HEADER_LEN..]);
+    let mut fields = Reader::at(&bytes, 8);
+    let (counter, written_epoch) = (fields.u64(), fields.u64());
+    if crc != Reader::at(&bytes, CRC_AT).u32() || written_epoch != epoch.0 {
+        return Ok(Slot::Damaged);
+    }
+    if bytes[4] != VERSION {
+        return Err(JournalError::Version { path: PATHS[index].into(), found: bytes[4], known: VERSION });
+    }
+    if (counter % 2) as usize != index {
+        return Ok(Slot::Damaged);
+    }
+    Ok(Slot::Good { counter, bytes })
+}

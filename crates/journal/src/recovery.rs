@@ -1,0 +1,308 @@
+//! Opening a data directory: what is found, what is cut, what is given up, and where the sequences go on.
+
+use model::{Epoch, Lane, Stamp};
+use wire::{BlockEncoder, GapReason};
+
+use crate::cursor::{self, CursorRead};
+use crate::disk::{Disk, read_exact_at};
+use crate::error::JournalError;
+use crate::format::{FIXED, FIXED_LEN, SegmentHeader, first_of_name, lane_dir};
+use crate::holes::Span;
+use crate::identity::{self, EpochRead};
+use crate::journal::{Destination, Journal, MIN_TOTAL_BYTES, Options};
+use crate::lane::{Core, LaneState};
+use crate::lane_recovery::{LaneFound, recover_lane};
+use crate::note::{NoteFiles, NoteRead};
+use crate::segment::{Step, next_entry};
+use crate::space::{MIN_SEGMENT, Spare};
+use crate::stats::Counters;
+use crate::window::Window;
+
+/// A place where bytes were given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Damage {
+    /// The lane.
+    pub lane: Lane,
+    /// First sequence of the segment (its file name).
+    pub segment: u64,
+    /// Offset in the segment's file behind which it begins.
+    pub offset: u64,
+    /// First sequence that is missing.
+    pub first: u64,
+    /// Last sequence that is missing, inclusive; for a torn tail, which was never committed, one less than `first`.
+    pub last: u64,
+    /// Records that are missing, as far as is known.
+    pub records: u64,
+}
+
+/// Frames of one lane that the last note does not know of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AfterNote {
+    /// The lane.
+    pub lane: Lane,
+    /// Frames.
+    pub frames: u64,
+    /// Records in them.
+    pub records: u64,
+}
+
+/// What was found when the journal was opened.
+#[derive(Debug, Clone, Default)]
+pub struct Recovery {
+    /// Whether the data directory was empty: this is a new epoch.
+    pub created: bool,
+    /// Frames held.
+    pub frames: u64,
+    /// Records in them.
+    pub records: u64,
+    /// The bytes of the last committed note that can be read.
+    pub note: Option<Vec<u8>>,
+    /// Frames that are on disk and not in that note: they were synced, and the power went before the note was.
+    pub after_note: Vec<AfterNote>,
+    /// Tails that a crash tore. They were never committed, and their sequences are given out again.
+    pub torn: Vec<Damage>,
+    /// What was committed and cannot be read any more. Each has a gap record.
+    pub corrupt: Vec<Damage>,
+    /// Destinations whose cursor could not be read: they start at the oldest frame held.
+    pub damaged_cursors: Vec<String>,
+    /// Files that are none of this epoch's; they were set aside under another name.
+    pub foreign: Vec<String>,
+    /// Segments whose eviction a crash had interrupted.
+    pub evictions_finished: u64,
+    /// Why the state that was found could not be committed yet; the next commit tries again.
+    pub not_committed: Option<String>,
+}
+
+impl<D: Disk> Journal<D> {
+    /// Opens a data directory, or makes a new one. Damage never stops it; it is cut, skipped or declared as gaps, and
+    /// listed in the [`Recovery`].
+    ///
+    /// # Errors
+    /// [`JournalError::Locked`] and [`JournalError::Version`] leave everything untouched. [`JournalError::Io`] when the
+    /// disk refuses what cannot be done without, [`JournalError::Options`] for a budget that is too small.
+    pub fn open(disk: D, options: Options, stamp: Stamp) -> Result<(Self, Recovery), JournalError> {
+        check_options(&options)?;
+        let lock = disk.lock("lock").map_err(|error| match error.kind() {
+            std::io::ErrorKind::WouldBlock => JournalError::Locked,
+            _ => JournalError::io("lock", "lock")(error),
+        })?;
+        let mut recovery = Recovery::default();
+        let mut counters = Counters::default();
+        for dir in ["lanes", cursor::DIR] {
+            disk.create_dir(dir).map_err(JournalError::io("create", dir))?;
+        }
+        let epoch = open_epoch(&disk, &mut recovery)?;
+        let (notes, note) = NoteFiles::open(&disk, epoch, &mut counters)?;
+        // A process that was killed may have left names unsynced that are seen now.
+        for dir in ["", "lanes", cursor::DIR] {
+            disk.sync_dir(dir).map_err(JournalError::io("sync directory", dir))?;
+        }
+        let encoder = BlockEncoder::new().map_err(|error| JournalError::Internal(error.to_string()))?;
+        let mut core = Core { disk, epoch, device: options.device.clone(), encoder, counters };
+
+        let cursors = read_cursors(&core, &options, &mut recovery)?;
+        let mut lanes = Vec::with_capacity(Lane::ALL.len());
+        let mut found = Vec::with_capacity(Lane::ALL.len());
+        for lane in Lane::ALL {
+            let confirmed =
+                cursors.iter().flatten().map(|cursor| cursor[usize::from(lane.number())]).max().unwrap_or(0);
+            let (state, lane_found) = recover_lane(&mut core, lane, &note, confirmed, &mut recovery)?;
+            lanes.push(state);
+            found.push(lane_found);
+        }
+        let Ok(lanes) = <[LaneState<D::File>; Lane::ALL.len()]>::try_from(lanes) else {
+            return Err(JournalError::Internal("one state per lane".into()));
+        };
+        let mut journal = Self {
+            core,
+            lanes,
+            destinations: Vec::new(),
+            notes,
+            spare: Spare::Missing,
+            due: Vec::new(),
+            lost: Vec::new(),
+            scratch: Vec::new(),
+            options,
+            _lock: lock,
+        };
+        journal.place_destinations(&cursors, &found);
+        journal.find_spare()?;
+        for (index, lane_found) in found.iter().enumerate() {
+            for span in &lane_found.lost {
+                journal.declare(index, *span, GapReason::Corrupt, 0, 0);
+            }
+        }
+        journal.tell_frames(note, &mut recovery);
+        if let Err(error) = journal.commit(stamp, None) {
+            recovery.not_committed = Some(error.to_string());
+        }
+        Ok((journal, recovery))
+    }
+
+    fn tell_frames(&self, note: NoteRead, recovery: &mut Recovery) {
+        for (lane, head) in self.lanes.iter().zip(note.note_heads) {
+            let oldest = lane.segments.front().map_or(lane.records, |segment| segment.records_before);
+            recovery.frames += lane.synced.next - lane.oldest();
+            recovery.records += lane.records - oldest.min(lane.records);
+            if note.note.is_some() && lane.synced.next > head.next {
+                recovery.after_note.push(AfterNote {
+                    lane: lane.lane,
+                    frames: lane.synced.next - head.next,
+                    records: lane.records.saturating_sub(head.records),
+                });
+            }
+        }
+        recovery.note = note.note;
+    }
+
+    /// Puts every destination at its cursor, or at the oldest frame when it has none.
+    fn place_destinations(&mut self, cursors: &[Option<cursor::Confirmed>], found: &[LaneFound]) {
+        for (number, name) in self.options.destinations.clone().into_iter().enumerate() {
+            let cursor = cursors.get(number).copied().flatten();
+            let windows = std::array::from_fn(|index| {
+                let start = found.get(index).map_or(1, |found| found.start);
+                let furthest = cursors.iter().flatten().map(|cursor| cursor[index]).max().unwrap_or(0);
+                let mut confirmed = cursor.map_or(start - 1, |cursor| cursor[index]);
+                if confirmed + 1 < start && furthest + 1 >= start {
+                    // Others had it, so it was given up rightly; this destination was not configured then.
+                    confirmed = start - 1;
+                }
+                self.place(index, confirmed.min(self.lanes[index].next - 1))
+            });
+            self.destinations.push(Destination { name, windows, dirty: cursor.is_none() });
+        }
+    }
+
+    /// A window at a cursor, at the border of a block.
+    fn place(&mut self, index: usize, confirmed: u64) -> Window {
+        let lane = &mut self.lanes[index];
+        let Some(position) = lane.segment_at(confirmed + 1) else { return Window::new(confirmed, lane.records) };
+        let segment = lane.segments[position];
+        if segment.first > confirmed {
+            // At its border, or before a hole: then it is for the drain to find out how much is missing.
+            let before = match position.checked_sub(1).and_then(|before| lane.segments.get(before)) {
+                Some(before) if segment.first > confirmed + 1 => before.records_after,
+                _ => segment.records_before,
+            };
+            return Window::new(confirmed, before);
+        }
+        let key = lane.key(self.core.epoch, segment.first);
+        let (mut at, mut before) = (FIXED, segment.records_before);
+        if let Ok(file) = lane.file(&self.core, segment.first) {
+            while let Step::Entry { at: found, entry } = next_entry(&self.core.disk, file, &key, at, segment.data_end) {
+                if entry.last() > confirmed {
+                    let inside = entry.first <= confirmed;
+                    let confirmed = if inside { entry.first - 1 } else { confirmed };
+                    let before = if entry.first == confirmed + 1 { entry.records_before } else { before };
+                    let mut window = Window::new(confirmed, before);
+                    window.place = Some((segment.first, at));
+                    return window;
+                }
+                before = entry.records_after();
+                at = found + entry.total_len();
+            }
+        }
+        Window::new(confirmed, before)
+    }
+
+    fn find_spare(&mut self) -> Result<(), JournalError> {
+        match self.core.disk.open("spare") {
+            Ok(file) if self.core.disk.len(&file).is_ok_and(|len| len == MIN_SEGMENT) => self.spare = Spare::Ready,
+            // A crash left it shorter.
+            Ok(_) => self.core.disk.remove("spare").map_err(JournalError::io("remove", "spare"))?,
+            Err(_) => {}
+        }
+        Ok(())
+    }
+}
+
+fn check_options(options: &Options) -> Result<(), JournalError> {
+    let wrong = |text: String| Err(JournalError::Options(text));
+    if options.total_bytes < MIN_TOTAL_BYTES {
+        return wrong(format!(
+            "a journal budget of {} bytes is too small: at least {MIN_TOTAL_BYTES} are needed",
+            options.total_bytes
+        ));
+    }
+    if options.history_bytes > options.total_bytes {
+        return wrong(format!(
+            "history of {} bytes is more than the whole journal may take ({})",
+            options.history_bytes, options.total_bytes
+        ));
+    }
+    if options.device.is_empty() || options.device.len() > 256 {
+        return wrong(format!("a device name has 1 to 256 bytes, this one has {}", options.device.len()));
+    }
+    for (number, name) in options.destinations.iter().enumerate() {
+        if name.is_empty() || name.len() > 64 {
+            return wrong(format!("a destination name has 1 to 64 bytes, {name:?} has {}", name.len()));
+        }
+        if options.destinations[..number].contains(name) {
+            return wrong(format!("two destinations have the name {name:?}"));
+        }
+    }
+    Ok(())
+}
+
+fn read_cursors<D: Disk>(
+    core: &Core<D>,
+    options: &Options,
+    recovery: &mut Recovery,
+) -> Result<Vec<Option<cursor::Confirmed>>, JournalError> {
+    let mut cursors = Vec::with_capacity(options.destinations.len());
+    for name in &options.destinations {
+        cursors.push(match cursor::read(&core.disk, name, core.epoch)? {
+            CursorRead::Good(confirmed) => Some(confirmed),
+            CursorRead::Missing => None,
+            CursorRead::Damaged => {
+                recovery.damaged_cursors.push(name.clone());
+                None
+            }
+        });
+    }
+    Ok(cursors)
+}
+
+/// The epoch: from its file, else from the segments, else a new one.
+fn open_epoch<D: Disk>(disk: &D, recovery: &mut Recovery) -> Result<Epoch, JournalError> {
+    let damaged = match identity::read(disk)? {
+        EpochRead::Good(epoch) => return Ok(epoch),
+        EpochRead::Damaged => true,
+        EpochRead::Missing => false,
+    };
+    let epoch = match epoch_of_segments(disk) {
+        Some(epoch) => epoch,
+        None => {
+            recovery.created = true;
+            identity::fresh()?
+        }
+    };
+    if damaged {
+        recovery.foreign.push("epoch".into());
+    }
+    identity::write(disk, epoch)?;
+    Ok(epoch)
+}
+
+fn epoch_of_segments<D: Disk>(disk: &D) -> Option<Epoch> {
+    for lane in Lane::ALL {
+        let dir = lane_dir(lane);
+        for name in disk.list(&dir).unwrap_or_default() {
+            let mut fixed = [0; FIXED_LEN];
+            let Some(first) = first_of_name(&name) else { continue };
+            let Ok(file) = disk.open(&format!("{dir}/{name}")) else { continue };
+            if !matches!(read_exact_at(disk, &file, 0, &mut fixed), Ok(true)) {
+                continue;
+            }
+            if let Some(epoch) = SegmentHeader::epoch_of(lane, first, &fixed) {
+                return Some(epoch);
+            }
+        }
+    }
+    None
+}
+
+/// The sum of what a lane lost, for the drain to declare.
+pub(crate) fn span_damage(lane: Lane, segment: u64, offset: u64, span: &Span) -> Damage {
+    Damage { lane, segment, offset, first: span.first, last: span.last, records: span.records() }
+}

@@ -1,0 +1,341 @@
+//! Room: budgets, the order in which lanes yield (P11), gap records and the file set aside for them, history.
+
+use std::io;
+
+use model::{Lane, Stamp};
+use wire::{Gap, GapReason};
+
+use crate::disk::Disk;
+use crate::error::{AppendError, JournalError};
+use crate::holes::Span;
+use crate::journal::{Journal, Lost};
+use crate::lane::{Due, LaneState};
+use crate::segment::earliest;
+
+/// The smallest segment.
+pub(crate) const MIN_SEGMENT: u64 = 32 << 10;
+/// The largest segment, unless a single frame needs more.
+const MAX_SEGMENT: u64 = 4 << 20;
+/// The most that a segment grows by because it was filled quickly; beyond it only a backlog makes segments larger.
+const MAX_BRISK_SEGMENT: u64 = 256 << 10;
+/// Gap records that wait for room; beyond it neighbours of a lane are joined.
+const DUE_CAP: usize = 64;
+const SPARE_PATH: &str = "spare";
+
+/// A file of [`MIN_SEGMENT`] zero bytes that becomes a segment by renaming, so that a gap record finds room on a full disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Spare {
+    Ready,
+    Missing,
+}
+
+/// How early a lane yields: the highest number first, 0 never (P11).
+fn yields(lane: Lane) -> u8 {
+    match lane {
+        Lane::Mission | Lane::Audit => 0,
+        Lane::Traces | Lane::Logs => 1,
+        Lane::Metrics => 2,
+        Lane::Debug => 3,
+    }
+}
+
+/// Losses that the caller has not taken yet; beyond it those of a kind are added up.
+const LOST_CAP: usize = 256;
+
+fn book(lost: &mut Vec<Lost>, news: Lost) {
+    let alike = |other: &&mut Lost| {
+        other.destination == news.destination && other.gap.lane == news.gap.lane && other.gap.reason == news.gap.reason
+    };
+    if lost.len() >= LOST_CAP
+        && let Some(other) = lost.iter_mut().find(alike)
+    {
+        other.records += news.records;
+        join(&mut other.gap, &news.gap);
+        return;
+    }
+    lost.push(news);
+}
+
+/// Widens a gap so that it spans another one of its lane.
+fn join(gap: &mut Gap, other: &Gap) {
+    gap.first = gap.first.min(other.first);
+    gap.last = gap.last.max(other.last);
+    gap.records += other.records;
+    gap.start_ns = earliest(gap.start_ns, other.start_ns);
+    gap.end_ns = gap.end_ns.max(other.end_ns);
+}
+
+impl<D: Disk> Journal<D> {
+    /// Bytes that all files take.
+    pub(crate) fn disk_bytes(&self) -> u64 {
+        let lanes: u64 = self.lanes.iter().map(LaneState::disk_bytes).sum();
+        let spare = if self.spare == Spare::Ready { MIN_SEGMENT } else { 0 };
+        // Epoch, lock and each cursor take a page.
+        lanes + spare + self.notes.disk_bytes() + 4096 * (2 + self.destinations.len() as u64)
+    }
+
+    /// Whether a new segment stays within the budget and above the floor of free space.
+    fn affords(&self, size: u64) -> bool {
+        let owed = if self.spare == Spare::Missing { MIN_SEGMENT } else { 0 };
+        let budget = self.disk_bytes() + owed + size <= self.options.total_bytes;
+        let floor = self.options.free_space_floor;
+        // A file system that does not say how much is free says so when the segment is made.
+        budget && (floor == 0 || self.core.disk.free_space().map_or(true, |free| free >= floor.saturating_add(size)))
+    }
+
+    /// A size for the lane's next segment: small on a device with little to keep, larger when segments fill quickly or a
+    /// backlog stands.
+    fn wanted_size(&self, index: usize) -> u64 {
+        let lane = &self.lanes[index];
+        let largest = (self.options.total_bytes / 32).clamp(MIN_SEGMENT, MAX_SEGMENT);
+        let brisk = lane.next_size.min(MAX_BRISK_SEGMENT);
+        (lane.disk_bytes() / 8).max(brisk).clamp(MIN_SEGMENT, largest).next_multiple_of(4096)
+    }
+
+    /// Opens a new segment that has room for what is pending in the lane and one more frame, making room as P11 allows.
+    pub(crate) fn open_segment(&mut self, index: usize, frame_len: usize, stamp: Stamp) -> Result<(), AppendError> {
+        let needed = self.lanes[index].size_for(frame_len).next_multiple_of(4096).max(MIN_SEGMENT);
+        let mut size = self.wanted_size(index).max(needed);
+        loop {
+            if self.affords(size) {
+                match self.lanes[index].create_segment(&mut self.core, size, None) {
+                    Ok(()) => return Ok(()),
+                    Err(error) if error.is_full() => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            if size > needed {
+                size = needed;
+            } else if !self.free_something(index, size, stamp)? {
+                return Err(AppendError::Full { lane: self.lanes[index].lane, needed: size });
+            }
+        }
+    }
+
+    /// Gives up history, else what yields before the lane or with it. `false` when there is nothing left to give up.
+    fn free_something(&mut self, index: usize, size: u64, stamp: Stamp) -> Result<bool, JournalError> {
+        if self.free_history()? {
+            return Ok(true);
+        }
+        let asking = yields(self.lanes[index].lane);
+        for class in (asking.max(1)..=3).rev() {
+            let mut lanes: Vec<usize> =
+                (0..self.lanes.len()).filter(|lane| yields(self.lanes[*lane].lane) == class).collect();
+            lanes.sort_by_key(|lane| std::cmp::Reverse(self.lanes[*lane].disk_bytes()));
+            for lane in lanes {
+                if self.evict(lane, size, stamp)? {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether every destination is done with a segment. The newest one of a lane is never history: its name says which
+    /// sequences were used.
+    fn is_history(&self, index: usize, position: usize) -> bool {
+        let lane = &self.lanes[index];
+        let segment = &lane.segments[position];
+        position + 1 < lane.segments.len()
+            && segment.last < lane.committed.next
+            && self.destinations.iter().all(|destination| destination.windows[index].confirmed >= segment.last)
+    }
+
+    /// The oldest segment that every destination is done with, and the bytes of all of them.
+    fn history(&self) -> (Option<usize>, u64) {
+        let mut oldest: Option<(u64, usize)> = None;
+        let mut bytes = 0;
+        for (index, lane) in self.lanes.iter().enumerate() {
+            for position in 0..lane.segments.len() {
+                if !self.is_history(index, position) {
+                    break;
+                }
+                let segment = &lane.segments[position];
+                bytes += segment.disk_bytes;
+                if position == 0 && oldest.is_none_or(|(end, _)| segment.end_ns < end) {
+                    oldest = Some((segment.end_ns, index));
+                }
+            }
+        }
+        (oldest.map(|(_, index)| index), bytes)
+    }
+
+    fn free_history(&mut self) -> Result<bool, JournalError> {
+        let (Some(index), _) = self.history() else { return Ok(false) };
+        // Without the cursor on disk, the missing segment would look like a loss after a crash.
+        self.sync_cursors()?;
+        self.lanes[index].remove_segment(&self.core, 0)?;
+        self.forget_holes(index);
+        Ok(true)
+    }
+
+    /// Forgets holes that everyone is past.
+    pub(crate) fn forget_holes(&mut self, index: usize) {
+        let oldest = self.lanes[index].oldest();
+        let tails = self.destinations.iter().map(|destination| destination.windows[index].tail);
+        let needed = tails.min().unwrap_or(oldest).min(oldest);
+        self.lanes[index].holes.forget_below(needed);
+    }
+
+    /// After a commit: give up history beyond its budget, shrink lanes that are drained, renew the spare file.
+    pub(crate) fn keep_house(&mut self) -> Result<(), JournalError> {
+        for index in 0..self.lanes.len() {
+            let lane = &self.lanes[index];
+            let Some(newest) = lane.segments.back() else { continue };
+            let done = lane.is_open()
+                && !newest.is_empty()
+                && newest.disk_bytes > 2 * MAX_BRISK_SEGMENT
+                && self.destinations.iter().all(|destination| destination.windows[index].confirmed >= newest.last);
+            if done && self.affords(MIN_SEGMENT) {
+                match self.lanes[index].create_segment(&mut self.core, MIN_SEGMENT, None) {
+                    Err(error) if !error.is_full() => return Err(error),
+                    _ => {}
+                }
+            }
+        }
+        while self.history().1 > self.options.history_bytes {
+            if !self.free_history()? {
+                break;
+            }
+        }
+        if self.spare == Spare::Missing && self.disk_bytes() + MIN_SEGMENT <= self.options.total_bytes {
+            self.renew_spare()?;
+        }
+        Ok(())
+    }
+
+    /// Makes the spare file when there is room for it.
+    pub(crate) fn renew_spare(&mut self) -> Result<(), JournalError> {
+        match self.core.disk.create(SPARE_PATH, MIN_SEGMENT) {
+            Ok(_) => self.spare = Spare::Ready,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.spare = Spare::Ready,
+            Err(error) if crate::error::is_full(&error) => {}
+            Err(error) => return Err(JournalError::io("create", SPARE_PATH)(error)),
+        }
+        Ok(())
+    }
+
+    /// Sees to it that a gap record fits into the lane's open segment; takes the spare file when nothing else is left.
+    fn fit_gap(&mut self, index: usize) -> Result<bool, JournalError> {
+        if self.lanes[index].is_open() {
+            if self.lanes[index].fits_gap(&self.core.device) {
+                return Ok(true);
+            }
+            // When this fails the segment is given up, and what is pending goes into the next one.
+            let _ = self.lanes[index].sync(&mut self.core);
+            if self.lanes[index].fits_gap(&self.core.device) {
+                return Ok(true);
+            }
+        }
+        let size = self.lanes[index].size_for(1024).next_multiple_of(4096).max(MIN_SEGMENT);
+        if self.affords(size) {
+            match self.lanes[index].create_segment(&mut self.core, size, None) {
+                Ok(()) => return Ok(true),
+                Err(error) if error.is_full() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if self.spare == Spare::Missing || size > MIN_SEGMENT {
+            return Ok(false);
+        }
+        self.spare = Spare::Missing;
+        self.lanes[index].create_segment(&mut self.core, MIN_SEGMENT, Some(SPARE_PATH))?;
+        Ok(true)
+    }
+
+    /// Writes the gap records that are due, as far as there is room for them. They are synced with the next sync.
+    pub(crate) fn write_due_gaps(&mut self, stamp: Stamp) -> Result<(), JournalError> {
+        while let Some(due) = self.due.last().copied() {
+            let index = usize::from(due.gap.lane.number());
+            if !self.fit_gap(index)? {
+                break;
+            }
+            self.lanes[index].push_gap(&mut self.core, &due, stamp)?;
+            self.due.pop();
+        }
+        Ok(())
+    }
+
+    /// Notes that a stretch cannot be read any more: its gap record becomes due, destinations that still needed it lose
+    /// its records, and everyone goes round it.
+    pub(crate) fn declare(&mut self, index: usize, span: Span, reason: GapReason, start_ns: u64, end_ns: u64) {
+        let lane = self.lanes[index].lane;
+        let (first, last) = (span.first, span.last);
+        let gap = Gap { lane, first, last, reason, records: span.records(), start_ns, end_ns };
+        self.lose(index, &span, &gap);
+        if self.due.len() >= DUE_CAP
+            && let Some(due) = self.due.iter_mut().find(|due| due.gap.lane == lane && due.gap.reason == reason)
+        {
+            // Says more than was lost; frames that are stored override a gap at the hub.
+            join(&mut due.gap, &gap);
+            due.span = None;
+            return;
+        }
+        self.due.push(Due { gap, span: Some(span) });
+    }
+
+    /// Books a lost stretch for every destination that has neither confirmed it nor has it on its way.
+    pub(crate) fn lose(&mut self, index: usize, span: &Span, gap: &Gap) {
+        let holes = &self.lanes[index].holes;
+        for (number, destination) in self.destinations.iter_mut().enumerate() {
+            let window = &mut destination.windows[index];
+            let before = span.before.max(window.records_before);
+            let records = window.would_lose(span, holes.records_between(before, span.after));
+            if window.confirmed < span.last {
+                book(&mut self.lost, Lost { destination: number, gap: *gap, records });
+            }
+            window.punch(span);
+            destination.dirty |= window.settle();
+        }
+        self.lanes[index].holes.insert(*span);
+    }
+
+    /// Evicts the oldest whole segments of a lane that nobody has on the way, until about `size` bytes are free. The gap
+    /// record is durable before anything is removed.
+    fn evict(&mut self, index: usize, size: u64, stamp: Stamp) -> Result<bool, JournalError> {
+        let slack = self.options.total_bytes / 64;
+        let lane = &self.lanes[index];
+        let newest = lane.segments.len().saturating_sub(1);
+        let in_flight = |position: usize| {
+            let segment = &lane.segments[position];
+            self.destinations
+                .iter()
+                .any(|destination| destination.windows[index].in_flight(segment.first, segment.last))
+        };
+        let Some(from) = (0..newest).find(|position| !in_flight(*position)) else { return Ok(false) };
+        let (mut to, mut freed) = (from, 0);
+        while to < newest && freed < size + slack && !in_flight(to) {
+            freed += lane.segments[to].disk_bytes;
+            to += 1;
+        }
+        let (start, end) = (&lane.segments[from], &lane.segments[to]);
+        let span =
+            Span { first: start.first, last: end.first - 1, before: start.records_before, after: end.records_before };
+        let gone = || lane.segments.range(from..to);
+        let known = lane.holes.records_between(span.before, span.after);
+        let gap = Gap {
+            lane: lane.lane,
+            first: span.first,
+            last: span.last,
+            reason: GapReason::Evicted,
+            records: span.records().saturating_sub(known),
+            start_ns: gone().fold(0, |time, segment| earliest(time, segment.start_ns)),
+            end_ns: gone().map(|segment| segment.end_ns).max().unwrap_or_default(),
+        };
+        if !self.fit_gap(index)? {
+            return Ok(false);
+        }
+        self.lanes[index].push_gap(&mut self.core, &Due { gap, span: Some(span) }, stamp)?;
+        if self.lanes[index].sync(&mut self.core).is_err() {
+            // What was pending is now due in another segment; without a durable gap record nothing may go.
+            return Ok(false);
+        }
+        self.lanes[index].sync_names(&mut self.core)?;
+        self.lose(index, &span, &gap);
+        for _ in from..to {
+            self.lanes[index].remove_segment(&self.core, from)?;
+        }
+        self.forget_holes(index);
+        Ok(true)
+    }
+}

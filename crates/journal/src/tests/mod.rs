@@ -1,0 +1,130 @@
+//! Scenarios on the model disk.
+
+mod crash;
+mod damage;
+mod flow;
+mod real;
+mod space;
+
+use std::collections::BTreeMap;
+
+use model::{Lane, Stamp};
+use wire::{Gap, Inflater, RawBlock, Section};
+
+use crate::model_disk::{Chance, ModelDisk};
+use crate::{FrameMeta, Journal, Options, Recovery, StoredBlock};
+
+pub(crate) const STAMP: Stamp = Stamp { boot_id: [7; 16], uptime_ns: 1, wall_ns: 2, synchronised: true };
+
+pub(crate) fn options() -> Options {
+    Options {
+        device: "vessel-1".into(),
+        destinations: vec!["hub".into(), "otlp".into()],
+        total_bytes: 64 << 20,
+        history_bytes: 0,
+        free_space_floor: 0,
+    }
+}
+
+pub(crate) fn open(disk: &ModelDisk, options: &Options) -> (Journal<ModelDisk>, Recovery) {
+    Journal::open(disk.clone(), options.clone(), STAMP).expect("recovery always ends")
+}
+
+pub(crate) fn meta(records: u32) -> FrameMeta {
+    FrameMeta { records, start_ns: 1000, end_ns: 2000 }
+}
+
+/// A body that is a whole frame body, with text that tells it from every other one.
+pub(crate) fn body(text: &str) -> Vec<u8> {
+    // LogsData { resource_logs: { scope_logs: { log_records: { severity_text: text } } } }
+    let mut inner = text.as_bytes().to_vec();
+    for field in [0x1a, 0x12, 0x12, 0x0a] {
+        let mut outer = vec![field];
+        let mut len = inner.len();
+        while len >= 0x80 {
+            outer.push((len as u8 & 0x7f) | 0x80);
+            len >>= 7;
+        }
+        outer.push(len as u8);
+        outer.extend_from_slice(&inner);
+        inner = outer;
+    }
+    let mut out = Vec::new();
+    wire::encode_body(&[wire::SectionRef::Logs(&inner)], &mut out).unwrap();
+    out
+}
+
+/// Text that hardly compresses, always the same for a seed.
+pub(crate) fn noise(seed: u64, len: usize) -> String {
+    let mut chance = Chance::new(seed);
+    (0..len).map(|_| char::from(b'!' + chance.below(90) as u8)).collect()
+}
+
+/// What a destination has received: frames by identity, and the gaps they told.
+#[derive(Default)]
+pub(crate) struct Hub {
+    pub(crate) frames: BTreeMap<(Lane, u64), Vec<u8>>,
+    pub(crate) gaps: Vec<Gap>,
+    pub(crate) duplicates: u64,
+    inflater: Inflater,
+}
+
+impl Hub {
+    /// Stores a block's frames; the same identity must always bring the same bytes (P8).
+    pub(crate) fn take(&mut self, block: &StoredBlock) {
+        let (raw, rest) = RawBlock::parse(&block.bytes).unwrap();
+        assert!(rest.is_empty());
+        assert_eq!((raw.header().first, raw.header().last()), (block.first, block.last));
+        for (seq, frame) in raw.frames(&mut self.inflater).unwrap() {
+            let decoded = wire::decode_frame(frame).unwrap();
+            assert_eq!((decoded.header.lane, decoded.header.seq), (block.lane, seq));
+            match self.frames.insert((block.lane, seq), frame.to_vec()) {
+                Some(before) => {
+                    assert_eq!(before, frame, "lane {} sequence {seq} came with other content", block.lane);
+                    self.duplicates += 1;
+                }
+                None => self.gaps.extend(decoded.sections.iter().filter_map(|section| match section {
+                    Section::Gap(gap) => Some(*gap),
+                    _ => None,
+                })),
+            }
+        }
+    }
+
+    pub(crate) fn has(&self, lane: Lane, seq: u64, body: &[u8]) -> bool {
+        self.frames.get(&(lane, seq)).is_some_and(|frame| frame.ends_with(body))
+    }
+
+    pub(crate) fn excuses(&self, lane: Lane, seq: u64) -> bool {
+        self.gaps.iter().any(|gap| gap.lane == lane && gap.first <= seq && seq <= gap.last)
+    }
+
+    /// Every sequence of the lane below `next` is here, or told as a gap.
+    pub(crate) fn is_whole(&self, lane: Lane, next: u64) {
+        for seq in 1..next {
+            assert!(
+                self.frames.contains_key(&(lane, seq)) || self.excuses(lane, seq),
+                "lane {lane}: sequence {seq} of {next} neither came nor is told as lost"
+            );
+        }
+    }
+}
+
+/// Sends and confirms everything.
+pub(crate) fn drain(journal: &mut Journal<ModelDisk>, destination: usize, hub: &mut Hub) {
+    loop {
+        let mut blocks = Vec::new();
+        journal.next_blocks(destination, 64 << 10, &mut blocks).unwrap();
+        if blocks.is_empty() {
+            if journal.has_uncommitted() {
+                journal.commit(STAMP, None).unwrap();
+                continue;
+            }
+            return;
+        }
+        for block in &blocks {
+            hub.take(block);
+            journal.confirm(destination, block.lane, block.first, block.last).unwrap();
+        }
+    }
+}

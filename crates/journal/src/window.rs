@@ -1,0 +1,178 @@
+//! How far one destination is in one lane: what it has confirmed, what is on its way, what comes next.
+
+use std::collections::VecDeque;
+
+use crate::holes::Span;
+
+/// The most blocks that are known ahead of a cursor: blocks on their way, and confirmed ones behind one that is not.
+pub(crate) const WINDOW_BLOCKS: usize = 256;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    /// To be sent.
+    Waiting,
+    /// Handed out, not confirmed yet.
+    InFlight,
+    /// Confirmed, behind something that is not.
+    Confirmed,
+    /// Cannot be read; told to the destination by a gap record.
+    Hole,
+}
+
+/// A stretch ahead of the cursor: one block, or a hole.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Known {
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+    /// The part that is confirmed already, from the start; `first - 1` when none is.
+    pub(crate) confirmed: u64,
+    pub(crate) records: u64,
+    /// First sequence of the segment, and the entry's offset in it.
+    pub(crate) segment: u64,
+    pub(crate) at: u64,
+    pub(crate) start_ns: u64,
+    pub(crate) state: State,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Window {
+    /// Everything up to here is done.
+    pub(crate) confirmed: u64,
+    /// Records in the lane up to there.
+    pub(crate) records_before: u64,
+    pub(crate) blocks: VecDeque<Known>,
+    /// The next sequence to be looked up, and the records before it.
+    pub(crate) tail: u64,
+    pub(crate) tail_records: u64,
+    /// Where to look: first sequence of the segment and offset. `None` when it has to be found.
+    pub(crate) place: Option<(u64, u64)>,
+    /// Bytes handed out, for fairness between lanes.
+    pub(crate) served: u64,
+}
+
+impl Window {
+    pub(crate) fn new(confirmed: u64, records_before: u64) -> Self {
+        Self {
+            confirmed,
+            records_before,
+            blocks: VecDeque::new(),
+            tail: confirmed + 1,
+            tail_records: records_before,
+            place: None,
+            served: 0,
+        }
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.blocks.len() >= WINDOW_BLOCKS
+    }
+
+    /// Appends what was looked up and moves the tail behind it.
+    pub(crate) fn load(&mut self, known: Known) {
+        self.tail = known.last + 1;
+        self.tail_records += known.records;
+        self.blocks.push_back(known);
+    }
+
+    /// Moves the cursor over what is done at the front. Returns whether it moved.
+    pub(crate) fn settle(&mut self) -> bool {
+        let before = self.confirmed;
+        while let Some(front) = self.blocks.front() {
+            if !matches!(front.state, State::Confirmed | State::Hole) {
+                break;
+            }
+            self.confirmed = front.last;
+            self.records_before += front.records;
+            self.blocks.pop_front();
+        }
+        self.confirmed != before
+    }
+
+    /// Marks what lies in a confirmed range. Returns (blocks, frames, records) that are newly confirmed.
+    pub(crate) fn confirm(&mut self, first: u64, last: u64) -> (u64, u64, u64) {
+        let mut news = (0, 0, 0);
+        for known in &mut self.blocks {
+            if known.first > last {
+                break;
+            }
+            if !matches!(known.state, State::Waiting | State::InFlight) {
+                continue;
+            }
+            if first <= known.confirmed + 1 && last > known.confirmed {
+                known.confirmed = last.min(known.last);
+            }
+            if known.confirmed == known.last {
+                known.state = State::Confirmed;
+                news = (news.0 + 1, news.1 + (known.last - known.first + 1), news.2 + known.records);
+            }
+        }
+        news
+    }
+
+    /// What was handed out is to be sent again.
+    pub(crate) fn rewind(&mut self) {
+        for known in &mut self.blocks {
+            if known.state == State::InFlight {
+                known.state = State::Waiting;
+            }
+        }
+    }
+
+    /// Whether a block of this stretch is on its way.
+    pub(crate) fn in_flight(&self, first: u64, last: u64) -> bool {
+        self.blocks.iter().any(|known| known.state == State::InFlight && known.first <= last && first <= known.last)
+    }
+
+    /// Records of a stretch that this destination has confirmed or has on its way, ahead of the cursor.
+    fn spoken_for(&self, span: &Span) -> u64 {
+        let taken = |known: &&Known| {
+            matches!(known.state, State::Confirmed | State::InFlight)
+                && known.first >= span.first
+                && known.last <= span.last
+        };
+        self.blocks.iter().filter(taken).map(|known| known.records).sum()
+    }
+
+    /// How many records of a stretch this destination does not get when the stretch is lost; `holes` are those records
+    /// of it that were lost before.
+    pub(crate) fn would_lose(&self, span: &Span, holes: u64) -> u64 {
+        let ahead = span.after.saturating_sub(span.before.max(self.records_before));
+        ahead.saturating_sub(self.spoken_for(span)).saturating_sub(holes)
+    }
+
+    /// Takes a stretch that cannot be read any more out of the way.
+    pub(crate) fn punch(&mut self, span: &Span) {
+        for known in &mut self.blocks {
+            if known.state == State::Waiting && known.first >= span.first && known.last <= span.last {
+                known.state = State::Hole;
+            }
+        }
+        if span.first <= self.tail && self.tail <= span.last {
+            let records = span.after.saturating_sub(self.tail_records);
+            let tail = self.tail;
+            self.load(Known {
+                first: tail,
+                last: span.last,
+                confirmed: tail - 1,
+                records,
+                segment: 0,
+                at: 0,
+                start_ns: 0,
+                state: State::Hole,
+            });
+            self.place = None;
+        }
+    }
+
+    /// Records ahead of the cursor that are not to be sent any more.
+    pub(crate) fn done_ahead(&self) -> u64 {
+        let done = |known: &&Known| matches!(known.state, State::Confirmed | State::Hole);
+        self.blocks.iter().filter(done).map(|known| known.records).sum()
+    }
+
+    /// Whether something is on its way.
+    pub(crate) fn any_in_flight(&self) -> bool {
+        self.blocks.iter().any(|known| known.state == State::InFlight)
+    }
+}
