@@ -1,9 +1,21 @@
 //! Builds a running pipeline from a configuration: the only crate of the device that knows clocks, tasks and sockets.
 
+mod admin;
+mod allocator;
 mod batch;
+mod build;
+mod clock;
+mod drain;
 mod exemplars;
+mod io;
+mod log;
 mod pipeline;
 mod recorder;
+mod run;
+mod status;
 
 pub use batch::Batch;
+pub use build::check;
+pub use clock::Clock;
 pub use pipeline::{Counters, Pipeline};
+pub use run::{StartError, run};

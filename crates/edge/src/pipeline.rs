@@ -20,7 +20,7 @@ use crate::recorder::{Content, Recorder};
 /// Decisions are carried out together up to so many bytes of records: about one frame.
 const FRAME_BYTES: u64 = 48 << 10;
 /// What waits for the journal may take so much memory; beyond it producers are told to wait.
-const MAX_QUEUED: usize = 256 << 10;
+pub(crate) const MAX_QUEUED: usize = 256 << 10;
 /// How long a producer is told to wait.
 const WAIT: Duration = Duration::from_secs(1);
 /// `SeverityNumber` of WARN: lines from here on are kept when their trace sent no span.
@@ -302,14 +302,13 @@ impl Pipeline {
             entries.extend(&one.entries);
         }
         let mut builder = Builder::default();
+        let mut finished = Vec::new();
         for entry in entries {
-            let walked = self.carry_out_entry(entry, &fates, &mut builder);
+            let walked = self.carry_out_entry(entry, &fates, &mut builder, &mut finished);
             debug_assert!(walked.is_ok(), "validated bytes do not walk");
-            if builder.bytes() > 4 * FRAME_BYTES as usize {
-                self.finish(std::mem::take(&mut builder));
-            }
         }
-        self.finish(builder);
+        finish(builder, &mut self.counters, &mut finished);
+        self.batches.append(&mut finished);
         for one in decided {
             one.entries.iter().for_each(|entry| self.recorder.unpin(*entry));
         }
@@ -320,6 +319,7 @@ impl Pipeline {
         entry: EntryId,
         fates: &HashMap<TraceId, Fate>,
         builder: &mut Builder,
+        finished: &mut Vec<Batch>,
     ) -> Result<(), ProtoError> {
         let Self { recorder, ledger, red, counters, .. } = self;
         let Some((content, bytes)) = recorder.get(entry) else { return Ok(()) };
@@ -331,6 +331,7 @@ impl Pipeline {
                     let span = SpanView::read(item)?;
                     match span.trace_id.and_then(|trace| fates.get(&trace)) {
                         Some(Fate::Deliver) => {
+                            builder.cut(item.len(), counters, finished);
                             builder.traces.push(&scope, item);
                             if let Some(red) = red {
                                 let put = red.exemplar(service, &span, &mut builder.exemplars);
@@ -351,7 +352,10 @@ impl Pipeline {
                     let item = item?;
                     let line = LogView::read(item)?;
                     match line.trace_id.and_then(|trace| fates.get(&trace)) {
-                        Some(Fate::Deliver) => builder.trace_lines.push(&scope, item),
+                        Some(Fate::Deliver) => {
+                            builder.cut(item.len(), counters, finished);
+                            builder.trace_lines.push(&scope, item);
+                        }
                         Some(Fate::Alone) if line.severity >= SEVERITY_WARN => builder.lines.push(&scope, item),
                         Some(Fate::Discard | Fate::Alone) => {
                             ledger.pending.sub(Signal::Logs, 1);
@@ -372,19 +376,6 @@ impl Pipeline {
         }
     }
 
-    fn finish(&mut self, builder: Builder) {
-        for (lane, sections) in builder.into_lanes() {
-            match Batch::encode(lane, &sections) {
-                Ok((batch, stats)) => {
-                    self.counters.unknown_fields += stats.unknown_fields;
-                    self.counters.invalid_utf8 += stats.invalid_utf8;
-                    self.batches.push(batch);
-                }
-                Err(error) => debug_assert!(false, "validated bytes do not encode: {error}"),
-            }
-        }
-    }
-
     /// Whether what goes on without a decision is enough for a frame of its own.
     pub fn is_full(&self) -> bool {
         self.direct.bytes() as u64 >= FRAME_BYTES
@@ -393,7 +384,7 @@ impl Pipeline {
     /// Hands over everything that is ready for the journal, and books it as routed.
     pub fn take_batches(&mut self) -> Vec<Batch> {
         let direct = std::mem::take(&mut self.direct);
-        self.finish(direct);
+        finish(direct, &mut self.counters, &mut self.batches);
         let batches = std::mem::take(&mut self.batches);
         for batch in &batches {
             for signal in Signal::ALL {
@@ -401,6 +392,16 @@ impl Pipeline {
             }
         }
         batches
+    }
+
+    /// Takes batches back that the journal had no room for.
+    pub fn put_back(&mut self, batches: Vec<Batch>) {
+        for batch in &batches {
+            for signal in Signal::ALL {
+                self.ledger.unroute(signal, batch.records.get(signal));
+            }
+        }
+        self.batches.splice(0..0, batches);
     }
 
     /// The books.
@@ -439,5 +440,28 @@ impl Pipeline {
     /// Whether any lane of undecided or unwritten records is not empty.
     pub fn is_idle(&self) -> bool {
         self.ledger.pending.total() == 0
+    }
+}
+
+impl Builder {
+    /// Ends the frame when one more record would make it too long: a large trace goes in several.
+    fn cut(&mut self, more: usize, counters: &mut Counters, finished: &mut Vec<Batch>) {
+        if self.bytes() > 0 && self.bytes() + more > FRAME_BYTES as usize {
+            finish(std::mem::take(self), counters, finished);
+        }
+    }
+}
+
+/// Encodes what was gathered.
+fn finish(builder: Builder, counters: &mut Counters, batches: &mut Vec<Batch>) {
+    for (lane, sections) in builder.into_lanes() {
+        match Batch::encode(lane, &sections) {
+            Ok((batch, stats)) => {
+                counters.unknown_fields += stats.unknown_fields;
+                counters.invalid_utf8 += stats.invalid_utf8;
+                batches.push(batch);
+            }
+            Err(error) => debug_assert!(false, "validated bytes do not encode: {error}"),
+        }
     }
 }

@@ -54,7 +54,10 @@ pub struct Confirmed {
 /// What stands at the tail of a window.
 enum Found {
     Block(Known),
-    Hole { records_after: u64, last: u64 },
+    Hole {
+        records_after: u64,
+        last: u64,
+    },
     Nothing,
     /// The segment's file cannot be opened, for a reason that has nothing to do with its bytes.
     Unreachable(JournalError),

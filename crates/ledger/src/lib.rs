@@ -137,6 +137,15 @@ impl Ledger {
         }
     }
 
+    /// Takes a booking of [`Ledger::route`] back: the journal had no room.
+    pub fn unroute(&mut self, signal: Signal, records: u64) {
+        self.routed.sub(signal, records);
+        self.pending.add(signal, records);
+        for destination in &mut self.destinations {
+            destination.routed = destination.routed.saturating_sub(records);
+        }
+    }
+
     /// By how many records the equations of P1 miss; `queued` gives a destination's depth as the journal counts it.
     pub fn difference(&self, queued: impl Fn(&str) -> u64) -> u64 {
         let mut difference = 0;

@@ -13,9 +13,11 @@ mod status;
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::Signal;
+use tokio::sync::Semaphore;
 
 #[cfg(feature = "otlp-grpc")]
 pub use grpc::serve as serve_grpc;
@@ -43,10 +45,9 @@ pub struct Limits {
     pub max_request: usize,
     /// The most bytes of all request bodies in memory at once.
     pub in_flight: usize,
-    /// The most connections at once.
-    pub connections: usize,
     held: Cell<usize>,
-    open: Cell<usize>,
+    /// One for each connection that may still be opened.
+    places: Arc<Semaphore>,
     refusals: Cell<Refusals>,
 }
 
@@ -62,14 +63,13 @@ pub struct Refusals {
 }
 
 impl Limits {
-    /// Limits with nothing held yet.
+    /// Limits with nothing held yet; `connections` is the most at once.
     pub fn new(max_request: usize, in_flight: usize, connections: usize) -> Rc<Self> {
         Rc::new(Self {
             max_request,
             in_flight,
-            connections: connections.max(1),
             held: Cell::new(0),
-            open: Cell::new(0),
+            places: Arc::new(Semaphore::new(connections.max(1))),
             refusals: Cell::default(),
         })
     }

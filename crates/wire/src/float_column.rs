@@ -7,8 +7,7 @@ use crate::int_column::{self, IntReader};
 use crate::{FrameError, cbor};
 
 const PLANES: u8 = 1;
-const XOR_PLANES: u8 = 2;
-const DECIMAL: u8 = 3;
+const DECIMAL: u8 = 2;
 /// The most decimal places that the decimal form looks for.
 const MAX_PLACES: u8 = 6;
 /// Integers up to here are exact in a double.
@@ -41,25 +40,15 @@ fn decimals(values: &[u64]) -> Option<(u8, Vec<u64>)> {
     integers.map(|integers| (places, integers))
 }
 
-fn xors(values: &[u64]) -> impl Iterator<Item = u64> {
-    let mut before = 0;
-    values.iter().map(move |value| {
-        let xor = value ^ before;
-        before = *value;
-        xor
-    })
-}
-
-/// How many bytes of the eight planes differ from the byte before them in their plane: what a compressor has to say.
-fn plane_changes(values: impl Iterator<Item = u64>) -> usize {
+/// How many bytes differ from the same byte of the row before: what a compressor has to say of the eight planes.
+fn changed_bytes(values: &[u64]) -> usize {
     let mut before = 0u64;
-    values
-        .map(|value| {
-            let changed = value ^ before;
-            before = value;
-            changed.to_le_bytes().iter().filter(|byte| **byte != 0).count()
-        })
-        .sum()
+    let changed = values.iter().map(|value| {
+        let changed = value ^ before;
+        before = *value;
+        changed.to_le_bytes().iter().filter(|byte| **byte != 0).count()
+    });
+    changed.sum()
 }
 
 /// Appends the column.
@@ -73,25 +62,21 @@ pub(crate) fn put(out: &mut Encoder<&mut Vec<u8>>, values: &[u64]) {
         }
         return;
     }
-    let planes = plane_changes(values.iter().copied());
-    let xor_planes = xors(values).map(|xor| xor.to_le_bytes().iter().filter(|byte| **byte != 0).count()).sum();
-    let decimal = decimals(values);
-    let decimal_size = decimal.as_ref().map_or(usize::MAX, |(_, integers)| int_column::content_size(integers));
-    if let (Some((places, integers)), true) = (&decimal, decimal_size <= planes.min(xor_planes)) {
+    if let Some((places, integers)) = decimals(values)
+        && int_column::content_size(&integers) <= changed_bytes(values)
+    {
         cbor::array(out, 3);
         cbor::uint(out, u64::from(DECIMAL));
-        cbor::uint(out, u64::from(*places));
-        int_column::put(out, integers);
+        cbor::uint(out, u64::from(places));
+        int_column::put(out, &integers);
         return;
     }
-    let (form, rows): (u8, Vec<u64>) =
-        if planes <= xor_planes { (PLANES, values.to_vec()) } else { (XOR_PLANES, xors(values).collect()) };
-    let mut content = Vec::with_capacity(rows.len() * 8);
+    let mut content = Vec::with_capacity(values.len() * 8);
     for plane in (0..64).step_by(8) {
-        content.extend(rows.iter().map(|value| (value >> plane) as u8));
+        content.extend(values.iter().map(|value| (value >> plane) as u8));
     }
     cbor::array(out, 2);
-    cbor::uint(out, u64::from(form));
+    cbor::uint(out, u64::from(PLANES));
     cbor::bytes(out, &content);
 }
 
@@ -101,7 +86,7 @@ pub(crate) enum FloatReader<'b> {
     /// The same bits for ever.
     Constant(u64),
     /// Eight planes of bytes.
-    Planes { content: &'b [u8], row: usize, xor: bool, before: u64 },
+    Planes { content: &'b [u8], row: usize },
     /// Integers of `10^-places`.
     Decimal { power: f64, integers: IntReader<'b> },
 }
@@ -118,12 +103,12 @@ impl<'b> FloatReader<'b> {
             _ => {
                 let length = cbor::any_array(decoder)?;
                 match (decoder.u8()?, length) {
-                    (form @ (PLANES | XOR_PLANES), 2) => {
+                    (PLANES, 2) => {
                         let content = decoder.bytes()?;
                         if content.len() % 8 != 0 {
                             return Err(FrameError::Corrupt("a float column is not eight planes"));
                         }
-                        Ok(Self::Planes { content, row: 0, xor: form == XOR_PLANES, before: 0 })
+                        Ok(Self::Planes { content, row: 0 })
                     }
                     (DECIMAL, 3) => {
                         let places = usize::from(decoder.u8()?);
@@ -140,7 +125,7 @@ impl<'b> FloatReader<'b> {
     pub(crate) fn next(&mut self) -> Result<u64, FrameError> {
         match self {
             Self::Constant(bits) => Ok(*bits),
-            Self::Planes { content, row, xor, before } => {
+            Self::Planes { content, row } => {
                 let rows = content.len() / 8;
                 if *row >= rows {
                     return Err(FrameError::Corrupt("a float column has fewer values than rows"));
@@ -150,9 +135,7 @@ impl<'b> FloatReader<'b> {
                     *byte = content.get(plane * rows + *row).copied().unwrap_or_default();
                 }
                 *row += 1;
-                let value = u64::from_le_bytes(bytes) ^ if *xor { *before } else { 0 };
-                *before = value;
-                Ok(value)
+                Ok(u64::from_le_bytes(bytes))
             }
             Self::Decimal { power, integers } => Ok((integers.next()? as i64 as f64 / *power).to_bits()),
         }
@@ -162,7 +145,7 @@ impl<'b> FloatReader<'b> {
     pub(crate) fn finish(&self) -> Result<(), FrameError> {
         match self {
             Self::Constant(_) => Ok(()),
-            Self::Planes { content, row, .. } if *row == content.len() / 8 => Ok(()),
+            Self::Planes { content, row } if *row == content.len() / 8 => Ok(()),
             Self::Planes { .. } => Err(FrameError::Corrupt("a float column has more values than rows")),
             Self::Decimal { integers, .. } => integers.finish(),
         }

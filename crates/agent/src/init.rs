@@ -1,0 +1,172 @@
+//! `lightship init`: a commented starter configuration.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+
+use crate::{Arguments, Failure, print};
+
+/// The parts of the starter file that differ between device types.
+struct Sizes {
+    about: &'static str,
+    max_request: &'static str,
+    in_flight: &'static str,
+    decision_wait: &'static str,
+    sampling_memory: &'static str,
+    recorder: &'static str,
+    journal: &'static str,
+}
+
+fn sizes(device_type: &str) -> Option<Sizes> {
+    Some(match device_type {
+        "sensor" => Sizes {
+            about: "a sensor or small controller: up to 50 samples a second, a few traces and lines a minute",
+            max_request: "256KiB",
+            in_flight: "512KiB",
+            decision_wait: "10s",
+            sampling_memory: "256KiB",
+            recorder: "512KiB",
+            journal: "8MiB",
+        },
+        "machine" => Sizes {
+            about: "a machine with a few services: up to 100 spans and 500 samples a second",
+            max_request: "256KiB",
+            in_flight: "1MiB",
+            decision_wait: "10s",
+            sampling_memory: "512KiB",
+            recorder: "1MiB",
+            journal: "64MiB",
+        },
+        "vessel" => Sizes {
+            about: "a vessel or plant: up to 2,500 spans a second",
+            max_request: "512KiB",
+            in_flight: "2MiB",
+            decision_wait: "10s",
+            sampling_memory: "4MiB",
+            recorder: "16MiB",
+            journal: "1GiB",
+        },
+        _ => return None,
+    })
+}
+
+fn destination(backend: &str) -> Option<&'static str> {
+    Some(match backend {
+        "hub" => {
+            "  - name: hub
+    type: hub                          # a Lightship hub: acknowledged sequence ranges, stored once
+    url: https://hub.example:7443
+    ca_file: /etc/lightship/ca.pem     # the hub's authority; without it, those of the system
+    # token_file: /etc/lightship/token # sent as a bearer token
+    heartbeat: 5s                      # how often the hub hears from an idle device
+"
+        }
+        "otlp-http" => {
+            "  - name: backend
+    type: otlp                         # any OTLP endpoint: at least once, as that protocol has it
+    url: https://backend.example:4318
+    protocol: http/protobuf
+    # ca_file: /etc/lightship/ca.pem   # without it, the authorities of the system
+    # token_file: /etc/lightship/token # sent as a bearer token
+"
+        }
+        "otlp-grpc" => {
+            "  - name: backend
+    type: otlp                         # any OTLP endpoint: at least once, as that protocol has it
+    url: https://backend.example:4317
+    protocol: grpc
+    # ca_file: /etc/lightship/ca.pem   # without it, the authorities of the system
+    # token_file: /etc/lightship/token # sent as a bearer token
+"
+        }
+        _ => return None,
+    })
+}
+
+fn starter(sizes: &Sizes, destination: &str) -> String {
+    format!(
+        "# lightship: configuration of {about}
+version: 0
+
+device:
+  id: device-1                         # unique in the fleet: letters, digits, '.', '_', '-'
+
+data_dir: /var/lib/lightship           # the journal; needs a file system that honours fsync
+
+sources:
+  otlp:
+    grpc: 127.0.0.1:4317
+    http: 127.0.0.1:4318
+    max_request: {max_request}                # one request, as sent and when inflated
+    in_flight: {in_flight}                    # all request bodies together; beyond it producers are told to wait
+
+sampling:
+  decision_wait: {decision_wait}                   # from a trace's first span; SDKs batch for 5 s
+  memory: {sampling_memory}                     # undecided traces and remembered decisions
+  policies:                            # a trace is kept when one of them says so; without any, every trace is
+    - name: errors
+      type: status_code
+      status_code: {{ status_codes: [ERROR] }}
+    - name: slow
+      type: latency
+      latency: {{ threshold_ms: 200 }}   # the whole trace lasts at least this long
+
+recorder:
+  memory: {recorder}                     # must hold what comes in during decision_wait
+
+red:
+  interval: 10s                        # rate, errors and duration of every span, before sampling
+
+journal:
+  budget: {journal}                       # on disk; when it is full, metrics yield before traces and logs
+  commit_delay: 1s                     # one fsync serves everything that came in meanwhile
+
+destinations:
+{destination}
+admin:
+  listen: 127.0.0.1:8888               # /healthz, /readyz, /metrics, /status
+",
+        about = sizes.about,
+        max_request = sizes.max_request,
+        in_flight = sizes.in_flight,
+        decision_wait = sizes.decision_wait,
+        sampling_memory = sizes.sampling_memory,
+        recorder = sizes.recorder,
+        journal = sizes.journal,
+    )
+}
+
+/// Writes the starter file to standard output, or to a new file.
+pub(crate) fn write(arguments: &Arguments) -> Result<(), Failure> {
+    let device_type = arguments.device_type.as_deref().unwrap_or("machine");
+    let backend = arguments.backend.as_deref().unwrap_or("hub");
+    let sizes = sizes(device_type)
+        .ok_or_else(|| Failure::usage(format!("no such device type: {device_type}; one of sensor, machine, vessel")))?;
+    let destination = destination(backend)
+        .ok_or_else(|| Failure::usage(format!("no such backend: {backend}; one of hub, otlp-http, otlp-grpc")))?;
+    let text = starter(&sizes, destination);
+    let Some(path) = &arguments.output else {
+        print(&text);
+        return Ok(());
+    };
+    // A configuration that someone wrote is never overwritten.
+    let written =
+        OpenOptions::new().write(true).create_new(true).open(path).and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: the starter file of every device type and backend. Guarantees: the program accepts what it writes.
+    #[test]
+    fn every_starter_file_is_valid() {
+        for device_type in ["sensor", "machine", "vessel"] {
+            for backend in ["hub", "otlp-http", "otlp-grpc"] {
+                let text = starter(&sizes(device_type).unwrap(), destination(backend).unwrap());
+                assert!(config::parse(&text).is_ok(), "{device_type} {backend}: {:?}", config::parse(&text).err());
+            }
+        }
+        assert!(sizes("boat").is_none() && destination("jaeger").is_none());
+    }
+}

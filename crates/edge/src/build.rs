@@ -1,0 +1,122 @@
+//! Parts from their configuration.
+
+use std::fmt::Write;
+
+use config::{Config, DestinationKind, OtlpProtocol, PolicyKind, StatusCode};
+use red::Red;
+use sampling::{Policy, PolicyRule, STATUS_MASK_ERROR, STATUS_MASK_OK, STATUS_MASK_UNSET, Sampler};
+#[cfg(feature = "sink-otlp")]
+use sinks::OtlpSink;
+use sinks::{Access, HubSink, client_config};
+
+use crate::drain::{REQUEST_BYTES, Sink};
+use crate::pipeline::MAX_QUEUED;
+use crate::run::{StartError, start_error};
+
+pub(crate) fn sampler(config: &Config) -> Sampler {
+    let policies = config
+        .sampling
+        .policies
+        .iter()
+        .map(|policy| {
+            let rule = match policy.kind {
+                PolicyKind::AlwaysSample => PolicyRule::Always,
+                PolicyKind::StatusCode => {
+                    let codes = policy.status_code.iter().flat_map(|block| &block.status_codes);
+                    PolicyRule::Status(codes.fold(0, |mask, code| {
+                        mask | match code {
+                            StatusCode::Unset => STATUS_MASK_UNSET,
+                            StatusCode::Ok => STATUS_MASK_OK,
+                            StatusCode::Error => STATUS_MASK_ERROR,
+                        }
+                    }))
+                }
+                PolicyKind::Latency => {
+                    let (from, to) =
+                        policy.latency.as_ref().map_or((0, 0), |block| (block.threshold_ms, block.upper_threshold_ms));
+                    PolicyRule::Latency {
+                        from_ns: from.saturating_mul(1_000_000),
+                        to_ns: (to > 0).then(|| to.saturating_mul(1_000_000)),
+                    }
+                }
+            };
+            Policy { name: policy.name.clone(), rule }
+        })
+        .collect();
+    Sampler::new(sampling::Options {
+        policies,
+        decision_wait_ns: config.sampling.decision_wait.0.as_nanos() as u64,
+        remember_ns: config.sampling.remember.0.as_nanos() as u64,
+        memory: config.sampling.memory.0,
+    })
+}
+
+pub(crate) fn sink(destination: &config::Destination) -> Result<Sink, StartError> {
+    let name = &destination.name;
+    let fail = |why: String| start_error(format!("destination {name}: {why}"));
+    let endpoint: sinks::Endpoint =
+        destination.url.parse().map_err(|error: sinks::EndpointError| fail(error.to_string()))?;
+    let tls = match endpoint.tls {
+        true => Some(client_config(destination.ca_file.as_deref()).map_err(|error| fail(error.to_string()))?),
+        false => None,
+    };
+    let token = match &destination.token_file {
+        Some(path) => {
+            let token = std::fs::read_to_string(path).map_err(|error| fail(format!("{}: {error}", path.display())))?;
+            Some(token.trim().to_owned())
+        }
+        None => None,
+    };
+    let access = Access { endpoint, tls, token, timeout: destination.timeout.0 };
+    Ok(match (destination.kind, destination.protocol) {
+        (DestinationKind::Hub, _) => Sink::Hub { sink: HubSink::new(access), heartbeat: destination.heartbeat.0 },
+        #[cfg(feature = "sink-otlp-http")]
+        (DestinationKind::Otlp, OtlpProtocol::HttpProtobuf) => Sink::Otlp(OtlpSink::http(access)),
+        #[cfg(feature = "sink-otlp-grpc")]
+        (DestinationKind::Otlp, OtlpProtocol::Grpc) => Sink::Otlp(OtlpSink::grpc(access)),
+        #[cfg(not(all(feature = "sink-otlp-http", feature = "sink-otlp-grpc")))]
+        (DestinationKind::Otlp, _) => {
+            return Err(fail("this build has no such sink (cargo features sink-otlp-http, sink-otlp-grpc)".into()));
+        }
+    })
+}
+
+/// The most memory that each configured part takes, by name, bytes (P9).
+fn budgets(config: &Config) -> Vec<(&'static str, u64)> {
+    vec![
+        ("sources.otlp.in_flight", config.sources.otlp.as_ref().map_or(0, |otlp| otlp.in_flight.0)),
+        ("recorder.memory", config.recorder.memory.0),
+        ("sampling.memory", config.sampling.memory.0),
+        ("red.max_series", if config.red.enabled { Red::budget(usize::from(config.red.max_series)) } else { 0 }),
+        ("queue to the journal", MAX_QUEUED as u64),
+        ("requests to destinations", 2 * REQUEST_BYTES as u64 * config.destinations.len() as u64),
+    ]
+}
+
+/// Checks what a configuration needs of this machine, without starting anything: the data directory can be written,
+/// certificates and tokens can be read, and the memory of all parts together.
+///
+/// # Errors
+/// [`StartError`] with the first thing that is missing.
+pub fn check(config: &Config) -> Result<String, StartError> {
+    for destination in &config.destinations {
+        sink(destination)?;
+    }
+    let directory = &config.data_dir;
+    let fail = |error: std::io::Error| start_error(format!("data_dir {}: {error}", directory.display()));
+    std::fs::create_dir_all(directory).map_err(fail)?;
+    let probe = directory.join(".check");
+    std::fs::write(&probe, b"lightship").map_err(fail)?;
+    std::fs::remove_file(&probe).map_err(fail)?;
+    let mut report = String::from("memory at most:\n");
+    let budgets = budgets(config);
+    for (name, bytes) in &budgets {
+        // Writing into a String cannot fail.
+        let _written = writeln!(report, "  {:>8} KiB  {name}", bytes / 1024);
+    }
+    let total: u64 = budgets.iter().map(|(_, bytes)| bytes).sum();
+    let _written = writeln!(report, "  {:>8} KiB  together, on top of about 3 MiB for the program", total / 1024);
+    let _written = writeln!(report, "disk at most: {} KiB in {}", config.journal.budget.0 / 1024, directory.display());
+    report.push_str("the configuration is good\n");
+    Ok(report)
+}

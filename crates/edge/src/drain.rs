@@ -1,0 +1,232 @@
+//! One task per destination: from its cursor to its server, and the confirmation back.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use journal::StoredBlock;
+use link::{Hello, LaneHead, Outcome, Verdict};
+use model::Lane;
+#[cfg(feature = "sink-otlp")]
+use sinks::OtlpSink;
+use sinks::{HubSink, SinkError};
+use tokio::sync::Notify;
+
+use crate::clock::{Backoff, Clock, random};
+use crate::io::{IoError, IoHandle, Range};
+use crate::log;
+use crate::pipeline::Pipeline;
+use crate::status::{DestinationStatus, LinkState};
+
+/// At most so many bytes of blocks go in one request.
+pub(crate) const REQUEST_BYTES: usize = 256 << 10;
+/// How long a drain looks for new blocks by itself when nobody wakes it.
+#[cfg(feature = "sink-otlp")]
+const IDLE: Duration = Duration::from_secs(30);
+
+/// What a drain shares with the rest of the program.
+pub(crate) struct Shared {
+    pub(crate) device: String,
+    pub(crate) clock: Clock,
+    pub(crate) io: IoHandle,
+    pub(crate) pipeline: Rc<RefCell<Pipeline>>,
+    /// Wall time up to which everything that came in is committed: for lanes without decisions, and for traces.
+    pub(crate) watermarks: Cell<(u64, u64)>,
+    pub(crate) destinations: RefCell<Vec<DestinationStatus>>,
+}
+
+/// The protocol of a destination.
+pub(crate) enum Sink {
+    Hub {
+        sink: HubSink,
+        heartbeat: Duration,
+    },
+    #[cfg(feature = "sink-otlp")]
+    Otlp(OtlpSink),
+}
+
+/// The drain of one destination.
+pub(crate) struct Drain {
+    pub(crate) index: usize,
+    pub(crate) name: String,
+    pub(crate) sink: Sink,
+    pub(crate) max_backoff: Duration,
+    pub(crate) wake: Rc<Notify>,
+    pub(crate) shared: Rc<Shared>,
+}
+
+impl Drain {
+    /// Delivers for ever.
+    pub(crate) async fn run(mut self) {
+        let mut backoff = Backoff::new(self.max_backoff);
+        let mut last_hello: Option<u64> = None;
+        loop {
+            let turn = self.turn(&mut last_hello).await;
+            match turn {
+                Ok(true) => {
+                    self.report(LinkState::Up, "");
+                    backoff.reset();
+                }
+                Ok(false) => {
+                    backoff.reset();
+                    let idle = match &self.sink {
+                        Sink::Hub { heartbeat, .. } => *heartbeat,
+                        #[cfg(feature = "sink-otlp")]
+                        Sink::Otlp(_) => IDLE,
+                    };
+                    // Woken or not, the next turn looks for blocks.
+                    let _woken = tokio::time::timeout(idle, self.wake.notified()).await;
+                }
+                Err(error) => {
+                    last_hello = None;
+                    self.shared.io.rewind(self.index).await;
+                    let (state, asked) = match &error {
+                        SinkError::Retry { after, .. } => (LinkState::Backoff, *after),
+                        SinkError::Blocked { .. } | SinkError::Rejected { .. } => (LinkState::Blocked, None),
+                    };
+                    self.report(state, &error.to_string());
+                    let wait = match state {
+                        LinkState::Blocked => self.max_backoff,
+                        _ => backoff.next(asked, random()),
+                    };
+                    tokio::time::sleep(wait).await;
+                }
+            }
+        }
+    }
+
+    /// Sends once; false when there was nothing to send.
+    async fn turn(&mut self, last_hello: &mut Option<u64>) -> Result<bool, SinkError> {
+        let now = self.shared.clock.now_ns();
+        #[cfg_attr(not(feature = "sink-otlp"), allow(irrefutable_let_patterns, reason = "the only sink of this build"))]
+        if let Sink::Hub { sink, heartbeat } = &mut self.sink {
+            let due = last_hello.is_none_or(|last| now.saturating_sub(last) >= heartbeat.as_nanos() as u64);
+            if due {
+                hello(&self.shared, sink).await?;
+                *last_hello = Some(now);
+                self.report(LinkState::Up, "");
+            }
+        }
+        let blocks = self.shared.io.next_blocks(self.index, REQUEST_BYTES).await.map_err(disk_error)?;
+        if blocks.is_empty() {
+            return Ok(false);
+        }
+        match &mut self.sink {
+            Sink::Hub { sink, .. } => {
+                let mut request = Vec::with_capacity(blocks.iter().map(|block| block.bytes.len()).sum());
+                blocks.iter().for_each(|block| request.extend_from_slice(&block.bytes));
+                let ack = sink.deliver(request).await?;
+                self.confirm_hub(&blocks, &ack).await?;
+            }
+            #[cfg(feature = "sink-otlp")]
+            Sink::Otlp(sink) => {
+                for block in &blocks {
+                    let delivered = sink.deliver(&block.bytes).await?;
+                    confirm(&self.shared, self.index, &self.name, vec![range_of(block)], delivered.rejected).await?;
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    async fn confirm_hub(&self, blocks: &[StoredBlock], ack: &link::BlocksAck) -> Result<(), SinkError> {
+        let mut confirmed = Vec::with_capacity(blocks.len());
+        let mut unconfirmed = 0;
+        for block in blocks {
+            let answer = ack
+                .blocks
+                .iter()
+                .find(|one| one.lane() == Some(block.lane) && (one.first, one.last) == (block.first, block.last));
+            match answer.map(|one| one.outcome) {
+                Some(Outcome::Stored | Outcome::Duplicate) => {}
+                Some(Outcome::Quarantined) => log::error(&format!(
+                    "destination {}: the hub has other content under {} {}-{}; it keeps both, look into it",
+                    self.name, block.lane, block.first, block.last
+                )),
+                Some(Outcome::Corrupt) | None => {
+                    unconfirmed += 1;
+                    continue;
+                }
+            }
+            confirmed.push(range_of(block));
+        }
+        confirm(&self.shared, self.index, &self.name, confirmed, 0).await?;
+        if unconfirmed > 0 {
+            let why = format!("the hub could not read {unconfirmed} of {} blocks", blocks.len());
+            return Err(SinkError::Retry { why, after: None });
+        }
+        Ok(())
+    }
+
+    fn report(&self, state: LinkState, error: &str) {
+        let mut destinations = self.shared.destinations.borrow_mut();
+        let Some(status) = destinations.get_mut(self.index) else { return };
+        if status.state != state || status.last_error != error {
+            match state {
+                LinkState::Up => log::info(&format!("destination {}: connected", self.name)),
+                _ => log::warn(&format!("destination {}: {error}; nothing is lost, trying again", self.name)),
+            }
+        }
+        status.failures += u64::from(state != LinkState::Up);
+        status.state = state;
+        error.clone_into(&mut status.last_error);
+    }
+}
+
+/// Moves a destination's cursor, and books what the journal says is new.
+async fn confirm(
+    shared: &Shared,
+    index: usize,
+    name: &str,
+    ranges: Vec<Range>,
+    rejected: u64,
+) -> Result<(), SinkError> {
+    let records = shared.io.confirm(index, ranges).await.map_err(disk_error)?;
+    let mut pipeline = shared.pipeline.borrow_mut();
+    let entry = pipeline.ledger_mut().destination(name);
+    let rejected = rejected.min(records);
+    entry.delivered += records - rejected;
+    entry.rejected += rejected;
+    Ok(())
+}
+
+fn range_of(block: &StoredBlock) -> Range {
+    Range { lane: block.lane, first: block.first, last: block.last }
+}
+
+fn disk_error(error: IoError) -> SinkError {
+    SinkError::Retry { why: error.to_string(), after: None }
+}
+
+async fn hello(shared: &Shared, sink: &mut HubSink) -> Result<(), SinkError> {
+    let state = shared.io.state().await.map_err(disk_error)?;
+    let (direct, decided) = shared.watermarks.get();
+    let message = Hello {
+        device: shared.device.clone(),
+        epoch: state.epoch.0,
+        stamp: shared.clock.stamp().into(),
+        lanes: state
+            .heads
+            .iter()
+            .map(|head| LaneHead {
+                lane: Lane::number(head.lane),
+                next: head.next,
+                oldest: head.oldest,
+                watermark_ns: if head.lane == Lane::Traces { decided } else { direct },
+            })
+            .collect(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    match sink.hello(&message).await?.verdict {
+        Verdict::Ok => Ok(()),
+        Verdict::Behind => {
+            log::warn("the hub has less than it confirmed (restored from a backup?); it tells its users what is missing");
+            Ok(())
+        }
+        Verdict::NewEpoch => Err(SinkError::Blocked {
+            why: "the hub has more of this data directory's epoch than the directory ever gave out: it was restored from \
+                  a copy, or two devices share it; stop the agent, keep the directory aside and start with an empty one"
+                .into(),
+        }),
+    }
+}

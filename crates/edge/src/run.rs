@@ -1,0 +1,407 @@
+//! From a configuration to a running agent: sockets, tasks, the disk thread, and an orderly end.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use config::Config;
+use journal::{Journal, Options, RealDisk, Recovery};
+use ledger::Ledger;
+use model::{Epoch, Lane, Signal};
+use red::Red;
+use sources::{Intake, Limits};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use crate::build::{sampler, sink};
+use crate::clock::Clock;
+use crate::drain::{Drain, Shared};
+use crate::io;
+use crate::pipeline::Pipeline;
+use crate::status::{DestinationStatus, Snapshot, View};
+use crate::{admin, log};
+
+/// How often waits are looked at.
+const TICK: Duration = Duration::from_millis(100);
+/// Bytes that the journal leaves free on the file system for everyone else.
+const FREE_SPACE_FLOOR: u64 = 4 << 20;
+/// How long the last commit may take when the program ends.
+const LAST_COMMIT: Duration = Duration::from_secs(10);
+
+/// Why the agent does not start, ready to be shown.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct StartError(pub(crate) String);
+
+pub(crate) fn start_error(what: impl Into<String>) -> StartError {
+    StartError(what.into())
+}
+
+/// Parts that the tasks share.
+pub(crate) struct Agent {
+    shared: Rc<Shared>,
+    limits: Rc<Limits>,
+    started_ns: u64,
+    disk_error: RefCell<Option<String>>,
+    epoch: Cell<Epoch>,
+}
+
+impl Agent {
+    /// Why the disk does not take what it should; `None` when it does.
+    pub(crate) fn disk_error(&self) -> Option<String> {
+        self.disk_error.borrow().clone()
+    }
+
+    /// Gathers what status and metrics tell, and shows it.
+    pub(crate) async fn show(&self, view: View) -> String {
+        let state = self.shared.io.state().await.unwrap_or_default();
+        self.epoch.set(state.epoch);
+        let mut destinations = self.shared.destinations.borrow_mut();
+        for (status, depth) in destinations.iter_mut().zip(&state.depths) {
+            status.queued_records = depth.records;
+            status.queued_bytes = depth.bytes;
+            status.oldest_ns = depth.oldest_ns.unwrap_or(0);
+        }
+        let pipeline = self.shared.pipeline.borrow();
+        let disk_error = self.disk_error().unwrap_or_default();
+        let snapshot = Snapshot {
+            device: &self.shared.device,
+            epoch: self.epoch.get().to_string(),
+            uptime_ns: self.shared.clock.now_ns().saturating_sub(self.started_ns),
+            wall_ns: self.shared.clock.wall_ns(),
+            pipeline: &pipeline,
+            destinations: &destinations,
+            refusals: self.limits.refusals(),
+            disk_bytes: state.stats.disk_bytes,
+            bytes_written: state.stats.bytes_written,
+            fsyncs: state.stats.syncs,
+            disk_error: &disk_error,
+        };
+        snapshot.show(view)
+    }
+}
+
+/// Runs an agent until the program is told to end (SIGTERM or SIGINT).
+///
+/// # Errors
+/// [`StartError`] when it cannot start; once it runs, it goes on.
+pub fn run(config: &Config) -> Result<(), StartError> {
+    crate::allocator::limit();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+        .map_err(|error| start_error(format!("cannot start: {error}")))?;
+    tokio::task::LocalSet::new().block_on(&runtime, main(config))
+}
+
+async fn bind(what: &str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let fail = |error: std::io::Error| {
+        start_error(format!(
+            "{what}: cannot listen on {address}: {error}; is another program there? choose another port"
+        ))
+    };
+    let listener = TcpListener::bind(address).await.map_err(fail)?;
+    let bound = listener.local_addr().map_err(fail)?;
+    Ok((listener, bound))
+}
+
+#[cfg(feature = "source-otlp-grpc")]
+fn serve_grpc(listener: TcpListener, intake: &Intake, limits: &Rc<Limits>) -> Result<JoinHandle<()>, StartError> {
+    Ok(tokio::task::spawn_local(sources::serve_grpc(listener, Rc::clone(intake), Rc::clone(limits))))
+}
+
+#[cfg(not(feature = "source-otlp-grpc"))]
+fn serve_grpc(_: TcpListener, _: &Intake, _: &Rc<Limits>) -> Result<JoinHandle<()>, StartError> {
+    Err(start_error("sources.otlp.grpc: this build has no OTLP/gRPC intake (cargo feature source-otlp-grpc)"))
+}
+
+#[cfg(feature = "source-otlp-http")]
+fn serve_http(listener: TcpListener, intake: &Intake, limits: &Rc<Limits>) -> Result<JoinHandle<()>, StartError> {
+    Ok(tokio::task::spawn_local(sources::serve_http(listener, Rc::clone(intake), Rc::clone(limits))))
+}
+
+#[cfg(not(feature = "source-otlp-http"))]
+fn serve_http(_: TcpListener, _: &Intake, _: &Rc<Limits>) -> Result<JoinHandle<()>, StartError> {
+    Err(start_error("sources.otlp.http: this build has no OTLP/HTTP intake (cargo feature source-otlp-http)"))
+}
+
+/// Tells other programs on this machine where this one listens; replaced in one step.
+fn write_addresses(
+    data_dir: &Path,
+    grpc: Option<SocketAddr>,
+    http: Option<SocketAddr>,
+    admin: SocketAddr,
+) -> std::io::Result<()> {
+    let entry = |address: Option<SocketAddr>| address.map_or("null".to_owned(), |address| format!("\"{address}\""));
+    let text = format!("{{\"otlp_grpc\":{},\"otlp_http\":{},\"admin\":\"{admin}\"}}\n", entry(grpc), entry(http));
+    let temporary = data_dir.join("addresses.json.tmp");
+    std::fs::write(&temporary, text)?;
+    std::fs::rename(temporary, data_dir.join("addresses.json"))
+}
+
+async fn main(config: &Config) -> Result<(), StartError> {
+    let clock = Clock::start();
+    // Sockets first: a port in use is found before the disk is touched.
+    let (admin_listener, admin_address) = bind("admin.listen", config.admin.listen).await?;
+    let (mut grpc, mut http) = (None, None);
+    if let Some(otlp) = &config.sources.otlp {
+        if let Some(address) = otlp.grpc {
+            grpc = Some(bind("sources.otlp.grpc", address).await?);
+        }
+        if let Some(address) = otlp.http {
+            http = Some(bind("sources.otlp.http", address).await?);
+        }
+    }
+    let mut sinks = Vec::with_capacity(config.destinations.len());
+    for destination in &config.destinations {
+        sinks.push(sink(destination)?);
+    }
+    let (io, ledger) = open_journal(config, &clock)?;
+    let red = config.red.enabled.then(|| Red::new(usize::from(config.red.max_series), clock.wall_ns()));
+    let pipeline = Pipeline::new(config.recorder.memory.0, sampler(config), red, ledger);
+    let shared = Rc::new(Shared {
+        device: config.device.id.clone(),
+        clock: clock.clone(),
+        io,
+        pipeline: Rc::new(RefCell::new(pipeline)),
+        watermarks: Cell::default(),
+        destinations: RefCell::new(
+            config
+                .destinations
+                .iter()
+                .map(|one| DestinationStatus { name: one.name.clone(), ..DestinationStatus::default() })
+                .collect(),
+        ),
+    });
+    let limits = match &config.sources.otlp {
+        Some(otlp) => {
+            Limits::new(otlp.max_request.0 as usize, otlp.in_flight.0 as usize, usize::from(otlp.connections))
+        }
+        None => Limits::new(0, 0, 0),
+    };
+    let agent = Rc::new(Agent {
+        shared: Rc::clone(&shared),
+        limits: Rc::clone(&limits),
+        started_ns: clock.now_ns(),
+        disk_error: RefCell::new(None),
+        epoch: Cell::default(),
+    });
+
+    let mut wakes = Vec::with_capacity(sinks.len());
+    for (index, (destination, sink)) in config.destinations.iter().zip(sinks).enumerate() {
+        let wake = Rc::new(Notify::new());
+        wakes.push(Rc::clone(&wake));
+        let drain = Drain {
+            index,
+            name: destination.name.clone(),
+            sink,
+            max_backoff: destination.max_backoff.0,
+            wake,
+            shared: Rc::clone(&shared),
+        };
+        tokio::task::spawn_local(drain.run());
+    }
+    let (pipeline, source_clock) = (Rc::clone(&shared.pipeline), clock.clone());
+    let intake: Intake = Rc::new(move |signal, request| {
+        let now = source_clock.now_ns();
+        pipeline.borrow_mut().accept(signal, request, now)
+    });
+    let mut sources = Vec::new();
+    let addresses = (grpc.as_ref().map(|(_, address)| *address), http.as_ref().map(|(_, address)| *address));
+    if let Some((listener, _)) = grpc {
+        sources.push(serve_grpc(listener, &intake, &limits)?);
+    }
+    if let Some((listener, _)) = http {
+        sources.push(serve_http(listener, &intake, &limits)?);
+    }
+    tokio::task::spawn_local(admin::serve(admin_listener, Rc::clone(&agent)));
+    write_addresses(&config.data_dir, addresses.0, addresses.1, admin_address)
+        .map_err(|error| start_error(format!("{}: {error}", config.data_dir.display())))?;
+    log::info(&format!(
+        "lightship {} runs as {}; admin on {admin_address}",
+        env!("CARGO_PKG_VERSION"),
+        config.device.id
+    ));
+
+    let mut heart =
+        Heart { config, agent: &agent, wakes: &wakes, last_commit: 0, last_red: 0, committed_note: Vec::new() };
+    let fail = |error: std::io::Error| start_error(format!("cannot listen for signals: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(fail)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(fail)?;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(TICK) => heart.beat().await,
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+        }
+    }
+    // Nothing more comes in; what is known of undecided traces decides them; everything is made durable.
+    sources.iter().for_each(JoinHandle::abort);
+    shared.pipeline.borrow_mut().tick(u64::MAX);
+    let ended = tokio::time::timeout(LAST_COMMIT, async {
+        heart.commit().await;
+        shared.io.stop().await;
+    });
+    match ended.await {
+        Ok(()) => log::info("ended; everything accepted is in the journal"),
+        Err(_) => log::error("ended without the last commit: the disk does not answer"),
+    }
+    Ok(())
+}
+
+/// Tells what the journal found in its directory, where it was not as it was left.
+fn report(recovery: &Recovery) {
+    if recovery.created {
+        log::info("the data directory is new: a new epoch begins");
+        return;
+    }
+    log::info(&format!("{} frames with {} records wait in the journal", recovery.frames, recovery.records));
+    for torn in &recovery.torn {
+        log::info(&format!(
+            "lane {}: the tail of segment {} was torn by a crash and is cut at byte {}; it was never committed",
+            torn.lane, torn.segment, torn.offset
+        ));
+    }
+    for corrupt in &recovery.corrupt {
+        log::error(&format!(
+            "lane {}: {} records (sequences {}-{}) of segment {} cannot be read any more; a gap record says so",
+            corrupt.lane, corrupt.records, corrupt.first, corrupt.last, corrupt.segment
+        ));
+    }
+    for name in &recovery.damaged_cursors {
+        log::warn(&format!("destination {name}: its cursor cannot be read; it gets everything that is held again"));
+    }
+    for name in &recovery.foreign {
+        log::warn(&format!("{name} belongs to another epoch and was set aside"));
+    }
+    if let Some(why) = &recovery.not_committed {
+        log::warn(&format!("the journal is not committed yet: {why}"));
+    }
+}
+
+fn open_journal(config: &Config, clock: &Clock) -> Result<(io::IoHandle, Ledger), StartError> {
+    let data_dir = &config.data_dir;
+    let fail = |why: String| start_error(format!("data_dir {}: {why}", data_dir.display()));
+    std::fs::create_dir_all(data_dir).map_err(|error| fail(format!("{error}; make it, or choose another data_dir")))?;
+    let disk = RealDisk::new(data_dir).map_err(|error| fail(error.to_string()))?;
+    let options = Options {
+        device: config.device.id.clone(),
+        total_bytes: config.journal.budget.0,
+        destinations: config.destinations.iter().map(|one| one.name.clone()).collect(),
+        history_bytes: 0,
+        free_space_floor: FREE_SPACE_FLOOR,
+    };
+    let (mut journal, recovery) =
+        Journal::open(disk, options, clock.stamp()).map_err(|error| fail(error.to_string()))?;
+    report(&recovery);
+    let mut ledger = match &recovery.note {
+        Some(note) => Ledger::recover(note).unwrap_or_else(|error| {
+            log::error(&format!("{error}; counting starts anew"));
+            Ledger::default()
+        }),
+        None => Ledger::default(),
+    };
+    for destination in &config.destinations {
+        ledger.destination(&destination.name);
+    }
+    for after in &recovery.after_note {
+        // Durable, but the books that spoke of them were not: they came in, and they were routed.
+        let signal = match after.lane {
+            Lane::Metrics => Signal::Metrics,
+            Lane::Logs => Signal::Logs,
+            _ => Signal::Traces,
+        };
+        ledger.received.add(signal, after.records);
+        ledger.pending.add(signal, after.records);
+        ledger.route(signal, after.records);
+    }
+    for (index, destination) in config.destinations.iter().enumerate() {
+        let queued = journal.depth(index).map_err(|error| fail(error.to_string()))?.records;
+        let entry = ledger.destination(&destination.name);
+        // A confirmation and its count are not written together: the cursor on disk is what counts.
+        entry.delivered = entry.routed.saturating_sub(queued + entry.rejected + entry.lost);
+        entry.routed = queued + entry.delivered + entry.rejected + entry.lost;
+    }
+    let io = io::start(journal, config.destinations.len())
+        .map_err(|error| fail(format!("cannot start the disk thread: {error}")))?;
+    Ok((io, ledger))
+}
+
+/// What happens at every tick.
+struct Heart<'a> {
+    config: &'a Config,
+    agent: &'a Agent,
+    wakes: &'a [Rc<Notify>],
+    last_commit: u64,
+    last_red: u64,
+    committed_note: Vec<u8>,
+}
+
+impl Heart<'_> {
+    async fn beat(&mut self) {
+        let shared = &self.agent.shared;
+        let now = shared.clock.now_ns();
+        let due = |last: u64, every: Duration| now.saturating_sub(last) >= every.as_nanos() as u64;
+        let commit = {
+            let mut pipeline = shared.pipeline.borrow_mut();
+            pipeline.tick(now);
+            if due(self.last_red, self.config.red.interval.0) {
+                self.last_red = now;
+                pipeline.write_red(shared.clock.wall_ns());
+            }
+            pipeline.is_full() || due(self.last_commit, self.config.journal.commit_delay.0)
+        };
+        if commit {
+            self.last_commit = now;
+            self.commit().await;
+        }
+    }
+
+    /// Hands everything that is ready to the journal, the ledger with it, and waits until it is durable.
+    async fn commit(&mut self) {
+        let shared = &self.agent.shared;
+        let wall = shared.clock.wall_ns();
+        let (batches, note) = {
+            let mut pipeline = shared.pipeline.borrow_mut();
+            (pipeline.take_batches(), pipeline.ledger().note())
+        };
+        if batches.is_empty() && note == self.committed_note {
+            self.advance_watermarks(wall);
+            return;
+        }
+        let committed = match shared.io.commit(batches, shared.clock.stamp(), note.clone()).await {
+            Ok(committed) => committed,
+            Err(error) => {
+                *self.agent.disk_error.borrow_mut() = Some(error.to_string());
+                return;
+            }
+        };
+        let mut pipeline = shared.pipeline.borrow_mut();
+        for (position, records) in &committed.lost {
+            if let Some(destination) = self.config.destinations.get(*position) {
+                pipeline.ledger_mut().destination(&destination.name).lost += records;
+            }
+        }
+        if committed.error.is_none() {
+            self.advance_watermarks(wall);
+            self.committed_note = note;
+        }
+        pipeline.put_back(committed.left);
+        let before = self.agent.disk_error.replace(committed.error.clone());
+        if let Some(error) = committed.error.filter(|error| before.as_ref() != Some(error)) {
+            log::error(&format!("{error}; producers are told to wait once the queue in memory is full"));
+        }
+        drop(pipeline);
+        self.wakes.iter().for_each(|wake| wake.notify_one());
+    }
+    /// Everything that came in before `wall` is committed, but for traces that still wait for their decision.
+    fn advance_watermarks(&self, wall: u64) {
+        let wait = self.config.sampling.decision_wait.0.as_nanos() as u64;
+        self.agent.shared.watermarks.set((wall, wall.saturating_sub(wait.saturating_mul(2))));
+    }
+}

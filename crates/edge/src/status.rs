@@ -1,0 +1,380 @@
+//! What the agent says of itself: `/status` as JSON, `/metrics` as Prometheus text.
+
+use std::fmt::Write;
+
+use ledger::PerSignal;
+use model::Signal;
+
+use crate::pipeline::Pipeline;
+
+/// How a destination is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum LinkState {
+    /// Nothing was tried yet.
+    #[default]
+    Starting,
+    /// The last request was answered.
+    Up,
+    /// The last request failed; another try comes by itself.
+    Backoff,
+    /// The last request failed in a way that needs a person; tries go on, slowly.
+    Blocked,
+}
+
+impl LinkState {
+    /// The state's word in status and metrics.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            LinkState::Starting => "starting",
+            LinkState::Up => "up",
+            LinkState::Backoff => "backoff",
+            LinkState::Blocked => "blocked",
+        }
+    }
+}
+
+/// What is known of a destination.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct DestinationStatus {
+    /// Its name.
+    pub(crate) name: String,
+    /// How it is doing.
+    pub(crate) state: LinkState,
+    /// What went wrong last; empty when all is well.
+    pub(crate) last_error: String,
+    /// Requests that failed, since start.
+    pub(crate) failures: u64,
+    /// Records in the journal that it has not confirmed, those in flight included.
+    pub(crate) queued_records: u64,
+    /// Their bytes on disk.
+    pub(crate) queued_bytes: u64,
+    /// Event time of the oldest of them, Unix nanoseconds; 0 when there is none.
+    pub(crate) oldest_ns: u64,
+}
+
+/// The forms in which the agent shows itself.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum View {
+    /// One screen for people.
+    Text,
+    /// For scripts.
+    Json,
+    /// For scrapers.
+    Prometheus,
+}
+
+/// Everything that status and metrics tell, gathered at one moment.
+pub(crate) struct Snapshot<'a> {
+    pub(crate) device: &'a str,
+    pub(crate) epoch: String,
+    pub(crate) uptime_ns: u64,
+    pub(crate) wall_ns: u64,
+    pub(crate) pipeline: &'a Pipeline,
+    pub(crate) destinations: &'a [DestinationStatus],
+    pub(crate) refusals: sources::Refusals,
+    pub(crate) disk_bytes: u64,
+    pub(crate) bytes_written: u64,
+    pub(crate) fsyncs: u64,
+    pub(crate) disk_error: &'a str,
+}
+
+impl Snapshot<'_> {
+    /// The snapshot in one of its forms.
+    pub(crate) fn show(&self, view: View) -> String {
+        match view {
+            View::Text => self.text(),
+            View::Json => self.json(),
+            View::Prometheus => self.prometheus(),
+        }
+    }
+
+    fn queued(&self, name: &str) -> u64 {
+        self.destinations.iter().find(|one| one.name == name).map_or(0, |one| one.queued_records)
+    }
+
+    fn oldest_age_s(&self, destination: &DestinationStatus) -> f64 {
+        match destination.oldest_ns {
+            0 => 0.0,
+            oldest => self.wall_ns.saturating_sub(oldest) as f64 / 1e9,
+        }
+    }
+
+    /// By how many records the books miss (P1).
+    fn difference(&self) -> u64 {
+        self.pipeline.ledger().difference(|name| self.queued(name))
+    }
+
+    /// `/status`.
+    fn json(&self) -> String {
+        let ledger = self.pipeline.ledger();
+        let sampling = self.pipeline.sampling();
+        let mut out = String::with_capacity(2048);
+        let per_signal = |counts: &PerSignal| {
+            format!("{{\"traces\":{},\"logs\":{},\"metrics\":{}}}", counts.traces, counts.logs, counts.metrics)
+        };
+        // Writing into a String cannot fail.
+        let _written = write!(
+            out,
+            "{{\"device\":{},\"version\":\"{}\",\"epoch\":\"{}\",\"uptime_s\":{:.1},\"ledger\":{{",
+            json_text(self.device),
+            env!("CARGO_PKG_VERSION"),
+            self.epoch,
+            self.uptime_ns as f64 / 1e9
+        );
+        for (name, counts) in [
+            ("received", &ledger.received),
+            ("generated", &ledger.generated),
+            ("filtered", &ledger.filtered),
+            ("sampled_out", &ledger.sampled_out),
+            ("pending", &ledger.pending),
+            ("routed", &ledger.routed),
+            ("lost_crash", &ledger.lost_crash),
+            ("refused", &ledger.refused),
+        ] {
+            let _written = write!(out, "\"{name}\":{},", per_signal(counts));
+        }
+        out.push_str("\"destinations\":[");
+        for (index, one) in ledger.destinations.iter().enumerate() {
+            let _written = write!(
+                out,
+                "{}{{\"name\":{},\"routed\":{},\"queued\":{},\"delivered\":{},\"rejected\":{},\"lost\":{}}}",
+                if index > 0 { "," } else { "" },
+                json_text(&one.name),
+                one.routed,
+                self.queued(&one.name),
+                one.delivered,
+                one.rejected,
+                one.lost
+            );
+        }
+        let _written = write!(
+            out,
+            "],\"difference\":{}}},\"sampling\":{{\"pending_traces\":{},\"kept_traces\":{},\"dropped_traces\":{},\
+             \"spanless_traces\":{},\"decided_early\":{},\"forgotten_early\":{}}},\"memory\":{{\"pipeline_bytes\":{}}},\
+             \"disk\":{{\"bytes\":{},\"written\":{},\"fsyncs\":{},\"error\":{}}},\"destinations\":[",
+            self.difference(),
+            sampling.pending_traces,
+            ledger.kept_traces,
+            ledger.dropped_traces,
+            sampling.spanless_traces,
+            sampling.decided_early,
+            sampling.forgotten_early,
+            self.pipeline.bytes(),
+            self.disk_bytes,
+            self.bytes_written,
+            self.fsyncs,
+            json_text(self.disk_error)
+        );
+        for (index, one) in self.destinations.iter().enumerate() {
+            let _written = write!(
+                out,
+                "{}{{\"name\":{},\"state\":\"{}\",\"queued_records\":{},\"queued_bytes\":{},\"oldest_age_s\":{:.1},\
+                 \"failures\":{},\"last_error\":{}}}",
+                if index > 0 { "," } else { "" },
+                json_text(&one.name),
+                one.state.name(),
+                one.queued_records,
+                one.queued_bytes,
+                self.oldest_age_s(one),
+                one.failures,
+                json_text(&one.last_error)
+            );
+        }
+        out.push_str("]}\n");
+        out
+    }
+
+    /// `/status?format=text`: one screen for people.
+    fn text(&self) -> String {
+        let ledger = self.pipeline.ledger();
+        let sampling = self.pipeline.sampling();
+        let mut out = String::with_capacity(1024);
+        // Writing into a String cannot fail.
+        let mut line = |text: String| {
+            let _written = writeln!(out, "{text}");
+        };
+        line(format!("{} (epoch {}), up {:.0} s", self.device, self.epoch, self.uptime_ns as f64 / 1e9));
+        for one in self.destinations {
+            line(format!(
+                "destination {:<12} {:<8} queued {} records, {} KiB, oldest {:.0} s{}{}",
+                one.name,
+                one.state.name(),
+                one.queued_records,
+                one.queued_bytes / 1024,
+                self.oldest_age_s(one),
+                if one.last_error.is_empty() { "" } else { ": " },
+                one.last_error
+            ));
+        }
+        line(format!("{:<12} {:>12} {:>12} {:>12}", "records", "traces", "logs", "metrics"));
+        for (name, counts) in [
+            ("received", &ledger.received),
+            ("generated", &ledger.generated),
+            ("filtered", &ledger.filtered),
+            ("sampled out", &ledger.sampled_out),
+            ("pending", &ledger.pending),
+            ("routed", &ledger.routed),
+            ("lost (crash)", &ledger.lost_crash),
+            ("refused", &ledger.refused),
+        ] {
+            line(format!("{name:<12} {:>12} {:>12} {:>12}", counts.traces, counts.logs, counts.metrics));
+        }
+        line(format!(
+            "the books {}",
+            match self.difference() {
+                0 => "balance".to_owned(),
+                records => format!("miss by {records} records"),
+            }
+        ));
+        line(format!(
+            "traces       kept {}, dropped {}, undecided {}",
+            ledger.kept_traces, ledger.dropped_traces, sampling.pending_traces
+        ));
+        line(format!(
+            "disk         {} KiB, written {} KiB, {} fsyncs{}{}",
+            self.disk_bytes / 1024,
+            self.bytes_written / 1024,
+            self.fsyncs,
+            if self.disk_error.is_empty() { "" } else { ": " },
+            self.disk_error
+        ));
+        out
+    }
+
+    /// `/metrics`.
+    fn prometheus(&self) -> String {
+        let ledger = self.pipeline.ledger();
+        let sampling = self.pipeline.sampling();
+        let counters = self.pipeline.counters();
+        let mut out = String::with_capacity(4096);
+        let mut family = |name: &str, kind: &str, help: &str, rows: &[(String, f64)]| {
+            let _written = writeln!(out, "# HELP lightship_{name} {help}\n# TYPE lightship_{name} {kind}");
+            for (labels, value) in rows {
+                let _written = writeln!(out, "lightship_{name}{labels} {value}");
+            }
+        };
+        let by_signal = |counts: &PerSignal| -> Vec<(String, f64)> {
+            Signal::ALL
+                .into_iter()
+                .map(|signal| (format!("{{signal=\"{}\"}}", signal.name()), counts.get(signal) as f64))
+                .collect()
+        };
+        for (name, counts, help) in [
+            ("received_records_total", &ledger.received, "Records accepted from producers."),
+            ("generated_records_total", &ledger.generated, "Records made by the agent itself."),
+            ("filtered_records_total", &ledger.filtered, "Records left out by a rule."),
+            ("sampled_out_records_total", &ledger.sampled_out, "Records left out by a sampling decision."),
+            ("routed_records_total", &ledger.routed, "Records handed to the journal."),
+            ("crash_lost_records_total", &ledger.lost_crash, "Records that were pending when the program was killed."),
+            ("refused_records_total", &ledger.refused, "Records whose producers were told to wait."),
+        ] {
+            family(name, "counter", help, &by_signal(counts));
+        }
+        family("pending_records", "gauge", "Records undecided or not yet in the journal.", &by_signal(&ledger.pending));
+        let keeps: Vec<_> = self
+            .pipeline
+            .policy_keeps()
+            .map(|(policy, count)| (format!("{{policy=\"{}\"}}", label(policy)), count as f64))
+            .collect();
+        family("policy_kept_traces_total", "counter", "Traces by the policy that kept them, since start.", &keeps);
+        for (name, kind, help, value) in [
+            ("pending_traces", "gauge", "Traces that wait for their decision.", sampling.pending_traces),
+            ("kept_traces_total", "counter", "Traces kept.", ledger.kept_traces),
+            ("dropped_traces_total", "counter", "Traces dropped.", ledger.dropped_traces),
+            (
+                "decided_early_traces_total",
+                "counter",
+                "Traces decided before their wait was over.",
+                sampling.decided_early,
+            ),
+            (
+                "forgotten_decisions_total",
+                "counter",
+                "Decisions forgotten before their time.",
+                sampling.forgotten_early,
+            ),
+            ("exemplars_total", "counter", "Exemplars that went with their kept trace.", counters.exemplars),
+            ("bad_requests_total", "counter", "Requests that were not OTLP.", counters.bad_requests),
+            (
+                "unknown_fields_total",
+                "counter",
+                "Fields that the schema does not know, left out.",
+                counters.unknown_fields,
+            ),
+            ("invalid_utf8_total", "counter", "Texts that are not UTF-8, kept as bytes.", counters.invalid_utf8),
+            (
+                "spans_without_trace_total",
+                "counter",
+                "Spans without a trace id, filtered.",
+                counters.spans_without_trace,
+            ),
+            ("ledger_difference_records", "gauge", "By how much the books do not balance.", self.difference()),
+            ("pipeline_memory_bytes", "gauge", "Memory of recorder, index and queue.", self.pipeline.bytes()),
+            ("journal_disk_bytes", "gauge", "Bytes of the journal on disk.", self.disk_bytes),
+            ("journal_written_bytes_total", "counter", "Bytes written to disk, since start.", self.bytes_written),
+            ("journal_fsyncs_total", "counter", "Calls of fsync, since start.", self.fsyncs),
+        ] {
+            family(name, kind, help, &[(String::new(), value as f64)]);
+        }
+        let refused = [
+            ("{reason=\"too_large\"}".to_owned(), self.refusals.too_large as f64),
+            ("{reason=\"no_room\"}".to_owned(), self.refusals.no_room as f64),
+            ("{reason=\"malformed\"}".to_owned(), self.refusals.malformed as f64),
+        ];
+        family("refused_requests_total", "counter", "Requests refused before they were looked into.", &refused);
+        let by_destination = |value: &dyn Fn(&DestinationStatus) -> f64| -> Vec<(String, f64)> {
+            self.destinations
+                .iter()
+                .map(|one| (format!("{{destination=\"{}\"}}", label(&one.name)), value(one)))
+                .collect()
+        };
+        for (name, kind, help, rows) in [
+            (
+                "destination_up",
+                "gauge",
+                "1 when the last request was answered.",
+                by_destination(&|one| f64::from(u8::from(one.state == LinkState::Up))),
+            ),
+            ("queue_records", "gauge", "Records not yet confirmed.", by_destination(&|one| one.queued_records as f64)),
+            ("queue_bytes", "gauge", "Bytes not yet confirmed.", by_destination(&|one| one.queued_bytes as f64)),
+            (
+                "queue_oldest_age_seconds",
+                "gauge",
+                "Age of the oldest record not yet confirmed.",
+                by_destination(&|one| self.oldest_age_s(one)),
+            ),
+            (
+                "send_failures_total",
+                "counter",
+                "Requests that failed, since start.",
+                by_destination(&|one| one.failures as f64),
+            ),
+        ] {
+            family(name, kind, help, &rows);
+        }
+        out
+    }
+}
+
+/// A text as a JSON string.
+pub(crate) fn json_text(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for character in text.chars() {
+        match character {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            control if control < ' ' => {
+                let _written = write!(out, "\\u{:04x}", u32::from(control));
+            }
+            other => out.push(other),
+        }
+    }
+    out.push('"');
+    out
+}
+
+/// A text as the value of a Prometheus label.
+fn label(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
