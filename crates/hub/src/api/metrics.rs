@@ -68,11 +68,14 @@ pub(super) async fn list(State(app): State<Arc<App>>, params: Params) -> Answer 
 fn reduce(func: Option<&str>) -> Result<Reduce, ApiError> {
     match func {
         None | Some("value") => Ok(Reduce::Value),
+        Some("count") => Ok(Reduce::Count),
         Some("rate") => Ok(Reduce::Rate),
         Some("p50") => Ok(Reduce::Quantile(0.5)),
         Some("p95") => Ok(Reduce::Quantile(0.95)),
         Some("p99") => Ok(Reduce::Quantile(0.99)),
-        Some(func) => Err(ApiError::bad_request(format!("no such func: {func}"), "value, rate, p50, p95 or p99")),
+        Some(func) => {
+            Err(ApiError::bad_request(format!("no such func: {func}"), "value, count, rate, p50, p95 or p99"))
+        }
     }
 }
 

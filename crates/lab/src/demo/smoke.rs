@@ -25,7 +25,7 @@ const WAITS: Waits = Waits {
 };
 /// What a loaded machine may add to any of them.
 const SLACK: Duration = Duration::from_millis(600);
-const METRICS_EVERY: Duration = Duration::from_secs(1);
+const METRICS_EVERY_MS: u64 = 1_000;
 /// How long the agent may take to decide and to deliver everything after the load has ended.
 const DRAIN: Duration = Duration::from_secs(60);
 
@@ -82,7 +82,7 @@ impl<'a> Run<'a> {
             boundary_every: Some(40),
             protocol: args.protocol,
             batch_delay: Duration::from_millis(200),
-            metrics_every: METRICS_EVERY,
+            metrics_every: Duration::from_millis(METRICS_EVERY_MS),
             spread: Duration::from_millis(500),
             log_file: None,
             remember: true,
@@ -242,7 +242,7 @@ async fn read_when_quiet(hub: &Hub, device: &Device, window: Window, manifest: &
         |status: &Status| -> u64 { status.ledger.destinations.iter().map(|destination| destination.delivered).sum() };
     for _ in 0..ATTEMPTS {
         let before = device.wait_until("drained", DRAIN, Status::is_drained).await?;
-        let found = read_hub(hub.http, window, manifest, nanoseconds(METRICS_EVERY), &before).await?;
+        let found = read_hub(hub.http, window, manifest, METRICS_EVERY_MS, &before).await?;
         let after = device.status().await?;
         if delivered(&before) == delivered(&after) && after.is_drained() {
             return Ok((found, after));

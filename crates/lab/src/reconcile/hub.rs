@@ -13,6 +13,8 @@ use std::net::SocketAddr;
 
 /// The most that one answer of the hub lists.
 const PAGE: &str = "10000";
+/// Nanoseconds.
+const MS: u64 = 1_000_000;
 /// The RED metric that counts every span.
 const CALLS: &str = "traces.span.metrics.calls";
 
@@ -104,13 +106,13 @@ struct HubRecords {
     points: u64,
 }
 
-/// Reads everything in the window; `points` of the manifest say which metrics and when. `step_ns` is the time between
-/// two exports of metrics.
+/// Reads everything in the window; `points` of the manifest say which metrics and when. `step_ms` is the time between
+/// two exports of metrics, in milliseconds.
 pub(crate) async fn read_hub(
     hub: SocketAddr,
     window: Window,
     manifest: &Manifest,
-    step_ns: u64,
+    step_ms: u64,
     status: &Status,
 ) -> Result<Found> {
     let mut found = Found::default();
@@ -125,7 +127,7 @@ pub(crate) async fn read_hub(
     }
     found.lines = lines(hub, window).await?;
     found.exemplars = exemplars(hub, window).await?;
-    read_points(hub, manifest, step_ns, &mut found).await?;
+    read_points(hub, manifest, step_ms, &mut found).await?;
     found.surplus_points = surplus_points(hub, status, &found).await?;
     Ok(found)
 }
@@ -167,25 +169,28 @@ async fn exemplars(hub: SocketAddr, window: Window) -> Result<Vec<FoundExemplar>
 }
 
 /// Asks for each metric on a grid in which every step holds one export.
-async fn read_points(hub: SocketAddr, manifest: &Manifest, step_ns: u64, found: &mut Found) -> Result<()> {
+async fn read_points(hub: SocketAddr, manifest: &Manifest, step_ms: u64, found: &mut Found) -> Result<()> {
     let times = || manifest.points.iter().map(|point| point.time_ns);
     let (Some(first), Some(last)) = (times().min(), times().max()) else { return Ok(()) };
+    let step_ns = step_ms * MS;
     // Half a step earlier, so that no export lies on an edge.
     found.grid_start_ns = first.saturating_sub(step_ns / 2);
     found.grid_step_ns = step_ns;
     let steps = (last - found.grid_start_ns) / step_ns + 1;
     let window = Window { start_ns: found.grid_start_ns, end_ns: found.grid_start_ns + steps * step_ns };
-    let metrics: HashSet<&'static str> = manifest.points.iter().map(|point| point.metric).collect();
-    for metric in metrics {
-        let series = range(hub, metric, window, step_ns).await?;
+    let metrics: HashSet<(&'static str, bool)> =
+        manifest.points.iter().map(|point| (point.metric, point.is_histogram)).collect();
+    for (metric, is_histogram) in metrics {
+        let func = if is_histogram { "count" } else { "value" };
+        let series = range(hub, metric, func, window, step_ms).await?;
         found.series.insert(metric, series);
     }
     Ok(())
 }
 
-async fn range(hub: SocketAddr, metric: &str, window: Window, step_ns: u64) -> Result<Vec<FoundSeries>> {
-    let step = step_ns.to_string();
-    let parameters = [("name", metric), ("func", "value"), ("step", &step)];
+async fn range(hub: SocketAddr, metric: &str, func: &str, window: Window, step_ms: u64) -> Result<Vec<FoundSeries>> {
+    let step = format!("{step_ms}ms");
+    let parameters = [("name", metric), ("func", func), ("step", &step)];
     let target = bounded("/api/v0/metrics/range", window, &parameters);
     let range: Range = get(hub, &target).await?;
     let text = |attributes: BTreeMap<String, Value>| attributes.into_iter().map(|(key, value)| (key, plain(&value)));
@@ -214,8 +219,9 @@ async fn surplus_points(hub: SocketAddr, status: &Status, found: &Found) -> Resu
 pub(crate) async fn red_calls(hub: SocketAddr, lives: &[Window]) -> Result<BTreeMap<String, u64>> {
     let mut calls = BTreeMap::new();
     for life in lives {
-        let step = life.end_ns.saturating_sub(life.start_ns).max(1);
-        for series in range(hub, CALLS, *life, step).await? {
+        // One step over the whole life.
+        let step_ms = life.end_ns.saturating_sub(life.start_ns).div_ceil(MS).max(1);
+        for series in range(hub, CALLS, "value", *life, step_ms).await? {
             let name = series.attributes.get("span.name").context("a RED series without span.name")?;
             let count = series.values.iter().rev().find_map(|value| *value).unwrap_or_default();
             *calls.entry(name.clone()).or_default() += count as u64;

@@ -41,7 +41,7 @@ fn answer(target: &str) -> Option<Value> {
             let series = |name: &str, values: Value| json!({"attributes": {"span.name": name}, "values": values});
             json!({"series": [series("a", json!([4])), series("b", json!([null])), series("a", json!([2]))]})
         }
-        "/api/v0/metrics/range" if has("name=m") && has("func=value") && has("step=1000") && has("start=500") => {
+        "/api/v0/metrics/range" if has("name=m") && has("func=value") && has("step=1ms") && has("start=500000") => {
             json!({"series": [{"attributes": {"code": 200, "service.name": "x"}, "values": [7.0, null]}], "times": []})
         }
         "/api/v0/ledger" => json!({"devices": [{"records": {"spans": 3, "logs": 2, "points": 6, "exemplars": 1}}]}),
@@ -84,12 +84,12 @@ fn status(delivered: u64) -> Status {
 async fn all_pages_and_figures_are_read() {
     let hub = documented_hub().await;
     let mut manifest = Manifest::default();
-    for (time_ns, value) in [(1_000, 7.0), (2_000, 8.0)] {
+    for (time_ns, value) in [(MS, 7.0), (2 * MS, 8.0)] {
         let attributes = vec![("code", "200".to_owned())];
-        manifest.points.push(PlannedPoint { metric: "m", attributes, time_ns, value });
+        manifest.points.push(PlannedPoint { metric: "m", is_histogram: false, attributes, time_ns, value });
     }
-    let window = Window { start_ns: 1, end_ns: 9_000 };
-    let found = read_hub(hub, window, &manifest, 1_000, &status(9)).await.unwrap();
+    let window = Window { start_ns: 1, end_ns: 9 * MS };
+    let found = read_hub(hub, window, &manifest, 1, &status(9)).await.unwrap();
 
     let trace = |hex: &str| &found.traces[&TraceId::from_hex(hex).unwrap()];
     assert_eq!((trace(A).spans.len(), trace(A).rows, trace(B).rows), (2, 3, 0));

@@ -56,7 +56,7 @@ impl Run {
         found.series.insert("m", vec![FoundSeries { attributes, values: vec![Some(1.0), None, Some(3.0)] }]);
         for (time_ns, value) in [(1_000, 1.0), (3_000, 3.0)] {
             let attributes = vec![("http.route", "/a".to_owned())];
-            manifest.points.push(PlannedPoint { metric: "m", attributes, time_ns, value });
+            manifest.points.push(PlannedPoint { metric: "m", is_histogram: false, attributes, time_ns, value });
         }
         let trace = manifest.requests[3].trace;
         found.exemplars.push(FoundExemplar { trace, state: "stored".to_owned() });

@@ -45,6 +45,7 @@ pub(crate) struct Instruments {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct PlannedPoint {
     pub(crate) metric: &'static str,
+    pub(crate) is_histogram: bool,
     /// Attributes of the series, as `key=value`.
     pub(crate) attributes: Vec<(&'static str, String)>,
     pub(crate) time_ns: u64,
@@ -84,7 +85,8 @@ impl Instruments {
         let mut planned = Vec::new();
         let mut plan = |metric, attributes: &[(&'static str, Value)], value| {
             let attributes = attributes.iter().map(|(key, value)| (*key, plain(value))).collect();
-            planned.push(PlannedPoint { metric, attributes, time_ns, value });
+            let is_histogram = metric == DURATION;
+            planned.push(PlannedPoint { metric, is_histogram, attributes, time_ns, value });
         };
         let mut counts = Vec::new();
         let mut durations = Vec::new();

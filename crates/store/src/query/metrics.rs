@@ -37,6 +37,8 @@ pub struct MetricInfo {
 pub enum Reduce {
     /// The last value.
     Value,
+    /// How many observations the last point has counted.
+    Count,
     /// Per second, aware of restarts.
     Rate,
     /// A quantile between 0 and 1 of what was observed in the step.
@@ -191,7 +193,7 @@ impl Store {
     pub fn metric_range(&self, query: &MetricQuery) -> Result<Vec<MetricSeries>, QueryError> {
         let steps = query.steps;
         let from = match query.reduce {
-            Reduce::Value => steps.from,
+            Reduce::Value | Reduce::Count => steps.from,
             Reduce::Rate | Reduce::Quantile(_) => steps.from.saturating_sub(lookback(steps.step_ns)),
         };
         let range = TimeRange { from, to: steps.to() };
@@ -219,8 +221,17 @@ fn reduce(
         (Reduce::Value, Kind::Gauge | Kind::Sum { .. }) => Ok(last_in_step(points, steps, number)),
         (Reduce::Value, _) => Err(QueryError::new(
             format!("{name} is of kind {} and has no single value", kind.name()),
-            "use func=rate or func=p95",
+            "use func=count, func=rate or func=p95",
         )),
+        (Reduce::Count, Kind::Gauge | Kind::Sum { .. }) => {
+            Err(QueryError::new(format!("{name} is of kind {} and counts nothing", kind.name()), "use func=value"))
+        }
+        (Reduce::Count, _) => Ok(last_in_step(points, steps, |data| match data {
+            PointData::Histogram(point) => Some(point.count as f64),
+            PointData::Exponential(point) => Some(point.count as f64),
+            PointData::Summary(point) => Some(point.count as f64),
+            PointData::Number(_) => None,
+        })),
         (Reduce::Rate, Kind::Gauge | Kind::Sum { monotonic: false, cumulative: true }) => {
             Err(QueryError::new(format!("{name} goes up and down: it has no rate"), "use func=value"))
         }

@@ -101,6 +101,21 @@ fn durations(at: u64, buckets: [u64; 3]) -> Metric {
     metric("traces.span.metrics.duration", "ms", Data::Histogram(histogram))
 }
 
+/// Scenario: a cumulative histogram with two points in one step and one in a later step. Guarantees: `count` is what the
+/// last point of a step has counted; a histogram has no value, and a gauge no count.
+#[test]
+fn a_histogram_says_how_much_it_has_counted() {
+    let place = Place::new();
+    let store = place.open();
+    put(&store, 1, vec![durations(1, [1, 0, 0]), durations(9, [2, 1, 0]), durations(25, [2, 1, 4]), gauge(1, 1.0)]);
+    let name = "traces.span.metrics.duration";
+    assert_eq!(range(&store, name, Reduce::Count, &[]), vec![vec![Some(3.0), None, Some(7.0), None]]);
+    for (name, reduce) in [(name, Reduce::Value), ("temperature", Reduce::Count)] {
+        let query = MetricQuery { name: name.into(), steps: steps(4), reduce, matches: Vec::new() };
+        assert!(store.metric_range(&query).is_err());
+    }
+}
+
 /// Scenario: span metrics of a service: steady calls, a first error in the middle of the time, a restart. Guarantees:
 /// rates and errors are exact, an error series that appears late counts from its first point, the restart is no dip,
 /// quantiles come from the buckets of each step, and steps without points are null (P6).
