@@ -11,15 +11,23 @@ use crate::identity::replace;
 
 pub(crate) const DIR: &str = "cursors";
 const MAGIC: [u8; 4] = *b"LSCU";
-const LEN: usize = 16 + 8 * Lane::ALL.len() + 8;
+const LEN: usize = 16 + 16 * Lane::ALL.len() + 8;
 const CRC_AT: usize = LEN - 4;
 
-/// For each lane, the sequence up to which everything is confirmed; 0 when nothing is.
-pub(crate) type Confirmed = [u64; Lane::ALL.len()];
+/// How far a destination is in one lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Place {
+    /// The sequence up to which everything is confirmed; 0 when nothing is.
+    pub(crate) confirmed: u64,
+    /// Records up to there.
+    pub(crate) records: u64,
+}
+
+pub(crate) type Places = [Place; Lane::ALL.len()];
 
 /// What a cursor file says.
 pub(crate) enum CursorRead {
-    Good(Confirmed),
+    Good(Places),
     Missing,
     Damaged,
 }
@@ -56,26 +64,21 @@ pub(crate) fn read<D: Disk>(disk: &D, destination: &str, epoch: Epoch) -> Result
     if bytes[4] != VERSION {
         return Err(JournalError::Version { path, found: bytes[4], known: VERSION });
     }
-    let mut confirmed = [0; Lane::ALL.len()];
+    let mut places = Places::default();
     let mut fields = Reader::at(&bytes, 16);
-    for lane in &mut confirmed {
-        *lane = fields.u64();
+    for place in &mut places {
+        *place = Place { confirmed: fields.u64(), records: fields.u64() };
     }
-    Ok(CursorRead::Good(confirmed))
+    Ok(CursorRead::Good(places))
 }
 
 /// Returns the bytes written.
-pub(crate) fn write<D: Disk>(
-    disk: &D,
-    destination: &str,
-    epoch: Epoch,
-    confirmed: &Confirmed,
-) -> Result<u64, JournalError> {
+pub(crate) fn write<D: Disk>(disk: &D, destination: &str, epoch: Epoch, places: &Places) -> Result<u64, JournalError> {
     let mut bytes = [0; LEN];
     let mut fields = Writer::new(&mut bytes);
     fields.put(&MAGIC).put(&[VERSION, 0, 0, 0]).u64(epoch.0);
-    for lane in confirmed {
-        fields.u64(*lane);
+    for place in places {
+        fields.u64(place.confirmed).u64(place.records);
     }
     let crc = crc32c::crc32c(&bytes[..CRC_AT]);
     Writer::new(&mut bytes[CRC_AT..]).u32(crc);

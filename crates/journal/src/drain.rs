@@ -7,7 +7,7 @@ use crate::disk::Disk;
 use crate::error::JournalError;
 use crate::format::{Entry, EntryKind, FIXED, GAP_PREFIX_LEN};
 use crate::holes::Span;
-use crate::journal::Journal;
+use crate::journal::{Destination, Journal};
 use crate::segment::{Step, next_entry, read_payload};
 use crate::window::{Known, State};
 
@@ -290,8 +290,12 @@ impl<D: Disk> Journal<D> {
                     self.prove_disk()?;
                 }
                 for part in news {
-                    self.core.counters.corrupt_blocks += 1;
-                    self.declare(index, part, GapReason::Corrupt, 0, 0);
+                    // What another destination has was given up rightly, when this one was not configured.
+                    let others_have = |other: &Destination| other.windows[index].confirmed >= part.last;
+                    let dropped = self.destinations.iter().any(others_have);
+                    self.core.counters.corrupt_blocks += u64::from(!dropped);
+                    let reason = if dropped { GapReason::Dropped } else { GapReason::Corrupt };
+                    self.declare(index, part, reason, 0, 0);
                 }
                 let state = &mut self.destinations[destination];
                 // Whatever of the stretch was declared earlier.
@@ -317,7 +321,8 @@ impl<D: Disk> Journal<D> {
             let Some((position, at)) =
                 placed.or_else(|| lane.segment_at(window.tail).map(|position| (position, FIXED)))
             else {
-                return Found::Nothing;
+                // What is committed was there.
+                return Found::Hole { records_after: lane.committed.records, last: committed - 1 };
             };
             let segment = lane.segments[position];
             if segment.first > window.tail {
@@ -358,11 +363,7 @@ impl<D: Disk> Journal<D> {
                         return Found::Hole { records_after, last: next - 1 };
                     }
                 }
-                None if segment.last >= window.tail => {
-                    // The newest segment lost its end.
-                    return Found::Hole { records_after: segment.records_after, last: segment.last };
-                }
-                None => return Found::Nothing,
+                None => return Found::Hole { records_after: lane.committed.records, last: committed - 1 },
             }
         }
     }

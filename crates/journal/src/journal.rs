@@ -216,9 +216,11 @@ impl<D: Disk> Journal<D> {
     /// [`JournalError::Io`]; the cursors stay as they are in memory.
     pub fn sync_cursors(&mut self) -> Result<(), JournalError> {
         for destination in self.destinations.iter_mut().filter(|destination| destination.dirty) {
-            let confirmed = std::array::from_fn(|lane| destination.windows[lane].confirmed);
-            self.core.counters.written +=
-                cursor::write(&self.core.disk, &destination.name, self.core.epoch, &confirmed)?;
+            let places = std::array::from_fn(|lane| {
+                let window = &destination.windows[lane];
+                cursor::Place { confirmed: window.confirmed, records: window.records_before }
+            });
+            self.core.counters.written += cursor::write(&self.core.disk, &destination.name, self.core.epoch, &places)?;
             self.core.counters.syncs += 2;
             destination.dirty = false;
         }

@@ -60,7 +60,7 @@ enum NameChange {
     Unset(String),
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct State {
     inodes: Vec<Inode>,
     seen: BTreeMap<String, usize>,
@@ -200,6 +200,14 @@ impl ModelDisk {
         Self::default()
     }
 
+    /// Another disk with the same content, on which no program runs.
+    pub fn fork(&self) -> Self {
+        let mut state = self.state.borrow().clone();
+        state.locked = false;
+        state.generation += 1;
+        Self { state: Rc::new(RefCell::new(state)) }
+    }
+
     /// How many changing operations there were.
     pub fn operations(&self) -> u64 {
         self.state.borrow().operations
@@ -295,6 +303,17 @@ impl ModelDisk {
     pub fn content(&self, path: &str) -> Option<Vec<u8>> {
         let state = self.state.borrow();
         state.seen.get(path).map(|inode| state.inodes[*inode].seen.clone())
+    }
+
+    /// Puts a file with this content there, durably.
+    pub fn put(&self, path: &str, content: &[u8]) {
+        let mut state = self.state.borrow_mut();
+        let inode = state.inodes.len();
+        state.inodes.push(Inode { seen: content.to_vec(), durable: content.to_vec(), ..Inode::default() });
+        state.dirs.insert(parent(path));
+        state.durable_dirs.insert(parent(path));
+        state.seen.insert(path.to_owned(), inode);
+        state.durable.insert(path.to_owned(), inode);
     }
 
     /// Flips bits of a byte, durably.

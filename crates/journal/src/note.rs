@@ -51,6 +51,8 @@ pub(crate) struct NoteFiles<F> {
     files: [Option<(F, u64)>; 2],
     counter: u64,
     bytes: Vec<u8>,
+    /// Reused for the next write: what could not be written must not ride along with a later one.
+    next: Vec<u8>,
     note_heads: Heads,
     /// Whether the caller has given bytes yet.
     present: bool,
@@ -69,8 +71,14 @@ impl<F> NoteFiles<F> {
         epoch: Epoch,
         counters: &mut Counters,
     ) -> Result<(Self, NoteRead), JournalError> {
-        let mut this =
-            Self { files: [None, None], counter: 0, bytes: Vec::new(), note_heads: NO_HEADS, present: false };
+        let mut this = Self {
+            files: [None, None],
+            counter: 0,
+            bytes: Vec::new(),
+            next: Vec::new(),
+            note_heads: NO_HEADS,
+            present: false,
+        };
         let mut trusted = true;
         let mut made = false;
         for (index, path) in PATHS.into_iter().enumerate() {
@@ -126,30 +134,32 @@ impl<F> NoteFiles<F> {
         counters: &mut Counters,
     ) -> Result<(), JournalError> {
         let counter = self.counter + 1;
-        self.bytes.resize(self.bytes.len().max(HEADER_LEN), 0);
-        if let Some(note) = note {
-            if note.len() > NOTE_CAP {
-                return Err(JournalError::Options(format!("a note of {} bytes is larger than {NOTE_CAP}", note.len())));
-            }
-            self.bytes.truncate(HEADER_LEN);
-            self.bytes.extend_from_slice(note);
-            self.present = true;
-            self.note_heads = *heads;
+        let kept = self.bytes.get(HEADER_LEN..).unwrap_or_default();
+        let content = note.unwrap_or(kept);
+        if content.len() > NOTE_CAP {
+            return Err(JournalError::Options(format!("a note of {} bytes is larger than {NOTE_CAP}", content.len())));
         }
-        let note_len = (self.bytes.len() - HEADER_LEN) as u32;
-        let mut fields = Writer::new(&mut self.bytes);
-        fields.put(&MAGIC).put(&[VERSION, u8::from(self.present), 0, 0]).u64(counter).u64(epoch.0);
-        for head in heads.iter().chain(&self.note_heads) {
+        let present = self.present || note.is_some();
+        let note_heads = if note.is_some() { *heads } else { self.note_heads };
+        self.next.clear();
+        self.next.resize(HEADER_LEN, 0);
+        self.next.extend_from_slice(content);
+        let mut fields = Writer::new(&mut self.next);
+        fields.put(&MAGIC).put(&[VERSION, u8::from(present), 0, 0]).u64(counter).u64(epoch.0);
+        for head in heads.iter().chain(&note_heads) {
             fields.u64(head.next).u64(head.records);
         }
-        fields.u32(note_len).u32(0).u32(0);
-        let crc = crc32c::crc32c_append(crc32c::crc32c(&self.bytes[..CRC_AT]), &self.bytes[HEADER_LEN..]);
-        Writer::new(&mut self.bytes[CRC_AT..]).u32(crc);
+        fields.u32(content.len() as u32).u32(0).u32(0);
+        let crc = crc32c::crc32c_append(crc32c::crc32c(&self.next[..CRC_AT]), &self.next[HEADER_LEN..]);
+        Writer::new(&mut self.next[CRC_AT..]).u32(crc);
 
         // Odd counters stand in the second file, so this one holds the commit before the last one.
         let index = (counter % 2) as usize;
         self.write_slot(disk, index, counters)?;
+        std::mem::swap(&mut self.bytes, &mut self.next);
         self.counter = counter;
+        self.present = present;
+        self.note_heads = note_heads;
         Ok(())
     }
 
@@ -160,11 +170,11 @@ impl<F> NoteFiles<F> {
         counters: &mut Counters,
     ) -> Result<(), JournalError> {
         let path = PATHS[index];
-        let needed = self.bytes.len() as u64;
+        let needed = self.next.len() as u64;
         if let Some((file, capacity)) = &self.files[index]
             && needed <= *capacity
         {
-            let written = disk.write_at(file, 0, &self.bytes).and_then(|()| disk.sync_data(file));
+            let written = disk.write_at(file, 0, &self.next).and_then(|()| disk.sync_data(file));
             counters.written += needed;
             counters.syncs += 1;
             if written.is_ok() {
@@ -182,7 +192,7 @@ impl<F> NoteFiles<F> {
             _ => {}
         }
         let (file, capacity) = create(disk, index, needed.next_multiple_of(PAGE))?;
-        disk.write_at(&file, 0, &self.bytes).map_err(JournalError::io("write", path))?;
+        disk.write_at(&file, 0, &self.next).map_err(JournalError::io("write", path))?;
         disk.sync_data(&file).map_err(JournalError::io("sync", path))?;
         disk.sync_dir("").map_err(JournalError::io("sync directory of", path))?;
         counters.written += needed;
@@ -197,7 +207,7 @@ impl<F> NoteFiles<F> {
     }
 
     pub(crate) fn resident_bytes(&self) -> usize {
-        self.bytes.capacity()
+        self.bytes.capacity() + self.next.capacity()
     }
 
     pub(crate) fn disk_bytes(&self) -> u64 {

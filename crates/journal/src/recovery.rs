@@ -105,7 +105,7 @@ impl<D: Disk> Journal<D> {
         let mut found = Vec::with_capacity(Lane::ALL.len());
         for lane in Lane::ALL {
             let confirmed =
-                cursors.iter().flatten().map(|cursor| cursor[usize::from(lane.number())]).max().unwrap_or(0);
+                cursors.iter().flatten().map(|cursor| cursor[usize::from(lane.number())].confirmed).max().unwrap_or(0);
             let (state, lane_found) = recover_lane(&mut core, lane, &note, confirmed, &mut recovery)?;
             lanes.push(state);
             found.push(lane_found);
@@ -156,35 +156,32 @@ impl<D: Disk> Journal<D> {
     }
 
     /// Puts every destination at its cursor, or at the oldest frame when it has none.
-    fn place_destinations(&mut self, cursors: &[Option<cursor::Confirmed>], found: &[LaneFound]) {
+    fn place_destinations(&mut self, cursors: &[Option<cursor::Places>], found: &[LaneFound]) {
         for (number, name) in self.options.destinations.clone().into_iter().enumerate() {
             let cursor = cursors.get(number).copied().flatten();
             let windows = std::array::from_fn(|index| {
                 let start = found.get(index).map_or(1, |found| found.start);
-                let furthest = cursors.iter().flatten().map(|cursor| cursor[index]).max().unwrap_or(0);
-                let mut confirmed = cursor.map_or(start - 1, |cursor| cursor[index]);
-                if confirmed + 1 < start && furthest + 1 >= start {
-                    // Others had it, so it was given up rightly; this destination was not configured then.
-                    confirmed = start - 1;
-                }
-                self.place(index, confirmed.min(self.lanes[index].next - 1))
+                let place = cursor.map(|places| places[index]);
+                let confirmed = place.map_or(start - 1, |place| place.confirmed).min(self.lanes[index].next - 1);
+                self.place(index, confirmed, place.map(|place| place.records))
             });
             self.destinations.push(Destination { name, windows, dirty: cursor.is_none() });
         }
     }
 
-    /// A window at a cursor, at the border of a block.
-    fn place(&mut self, index: usize, confirmed: u64) -> Window {
+    /// A window at a cursor, at the border of a block. `records` is what the cursor file says of the records before.
+    fn place(&mut self, index: usize, confirmed: u64, records: Option<u64>) -> Window {
         let lane = &mut self.lanes[index];
-        let Some(position) = lane.segment_at(confirmed + 1) else { return Window::new(confirmed, lane.records) };
+        let Some(position) = lane.segment_at(confirmed + 1) else {
+            let all = confirmed + 1 >= lane.next;
+            return Window::new(confirmed, if all { lane.records } else { records.unwrap_or(lane.records) });
+        };
         let segment = lane.segments[position];
         if segment.first > confirmed {
             // At its border, or before a hole: then it is for the drain to find out how much is missing.
-            let before = match position.checked_sub(1).and_then(|before| lane.segments.get(before)) {
-                Some(before) if segment.first > confirmed + 1 => before.records_after,
-                _ => segment.records_before,
-            };
-            return Window::new(confirmed, before);
+            let border = segment.first == confirmed + 1;
+            let before = segment.records_before;
+            return Window::new(confirmed, if border { before } else { records.unwrap_or(before).min(before) });
         }
         let key = lane.key(self.core.epoch, segment.first);
         let (mut at, mut before) = (FIXED, segment.records_before);
@@ -248,11 +245,11 @@ fn read_cursors<D: Disk>(
     core: &Core<D>,
     options: &Options,
     recovery: &mut Recovery,
-) -> Result<Vec<Option<cursor::Confirmed>>, JournalError> {
+) -> Result<Vec<Option<cursor::Places>>, JournalError> {
     let mut cursors = Vec::with_capacity(options.destinations.len());
     for name in &options.destinations {
         cursors.push(match cursor::read(&core.disk, name, core.epoch)? {
-            CursorRead::Good(confirmed) => Some(confirmed),
+            CursorRead::Good(places) => Some(places),
             CursorRead::Missing => None,
             CursorRead::Damaged => {
                 recovery.damaged_cursors.push(name.clone());

@@ -140,7 +140,9 @@ impl World {
                     }
                     if self.chance.percent(80) {
                         let confirmed = journal.confirm(destination, block.lane, block.first, block.last);
-                        confirmed.is_err_and(|error| self.fail("confirm", &error, may_fail));
+                        if let Err(error) = confirmed {
+                            self.fail("confirm", &error, may_fail);
+                        }
                     }
                 }
                 if self.chance.percent(50) {
@@ -208,7 +210,7 @@ fn run_with_one_cut(seed: u64, cut: u64) -> bool {
 /// sent, no sequence is used twice, the ledger adds up (P1, P2, P3, P8).
 #[test]
 fn a_power_cut_at_every_operation() {
-    for seed in 0..12 {
+    for seed in 0..6 {
         for cut in 0.. {
             let mut reached = true;
             with_seed(seed, cut, std::panic::AssertUnwindSafe(|| reached = run_with_one_cut(seed, cut)));
@@ -260,7 +262,7 @@ fn a_power_cut_during_recovery() {
 #[test]
 fn many_cuts_kills_and_failing_syncs() {
     let (mut cuts, mut failures) = (0, 0);
-    for seed in 0..300 {
+    for seed in 0..200 {
         with_seed(
             seed,
             0,
@@ -297,5 +299,5 @@ fn many_cuts_kills_and_failing_syncs() {
             }),
         );
     }
-    assert!(cuts > 300 && failures > 300, "{cuts} cuts, {failures} failing syncs");
+    assert!(cuts > 200 && failures > 200, "{cuts} cuts, {failures} failing syncs");
 }

@@ -95,6 +95,7 @@ impl Hub {
         self.frames.get(&(lane, seq)).is_some_and(|frame| frame.ends_with(body))
     }
 
+    /// Whether a gap record told that a sequence is lost.
     pub(crate) fn excuses(&self, lane: Lane, seq: u64) -> bool {
         self.gaps.iter().any(|gap| gap.lane == lane && gap.first <= seq && seq <= gap.last)
     }
