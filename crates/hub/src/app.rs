@@ -186,7 +186,8 @@ impl App {
 
     /// Stores frames and waits until they are durable.
     pub(crate) async fn store_frames(&self, frames: Vec<Incoming>) -> Result<Vec<FrameOutcome>, Refusal> {
-        let devices: Vec<Arc<str>> = frames.iter().map(|frame| Arc::clone(frame.device())).collect();
+        let about: Vec<(Arc<str>, Option<String>)> =
+            frames.iter().map(|frame| (Arc::clone(frame.device()), frame.unreadable().map(str::to_owned))).collect();
         let (reply, answer) = oneshot::channel();
         self.store.submit(frames, clock::now_ns(), Box::new(move |result| drop(reply.send(result))));
         let outcomes = answer.await.unwrap_or(Err(StoreError::Closed)).inspect_err(|error| {
@@ -195,17 +196,13 @@ impl App {
                 eprintln!("lightship-hub: {error}");
             }
         })?;
-        for (outcome, device) in outcomes.iter().zip(&devices) {
+        for (outcome, (device, unreadable)) in outcomes.iter().zip(about) {
             match outcome {
                 FrameOutcome::Stored => count(&self.counters.frames_stored),
                 FrameOutcome::Duplicate => count(&self.counters.frames_duplicate),
                 FrameOutcome::Quarantined => {
                     count(&self.counters.frames_quarantined);
-                    eprintln!(
-                        "lightship-hub: device {device} sent other content under an identity that is stored already; it \
-                         is kept aside in quarantine. Two devices with one name and one copied data directory do this: \
-                         give one of them a new data directory"
-                    );
+                    alarm(&device, unreadable.as_deref());
                 }
             }
         }
@@ -231,5 +228,20 @@ impl App {
         let wall_ns = clock::now_ns();
         let uptime_ns = wall_ns.saturating_sub(self.started_ns);
         Stamp { boot_id: self.boot_id, uptime_ns, wall_ns, synchronised: true }
+    }
+}
+
+/// Says that a frame was put into quarantine.
+fn alarm(device: &str, unreadable: Option<&str>) {
+    match unreadable {
+        Some(why) => eprintln!(
+            "lightship-hub: a frame of device {device} cannot be read and is kept aside in quarantine: {why}. Please \
+             report this with the versions of agent and hub"
+        ),
+        None => eprintln!(
+            "lightship-hub: device {device} sent other content under an identity that is stored already; it is kept \
+             aside in quarantine. Two devices with one name and one copied data directory do this: give one of them a \
+             new data directory"
+        ),
     }
 }

@@ -120,6 +120,11 @@ async fn metrics(State(app): State<Arc<App>>) -> Response {
         "Frames known only by their claim, whose digest is past retention.",
         stats.unverified as f64,
     );
+    text.counter(
+        "lightship_hub_replaced_texts_total",
+        "Frames with texts that are not UTF-8; U+FFFD stands in their place.",
+        stats.replaced_texts as f64,
+    );
     text.gauge(
         "lightship_hub_unreadable_frames",
         "Stored frames that this version cannot read.",

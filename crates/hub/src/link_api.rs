@@ -203,7 +203,7 @@ fn read_frames(block: &RawBlock<'_>, inflater: &mut Inflater) -> Result<Vec<Inco
     let header = *block.header();
     let frames = block.frames(inflater).map_err(|error| error.to_string())?;
     let frames = frames.map(|(seq, bytes)| {
-        let frame = Incoming::from_frame(bytes.to_vec()).map_err(|error| error.to_string())?;
+        let frame = Incoming::from_whole_block(bytes.to_vec()).map_err(|error| error.to_string())?;
         if frame.lane() != header.lane || frame.identity() != Some((header.epoch, seq)) {
             return Err("a frame has another identity than its block".to_owned());
         }

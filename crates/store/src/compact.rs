@@ -150,8 +150,7 @@ impl Inner {
             let registry = self.registry();
             for stream in streams {
                 if let Some(claims) = registry.claims.get(&stream) {
-                    let runs = claims.stored.iter().flat_map(|(first, last)| [first, last]).collect();
-                    batch.insert(&self.db.claims, stream.to_bytes(), ClaimsRow { runs }.encode_to_vec());
+                    batch.insert(&self.db.claims, stream.to_bytes(), ClaimsRow::of(&claims.stored).encode_to_vec());
                 }
             }
         }

@@ -19,6 +19,8 @@ pub struct Incoming {
     pub(crate) identity: Identity,
     pub(crate) records: Records,
     pub(crate) gaps: Vec<Gap>,
+    /// Why nothing of it can be shown, if so: it is kept aside whole.
+    pub(crate) unreadable: Option<String>,
     /// Bytes that its records take in memory, estimated.
     pub(crate) cost: usize,
 }
@@ -70,7 +72,42 @@ impl Incoming {
             add_section(&mut records, &device, section.as_ref())?;
         }
         let digest = wire::digest(&bytes);
-        Ok(Self { device, lane, identity: Identity::Given { epoch, seq, digest, bytes }, records, gaps, cost })
+        Ok(Self {
+            device,
+            lane,
+            identity: Identity::Given { epoch, seq, digest, bytes },
+            records,
+            gaps,
+            unreadable: None,
+            cost,
+        })
+    }
+
+    /// Reads a frame whose block was whole. If only its identity can be read, sending it again would not help: it is
+    /// taken in to be kept aside.
+    ///
+    /// # Errors
+    /// [`FrameRefused`] when not even its identity can be read, as with frames of a newer version.
+    pub fn from_whole_block(bytes: Vec<u8>) -> Result<Self, FrameRefused> {
+        let header = wire::decode_header(&bytes).map_err(|error| FrameRefused::Frame(error.to_string()))?;
+        let digest = wire::digest(&bytes);
+        Self::from_frame(bytes.clone()).or_else(|refused| {
+            let FrameHeader { device, epoch, lane, seq, .. } = header;
+            Ok(Self {
+                device: Arc::from(device),
+                lane,
+                identity: Identity::Given { epoch, seq, digest, bytes },
+                records: Records::default(),
+                gaps: Vec::new(),
+                unreadable: Some(refused.to_string()),
+                cost: FRAME_COST,
+            })
+        })
+    }
+
+    /// Why nothing of it can be shown, if so.
+    pub fn unreadable(&self) -> Option<&str> {
+        self.unreadable.as_deref()
     }
 
     /// Reads an OTLP request that came straight to the hub (`TracesData` and its kin have the bytes of the export
@@ -91,7 +128,15 @@ impl Incoming {
         let mut body = Vec::with_capacity(len);
         wire::encode_body(&[section], &mut body).map_err(|error| FrameRefused::Frame(error.to_string()))?;
         let cost = FRAME_COST + len * DECODED_FACTOR;
-        Ok(Self { device, lane, identity: Identity::Next { body, stamp }, records, gaps: Vec::new(), cost })
+        Ok(Self {
+            device,
+            lane,
+            identity: Identity::Next { body, stamp },
+            records,
+            gaps: Vec::new(),
+            unreadable: None,
+            cost,
+        })
     }
 
     /// The device that made it.
@@ -128,6 +173,6 @@ pub enum FrameOutcome {
     Stored,
     /// The same content was there.
     Duplicate,
-    /// Other content was there: kept aside and alarmed (P8).
+    /// Other content was there, or its content cannot be read: kept aside and alarmed (P8).
     Quarantined,
 }

@@ -19,6 +19,7 @@ mod error;
 mod ids;
 pub mod incoming;
 mod intervals;
+mod lossy;
 mod manifest;
 mod pack;
 mod proto;

@@ -9,6 +9,8 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 
+use crate::intervals::IntervalSet;
+
 /// The exemplars section of a frame: exemplars that travel with their trace (P4, P5).
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct ExemplarsData {
@@ -290,6 +292,12 @@ pub struct Counters {
 pub(crate) struct ClaimsRow {
     #[prost(uint64, repeated, tag = "1")]
     pub(crate) runs: Vec<u64>,
+}
+
+impl ClaimsRow {
+    pub(crate) fn of(claims: &IntervalSet) -> Self {
+        Self { runs: claims.iter().flat_map(|(first, last)| [first, last]).collect() }
+    }
 }
 
 /// A gap record, as the `gaps` keyspace keeps it under stream, first and last.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use model::otlp::schema;
 use model::{SpanId, TraceId};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
@@ -12,6 +13,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{Span, TracesData};
 use prost::Message;
 
+use crate::lossy;
 use crate::proto::{ExemplarsData, OriginRow, PointData};
 
 /// The service of a resource that names none, as the OpenTelemetry resource conventions have it.
@@ -366,6 +368,8 @@ pub struct Records {
     pub series: Vec<SeriesRow>,
     /// Exemplars.
     pub exemplars: Vec<ExemplarRow>,
+    /// Whether texts that are not UTF-8 were replaced.
+    pub replaced_texts: bool,
 }
 
 impl Records {
@@ -374,7 +378,9 @@ impl Records {
     /// # Errors
     /// When the bytes are not a `TracesData`.
     pub fn add_traces(&mut self, device: &Arc<str>, bytes: &[u8]) -> Result<(), prost::DecodeError> {
-        for resource_spans in TracesData::decode(bytes)?.resource_spans {
+        let (data, replaced): (TracesData, bool) = lossy::decode(&schema::TRACES_DATA, bytes)?;
+        self.replaced_texts |= replaced;
+        for resource_spans in data.resource_spans {
             for scope_spans in resource_spans.scope_spans {
                 let origin = Origin::new(
                     device,
@@ -397,7 +403,9 @@ impl Records {
     /// # Errors
     /// When the bytes are not a `LogsData`.
     pub fn add_logs(&mut self, device: &Arc<str>, bytes: &[u8]) -> Result<(), prost::DecodeError> {
-        for resource_logs in LogsData::decode(bytes)?.resource_logs {
+        let (data, replaced): (LogsData, bool) = lossy::decode(&schema::LOGS_DATA, bytes)?;
+        self.replaced_texts |= replaced;
+        for resource_logs in data.resource_logs {
             for scope_logs in resource_logs.scope_logs {
                 let origin = Origin::new(
                     device,
@@ -420,7 +428,9 @@ impl Records {
     /// # Errors
     /// When the bytes are not a `MetricsData`.
     pub fn add_metrics(&mut self, device: &Arc<str>, bytes: &[u8]) -> Result<(), prost::DecodeError> {
-        for resource_metrics in MetricsData::decode(bytes)?.resource_metrics {
+        let (data, replaced): (MetricsData, bool) = lossy::decode(&schema::METRICS_DATA, bytes)?;
+        self.replaced_texts |= replaced;
+        for resource_metrics in data.resource_metrics {
             for scope_metrics in resource_metrics.scope_metrics {
                 let origin = Origin::new(
                     device,
@@ -518,7 +528,9 @@ impl Records {
     /// # Errors
     /// When the bytes are not an [`ExemplarsData`].
     pub fn add_exemplars(&mut self, device: &Arc<str>, bytes: &[u8]) -> Result<(), prost::DecodeError> {
-        for series in ExemplarsData::decode(bytes)?.series {
+        let (data, replaced): (ExemplarsData, bool) = lossy::decode(&schema::EXEMPLARS_DATA, bytes)?;
+        self.replaced_texts |= replaced;
+        for series in data.series {
             let origin = Origin::new(device, series.resource.as_ref(), "", series.scope.as_ref(), "");
             for exemplar in series.exemplars {
                 self.exemplars.push(ExemplarRow {

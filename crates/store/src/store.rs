@@ -62,6 +62,8 @@ pub(crate) struct Stats {
     pub(crate) unreadable_frames: AtomicU64,
     /// Blocks of packs that are damaged; left out of answers.
     pub(crate) damaged_blocks: AtomicU64,
+    /// Frames with texts that are not UTF-8, which were replaced in their rows.
+    pub(crate) replaced_texts: AtomicU64,
     /// Compactor runs that packed something.
     pub(crate) compactions: AtomicU64,
     /// Packs merged into others.
@@ -137,6 +139,7 @@ pub struct StoreStats {
     pub commits: u64,
     pub unverified: u64,
     pub unreadable_frames: u64,
+    pub replaced_texts: u64,
     pub damaged_blocks: u64,
     pub compactions: u64,
     pub merged_packs: u64,
@@ -270,6 +273,7 @@ impl Store {
             commits: read(&stats.commits),
             unverified: read(&stats.unverified),
             unreadable_frames: read(&stats.unreadable_frames),
+            replaced_texts: read(&stats.replaced_texts),
             damaged_blocks: read(&stats.damaged_blocks),
             compactions: read(&stats.compactions),
             merged_packs: read(&stats.merged_packs),

@@ -15,7 +15,7 @@ use crate::digests;
 use crate::error::StoreError;
 use crate::ids::{DeviceNumber, FrameKey, Stream};
 use crate::incoming::{FrameOutcome, Identity, Incoming};
-use crate::proto::GapRow;
+use crate::proto::{ClaimsRow, GapRow};
 use crate::registry::{Registry, gap_key};
 use crate::rows::Records;
 use crate::store::{Inner, Store};
@@ -204,6 +204,8 @@ struct Commit<'a> {
     devices: BTreeSet<DeviceNumber>,
     /// Lane and making time of stored frames, for the coverage of their device.
     made: Vec<(DeviceNumber, Epoch, model::Lane, u64)>,
+    /// Streams in which an identity is claimed without a row of intake.
+    aside: BTreeSet<Stream>,
     /// Next sequence of the pseudo-device's streams, once one was given out.
     next: HashMap<Stream, u64>,
 }
@@ -219,13 +221,14 @@ impl<'a> Commit<'a> {
             gaps: Vec::new(),
             devices: BTreeSet::new(),
             made: Vec::new(),
+            aside: BTreeSet::new(),
             next: HashMap::new(),
         }
     }
 
     /// Decides what becomes of a frame and puts its rows into the batch.
     fn plan(&mut self, incoming: Incoming, now_ns: u64) -> Result<FrameOutcome, StoreError> {
-        let Incoming { device, lane, identity, records, gaps, cost } = incoming;
+        let Incoming { device, lane, identity, records, gaps, unreadable, cost } = incoming;
         let mut registry = self.inner.registry();
         let number = registry.number(&device);
         self.devices.insert(number);
@@ -248,7 +251,13 @@ impl<'a> Commit<'a> {
                 (FrameKey { stream, seq }, wire::digest(&bytes), bytes)
             }
         };
-        let outcome = self.judge(&registry, key, digest)?;
+        let mut outcome = self.judge(&registry, key, digest)?;
+        if unreadable.is_some() && outcome == FrameOutcome::Stored {
+            // Its identity is claimed all the same: the lane goes on behind it.
+            outcome = FrameOutcome::Quarantined;
+            self.claimed.insert(key, digest);
+            self.aside.insert(key.stream);
+        }
         let is_new_quarantine = outcome == FrameOutcome::Quarantined && self.quarantine(key, digest, &bytes)?;
         if let Some(counters) = registry.counters(number) {
             match outcome {
@@ -332,6 +341,7 @@ impl<'a> Commit<'a> {
     ) {
         #[cfg(feature = "mutants")]
         self.store_twice(key, digest, bytes, &records, cost, received_ns);
+        self.inner.stats.replaced_texts.fetch_add(u64::from(records.replaced_texts), Ordering::Relaxed);
         let order = self.inner.stats.next_order.fetch_add(1, Ordering::Relaxed);
         let row = IntakeRow { order, received_ns, digest, frame: bytes };
         self.batch.insert(&self.inner.db.intake, key.to_bytes(), row.to_bytes());
@@ -378,6 +388,14 @@ impl<'a> Commit<'a> {
                 }
                 registry.dirty.remove(number);
             }
+        }
+        // The compactor writes rows of claims as well; its row must not be older than this one.
+        let _claims = (!self.aside.is_empty()).then(|| inner.compaction.lock().unwrap_or_else(PoisonError::into_inner));
+        for stream in &self.aside {
+            let mut stored =
+                inner.registry().claims.get(stream).map(|claims| claims.stored.clone()).unwrap_or_default();
+            self.claimed.keys().filter(|key| key.stream == *stream).for_each(|key| stored.insert(key.seq));
+            self.batch.insert(&inner.db.claims, stream.to_bytes(), ClaimsRow::of(&stored).encode_to_vec());
         }
         self.batch.commit().map_err(StoreError::database("cannot commit"))?;
         inner.stats.commits.fetch_add(1, Ordering::Relaxed);

@@ -80,22 +80,22 @@ impl Params {
         Ok(TimeRange { from, to })
     }
 
-    /// `start`, `end` and `step`, with steps aligned to multiples of their length, so that a range that moves on does
-    /// not change the steps that it shares with the one before.
+    /// `start`, `end` and `step`: the first step begins at `start`.
     pub(super) fn steps(&self) -> Result<Steps, ApiError> {
-        let range = self.range()?;
-        let length = range.to - range.from;
+        let TimeRange { from, to } = self.range()?;
+        let length = to - from;
         let step_ns = match self.get("step") {
-            Some(step) => duration::parse_ns(step).filter(|step| *step >= 1_000_000).ok_or_else(|| {
-                ApiError::bad_request(
-                    format!("step={step} cannot be read"),
-                    "a duration of at least 1ms, like 10s or 500ms",
-                )
-            })?,
+            Some(step) => {
+                step.parse().ok().or_else(|| duration::parse_ns(step)).filter(|step| *step > 0).ok_or_else(|| {
+                    ApiError::bad_request(
+                        format!("step={step} cannot be read"),
+                        "nanoseconds, or a duration like 10s or 500ms",
+                    )
+                })?
+            }
             None => (length / DEFAULT_STEPS).div_ceil(SECOND_NS).max(1) * SECOND_NS,
         };
-        let from = range.from - range.from % step_ns;
-        let count = (range.to - from).div_ceil(step_ns);
+        let count = length.div_ceil(step_ns);
         if count > MAX_STEPS {
             return Err(ApiError::bad_request(
                 format!("{count} steps are more than {MAX_STEPS}"),

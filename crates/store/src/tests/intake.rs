@@ -228,3 +228,29 @@ fn broken_frames_are_refused() {
         let _ = Incoming::from_frame(flipped);
     }
 }
+
+/// Scenario: a frame with a right identity whose section is no OTLP, then its followers; a restart; it comes again.
+/// Guarantees: it is kept aside, the lane goes on behind it, and that survives (P8, P3).
+#[test]
+fn an_unreadable_frame_does_not_stop_its_lane() {
+    let place = Place::new();
+    let store = place.open();
+    // An empty list of sections is fine; a body that ends early is not.
+    let mut broken = frame_bytes(Lane::Traces, 1, &[]);
+    broken.pop();
+    let aside = || Incoming::from_whole_block(broken.clone()).unwrap();
+    assert!(aside().unreadable().is_some());
+    assert_eq!(
+        store_all(&store, vec![aside(), one_span(2, 2, NOW)]),
+        [FrameOutcome::Quarantined, FrameOutcome::Stored]
+    );
+    assert_eq!(next_expected(&store, 3), 3);
+    drop(store);
+    let store = place.open();
+    assert_eq!(next_expected(&store, 3), 3);
+    assert_eq!((quarantined(&store), stored_spans(&store)), (1, 1));
+    pack_all(&store);
+    store_all(&store, vec![aside()]);
+    assert_eq!((next_expected(&store, 3), quarantined(&store), stored_spans(&store)), (3, 1, 1));
+    assert!(Incoming::from_whole_block(b"nothing".to_vec()).is_err());
+}

@@ -1,0 +1,129 @@
+//! The http port over a real socket: OTLP intake, bad input, errors of the query API, the page, health.
+
+mod common;
+
+use common::{SECOND, get, gzip, line, post, start, trace};
+use hub::clock;
+
+const PROTOBUF: (&str, &str) = ("content-type", "application/x-protobuf");
+const GZIP: (&str, &str) = ("content-encoding", "gzip");
+
+/// Scenario: traces plain, logs with gzip, straight to the hub. Guarantees: taken, answered with an empty protobuf
+/// message, found; such data does not make answers incomplete.
+#[tokio::test(flavor = "multi_thread")]
+async fn otlp_is_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let hub = start(dir.path()).await;
+    let now = clock::now_ns() - SECOND;
+    let answer = post(&hub, "/v1/traces", &[PROTOBUF], &trace(1, now)).await;
+    assert_eq!((answer.status, answer.body.len()), (200, 0));
+    assert!(answer.head.contains("content-type: application/x-protobuf"), "{}", answer.head);
+    assert_eq!(post(&hub, "/v1/logs", &[PROTOBUF, GZIP], &gzip(&line(1, now, "hello"))).await.status, 200);
+    let list = get(&hub, "/api/v0/traces").await.json();
+    assert_eq!(list["traces"][0]["root_name"].as_str(), Some("GET /orders"));
+    assert_eq!(list["traces"][0]["device"].as_str(), Some("otlp"));
+    assert_eq!(list["completeness"]["complete"].as_bool(), Some(true));
+    let logs = get(&hub, "/api/v0/logs?text=HELLO&min_severity=error&service=orders").await.json();
+    assert_eq!(logs["logs"].as_array().unwrap().len(), 1);
+    let services = get(&hub, "/api/v0/services").await.json();
+    assert_eq!(services["services"][0]["operations"].as_array().unwrap().len(), 2);
+    hub.stop().await;
+}
+
+/// Scenario: malformed protobuf, cut gzip, a gzip bomb, a body above the limit, with a length and without one, JSON,
+/// another encoding. Guarantees: 400, 413, 415 with a message, no panic, nothing stored, and the next request is taken
+/// (P9).
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_otlp_is_refused_with_a_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    let hub = start(dir.path()).await;
+    let good = trace(1, clock::now_ns());
+    let cut = gzip(&good);
+    let bomb = gzip(&vec![0; 64 << 20]);
+    assert!(bomb.len() < 100_000);
+    let huge = vec![0; 5 << 20];
+    let json = ("content-type", "application/json");
+    let cases: [(&str, &[(&str, &str)], &[u8], u16); 6] = [
+        ("malformed", &[PROTOBUF], b"\xff\xff\xff\xff", 400),
+        ("cut gzip", &[PROTOBUF, GZIP], &cut[..cut.len() / 2], 400),
+        ("bomb", &[PROTOBUF, GZIP], &bomb, 413),
+        ("huge", &[PROTOBUF], &huge, 413),
+        ("json", &[json], b"{}", 415),
+        ("zstd", &[PROTOBUF, ("content-encoding", "zstd")], &good, 415),
+    ];
+    for (name, headers, body, status) in cases {
+        let answer = post(&hub, "/v1/traces", headers, body).await;
+        assert_eq!(answer.status, status, "{name}");
+        assert!(answer.body.len() > 10, "{name}: no message");
+    }
+    assert_eq!(get(&hub, "/api/v0/traces").await.json()["traces"].as_array().unwrap().len(), 0);
+    assert_eq!(post(&hub, "/v1/traces", &[PROTOBUF], &good).await.status, 200);
+    let metrics = get(&hub, "/metrics").await.text();
+    assert!(metrics.contains("lightship_hub_refused_total{reason=\"too_large\"} 2\n"), "{metrics}");
+    assert!(metrics.contains("lightship_hub_refused_total{reason=\"malformed\"} 2\n"), "{metrics}");
+    hub.stop().await;
+}
+
+/// Scenario: questions that make no sense. Guarantees: 400 or 404 with what is wrong and what to do, as JSON.
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_questions_are_explained() {
+    let dir = tempfile::tempdir().unwrap();
+    let hub = start(dir.path()).await;
+    let zeros = "0".repeat(32);
+    let ones = "1".repeat(32);
+    let cases = [
+        ("/api/v0/traces?sevice=x".to_owned(), 400, "no such parameter: sevice"),
+        ("/api/v0/traces?limit=0".to_owned(), 400, "limit=0"),
+        ("/api/v0/traces?start=5&end=4".to_owned(), 400, "start is not before end"),
+        ("/api/v0/traces?start=yesterday".to_owned(), 400, "start=yesterday"),
+        ("/api/v0/traces?min_duration=200".to_owned(), 400, "min_duration=200"),
+        ("/api/v0/traces?after=x".to_owned(), 400, "after=x"),
+        (format!("/api/v0/traces/{zeros}"), 400, "no trace id"),
+        (format!("/api/v0/traces/{ones}"), 404, "no trace"),
+        ("/api/v0/logs?min_severity=loud".to_owned(), 400, "min_severity=loud"),
+        ("/api/v0/logs?order=up".to_owned(), 400, "order=up"),
+        ("/api/v0/red?step=1ns".to_owned(), 400, "steps are more than"),
+        ("/api/v0/metrics/range".to_owned(), 400, "name is missing"),
+        ("/api/v0/metrics/range?name=x&func=avg".to_owned(), 400, "no such func: avg"),
+        ("/api/v0/metrics/range?name=x&match=y".to_owned(), 400, "match=y"),
+        ("/api/v0/nothing".to_owned(), 404, "no such path"),
+    ];
+    for (path, status, error) in cases {
+        let answer = get(&hub, &path).await;
+        assert_eq!(answer.status, status, "{path}: {}", answer.text());
+        let json = answer.json();
+        assert!(json["error"].as_str().unwrap().contains(error), "{path}: {json}");
+        assert!(!json["hint"].as_str().unwrap().is_empty(), "{path}: {json}");
+    }
+    hub.stop().await;
+}
+
+/// Scenario: every request of the query API without data. Guarantees: 200 and the fields that docs/hub-api.md names.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_hub_answers_everything() {
+    let dir = tempfile::tempdir().unwrap();
+    let hub = start(dir.path()).await;
+    let cases = [
+        ("/api/v0/services", "services"),
+        ("/api/v0/devices", "devices"),
+        ("/api/v0/coverage", "coverage"),
+        ("/api/v0/red", "rate"),
+        ("/api/v0/metrics", "metrics"),
+        ("/api/v0/metrics/range?name=x&step=10s", "series"),
+        ("/api/v0/exemplars", "exemplars"),
+        ("/api/v0/traces", "traces"),
+        ("/api/v0/logs", "logs"),
+        ("/api/v0/ledger", "devices"),
+    ];
+    for (path, field) in cases {
+        let answer = get(&hub, path).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        assert!(answer.json()[field].is_array(), "{path}: {}", answer.text());
+    }
+    assert_eq!(get(&hub, "/healthz").await.json()["status"].as_str(), Some("ok"));
+    let page = get(&hub, "/").await;
+    assert_eq!(page.status, 200);
+    assert!(page.head.contains("content-type: text/html"), "{}", page.head);
+    assert!(page.head.contains("content-security-policy"), "{}", page.head);
+    hub.stop().await;
+}

@@ -1,0 +1,97 @@
+//! The program itself: ready line, addresses, exit codes, signals.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+const HUB: &str = env!("CARGO_BIN_EXE_lightship-hub");
+
+fn hub(args: &[&str]) -> Command {
+    let mut command = Command::new(HUB);
+    command.args(args);
+    command
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// Starts a hub and waits for its ready line.
+fn start(data_dir: &Path) -> (Child, String) {
+    let mut child = hub(&["run", "--data-dir", path(data_dir), "--http", "127.0.0.1:0", "--link", "127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    (child, line)
+}
+
+fn says(output: &Output, what: &str) {
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains(what), "{text}");
+    assert_eq!(text.trim_end().lines().count(), 1, "more than one line: {text}");
+}
+
+/// Scenario: a start on free ports, then SIGTERM. Guarantees: a ready line, addresses.json with both addresses, exit
+/// code 0, and the directory can be opened again.
+#[test]
+fn it_starts_and_stops() {
+    let dir = tempfile::tempdir().unwrap();
+    for _ in 0..2 {
+        let (mut child, line) = start(dir.path());
+        assert!(line.contains("is ready"), "{line}");
+        let addresses = std::fs::read(dir.path().join("addresses.json")).unwrap();
+        let addresses: serde_json::Value = serde_json::from_slice(&addresses).unwrap();
+        for name in ["http", "link"] {
+            assert!(addresses[name].as_str().unwrap().parse::<std::net::SocketAddr>().unwrap().port() > 0);
+        }
+        let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+        assert!(killed.success());
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+    }
+}
+
+/// Scenario: a port in use, a directory in use, a directory that cannot be made, a token file that is missing or empty,
+/// a certificate without a key, an unknown option. Guarantees: exit code 2 and one line that says what to do.
+#[test]
+fn what_cannot_work_is_one_clear_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let free = "127.0.0.1:0";
+    says(
+        &hub(&["run", "--data-dir", path(&data), "--http", &address, "--link", free]).output().unwrap(),
+        "choose another --http",
+    );
+    says(
+        &hub(&["run", "--data-dir", path(&data), "--http", free, "--link", &address]).output().unwrap(),
+        "choose another --link",
+    );
+    let file = dir.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    says(
+        &hub(&["run", "--data-dir", path(&file.join("x")), "--http", free, "--link", free]).output().unwrap(),
+        "(--data-dir)",
+    );
+    says(&hub(&["check", "--data-dir", path(&data), "--token-file", path(&file)]).output().unwrap(), "holds no token");
+    let missing = dir.path().join("missing");
+    says(
+        &hub(&["check", "--data-dir", path(&data), "--token-file", path(&missing)]).output().unwrap(),
+        "(--token-file)",
+    );
+    let (mut child, _) = start(&data);
+    says(&hub(&["check", "--data-dir", path(&data)]).output().unwrap(), "locked by another process");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let checked = hub(&["check", "--data-dir", path(&data)]).output().unwrap();
+    assert_eq!((checked.status.code(), checked.stdout.as_slice()), (Some(0), b"ok\n".as_slice()));
+    assert_eq!(hub(&["run", "--data-dir", "x", "--tls-cert", "y"]).output().unwrap().status.code(), Some(2));
+    assert_eq!(hub(&["run", "--nonsense"]).output().unwrap().status.code(), Some(2));
+    let version = hub(&["--version"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&version.stdout).starts_with("lightship-hub 0."));
+}
