@@ -1,4 +1,5 @@
 //! The http port over a real socket: OTLP intake, bad input, errors of the query API, the page, health.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "this is a test program")]
 
 mod common;
 
@@ -43,7 +44,8 @@ async fn bad_otlp_is_refused_with_a_reason() {
     assert!(bomb.len() < 100_000);
     let huge = vec![0; 5 << 20];
     let json = ("content-type", "application/json");
-    let cases: [(&str, &[(&str, &str)], &[u8], u16); 6] = [
+    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [u8], u16);
+    let cases: [Case<'_>; 6] = [
         ("malformed", &[PROTOBUF], b"\xff\xff\xff\xff", 400),
         ("cut gzip", &[PROTOBUF, GZIP], &cut[..cut.len() / 2], 400),
         ("bomb", &[PROTOBUF, GZIP], &bomb, 413),

@@ -1,4 +1,5 @@
 //! The link over a real socket: hello, blocks, and what the query API tells of them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "this is a test program")]
 
 mod common;
 

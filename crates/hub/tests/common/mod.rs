@@ -1,5 +1,6 @@
 //! A hub in this process, and the least of an HTTP client to talk to it.
 #![allow(dead_code, reason = "each test program uses a part of it")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "this is a part of test programs")]
 
 use std::net::SocketAddr;
 use std::path::Path;
