@@ -1,7 +1,6 @@
 //! Builds a running pipeline from a configuration: the only crate of the device that knows clocks, tasks and sockets.
 
 mod admin;
-mod allocator;
 mod batch;
 mod build;
 mod clock;
@@ -9,6 +8,7 @@ mod drain;
 mod exemplars;
 mod io;
 mod log;
+mod memory;
 mod pipeline;
 mod recorder;
 mod run;

@@ -23,7 +23,7 @@ use crate::drain::{Drain, Shared};
 use crate::io;
 use crate::pipeline::Pipeline;
 use crate::status::{DestinationStatus, Snapshot, View};
-use crate::{admin, log};
+use crate::{admin, log, memory};
 
 /// How often waits are looked at.
 const TICK: Duration = Duration::from_millis(100);
@@ -90,7 +90,7 @@ impl Agent {
 /// # Errors
 /// [`StartError`] when it cannot start; once it runs, it goes on.
 pub fn run(config: &Config) -> Result<(), StartError> {
-    crate::allocator::limit();
+    memory::limit_allocator();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
@@ -228,6 +228,7 @@ async fn main(config: &Config) -> Result<(), StartError> {
         config.device.id
     ));
 
+    memory::drop_startup_pages();
     let mut heart =
         Heart { config, agent: &agent, wakes: &wakes, last_commit: 0, last_red: 0, committed_note: Vec::new() };
     let fail = |error: std::io::Error| start_error(format!("cannot listen for signals: {error}"));
