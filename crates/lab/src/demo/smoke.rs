@@ -223,15 +223,11 @@ async fn reconcile(
     let hour = nanoseconds(Duration::from_secs(3_600));
     let window = Window { start_ns: run.start_ns.saturating_sub(hour), end_ns: run.end_ns + hour };
     let (found, status) = read_when_quiet(hub, device, window, manifest).await?;
-    let lives = [
-        Window { start_ns: run.start_ns, end_ns: killed_wall_ns },
-        Window { start_ns: killed_wall_ns, end_ns: run.end_ns },
-    ];
     let agent = AgentFigures {
         status,
         acknowledged: totals.tallies.each_ref().map(|tally| tally.taken),
         not_taken: totals.not_taken(),
-        red_calls: red_calls(hub.http, &lives).await?,
+        red_calls: red_calls(hub.http, run, killed_wall_ns).await?,
     };
     Ok(judge(args.seed, manifest, &found, &agent))
 }

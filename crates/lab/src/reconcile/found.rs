@@ -28,7 +28,15 @@ pub(crate) struct FoundExemplar {
     pub(crate) state: String,
 }
 
-/// One series of a metric: its attributes, and the last value in each step of the grid that was asked for.
+/// The series of one metric over steps of time.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct FoundMetric {
+    /// Where each step begins.
+    pub(crate) times: Vec<u64>,
+    pub(crate) series: Vec<FoundSeries>,
+}
+
+/// One series of a metric: its attributes, and the last value in each step.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct FoundSeries {
     pub(crate) attributes: BTreeMap<String, String>,
@@ -41,10 +49,7 @@ pub(crate) struct Found {
     pub(crate) traces: HashMap<TraceId, FoundTrace>,
     pub(crate) lines: Vec<FoundLine>,
     pub(crate) exemplars: Vec<FoundExemplar>,
-    /// The series of each metric, on the grid below.
-    pub(crate) series: BTreeMap<&'static str, Vec<FoundSeries>>,
-    pub(crate) grid_start_ns: u64,
-    pub(crate) grid_step_ns: u64,
+    pub(crate) metrics: BTreeMap<&'static str, FoundMetric>,
     /// Rows of points that were stored beyond one for each point delivered.
     pub(crate) surplus_points: u64,
 }
@@ -52,15 +57,11 @@ pub(crate) struct Found {
 impl Found {
     /// Whether a point is there with its value.
     pub(crate) fn has_point(&self, point: &PlannedPoint) -> bool {
-        let Some(index) = point
-            .time_ns
-            .checked_sub(self.grid_start_ns)
-            .and_then(|since| since.checked_div(self.grid_step_ns))
-            .and_then(|index| usize::try_from(index).ok())
-        else {
+        let Some(metric) = self.metrics.get(point.metric) else { return false };
+        let Some(index) = metric.times.partition_point(|time| *time <= point.time_ns).checked_sub(1) else {
             return false;
         };
-        let series = self.series.get(point.metric).into_iter().flatten();
+        let series = metric.series.iter();
         series.filter(|series| is_series_of(series, point)).any(|series| {
             let value = series.values.get(index).copied().flatten();
             value.is_some_and(|value| (value - point.value).abs() < 1e-6)

@@ -2,7 +2,7 @@
 
 use crate::agent_status::Status;
 use crate::http_json::{find, get, query};
-use crate::reconcile::found::{Found, FoundExemplar, FoundLine, FoundSeries, FoundTrace};
+use crate::reconcile::found::{Found, FoundExemplar, FoundLine, FoundMetric, FoundSeries, FoundTrace};
 use crate::vessel::{LINE_ID, Manifest};
 use anyhow::{Context, Result};
 use model::{SpanId, TraceId};
@@ -13,8 +13,6 @@ use std::net::SocketAddr;
 
 /// The most that one answer of the hub lists.
 const PAGE: &str = "10000";
-/// Nanoseconds.
-const MS: u64 = 1_000_000;
 /// The RED metric that counts every span.
 const CALLS: &str = "traces.span.metrics.calls";
 
@@ -80,6 +78,7 @@ struct ExemplarRow {
 
 #[derive(Deserialize)]
 struct Range {
+    times: Vec<String>,
     series: Vec<RangeSeries>,
 }
 
@@ -168,34 +167,30 @@ async fn exemplars(hub: SocketAddr, window: Window) -> Result<Vec<FoundExemplar>
     Ok(list.exemplars.into_iter().map(|row| FoundExemplar { trace: row.trace_id, state: row.state }).collect())
 }
 
-/// Asks for each metric on a grid in which every step holds one export.
+/// Asks for each metric in steps of which each holds one export at most.
 async fn read_points(hub: SocketAddr, manifest: &Manifest, step_ms: u64, found: &mut Found) -> Result<()> {
     let times = || manifest.points.iter().map(|point| point.time_ns);
     let (Some(first), Some(last)) = (times().min(), times().max()) else { return Ok(()) };
-    let step_ns = step_ms * MS;
-    // Half a step earlier, so that no export lies on an edge.
-    found.grid_start_ns = first.saturating_sub(step_ns / 2);
-    found.grid_step_ns = step_ns;
-    let steps = (last - found.grid_start_ns) / step_ns + 1;
-    let window = Window { start_ns: found.grid_start_ns, end_ns: found.grid_start_ns + steps * step_ns };
+    let window = Window { start_ns: first, end_ns: last + 1 };
     let metrics: HashSet<(&'static str, bool)> =
         manifest.points.iter().map(|point| (point.metric, point.is_histogram)).collect();
     for (metric, is_histogram) in metrics {
         let func = if is_histogram { "count" } else { "value" };
-        let series = range(hub, metric, func, window, step_ms).await?;
-        found.series.insert(metric, series);
+        found.metrics.insert(metric, range(hub, metric, func, window, step_ms).await?);
     }
     Ok(())
 }
 
-async fn range(hub: SocketAddr, metric: &str, func: &str, window: Window, step_ms: u64) -> Result<Vec<FoundSeries>> {
+async fn range(hub: SocketAddr, metric: &str, func: &str, window: Window, step_ms: u64) -> Result<FoundMetric> {
     let step = format!("{step_ms}ms");
     let parameters = [("name", metric), ("func", func), ("step", &step)];
     let target = bounded("/api/v0/metrics/range", window, &parameters);
     let range: Range = get(hub, &target).await?;
+    let times: Result<_, _> = range.times.iter().map(|time| time.parse()).collect();
     let text = |attributes: BTreeMap<String, Value>| attributes.into_iter().map(|(key, value)| (key, plain(&value)));
     let series = range.series.into_iter();
-    Ok(series.map(|one| FoundSeries { attributes: text(one.attributes).collect(), values: one.values }).collect())
+    let series = series.map(|one| FoundSeries { attributes: text(one.attributes).collect(), values: one.values });
+    Ok(FoundMetric { times: times.context("times that are no numbers")?, series: series.collect() })
 }
 
 /// Points that the hub has stored beyond those that were delivered. Both sides count all records, so what is left after
@@ -215,17 +210,19 @@ async fn surplus_points(hub: SocketAddr, status: &Status, found: &Found) -> Resu
     Ok(stored.points.saturating_sub(points))
 }
 
-/// The last count of the RED calls in each window, by span name, added up: a window is one life of the agent.
-pub(crate) async fn red_calls(hub: SocketAddr, lives: &[Window]) -> Result<BTreeMap<String, u64>> {
+/// The RED calls by span name: what each series counted last before the agent was killed and what it counted last after
+/// that, added up. The agent began again from zero in between (P6).
+pub(crate) async fn red_calls(hub: SocketAddr, window: Window, killed_ns: u64) -> Result<BTreeMap<String, u64>> {
+    // Shorter than the time from a kill to the next export.
+    const STEP_MS: u64 = 100;
+    let metric = range(hub, CALLS, "value", window, STEP_MS).await?;
+    let killed = metric.times.partition_point(|time| *time < killed_ns);
+    let last = |values: &[Option<f64>]| values.iter().rev().find_map(|value| *value).unwrap_or_default() as u64;
     let mut calls = BTreeMap::new();
-    for life in lives {
-        // One step over the whole life.
-        let step_ms = life.end_ns.saturating_sub(life.start_ns).div_ceil(MS).max(1);
-        for series in range(hub, CALLS, "value", *life, step_ms).await? {
-            let name = series.attributes.get("span.name").context("a RED series without span.name")?;
-            let count = series.values.iter().rev().find_map(|value| *value).unwrap_or_default();
-            *calls.entry(name.clone()).or_default() += count as u64;
-        }
+    for series in metric.series {
+        let name = series.attributes.get("span.name").context("a RED series without span.name")?;
+        let (before, after) = series.values.split_at(killed.min(series.values.len()));
+        *calls.entry(name.clone()).or_default() += last(before) + last(after);
     }
     Ok(calls)
 }

@@ -1,7 +1,7 @@
 //! A run that went well, and one fault after the other in it.
 
 use super::*;
-use crate::reconcile::found::{FoundExemplar, FoundLine, FoundSeries, FoundTrace};
+use crate::reconcile::found::{FoundExemplar, FoundLine, FoundMetric, FoundSeries, FoundTrace};
 use crate::vessel::PlannedPoint;
 use model::SpanId;
 
@@ -23,7 +23,7 @@ impl Run {
     /// 1,400 requests of 4 spans and 2 lines: 25 failed, 25 slow, 25 of exactly 200 ms, all stored and nothing else.
     fn good() -> Self {
         let mut manifest = Manifest { loose_lines: 2, ..Manifest::default() };
-        let mut found = Found { grid_start_ns: 500, grid_step_ns: 1_000, ..Found::default() };
+        let mut found = Found::default();
         let mut line = |id: String, trace| found.lines.push(FoundLine { id: Some(id), trace });
         for number in 0..1_400u64 {
             let trace = TraceId(u128::from(number + 1).to_be_bytes());
@@ -53,7 +53,8 @@ impl Run {
         }
         (0..2).for_each(|count| line(format!("loose-{count}"), None));
         let attributes = BTreeMap::from([("http.route".to_owned(), "/a".to_owned())]);
-        found.series.insert("m", vec![FoundSeries { attributes, values: vec![Some(1.0), None, Some(3.0)] }]);
+        let series = vec![FoundSeries { attributes, values: vec![Some(1.0), None, Some(3.0)] }];
+        found.metrics.insert("m", FoundMetric { times: vec![500, 1_500, 2_500], series });
         for (time_ns, value) in [(1_000, 1.0), (3_000, 3.0)] {
             let attributes = vec![("http.route", "/a".to_owned())];
             manifest.points.push(PlannedPoint { metric: "m", is_histogram: false, attributes, time_ns, value });
@@ -126,8 +127,8 @@ fn what_is_missing_is_lost() {
     let line = faulty(|run| run.found.lines.retain(|line| line.id.as_deref() != Some("59-1")));
     assert_eq!(line, [("stored", 1), ("orphan_traces", 1), ("lost", 1)]);
     assert_eq!(faulty(|run| run.found.lines.retain(|line| line.id.as_deref() != Some("loose-1"))), [("lost", 1)]);
-    assert_eq!(faulty(|run| run.found.series.clear()), [("lost", 2)]);
-    assert_eq!(faulty(|run| run.found.series.get_mut("m").unwrap()[0].values[2] = Some(2.5)), [("lost", 1)]);
+    assert_eq!(faulty(|run| run.found.metrics.clear()), [("lost", 2)]);
+    assert_eq!(faulty(|run| run.found.metrics.get_mut("m").unwrap().series[0].values[2] = Some(2.5)), [("lost", 1)]);
 }
 
 /// Scenario: something is stored twice. Guarantees: each surplus row is counted (P8).
