@@ -9,6 +9,8 @@ mod exemplars;
 mod io;
 mod log;
 mod memory;
+#[cfg(feature = "mutants")]
+mod mutants;
 mod pipeline;
 mod recorder;
 mod run;

@@ -56,6 +56,8 @@ pub struct Pipeline {
     direct: Builder,
     /// Ready for the journal.
     batches: Vec<Batch>,
+    #[cfg(feature = "mutants")]
+    mutant: crate::mutants::Mutant,
 }
 
 /// What carrying out a decision means for a record.
@@ -80,6 +82,8 @@ impl Pipeline {
             policy_keeps: Vec::new(),
             direct: Builder::default(),
             batches: Vec::new(),
+            #[cfg(feature = "mutants")]
+            mutant: crate::mutants::Mutant::from_environment(),
         }
     }
 
@@ -321,6 +325,8 @@ impl Pipeline {
         builder: &mut Builder,
         finished: &mut Vec<Batch>,
     ) -> Result<(), ProtoError> {
+        #[cfg(feature = "mutants")]
+        let mutant = &mut self.mutant;
         let Self { recorder, ledger, red, counters, .. } = self;
         let Some((content, bytes)) = recorder.get(entry) else { return Ok(()) };
         match content {
@@ -357,6 +363,8 @@ impl Pipeline {
                             builder.trace_lines.push(&scope, item);
                         }
                         Some(Fate::Alone) if line.severity >= SEVERITY_WARN => builder.lines.push(&scope, item),
+                        #[cfg(feature = "mutants")]
+                        Some(Fate::Discard) if mutant.keep_orphan_line() => builder.trace_lines.push(&scope, item),
                         Some(Fate::Discard | Fate::Alone) => {
                             ledger.pending.sub(Signal::Logs, 1);
                             ledger.sampled_out.add(Signal::Logs, 1);
@@ -391,6 +399,12 @@ impl Pipeline {
                 self.ledger.route(signal, batch.records.get(signal));
             }
         }
+        #[cfg(feature = "mutants")]
+        let batches = {
+            let mut batches = batches;
+            self.mutant.drop_frame(&mut batches);
+            batches
+        };
         batches
     }
 
