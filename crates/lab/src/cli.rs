@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::bench::{FootprintArgs, footprint};
+use crate::bench::{FootprintArgs, WireArgs, footprint, wire_figures};
 use crate::clock::monotonic;
 use crate::console::Console;
 use crate::demo::{Cut, ShowArgs, SmokeArgs, show, smoke};
@@ -39,6 +39,17 @@ enum Command {
 enum BenchCommand {
     /// Binary, memory, CPU and disk of the real agent on a typical device under a typical load
     Footprint(FootprintOptions),
+    /// Bytes per span, line and sample in frames and blocks, against OTLP with gzip and zstd
+    Wire(WireOptions),
+}
+
+#[derive(Debug, Args)]
+struct WireOptions {
+    /// The seed that decides every record
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    #[command(flatten)]
+    output: OutputOptions,
 }
 
 #[derive(Debug, Args)]
@@ -144,6 +155,7 @@ pub(crate) fn run() -> ExitCode {
                 Command::Vessel(args) => vessel(args).await,
                 Command::Demo(args) => demo(args).await,
                 Command::Bench(BenchCommand::Footprint(options)) => footprint_command(options).await,
+                Command::Bench(BenchCommand::Wire(options)) => wire_command(&options),
             }
         })
     });
@@ -204,6 +216,12 @@ async fn footprint_command(options: FootprintOptions) -> Result<ExitCode> {
     options.output.write(&serde_json::to_value(&figures)?)?;
     figures.faults.iter().for_each(|fault| console.bad(fault));
     Ok(if figures.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn wire_command(options: &WireOptions) -> Result<ExitCode> {
+    let figures = wire_figures(WireArgs { seed: options.seed })?;
+    options.output.write(&serde_json::to_value(&figures)?)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 impl OutputOptions {

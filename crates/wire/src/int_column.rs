@@ -64,12 +64,8 @@ fn runs_size(values: impl Iterator<Item = u64>) -> usize {
     total
 }
 
-/// The size in bytes of the smallest form's content, and the form; `None` for a column that needs no content.
-fn choose(values: &[u64]) -> Option<(usize, u8)> {
-    let first = *values.first()?;
-    if values.iter().all(|value| *value == first) {
-        return None;
-    }
+/// The size in bytes of the smallest form's content, and the form.
+fn smallest(values: &[u64]) -> (usize, u8) {
     [
         (size(values.iter().copied()), VARINT),
         (size(deltas(values)), DELTA),
@@ -80,22 +76,93 @@ fn choose(values: &[u64]) -> Option<(usize, u8)> {
     ]
     .into_iter()
     .min()
+    .unwrap_or((0, VARINT))
+}
+
+/// Numbers as `base + quantum * step`: times in whole milliseconds, sizes in pages.
+struct Steps {
+    base: u64,
+    quantum: u64,
+    steps: Vec<u64>,
+}
+
+impl Steps {
+    /// The largest quantum above 1 of which all (wrapping, signed) differences to the first value are multiples.
+    fn of(values: &[u64]) -> Option<Self> {
+        let base = *values.first()?;
+        let mut quantum = 0u64;
+        for value in values {
+            let (mut a, mut b) = (quantum, (value.wrapping_sub(base) as i64).unsigned_abs());
+            while b != 0 {
+                (a, b) = (b, a % b);
+            }
+            quantum = a;
+            if quantum == 1 {
+                return None;
+            }
+        }
+        let divisor = i64::try_from(quantum).ok().filter(|quantum| *quantum > 1)?;
+        let steps = values.iter().map(|value| (value.wrapping_sub(base) as i64 / divisor) as u64).collect();
+        Some(Self { base, quantum, steps })
+    }
+
+    fn head_size(&self) -> usize {
+        varint_len(self.base) + varint_len(self.quantum)
+    }
+}
+
+/// How a column is written.
+enum Plan {
+    Constant(u64),
+    Plain { size: usize, form: u8 },
+    Steps { steps: Steps, size: usize, form: u8 },
+}
+
+fn plan(values: &[u64]) -> Plan {
+    let first = values.first().copied().unwrap_or(0);
+    if values.iter().all(|value| *value == first) {
+        return Plan::Constant(first);
+    }
+    let (size, form) = smallest(values);
+    if let Some(steps) = Steps::of(values) {
+        let (step_size, step_form) = smallest(&steps.steps);
+        if step_size + steps.head_size() < size {
+            return Plan::Steps { steps, size: step_size, form: step_form };
+        }
+    }
+    Plan::Plain { size, form }
 }
 
 /// The size in bytes of the content that [`put`] would write, without its CBOR heads.
 pub(crate) fn content_size(values: &[u64]) -> usize {
-    choose(values).map_or_else(|| values.first().map_or(0, |value| varint_len(*value)), |(size, _)| size)
+    match plan(values) {
+        Plan::Constant(value) => varint_len(value),
+        Plan::Plain { size, .. } => size,
+        Plan::Steps { steps, size, .. } => size + steps.head_size(),
+    }
 }
 
 /// Appends the column.
 pub(crate) fn put(out: &mut Encoder<&mut Vec<u8>>, values: &[u64]) {
-    let Some((size, form)) = choose(values) else {
-        match values.first() {
-            None | Some(0) => crate::cbor::null(out),
-            Some(value) => crate::cbor::uint(out, *value),
+    match plan(values) {
+        Plan::Constant(0) => crate::cbor::null(out),
+        Plan::Constant(value) => crate::cbor::uint(out, value),
+        Plan::Plain { size, form } => {
+            crate::cbor::array(out, 2);
+            crate::cbor::uint(out, u64::from(form));
+            crate::cbor::bytes(out, &content(values, form, size));
         }
-        return;
-    };
+        Plan::Steps { steps, size, form } => {
+            crate::cbor::array(out, 4);
+            crate::cbor::uint(out, u64::from(form));
+            crate::cbor::bytes(out, &content(&steps.steps, form, size));
+            crate::cbor::uint(out, steps.quantum);
+            crate::cbor::uint(out, steps.base);
+        }
+    }
+}
+
+fn content(values: &[u64], form: u8, size: usize) -> Vec<u8> {
     let mut content = Vec::with_capacity(size);
     match form {
         VARINT => values.iter().for_each(|value| put_varint(&mut content, *value)),
@@ -115,9 +182,7 @@ pub(crate) fn put(out: &mut Encoder<&mut Vec<u8>>, values: &[u64]) {
         }
     }
     debug_assert_eq!(content.len(), size);
-    crate::cbor::array(out, 2);
-    crate::cbor::uint(out, u64::from(form));
-    crate::cbor::bytes(out, &content);
+    content
 }
 
 /// Gives a column's values one by one, without holding them.
@@ -125,8 +190,21 @@ pub(crate) fn put(out: &mut Encoder<&mut Vec<u8>>, values: &[u64]) {
 pub(crate) enum IntReader<'b> {
     /// The same value for ever.
     Constant(u64),
-    /// Any other form.
-    Content { form: u8, rest: &'b [u8], before: u64, delta: u64, run_value: u64, run_left: u64 },
+    /// Numbers as they are.
+    Plain(ContentReader<'b>),
+    /// Numbers as `base + quantum * step`.
+    Steps { steps: ContentReader<'b>, quantum: u64, base: u64 },
+}
+
+/// Gives the numbers of one form's content.
+#[derive(Debug)]
+pub(crate) struct ContentReader<'b> {
+    form: u8,
+    rest: &'b [u8],
+    before: u64,
+    delta: u64,
+    run_value: u64,
+    run_left: u64,
 }
 
 impl<'b> IntReader<'b> {
@@ -138,13 +216,18 @@ impl<'b> IntReader<'b> {
                 Ok(Self::Constant(0))
             }
             Type::Array => {
-                crate::cbor::expect_array(decoder, 2)?;
+                let length = crate::cbor::any_array(decoder)?;
                 let form = decoder.u8()?;
                 if !(VARINT..=DELTA_OF_DELTA).contains(&form) {
                     return Err(FrameError::Corrupt("unknown form of an integer column"));
                 }
                 let rest = decoder.bytes()?;
-                Ok(Self::Content { form, rest, before: 0, delta: 0, run_value: 0, run_left: 0 })
+                let content = ContentReader { form, rest, before: 0, delta: 0, run_value: 0, run_left: 0 };
+                match length {
+                    2 => Ok(Self::Plain(content)),
+                    4 => Ok(Self::Steps { steps: content, quantum: decoder.u64()?, base: decoder.u64()? }),
+                    _ => Err(FrameError::Corrupt("an integer column of another length")),
+                }
             }
             _ => Ok(Self::Constant(decoder.u64()?)),
         }
@@ -152,51 +235,63 @@ impl<'b> IntReader<'b> {
 
     /// The next value.
     pub(crate) fn next(&mut self) -> Result<u64, FrameError> {
-        let Self::Content { form, rest, before, delta, run_value, run_left } = self else {
-            let Self::Constant(value) = self else { return Err(FrameError::Corrupt("column")) };
-            return Ok(*value);
-        };
-        match *form {
-            VARINT => take_varint(rest),
-            FIXED => {
-                let (value, tail) = rest.split_first_chunk::<8>().ok_or(SHORT)?;
-                *rest = tail;
-                Ok(u64::from_le_bytes(*value))
-            }
-            DELTA => {
-                *before = before.wrapping_add(unzigzag(take_varint(rest)?) as u64);
-                Ok(*before)
-            }
-            DELTA_OF_DELTA => {
-                *delta = delta.wrapping_add(unzigzag(take_varint(rest)?) as u64);
-                *before = before.wrapping_add(*delta);
-                Ok(*before)
-            }
-            _ => {
-                if *run_left == 0 {
-                    *run_value = take_varint(rest)?;
-                    *run_left = take_varint(rest)?;
-                    if *run_left == 0 {
-                        return Err(FrameError::Corrupt("empty run in an integer column"));
-                    }
-                }
-                *run_left -= 1;
-                if *form == RUNS {
-                    return Ok(*run_value);
-                }
-                *before = before.wrapping_add(unzigzag(*run_value) as u64);
-                Ok(*before)
-            }
+        match self {
+            Self::Constant(value) => Ok(*value),
+            Self::Plain(content) => content.next(),
+            Self::Steps { steps, quantum, base } => Ok(base.wrapping_add(steps.next()?.wrapping_mul(*quantum))),
         }
     }
 
     /// Checks that nothing is left over.
     pub(crate) fn finish(&self) -> Result<(), FrameError> {
         match self {
-            Self::Content { rest, run_left, .. } if !rest.is_empty() || *run_left > 0 => {
-                Err(FrameError::Corrupt("an integer column has more values than rows"))
+            Self::Constant(_) => Ok(()),
+            Self::Plain(content) | Self::Steps { steps: content, .. } => content.finish(),
+        }
+    }
+}
+
+impl ContentReader<'_> {
+    fn next(&mut self) -> Result<u64, FrameError> {
+        match self.form {
+            VARINT => take_varint(&mut self.rest),
+            FIXED => {
+                let (value, tail) = self.rest.split_first_chunk::<8>().ok_or(SHORT)?;
+                self.rest = tail;
+                Ok(u64::from_le_bytes(*value))
             }
-            _ => Ok(()),
+            DELTA => {
+                self.before = self.before.wrapping_add(unzigzag(take_varint(&mut self.rest)?) as u64);
+                Ok(self.before)
+            }
+            DELTA_OF_DELTA => {
+                self.delta = self.delta.wrapping_add(unzigzag(take_varint(&mut self.rest)?) as u64);
+                self.before = self.before.wrapping_add(self.delta);
+                Ok(self.before)
+            }
+            _ => {
+                if self.run_left == 0 {
+                    self.run_value = take_varint(&mut self.rest)?;
+                    self.run_left = take_varint(&mut self.rest)?;
+                    if self.run_left == 0 {
+                        return Err(FrameError::Corrupt("empty run in an integer column"));
+                    }
+                }
+                self.run_left -= 1;
+                if self.form == RUNS {
+                    return Ok(self.run_value);
+                }
+                self.before = self.before.wrapping_add(unzigzag(self.run_value) as u64);
+                Ok(self.before)
+            }
+        }
+    }
+
+    fn finish(&self) -> Result<(), FrameError> {
+        if self.rest.is_empty() && self.run_left == 0 {
+            Ok(())
+        } else {
+            Err(FrameError::Corrupt("an integer column has more values than rows"))
         }
     }
 }
@@ -238,6 +333,13 @@ mod tests {
         assert!(roundtrip(&even) < 20);
         let growing: Vec<u64> = (0..50).map(|i| i * i * 1_000_000).collect();
         roundtrip(&growing);
+        let millis: Vec<u64> = (0..50).map(|i| (1_700_000_000_000 + i * 1000 + i * i % 7) * 1_000_000).collect();
+        assert!(roundtrip(&millis) < 50 * 2 + 20);
+        let pages: Vec<u64> = (0..50u64).map(|i| (5000 - (i * 37) % 91).wrapping_mul(4096)).collect();
+        assert!(roundtrip(&pages) < 50 * 2 + 20);
+        roundtrip(&[1 << 63, 0, 1 << 63]);
+        roundtrip(&[5, 5 + (1 << 63)]);
+        roundtrip(&[10, 0, u64::MAX - 9]);
         roundtrip(&[0, u64::MAX, 1, u64::MAX - 1]);
         let noise: Vec<u64> = (1..40u64).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
         assert!(roundtrip(&noise) <= noise.len() * 8 + 6);

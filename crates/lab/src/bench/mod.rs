@@ -4,5 +4,7 @@ mod footprint;
 mod host;
 mod load;
 mod process;
+mod wire;
 
 pub(crate) use footprint::{FootprintArgs, footprint};
+pub(crate) use wire::{WireArgs, wire_figures};

@@ -9,11 +9,12 @@ mod profile;
 mod span;
 
 pub(crate) use driver::{Options, Totals, Vessel};
-pub(crate) use fate::{Boundary, SLOW_NS};
+pub(crate) use fate::{Boundary, Fate, SLOW_NS};
 pub(crate) use instruments::PlannedPoint;
-pub(crate) use line::LINE_ID;
+pub(crate) use line::{LINE_ID, lines_of};
 pub(crate) use manifest::{Manifest, Request};
 pub(crate) use profile::Ramp;
+pub(crate) use span::{resource, scope, spans_of};
 
 #[cfg(test)]
 mod tests;
