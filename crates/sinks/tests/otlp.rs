@@ -1,0 +1,131 @@
+//! OTLP sinks against this house's own OTLP sources, over real sockets.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use model::proto::{put_bytes, put_message};
+use model::{Epoch, Lane, Signal, Stamp};
+use sinks::{Access, Delivered, OtlpSink, SinkError};
+use sources::{Answer, Intake, Limits};
+use tokio::net::TcpListener;
+use wire::{BlockEncoder, FrameHeader, SectionRef};
+
+/// A `TracesData` of one span with this name.
+fn traces(name: &str) -> Vec<u8> {
+    let mut request = Vec::new();
+    put_message(&mut request, 1, |out| {
+        put_message(out, 2, |out| put_message(out, 2, |out| put_bytes(out, 5, name.as_bytes())));
+    });
+    request
+}
+
+/// A block of one frame for each span.
+fn block(names: &[&str]) -> Vec<u8> {
+    let frames: Vec<Vec<u8>> = names
+        .iter()
+        .enumerate()
+        .map(|(index, name)| {
+            let (mut body, mut frame) = (Vec::new(), Vec::new());
+            wire::encode_body(&[SectionRef::Traces(&traces(name))], &mut body).unwrap();
+            let seq = 1 + index as u64;
+            let header = FrameHeader { device: "d", epoch: Epoch(1), lane: Lane::Traces, seq, stamp: Stamp::default() };
+            wire::seal_frame(&header, &body, &mut frame);
+            frame
+        })
+        .collect();
+    let frames: Vec<&[u8]> = frames.iter().map(Vec::as_slice).collect();
+    let mut block = Vec::new();
+    BlockEncoder::new().unwrap().encode(Epoch(1), Lane::Traces, 1, &frames, &mut block).unwrap();
+    block
+}
+
+type Seen = Rc<RefCell<Vec<(Signal, Vec<u8>)>>>;
+
+/// Runs `test` for both transports with a server that answers as `answer` says.
+fn with_server<F: Future<Output = ()>>(answer: fn(&[u8]) -> Answer, mut test: impl FnMut(OtlpSink, Seen) -> F) {
+    for grpc in [true, false] {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        tokio::task::LocalSet::new().block_on(&runtime, async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let endpoint = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+            let access = Access { endpoint, tls: None, token: None, timeout: Duration::from_secs(10) };
+            let seen = Seen::default();
+            let taken = Rc::clone(&seen);
+            let intake: Intake = Rc::new(move |signal, request| {
+                let answer = answer(&request);
+                taken.borrow_mut().push((signal, request));
+                answer
+            });
+            let limits = Limits::new(1 << 20, 1 << 21, 8);
+            if grpc {
+                tokio::task::spawn_local(sources::serve_grpc(listener, intake, limits));
+                test(OtlpSink::grpc(access), seen).await;
+            } else {
+                tokio::task::spawn_local(sources::serve_http(listener, intake, limits));
+                test(OtlpSink::http(access), seen).await;
+            }
+        });
+    }
+}
+
+/// Scenario: a block of two frames goes to a server that takes everything, twice over one connection.
+/// Guarantees: the server gets the block's spans as one OTLP request, and all are counted as delivered (P1).
+#[test]
+fn a_block_arrives_as_otlp() {
+    with_server(
+        |_| Answer::Accepted,
+        |mut sink, seen| async move {
+            for _ in 0..2 {
+                let delivered = sink.deliver(&block(&["first", "second"])).await.unwrap();
+                assert_eq!(delivered, Delivered { delivered: 2, rejected: 0 });
+            }
+            let both: Vec<u8> = [traces("first"), traces("second")].concat();
+            assert_eq!(*seen.borrow(), vec![(Signal::Traces, both.clone()), (Signal::Traces, both)]);
+        },
+    );
+}
+
+/// Scenario: the server is out of room. Guarantees: nothing is decided, and the server's wish is heard (P3).
+#[test]
+fn a_busy_server_means_later() {
+    with_server(
+        |_| Answer::Wait(Duration::from_secs(7)),
+        |mut sink, _| async move {
+            let error = sink.deliver(&block(&["first"])).await.unwrap_err();
+            assert!(matches!(error, SinkError::Retry { .. }), "{error}");
+        },
+    );
+}
+
+/// Scenario: the server refuses one span for good. Guarantees: only its frame is rejected, the others arrive (P1).
+#[test]
+fn a_poisoned_frame_costs_only_itself() {
+    with_server(
+        |request| {
+            let poisoned = request.windows(6).any(|window| window == b"poison");
+            if poisoned { Answer::Bad("poison".into()) } else { Answer::Accepted }
+        },
+        |mut sink, _| async move {
+            let delivered = sink.deliver(&block(&["a", "poison", "b"])).await.unwrap();
+            assert_eq!(delivered, Delivered { delivered: 2, rejected: 1 });
+        },
+    );
+}
+
+/// Scenario: nobody listens; a server that is no OTLP server. Guarantees: later, or an operator's matter; never a loss (P3).
+#[test]
+fn a_missing_server_means_later() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    tokio::task::LocalSet::new().block_on(&runtime, async {
+        let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        for grpc in [true, false] {
+            let endpoint = format!("http://{free}").parse().unwrap();
+            let access = Access { endpoint, tls: None, token: None, timeout: Duration::from_secs(2) };
+            let mut sink = if grpc { OtlpSink::grpc(access) } else { OtlpSink::http(access) };
+            let error = sink.deliver(&block(&["a"])).await.unwrap_err();
+            assert!(matches!(error, SinkError::Retry { .. }), "{error}");
+        }
+    });
+}
