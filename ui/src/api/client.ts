@@ -1,0 +1,100 @@
+// The requests of docs/hub-api.md.
+import { ShapeError, type Decoder } from "./decode";
+import * as schema from "./schema";
+
+/** What went wrong, for the reader of the page; `hint` says what to do. */
+export class Problem extends Error {
+  constructor(
+    message: string,
+    readonly hint: string,
+    readonly status: number,
+  ) {
+    super(message);
+    this.name = "Problem";
+  }
+}
+
+export type Query = Record<string, string | number | boolean | bigint | undefined>;
+
+/** `path?name=value&...`, without what is empty. The path has no leading slash: the page may stand below another. */
+export function address(path: string, query: Query = {}): string {
+  const params = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) {
+    if (value !== undefined && value !== "" && value !== false) params.set(name, String(value));
+  }
+  const text = params.toString();
+  return text === "" ? path : `${path}?${text}`;
+}
+
+/** How far the hub's clock is ahead of this one; `Date` headers have whole seconds, so small differences are none. */
+let hubAheadMs = 0;
+
+function noteClock(date: string | null): void {
+  const hub = date === null ? Number.NaN : Date.parse(date);
+  const ahead = hub + 500 - Date.now();
+  if (Number.isFinite(ahead)) hubAheadMs = Math.abs(ahead) > 3_000 ? ahead : 0;
+}
+
+/** Now, in nanoseconds since the epoch, by the hub's clock as far as it is known. */
+export function hubNow(): bigint {
+  return BigInt(Math.round(Date.now() + hubAheadMs)) * 1_000_000n;
+}
+
+async function problemOf(response: Response): Promise<Problem> {
+  const fallback = `the hub answered ${response.status} ${response.statusText}`;
+  try {
+    const body = (await response.json()) as { error?: unknown; hint?: unknown };
+    const error = typeof body.error === "string" ? body.error : fallback;
+    return new Problem(error, typeof body.hint === "string" ? body.hint : "", response.status);
+  } catch {
+    return new Problem(fallback, "look at the hub's own log", response.status);
+  }
+}
+
+export async function get<T>(path: string, query: Query, decoder: Decoder<T>, signal?: AbortSignal): Promise<T> {
+  let response: Response;
+  try {
+    response = await fetch(address(path, query), signal === undefined ? {} : { signal });
+  } catch (error) {
+    if (error instanceof DOMException && error.name === "AbortError") throw error;
+    throw new Problem("the hub does not answer", "is lightship-hub running, and can this browser reach it?", 0);
+  }
+  noteClock(response.headers.get("date"));
+  if (!response.ok) throw await problemOf(response);
+  const body: unknown = await response.json();
+  try {
+    return decoder(body, "");
+  } catch (error) {
+    if (!(error instanceof ShapeError)) throw error;
+    throw new Problem(
+      `${path} answered something unexpected: ${error.message}`,
+      "page and hub are of different versions: reload the page",
+      response.status,
+    );
+  }
+}
+
+export interface Window {
+  from: bigint;
+  to: bigint;
+}
+
+const bounds = (window: Window) => ({ start: window.from, end: window.to });
+
+export const api = {
+  services: (window: Window, signal?: AbortSignal) => get("api/v0/services", bounds(window), schema.services, signal),
+  devices: (signal?: AbortSignal) => get("api/v0/devices", {}, schema.devices, signal),
+  coverage: (window: Window, signal?: AbortSignal) => get("api/v0/coverage", bounds(window), schema.coverage, signal),
+  red: (window: Window, query: { service: string; operation: string; step: string }, signal?: AbortSignal) =>
+    get("api/v0/red", { ...bounds(window), ...query }, schema.red, signal),
+  exemplars: (window: Window, query: Query, signal?: AbortSignal) =>
+    get("api/v0/exemplars", { ...bounds(window), ...query }, schema.exemplars, signal),
+  traces: (window: Window, query: Query, signal?: AbortSignal) =>
+    get("api/v0/traces", { ...bounds(window), ...query }, schema.traces, signal),
+  trace: (id: string, signal?: AbortSignal) =>
+    get(`api/v0/traces/${encodeURIComponent(id)}`, {}, schema.trace, signal),
+  logsOfTrace: (id: string, signal?: AbortSignal) =>
+    get("api/v0/logs", { trace_id: id, limit: 10_000 }, schema.logs, signal),
+  logs: (window: Window, query: Query, signal?: AbortSignal) =>
+    get("api/v0/logs", { ...bounds(window), ...query }, schema.logs, signal),
+};

@@ -1,0 +1,111 @@
+// What is looked at: service, operation, time; and whether it follows the clock.
+import { computed } from "@preact/signals";
+import { coverage, exemplars, logs, red, refresh, services, shown, traces } from "../state/data";
+import { go, place, PRESETS, unzoom, type Preset } from "../state/place";
+import { clockTime, day, span, zone } from "../time";
+import { Devices } from "./Devices";
+
+const LABELS: Record<Preset, string> = { "5m": "5 min", "15m": "15 min", "1h": "1 h", "6h": "6 h" };
+
+const loading = computed(() => [coverage, exemplars, logs, red, services, traces].some((piece) => piece.value.loading));
+
+/** The names, with the chosen one among them even where the shown time has no data of it. */
+function withChosen(names: string[], chosen: string): string[] {
+  return chosen === "" || names.includes(chosen) ? names : [chosen, ...names];
+}
+
+function Pickers() {
+  const { service, operation } = place.value;
+  const known = services.value.data?.services ?? [];
+  const of = known.filter((one) => service === "" || one.name === service);
+  const operations = [...new Set(of.flatMap((one) => one.operations))].sort();
+  return (
+    <>
+      <label>
+        <span class="dim">service</span>{" "}
+        <select
+          data-testid="service"
+          value={service}
+          onChange={(event) => go({ service: event.currentTarget.value, operation: "" })}
+        >
+          <option value="">all services</option>
+          {withChosen(known.map((one) => one.name), service).map((name) => (
+            <option key={name} value={name}>
+              {name}
+            </option>
+          ))}
+        </select>
+      </label>
+      <label>
+        <span class="dim">operation</span>{" "}
+        <select
+          data-testid="operation"
+          value={operation}
+          onChange={(event) => go({ operation: event.currentTarget.value })}
+        >
+          <option value="">all requests</option>
+          {withChosen(operations, operation).map((name) => (
+            <option key={name} value={name}>
+              {name}
+            </option>
+          ))}
+        </select>
+      </label>
+    </>
+  );
+}
+
+function Ranges() {
+  const { range } = place.value;
+  const { from, to } = shown.value;
+  const isCustom = !("last" in range);
+  return (
+    <div class="segmented" role="group" aria-label="time range">
+      {(Object.keys(PRESETS) as Preset[]).map((preset) => (
+        <button
+          key={preset}
+          type="button"
+          aria-pressed={!isCustom && range.last === preset}
+          data-testid={`range-${preset}`}
+          onClick={() => go({ range: { last: preset } })}
+        >
+          {LABELS[preset]}
+        </button>
+      ))}
+      {isCustom ? (
+        <button type="button" aria-pressed="true" title="back to the time before the zoom" data-testid="range-custom" onClick={unzoom}>
+          {day(from) === day(to) ? "" : `${day(from)} `}
+          {clockTime(from)}–{clockTime(to)} ({span(to - from)}) ✕
+        </button>
+      ) : null}
+    </div>
+  );
+}
+
+export function TopBar() {
+  const { live } = place.value;
+  return (
+    <header class="top-bar">
+      <a class="brand" href="#" title="Lightship, from the start">
+        <img src="./favicon.svg" alt="" width="20" height="20" /> Lightship
+      </a>
+      <Pickers />
+      <Ranges />
+      <button
+        type="button"
+        class={`toggle ${live ? "on" : ""}`}
+        aria-pressed={live}
+        title="ask the hub again every 5 s"
+        data-testid="live"
+        onClick={() => {
+          go({ live: !live }, "replace");
+          if (!live) refresh();
+        }}
+      >
+        <i class={`light ${loading.value ? "busy" : ""}`} /> auto refresh {live ? "on" : "off"}
+      </button>
+      <span class="dim zone">{zone(shown.value.to)}</span>
+      <Devices />
+    </header>
+  );
+}

@@ -1,0 +1,114 @@
+// What the page shows, each piece following the place and the clock.
+import { computed, effect, signal } from "@preact/signals";
+import { api, hubNow, type Window } from "../api/client";
+import { durationParam, MILLISECOND, SECOND, stepFor } from "../time";
+import { load, type Loaded } from "./load";
+import { place, PRESETS } from "./place";
+
+const REFRESH_MS = 5_000;
+/** The span metrics' histogram, which the latency chart is drawn from; its exemplars are the chart's diamonds. */
+const LATENCY_METRIC = "traces.span.metrics.duration";
+const TRACES_PER_PAGE = 100;
+const LOGS_PER_PAGE = 200;
+
+/** Counts the times that the data was asked for again. */
+const round = signal(0);
+const range = computed(() => place.value.range);
+
+/** The time that is shown. It moves with each round while the range is one of the last so many minutes. */
+export const shown = computed<Window & { round: number }>(() => {
+  const number = round.value;
+  const current = range.value;
+  if (!("last" in current)) return { ...current, round: number };
+  const to = hubNow();
+  return { from: to - PRESETS[current.last], to, round: number };
+});
+
+const service = computed(() => place.value.service);
+const operation = computed(() => place.value.operation);
+
+export const devices = load({ key: () => round.value, keep: true }, (_, signal) => api.devices(signal));
+export const services = load({ key: () => shown.value, keep: true }, (window, signal) => api.services(window, signal));
+export const coverage = load({ key: () => shown.value, keep: true }, (window, signal) => api.coverage(window, signal));
+
+const charted = () => ({ window: shown.value, service: service.value, operation: operation.value });
+
+export const red = load({ key: charted, keep: true }, ({ window, ...query }, signal) => {
+  const step = `${stepFor(window.to - window.from) / MILLISECOND}ms`;
+  return api.red(window, { ...query, step }, signal);
+});
+
+export const exemplars = load({ key: charted, keep: true }, ({ window, ...query }, signal) =>
+  api.exemplars(window, { ...query, name: LATENCY_METRIC, limit: 2_000 }, signal),
+);
+
+const listed = computed(() => place.value.list);
+
+/** How many pages of the lists are shown; back to one when what is asked for changes. */
+export const pages = signal(1);
+
+const traceQuery = computed(() =>
+  JSON.stringify([place.value.service, place.value.operation, place.value.errorsOnly, place.value.minDuration]),
+);
+
+export const traces = load(
+  { key: () => (listed.value === "traces" ? [shown.value, traceQuery.value, pages.value] as const : null), keep: true },
+  ([window, , pages], signal) => {
+    const { service, operation, errorsOnly, minDuration } = place.peek();
+    const min_duration = durationParam(minDuration) ?? "";
+    const limit = pages * TRACES_PER_PAGE;
+    return api.traces(window, { service, operation, error: errorsOnly, min_duration, limit }, signal);
+  },
+);
+
+const logQuery = computed(() => JSON.stringify([place.value.service, place.value.logText, place.value.severity]));
+
+export const logs = load(
+  { key: () => (listed.value === "logs" ? [shown.value, logQuery.value, pages.value] as const : null), keep: true },
+  ([window, , pages], signal) => {
+    const { service, logText, severity } = place.peek();
+    const limit = pages * LOGS_PER_PAGE;
+    return api.logs(window, { service, text: logText, min_severity: severity, limit, order: "desc" }, signal);
+  },
+);
+
+const traceId = computed(() => place.value.trace);
+/** A trace that was not found, or not whole, is asked for again while the page follows the clock. */
+const traceRound = signal(0);
+
+export const trace = load(
+  { key: () => (traceId.value === "" ? null : [traceId.value, traceRound.value] as const), keep: true },
+  ([id], signal) => api.trace(id, signal),
+);
+export const traceLogs = load(
+  { key: () => (traceId.value === "" ? null : [traceId.value, traceRound.value] as const), keep: true },
+  async ([id], signal) => ({ traceId: id, logs: (await api.logsOfTrace(id, signal)).logs }),
+);
+
+const byRange: { peek(): Loaded<unknown> }[] = [devices, services, coverage, red, exemplars, traces, logs];
+
+/** Asks for everything again, unless the round before is still under way. */
+export function refresh(): void {
+  if (byRange.some((piece) => piece.peek().loading)) return;
+  round.value += 1;
+  const open = trace.peek();
+  const isWhole = open.data !== null && open.data.missing_parents === 0 && open.data.completeness.complete;
+  if (traceId.peek() !== "" && !open.loading && !isWhole) traceRound.value += 1;
+}
+
+/** Keeps the page going: refreshes while `live` and visible. */
+export function followClock(): void {
+  setInterval(() => {
+    if (place.peek().live && document.visibilityState === "visible") refresh();
+  }, REFRESH_MS);
+  document.addEventListener("visibilitychange", () => {
+    if (place.peek().live && document.visibilityState === "visible") refresh();
+  });
+  effect(() => {
+    void [traceQuery.value, logQuery.value, listed.value, range.value];
+    pages.value = 1;
+  });
+}
+
+/** The length of one step of the charts, in seconds. */
+export const stepSeconds = computed(() => Number(stepFor(shown.value.to - shown.value.from) / SECOND));

@@ -1,0 +1,11 @@
+import { defineConfig } from "vitest/config";
+
+// `npm run dev` shows the page with the data of a running hub: LIGHTSHIP_HUB=http://127.0.0.1:4381 npm run dev
+const hub = process.env["LIGHTSHIP_HUB"] ?? "http://127.0.0.1:4381";
+
+export default defineConfig({
+  base: "./",
+  build: { target: "es2022", modulePreload: { polyfill: false }, reportCompressedSize: false },
+  server: { proxy: { "/api": hub, "/healthz": hub } },
+  test: { include: ["tests/**/*.test.ts"], environment: "node" },
+});
