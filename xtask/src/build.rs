@@ -2,7 +2,8 @@
 
 use crate::tools::{cargo, root, run, target_dir};
 use crate::ui;
-use anyhow::Result;
+use anyhow::{Context, Result};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -35,5 +36,6 @@ pub(crate) fn demo(options: &[String]) -> Result<()> {
     let mut lab = Command::new(&programs.lab);
     lab.current_dir(root()?).arg("demo");
     lab.arg("--agent").arg(&programs.agent).arg("--hub").arg(&programs.hub).args(options);
-    run(&mut lab)
+    // In place of this program, so that Ctrl-C reaches the lab alone and it ends in order.
+    Err(lab.exec()).with_context(|| format!("cannot start {}", programs.lab.display()))
 }

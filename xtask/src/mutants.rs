@@ -52,6 +52,12 @@ fn build() -> Result<Programs> {
 }
 
 fn judge(mutant: &Mutant, programs: &Programs) -> Result<()> {
+    // The lab leaves the files of a run that failed, and these are to fail: only the last ones stay.
+    let files = target_dir()?.join("mutants/files");
+    if files.is_dir() {
+        fs::remove_dir_all(&files).with_context(|| format!("cannot remove {}", files.display()))?;
+    }
+    fs::create_dir_all(&files).with_context(|| format!("cannot create {}", files.display()))?;
     let output = Command::new(&programs.lab)
         .current_dir(root()?)
         .args(["demo", "--smoke", "--agent"])
@@ -59,6 +65,7 @@ fn judge(mutant: &Mutant, programs: &Programs) -> Result<()> {
         .arg("--hub")
         .arg(&programs.hub)
         .env("LIGHTSHIP_MUTANT", mutant.name)
+        .env("TMPDIR", &files)
         .stderr(Stdio::inherit())
         .output()
         .context("cannot start the lab")?;

@@ -7,6 +7,7 @@ use crate::demo::{Cut, ShowArgs, SmokeArgs, show, smoke};
 use crate::otlp::Protocol;
 use crate::program::locate;
 use crate::rng::Rng;
+use crate::signals::{told_to_stop, unless_told_to_stop};
 use crate::vessel::{Options, Ramp, Vessel};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
@@ -198,7 +199,8 @@ async fn demo(args: DemoArgs) -> Result<ExitCode> {
     }
     let (load, outage) = (Duration::from_secs(args.seconds), Duration::from_secs(args.outage.unwrap_or(6)));
     let run = SmokeArgs { agent, hub, load, outage, seed, users, protocol, cut };
-    let verdict = smoke(run, console).await.with_context(|| format!("the run with seed {seed} broke"))?;
+    let verdict =
+        unless_told_to_stop(smoke(run, console)).await.with_context(|| format!("the run with seed {seed} broke"))?;
     println!("{}", serde_json::to_string_pretty(&verdict)?);
     if verdict.passed {
         console.good("passed: kept = should_keep = stored, nothing lost, nothing twice, nothing astray");
@@ -212,7 +214,8 @@ async fn footprint_command(options: FootprintOptions) -> Result<ExitCode> {
     let console = Console::new();
     let agent = locate(options.agent.as_deref(), "lightship")?;
     let hub = options.hub.as_deref().map(|path| locate(Some(path), "lightship-hub")).transpose()?;
-    let figures = footprint(&FootprintArgs { agent, hub, time: Duration::from_secs(options.seconds) }, console).await?;
+    let args = FootprintArgs { agent, hub, time: Duration::from_secs(options.seconds) };
+    let figures = unless_told_to_stop(footprint(&args, console)).await?;
     options.output.write(&serde_json::to_value(&figures)?)?;
     figures.faults.iter().for_each(|fault| console.bad(fault));
     Ok(if figures.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -280,7 +283,10 @@ async fn vessel(args: VesselArgs) -> Result<ExitCode> {
         let left = args.seconds.map_or(u64::MAX, |seconds| seconds.saturating_sub(elapsed));
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(left.min(5))) => {}
-            _ = tokio::signal::ctrl_c() => break,
+            told = told_to_stop() => {
+                told?;
+                break;
+            }
         }
         if left == 0 {
             break;

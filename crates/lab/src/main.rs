@@ -15,6 +15,7 @@ mod otlp;
 mod program;
 mod reconcile;
 mod rng;
+mod signals;
 mod vessel;
 
 use std::process::ExitCode;

@@ -6,8 +6,10 @@ use crate::demo::link::{Cut, Link};
 use crate::device::{Device, Setting, Upstream, Waits};
 use crate::hub::Hub;
 use crate::otlp::Protocol;
+use crate::signals::told_to_stop;
 use crate::vessel::{Options, Ramp, Totals, Vessel};
 use anyhow::{Context, Result};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -60,12 +62,12 @@ pub(crate) async fn show(args: ShowArgs, console: Console) -> Result<()> {
         Protocol::Http => device.otlp_http.subscribe(),
     };
     let vessel = Vessel::start(options, &target)?;
-    let mut show = Show { console, link, device, vessel, before: Totals::default() };
+    let mut show = Show { console, link, device, vessel, page: hub.http, before: Totals::default() };
     console.good(&format!("open http://{}/ (stop with Ctrl-C)", hub.http));
 
     let played = tokio::select! {
         played = show.play(&args) => played,
-        _ = tokio::signal::ctrl_c() => Ok(()),
+        told = told_to_stop() => told,
     };
     console.event("stopping");
     drop(show.vessel);
@@ -79,6 +81,7 @@ struct Show {
     link: Link,
     device: Device,
     vessel: Vessel,
+    page: SocketAddr,
     before: Totals,
 }
 
@@ -93,7 +96,7 @@ impl Show {
         self.link.restore();
         self.console.good("the link is back: the backlog drains beside the live data");
         self.watch_drain().await?;
-        self.console.event("load goes on; look at the outage in the page");
+        self.console.event(&format!("load goes on; look at the outage in the page: http://{}/", self.page));
         loop {
             self.watch(Duration::from_secs(60)).await?;
         }
