@@ -1,4 +1,7 @@
 //! Cursor files: how far each destination has confirmed each lane.
+//!
+//! A file has two slots that are written in turn, in place: a full disk must not keep a cursor from moving, since it is the
+//! cursor that lets segments go.
 
 use std::io;
 
@@ -7,12 +10,16 @@ use model::{Epoch, Lane};
 use crate::disk::{Disk, read_exact_at};
 use crate::error::JournalError;
 use crate::format::{Reader, VERSION, Writer};
-use crate::identity::replace;
+use crate::stats::Counters;
 
 pub(crate) const DIR: &str = "cursors";
 const MAGIC: [u8; 4] = *b"LSCU";
-const LEN: usize = 16 + 16 * Lane::ALL.len() + 8;
+const LEN: usize = 24 + 16 * Lane::ALL.len() + 8;
 const CRC_AT: usize = LEN - 4;
+/// Distance of the slots: no page of a flash card is shared by both.
+const SLOT: u64 = 4096;
+/// Bytes that a cursor file takes.
+pub(crate) const FILE_LEN: u64 = 2 * SLOT;
 
 /// How far a destination is in one lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -26,14 +33,23 @@ pub(crate) struct Place {
 pub(crate) type Places = [Place; Lane::ALL.len()];
 
 /// What a cursor file says.
-pub(crate) enum CursorRead {
-    Good(Places),
-    Missing,
-    Damaged,
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct CursorRead {
+    /// The newest readable state; `None` when there is none.
+    pub(crate) places: Option<Places>,
+    /// Whether a slot is damaged, so that there may have been a newer state.
+    pub(crate) damaged: bool,
+}
+
+/// The cursor file of one destination.
+pub(crate) struct CursorFile<F> {
+    path: String,
+    file: Option<F>,
+    counter: u64,
 }
 
 /// The file of a destination. Bytes of its name that are no letters, digits, `-` or `_` are written as `%XX`.
-pub(crate) fn path(destination: &str) -> String {
+fn path(destination: &str) -> String {
     let mut name = String::with_capacity(destination.len());
     for byte in destination.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') {
@@ -45,44 +61,134 @@ pub(crate) fn path(destination: &str) -> String {
     format!("{DIR}/{name}.cur")
 }
 
-pub(crate) fn read<D: Disk>(disk: &D, destination: &str, epoch: Epoch) -> Result<CursorRead, JournalError> {
-    let path = path(destination);
-    let file = match disk.open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(CursorRead::Missing),
-        Err(error) => return Err(JournalError::io("open", path)(error)),
-    };
-    let mut bytes = [0; LEN];
-    let whole = matches!(read_exact_at(disk, &file, 0, &mut bytes), Ok(true));
-    let right = whole
-        && bytes[..4] == MAGIC
-        && crc32c::crc32c(&bytes[..CRC_AT]) == Reader::at(&bytes, CRC_AT).u32()
-        && Reader::at(&bytes, 8).u64() == epoch.0;
-    if !right {
-        return Ok(CursorRead::Damaged);
+impl<F> CursorFile<F> {
+    /// Opens a destination's file, or makes it.
+    pub(crate) fn open<D: Disk<File = F>>(
+        disk: &D,
+        destination: &str,
+        epoch: Epoch,
+    ) -> Result<(Self, CursorRead), JournalError> {
+        let mut this = Self { path: path(destination), file: None, counter: 0 };
+        let mut read = CursorRead::default();
+        match disk.open_settled(&this.path) {
+            Ok(file) => {
+                for slot in 0..2 {
+                    this.read_slot(disk, &file, slot, epoch, &mut read)?;
+                }
+                if disk.len(&file).is_ok_and(|len| len == FILE_LEN) {
+                    this.file = Some(file);
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(JournalError::io("open", this.path)(error)),
+        }
+        if this.file.is_none() {
+            // On a full disk it is made at the first write.
+            match this.make(disk) {
+                Err(error) if !error.is_full() => return Err(error),
+                _ => {}
+            }
+        }
+        Ok((this, read))
     }
-    if bytes[4] != VERSION {
-        return Err(JournalError::Version { path, found: bytes[4], known: VERSION });
-    }
-    let mut places = Places::default();
-    let mut fields = Reader::at(&bytes, 16);
-    for place in &mut places {
-        *place = Place { confirmed: fields.u64(), records: fields.u64() };
-    }
-    Ok(CursorRead::Good(places))
-}
 
-/// Returns the bytes written.
-pub(crate) fn write<D: Disk>(disk: &D, destination: &str, epoch: Epoch, places: &Places) -> Result<u64, JournalError> {
-    let mut bytes = [0; LEN];
-    let mut fields = Writer::new(&mut bytes);
-    fields.put(&MAGIC).put(&[VERSION, 0, 0, 0]).u64(epoch.0);
-    for place in places {
-        fields.u64(place.confirmed).u64(place.records);
+    fn make<D: Disk<File = F>>(&mut self, disk: &D) -> Result<(), JournalError> {
+        match disk.remove(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(JournalError::io("remove", &self.path)(error));
+            }
+            _ => {}
+        }
+        self.file = Some(disk.create(&self.path, FILE_LEN).map_err(JournalError::io("create", &self.path))?);
+        disk.sync_dir(DIR).map_err(JournalError::io("sync directory", DIR))
     }
-    let crc = crc32c::crc32c(&bytes[..CRC_AT]);
-    Writer::new(&mut bytes[CRC_AT..]).u32(crc);
-    let path = path(destination);
-    replace(disk, DIR, &format!("{path}.tmp"), &path, &bytes)?;
-    Ok(LEN as u64)
+
+    fn read_slot<D: Disk<File = F>>(
+        &mut self,
+        disk: &D,
+        file: &F,
+        slot: u64,
+        epoch: Epoch,
+        read: &mut CursorRead,
+    ) -> Result<(), JournalError> {
+        let mut bytes = [0; LEN];
+        match read_exact_at(disk, file, slot * SLOT, &mut bytes) {
+            Ok(true) => {}
+            // A crash came before its length was durable, so nothing ever was.
+            Ok(false) => return Ok(()),
+            Err(_) => {
+                read.damaged = true;
+                return Ok(());
+            }
+        }
+        if bytes.iter().all(|byte| *byte == 0) {
+            return Ok(());
+        }
+        let mut fields = Reader::at(&bytes, 8);
+        let (counter, written_epoch) = (fields.u64(), fields.u64());
+        let right = bytes[..4] == MAGIC
+            && crc32c::crc32c(&bytes[..CRC_AT]) == Reader::at(&bytes, CRC_AT).u32()
+            && written_epoch == epoch.0
+            && counter % 2 == slot;
+        if !right {
+            read.damaged = true;
+            return Ok(());
+        }
+        if bytes[4] != VERSION {
+            return Err(JournalError::Version { path: self.path.clone(), found: bytes[4], known: VERSION });
+        }
+        if counter > self.counter {
+            self.counter = counter;
+            let mut places = Places::default();
+            for place in &mut places {
+                *place = Place { confirmed: fields.u64(), records: fields.u64() };
+            }
+            read.places = Some(places);
+        }
+        Ok(())
+    }
+
+    /// Makes a state durable.
+    pub(crate) fn write<D: Disk<File = F>>(
+        &mut self,
+        disk: &D,
+        epoch: Epoch,
+        places: &Places,
+        counters: &mut Counters,
+    ) -> Result<(), JournalError> {
+        let counter = self.counter + 1;
+        let mut bytes = [0; LEN];
+        let mut fields = Writer::new(&mut bytes);
+        fields.put(&MAGIC).put(&[VERSION, 0, 0, 0]).u64(counter).u64(epoch.0);
+        for place in places {
+            fields.u64(place.confirmed).u64(place.records);
+        }
+        let crc = crc32c::crc32c(&bytes[..CRC_AT]);
+        Writer::new(&mut bytes[CRC_AT..]).u32(crc);
+        for attempt in 0..2 {
+            if self.file.is_none() {
+                self.make(disk)?;
+                counters.syncs += 1;
+            }
+            let Some(file) = &self.file else { break };
+            let written = disk.write_at(file, (counter % 2) * SLOT, &bytes).and_then(|()| disk.sync_data(file));
+            counters.written += LEN as u64;
+            counters.syncs += 1;
+            match written {
+                Ok(()) => {
+                    self.counter = counter;
+                    return Ok(());
+                }
+                Err(error) => {
+                    counters.failed_syncs += 1;
+                    // Never synced again: a new file in its place. A crash before that is done sends twice.
+                    self.file = None;
+                    if attempt == 1 {
+                        return Err(JournalError::io("sync", &self.path)(error));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
 }

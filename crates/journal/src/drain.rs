@@ -291,7 +291,7 @@ impl<D: Disk> Journal<D> {
                 }
                 for part in news {
                     // What another destination has was given up rightly, when this one was not configured.
-                    let others_have = |other: &Destination| other.windows[index].confirmed >= part.last;
+                    let others_have = |other: &Destination<D::File>| other.windows[index].confirmed >= part.last;
                     let dropped = self.destinations.iter().any(others_have);
                     self.core.counters.corrupt_blocks += u64::from(!dropped);
                     let reason = if dropped { GapReason::Dropped } else { GapReason::Corrupt };

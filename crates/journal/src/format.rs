@@ -326,29 +326,51 @@ impl Footer {
     }
 }
 
-/// The first bytes of the payload of [`EntryKind::Gap`].
-pub(crate) fn encode_gap(gap: &Gap, span: &Span) -> [u8; GAP_PREFIX_LEN] {
-    let mut bytes = [0; GAP_PREFIX_LEN];
-    let reason = GapReason::ALL.iter().position(|reason| *reason == gap.reason).unwrap_or_default();
-    Writer::new(&mut bytes)
-        .u64(span.first)
-        .u64(span.last)
-        .u64(span.before)
-        .u64(span.after)
-        .u64(gap.records)
-        .u64(gap.start_ns)
-        .u64(gap.end_ns)
-        .put(&[reason as u8]);
-    bytes
+/// A gap record with what recovery needs of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LostStretch {
+    /// What the destinations are told.
+    pub(crate) gap: Gap,
+    /// Records in the lane before the stretch and after it.
+    pub(crate) before: u64,
+    pub(crate) after: u64,
+    /// Whether every sequence of it is lost. `false` where the record joins several stretches.
+    pub(crate) exact: bool,
 }
 
-/// What [`encode_gap`] wrote.
-pub(crate) fn decode_gap(payload: &[u8]) -> Option<(GapReason, Span)> {
-    let bytes = payload.first_chunk::<GAP_PREFIX_LEN>()?;
-    let reason = *GapReason::ALL.get(usize::from(bytes[56]))?;
-    let mut fields = Reader::at(bytes, 0);
-    let span = Span { first: fields.u64(), last: fields.u64(), before: fields.u64(), after: fields.u64() };
-    (span.first > 0 && span.first <= span.last).then_some((reason, span))
+impl LostStretch {
+    pub(crate) fn span(&self) -> Span {
+        Span { first: self.gap.first, last: self.gap.last, before: self.before, after: self.after }
+    }
+
+    /// The first bytes of the payload of [`EntryKind::Gap`].
+    pub(crate) fn encode(&self) -> [u8; GAP_PREFIX_LEN] {
+        let mut bytes = [0; GAP_PREFIX_LEN];
+        let gap = &self.gap;
+        let reason = GapReason::ALL.iter().position(|reason| *reason == gap.reason).unwrap_or_default();
+        Writer::new(&mut bytes)
+            .u64(gap.first)
+            .u64(gap.last)
+            .u64(self.before)
+            .u64(self.after)
+            .u64(gap.records)
+            .u64(gap.start_ns)
+            .u64(gap.end_ns)
+            .put(&[reason as u8, u8::from(self.exact)]);
+        bytes
+    }
+
+    /// What [`LostStretch::encode`] wrote.
+    pub(crate) fn decode(lane: Lane, payload: &[u8]) -> Option<Self> {
+        let bytes = payload.first_chunk::<GAP_PREFIX_LEN>()?;
+        let reason = *GapReason::ALL.get(usize::from(bytes[56]))?;
+        let mut fields = Reader::at(bytes, 0);
+        let (first, last) = (fields.u64(), fields.u64());
+        let (before, after) = (fields.u64(), fields.u64());
+        let gap =
+            Gap { lane, first, last, reason, records: fields.u64(), start_ns: fields.u64(), end_ns: fields.u64() };
+        (first > 0 && first <= last).then_some(Self { gap, before, after, exact: bytes[57] == 1 })
+    }
 }
 
 #[cfg(test)]
@@ -422,10 +444,12 @@ mod tests {
     /// Scenario: a gap's prefix. Guarantees: recovery knows the stretch again.
     #[test]
     fn gaps_survive() {
-        let span = Span { first: 3, last: 8, before: 40, after: 44 };
         let gap =
             Gap { lane: Lane::Logs, first: 3, last: 8, reason: GapReason::Corrupt, records: 4, start_ns: 5, end_ns: 6 };
-        assert_eq!(decode_gap(&encode_gap(&gap, &span)), Some((GapReason::Corrupt, span)));
-        assert_eq!(decode_gap(&[0; 63]), None);
+        for exact in [true, false] {
+            let lost = LostStretch { gap, before: 40, after: 44, exact };
+            assert_eq!(LostStretch::decode(Lane::Logs, &lost.encode()), Some(lost));
+        }
+        assert_eq!(LostStretch::decode(Lane::Logs, &[0; 63]), None);
     }
 }

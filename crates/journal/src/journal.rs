@@ -5,10 +5,11 @@ use std::io;
 use model::{Epoch, Lane, Stamp};
 use wire::{FRAME_CAP, FrameHeader, Gap};
 
-use crate::cursor;
+use crate::cursor::{CursorFile, Place};
 use crate::disk::Disk;
 use crate::error::{AppendError, JournalError};
-use crate::lane::{Core, Due, FrameMeta, LaneState};
+use crate::format::LostStretch;
+use crate::lane::{Core, FrameMeta, LaneState};
 use crate::note::{Heads, NoteFiles};
 use crate::space::Spare;
 use crate::stats::Stats;
@@ -36,8 +37,8 @@ pub struct Options {
 }
 
 /// One destination and its place in every lane.
-pub(crate) struct Destination {
-    pub(crate) name: String,
+pub(crate) struct Destination<F> {
+    pub(crate) cursor: CursorFile<F>,
     pub(crate) windows: [Window; Lane::ALL.len()],
     /// Whether a cursor moved since the file was written.
     pub(crate) dirty: bool,
@@ -81,11 +82,11 @@ pub struct Journal<D: Disk> {
     pub(crate) core: Core<D>,
     pub(crate) options: Options,
     pub(crate) lanes: [LaneState<D::File>; Lane::ALL.len()],
-    pub(crate) destinations: Vec<Destination>,
+    pub(crate) destinations: Vec<Destination<D::File>>,
     pub(crate) notes: NoteFiles<D::File>,
     pub(crate) spare: Spare,
     /// Gap records that are not in their lane yet.
-    pub(crate) due: Vec<Due>,
+    pub(crate) due: Vec<LostStretch>,
     pub(crate) lost: Vec<Lost>,
     /// Reused for reading.
     pub(crate) scratch: Vec<u8>,
@@ -218,10 +219,9 @@ impl<D: Disk> Journal<D> {
         for destination in self.destinations.iter_mut().filter(|destination| destination.dirty) {
             let places = std::array::from_fn(|lane| {
                 let window = &destination.windows[lane];
-                cursor::Place { confirmed: window.confirmed, records: window.records_before }
+                Place { confirmed: window.confirmed, records: window.records_before }
             });
-            self.core.counters.written += cursor::write(&self.core.disk, &destination.name, self.core.epoch, &places)?;
-            self.core.counters.syncs += 2;
+            destination.cursor.write(&self.core.disk, self.core.epoch, &places, &mut self.core.counters)?;
             destination.dirty = false;
         }
         Ok(())

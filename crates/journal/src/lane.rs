@@ -4,15 +4,15 @@ use std::collections::VecDeque;
 use std::io;
 
 use model::{Epoch, Lane, Stamp};
-use wire::{BLOCK_TARGET, BlockBody, BlockEncoder, EncodeError, FrameHeader, Gap, SectionRef};
+use wire::{BLOCK_TARGET, BlockBody, BlockEncoder, EncodeError, FrameHeader, SectionRef};
 
 use crate::disk::Disk;
 use crate::error::JournalError;
 use crate::format::{
-    Entry, EntryKind, FIXED, FIXED_LEN, GAP_PREFIX_LEN, Reader, SEQUENCES_PER_SEGMENT, SegmentHeader, SegmentKey,
-    encode_gap, lane_dir,
+    Entry, EntryKind, FIXED, FIXED_LEN, GAP_PREFIX_LEN, LostStretch, Reader, SEQUENCES_PER_SEGMENT, SegmentHeader,
+    SegmentKey, lane_dir,
 };
-use crate::holes::{Holes, Span};
+use crate::holes::Holes;
 use crate::note::Head;
 use crate::segment::{Segment, earliest};
 use crate::stats::Counters;
@@ -42,14 +42,6 @@ pub struct FrameMeta {
     pub start_ns: u64,
     /// Latest event time in it, Unix nanoseconds; 0 when not known.
     pub end_ns: u64,
-}
-
-/// A gap record that is not in its lane yet.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Due {
-    pub(crate) gap: Gap,
-    /// The stretch that is gone, for recovery; `None` where the record joins several stretches.
-    pub(crate) span: Option<Span>,
 }
 
 /// The segment that is being written.
@@ -261,10 +253,10 @@ impl<F> LaneState<F> {
     pub(crate) fn push_gap<D: Disk<File = F>>(
         &mut self,
         core: &mut Core<D>,
-        due: &Due,
+        lost: &LostStretch,
         stamp: Stamp,
     ) -> Result<(), JournalError> {
-        let gap = &due.gap;
+        let gap = &lost.gap;
         self.close_block(core)?;
         let mut body = Vec::new();
         wire::encode_body(&[SectionRef::Gap(gap)], &mut body)
@@ -276,10 +268,7 @@ impl<F> LaneState<F> {
             wire::seal_frame(&FrameHeader { device, epoch, lane, seq, stamp }, &body, out);
         })
         .map_err(|error| JournalError::Internal(format!("cannot write a gap record: {error}")))?;
-        match &due.span {
-            Some(span) => self.close_as(core, EntryKind::Gap, &encode_gap(gap, span)),
-            None => self.close_block(core),
-        }
+        self.close_as(core, EntryKind::Gap, &lost.encode())
     }
 
     /// Makes a new segment, or the spare file under a new name, the open one, and seals the one before. No frame may

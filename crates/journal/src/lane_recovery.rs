@@ -8,7 +8,7 @@ use wire::GapReason;
 use crate::disk::{Disk, read_exact_at};
 use crate::error::JournalError;
 use crate::format::{
-    EntryKind, FIXED, FIXED_LEN, HeaderRead, SEQUENCES_PER_SEGMENT, SegmentHeader, SegmentKey, VERSION, decode_gap,
+    EntryKind, FIXED, FIXED_LEN, HeaderRead, LostStretch, SEQUENCES_PER_SEGMENT, SegmentHeader, SegmentKey, VERSION,
     first_of_name, lane_dir,
 };
 use crate::holes::Span;
@@ -26,7 +26,7 @@ pub(crate) struct LaneFound {
 }
 
 /// Gap records found in the entries of a lane.
-type Gaps = Vec<(GapReason, Span)>;
+type Gaps = Vec<LostStretch>;
 
 /// What one file holds.
 struct Walk {
@@ -109,12 +109,10 @@ pub(crate) fn recover_lane<D: Disk>(
     }
     let gaps = std::mem::take(&mut scan.gaps);
     finish_evictions(scan.core, &mut state, &gaps, recovery)?;
-    for (_, span) in gaps {
-        state.holes.insert(span);
+    for lost in gaps.iter().filter(|lost| lost.exact) {
+        state.holes.insert(lost.span());
         found.lost = found.lost.iter().flat_map(|lost| state.holes.uncovered(*lost)).collect();
     }
-    let oldest = state.oldest();
-    state.holes.forget_below(oldest.min(found.start));
     state.next = next;
     state.records = records;
     state.latest_ns = state.watermark_ns;
@@ -131,7 +129,7 @@ fn finish_evictions<D: Disk>(
     gaps: &Gaps,
     recovery: &mut Recovery,
 ) -> Result<(), JournalError> {
-    for (_, span) in gaps.iter().filter(|(reason, _)| *reason == GapReason::Evicted) {
+    for span in gaps.iter().filter(|lost| lost.exact && lost.gap.reason == GapReason::Evicted).map(LostStretch::span) {
         let mut position = 0;
         while position + 1 < state.segments.len() {
             let (first, end) = (state.segments[position].first, state.segments[position + 1].first - 1);
@@ -259,7 +257,7 @@ impl<D: Disk> Scan<'_, D> {
         while let Step::Entry { at: found, entry } = next_entry(&self.core.disk, file, key, at, segment.data_end) {
             at = found + entry.total_len();
             if entry.kind == EntryKind::Gap && read_payload(&self.core.disk, file, found, &entry, &mut self.payload) {
-                self.gaps.extend(decode_gap(&self.payload));
+                self.gaps.extend(LostStretch::decode(self.lane, &self.payload));
             }
         }
     }
@@ -301,7 +299,7 @@ impl<D: Disk> Scan<'_, D> {
                 });
             }
             if entry.kind == EntryKind::Gap {
-                self.gaps.extend(decode_gap(&self.payload));
+                self.gaps.extend(LostStretch::decode(self.lane, &self.payload));
             }
             walk.segment.absorb(&entry, at);
             walk.expected = entry.last() + 1;

@@ -3,7 +3,7 @@
 use model::{Epoch, Lane, Stamp};
 use wire::{BlockEncoder, GapReason};
 
-use crate::cursor::{self, CursorRead};
+use crate::cursor::{self, CursorFile, CursorRead};
 use crate::disk::{Disk, read_exact_at};
 use crate::error::JournalError;
 use crate::format::{FIXED, FIXED_LEN, SegmentHeader, first_of_name, lane_dir};
@@ -63,7 +63,7 @@ pub struct Recovery {
     pub torn: Vec<Damage>,
     /// What was committed and cannot be read any more. Each has a gap record.
     pub corrupt: Vec<Damage>,
-    /// Destinations whose cursor could not be read: they start at the oldest frame held.
+    /// Destinations whose cursor's last state may be lost: they go on from the one before, or from the oldest frame held.
     pub damaged_cursors: Vec<String>,
     /// Files that are none of this epoch's; they were set aside under another name.
     pub foreign: Vec<String>,
@@ -100,12 +100,13 @@ impl<D: Disk> Journal<D> {
         let encoder = BlockEncoder::new().map_err(|error| JournalError::Internal(error.to_string()))?;
         let mut core = Core { disk, epoch, device: options.device.clone(), encoder, counters };
 
-        let cursors = read_cursors(&core, &options, &mut recovery)?;
+        let cursors = open_cursors(&core, &options, &mut recovery)?;
         let mut lanes = Vec::with_capacity(Lane::ALL.len());
         let mut found = Vec::with_capacity(Lane::ALL.len());
         for lane in Lane::ALL {
-            let confirmed =
-                cursors.iter().flatten().map(|cursor| cursor[usize::from(lane.number())].confirmed).max().unwrap_or(0);
+            let index = usize::from(lane.number());
+            let places = cursors.iter().filter_map(|(_, read)| read.places);
+            let confirmed = places.map(|places| places[index].confirmed).max().unwrap_or(0);
             let (state, lane_found) = recover_lane(&mut core, lane, &note, confirmed, &mut recovery)?;
             lanes.push(state);
             found.push(lane_found);
@@ -125,12 +126,13 @@ impl<D: Disk> Journal<D> {
             options,
             _lock: lock,
         };
-        journal.place_destinations(&cursors, &found);
+        journal.place_destinations(cursors, &found);
         journal.find_spare()?;
         for (index, lane_found) in found.iter().enumerate() {
             for span in &lane_found.lost {
                 journal.declare(index, *span, GapReason::Corrupt, 0, 0);
             }
+            journal.forget_holes(index);
         }
         journal.tell_frames(note, &mut recovery);
         if let Err(error) = journal.commit(stamp, None) {
@@ -156,16 +158,17 @@ impl<D: Disk> Journal<D> {
     }
 
     /// Puts every destination at its cursor, or at the oldest frame when it has none.
-    fn place_destinations(&mut self, cursors: &[Option<cursor::Places>], found: &[LaneFound]) {
-        for (number, name) in self.options.destinations.clone().into_iter().enumerate() {
-            let cursor = cursors.get(number).copied().flatten();
+    fn place_destinations(&mut self, cursors: Cursors<D::File>, found: &[LaneFound]) {
+        for (cursor, read) in cursors {
             let windows = std::array::from_fn(|index| {
                 let start = found.get(index).map_or(1, |found| found.start);
-                let place = cursor.map(|places| places[index]);
+                // What is older than all files was confirmed by a state of the cursor that cannot be read any more.
+                let place = read.places.map(|places| places[index]);
+                let place = place.filter(|place| !read.damaged || place.confirmed + 1 >= start);
                 let confirmed = place.map_or(start - 1, |place| place.confirmed).min(self.lanes[index].next - 1);
                 self.place(index, confirmed, place.map(|place| place.records))
             });
-            self.destinations.push(Destination { name, windows, dirty: cursor.is_none() });
+            self.destinations.push(Destination { cursor, windows, dirty: read.places.is_none() });
         }
     }
 
@@ -241,21 +244,20 @@ fn check_options(options: &Options) -> Result<(), JournalError> {
     Ok(())
 }
 
-fn read_cursors<D: Disk>(
+type Cursors<F> = Vec<(CursorFile<F>, CursorRead)>;
+
+fn open_cursors<D: Disk>(
     core: &Core<D>,
     options: &Options,
     recovery: &mut Recovery,
-) -> Result<Vec<Option<cursor::Places>>, JournalError> {
+) -> Result<Cursors<D::File>, JournalError> {
     let mut cursors = Vec::with_capacity(options.destinations.len());
     for name in &options.destinations {
-        cursors.push(match cursor::read(&core.disk, name, core.epoch)? {
-            CursorRead::Good(places) => Some(places),
-            CursorRead::Missing => None,
-            CursorRead::Damaged => {
-                recovery.damaged_cursors.push(name.clone());
-                None
-            }
-        });
+        let (file, read) = CursorFile::open(&core.disk, name, core.epoch)?;
+        if read.damaged {
+            recovery.damaged_cursors.push(name.clone());
+        }
+        cursors.push((file, read));
     }
     Ok(cursors)
 }

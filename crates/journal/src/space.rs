@@ -5,12 +5,14 @@ use std::io;
 use model::{Lane, Stamp};
 use wire::{Gap, GapReason};
 
+use crate::cursor::FILE_LEN;
 use crate::disk::Disk;
 use crate::error::{AppendError, JournalError};
+use crate::format::{EntryKind, FIXED, LostStretch};
 use crate::holes::Span;
 use crate::journal::{Journal, Lost};
-use crate::lane::{Due, LaneState};
-use crate::segment::earliest;
+use crate::lane::LaneState;
+use crate::segment::{Step, earliest, next_entry, read_payload};
 
 /// The smallest segment.
 pub(crate) const MIN_SEGMENT: u64 = 32 << 10;
@@ -70,8 +72,8 @@ impl<D: Disk> Journal<D> {
     pub(crate) fn disk_bytes(&self) -> u64 {
         let lanes: u64 = self.lanes.iter().map(LaneState::disk_bytes).sum();
         let spare = if self.spare == Spare::Ready { MIN_SEGMENT } else { 0 };
-        // Epoch, lock and each cursor take a page.
-        lanes + spare + self.notes.disk_bytes() + 4096 * (2 + self.destinations.len() as u64)
+        // Epoch and lock take a page.
+        lanes + spare + self.notes.disk_bytes() + 2 * 4096 + FILE_LEN * self.destinations.len() as u64
     }
 
     /// Whether a new segment stays within the budget and above the floor of free space.
@@ -248,10 +250,14 @@ impl<D: Disk> Journal<D> {
         while let Some(due) = self.due.last().copied() {
             let index = usize::from(due.gap.lane.number());
             if !self.fit_gap(index)? {
-                break;
+                match self.open_segment(index, 1024, stamp) {
+                    Ok(()) => {}
+                    Err(AppendError::Journal(error)) => return Err(error),
+                    Err(_) => break,
+                }
             }
             self.lanes[index].push_gap(&mut self.core, &due, stamp)?;
-            self.due.pop();
+            self.due.retain(|other| *other != due);
         }
         Ok(())
     }
@@ -268,10 +274,10 @@ impl<D: Disk> Journal<D> {
         {
             // Says more than was lost; frames that are stored override a gap at the hub.
             join(&mut due.gap, &gap);
-            due.span = None;
+            due.exact = false;
             return;
         }
-        self.due.push(Due { gap, span: Some(span) });
+        self.due.push(LostStretch { gap, before: span.before, after: span.after, exact: true });
     }
 
     /// Books a lost stretch for every destination that has neither confirmed it nor has it on its way.
@@ -293,8 +299,9 @@ impl<D: Disk> Journal<D> {
     /// Evicts the oldest whole segments of a lane that nobody has on the way, until about `size` bytes are free. The gap
     /// record is durable before anything is removed.
     fn evict(&mut self, index: usize, size: u64, stamp: Stamp) -> Result<bool, JournalError> {
-        let slack = self.options.total_bytes / 64;
         let lane = &self.lanes[index];
+        // A little more than asked for, so that there is not a gap record for every segment.
+        let slack = (self.options.total_bytes / 64).min(lane.disk_bytes() / 16);
         let newest = lane.segments.len().saturating_sub(1);
         let in_flight = |position: usize| {
             let segment = &lane.segments[position];
@@ -325,17 +332,60 @@ impl<D: Disk> Journal<D> {
         if !self.fit_gap(index)? {
             return Ok(false);
         }
-        self.lanes[index].push_gap(&mut self.core, &Due { gap, span: Some(span) }, stamp)?;
+        let mut told = LostStretch { gap, before: span.before, after: span.after, exact: true };
+        for earlier in self.gaps_within(index, from, to) {
+            // What an evicted gap record told has to be told again: with this one where they touch.
+            let touches = earlier.exact && earlier.gap.reason == gap.reason && earlier.gap.last + 1 == told.gap.first;
+            if touches {
+                join(&mut told.gap, &earlier.gap);
+                told.before = earlier.before;
+            } else {
+                self.lanes[index].push_gap(&mut self.core, &earlier, stamp)?;
+                if !self.fit_gap(index)? {
+                    return Ok(false);
+                }
+            }
+        }
+        self.lanes[index].push_gap(&mut self.core, &told, stamp)?;
         if self.lanes[index].sync(&mut self.core).is_err() {
             // What was pending is now due in another segment; without a durable gap record nothing may go.
             return Ok(false);
         }
         self.lanes[index].sync_names(&mut self.core)?;
         self.lose(index, &span, &gap);
+        // What tells of earlier losses, and every destination has, is not told again: their cursors must know it.
+        self.sync_cursors()?;
         for _ in from..to {
             self.lanes[index].remove_segment(&self.core, from)?;
         }
         self.forget_holes(index);
         Ok(true)
+    }
+
+    /// Gap records in a row of segments that not every destination has, the latest first.
+    fn gaps_within(&mut self, index: usize, from: usize, to: usize) -> Vec<LostStretch> {
+        let mut gaps = Vec::new();
+        let lane = &mut self.lanes[index];
+        for position in from..to {
+            let segment = lane.segments[position];
+            if !segment.has_gaps {
+                continue;
+            }
+            let (number, key) = (lane.lane, lane.key(self.core.epoch, segment.first));
+            let Ok(file) = lane.file(&self.core, segment.first) else { continue };
+            let mut at = FIXED;
+            while let Step::Entry { at: found, entry } = next_entry(&self.core.disk, file, &key, at, segment.data_end) {
+                at = found + entry.total_len();
+                let needed = self.destinations.iter().any(|other| other.windows[index].confirmed < entry.last());
+                if entry.kind == EntryKind::Gap
+                    && needed
+                    && read_payload(&self.core.disk, file, found, &entry, &mut self.scratch)
+                {
+                    gaps.extend(LostStretch::decode(number, &self.scratch));
+                }
+            }
+        }
+        gaps.reverse();
+        gaps
     }
 }
