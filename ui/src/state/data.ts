@@ -1,7 +1,7 @@
 // What the page shows, each piece following the place and the clock.
 import { computed, effect, signal } from "@preact/signals";
 import { api, hubNow, type Window } from "../api/client";
-import { durationParam, MILLISECOND, SECOND, stepFor } from "../time";
+import { durationParam, MILLISECOND, stepFor } from "../time";
 import { load, type Loaded } from "./load";
 import { place, PRESETS } from "./place";
 
@@ -34,13 +34,16 @@ export const coverage = load({ key: () => shown.value, keep: true }, (window, si
 const charted = () => ({ window: shown.value, service: service.value, operation: operation.value });
 
 export const red = load({ key: charted, keep: true }, ({ window, ...query }, signal) => {
-  const step = `${stepFor(window.to - window.from) / MILLISECOND}ms`;
-  return api.red(window, { ...query, step }, signal);
+  const step = stepFor(window.to - window.from);
+  // Steps begin at multiples of their length, so that a window that moves on does not change those it has already shown.
+  const aligned = { from: window.from - (window.from % step), to: window.to };
+  return api.red(aligned, { ...query, step: `${step / MILLISECOND}ms` }, signal);
 });
 
-export const exemplars = load({ key: charted, keep: true }, ({ window, ...query }, signal) =>
-  api.exemplars(window, { ...query, name: LATENCY_METRIC, limit: 2_000 }, signal),
-);
+export const exemplars = load({ key: charted, keep: true }, ({ window, ...query }, signal) => {
+  const highest_per = `${stepFor(window.to - window.from) / MILLISECOND}ms`;
+  return api.exemplars(window, { ...query, name: LATENCY_METRIC, highest_per, limit: 1_000 }, signal);
+});
 
 const listed = computed(() => place.value.list);
 
@@ -109,6 +112,3 @@ export function followClock(): void {
     pages.value = 1;
   });
 }
-
-/** The length of one step of the charts, in seconds. */
-export const stepSeconds = computed(() => Number(stepFor(shown.value.to - shown.value.from) / SECOND));

@@ -118,12 +118,13 @@ pub(super) async fn range(State(app): State<Arc<App>>, params: Params) -> Answer
 }
 
 pub(super) async fn exemplars(State(app): State<Arc<App>>, params: Params) -> Answer {
-    params.only(&["service", "operation", "name", "start", "end", "limit"])?;
+    params.only(&["service", "operation", "name", "start", "end", "highest_per", "limit"])?;
     let query = ExemplarQuery {
         range: params.range()?,
         service: params.text("service"),
         operation: params.text("operation"),
         name: params.text("name"),
+        highest_per_ns: params.duration_ns("highest_per")?.filter(|length| *length > 0),
         limit: params.limit(1000)?,
     };
     let answer = app.query(move |store| {

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use model::{Lane, SpanId, TraceId};
 
+use opentelemetry_proto::tonic::metrics::v1::exemplar::Value as Number;
+
 use super::TimeRange;
+use super::red::is_error;
 use crate::incoming::OTLP_DEVICE;
 use crate::pack::Kind;
 use crate::rows::{ExemplarRow, find_text};
@@ -22,6 +25,9 @@ pub struct ExemplarQuery {
     pub operation: Option<String>,
     /// Of this metric.
     pub name: Option<String>,
+    /// For a chart: of each stretch of this many nanoseconds (counted from the epoch, so that they stay the same when the
+    /// range moves) only the two highest, one among the errors and one among the rest.
+    pub highest_per_ns: Option<u64>,
     /// At most this many: the newest.
     pub limit: usize,
 }
@@ -83,16 +89,58 @@ fn matches(query: &ExemplarQuery, row: &ExemplarRow) -> bool {
             .is_none_or(|operation| find_text(&row.attributes, "span.name") == Some(operation.as_str()))
 }
 
-fn collect(inner: &Inner, snapshot: &Snapshot, query: &ExemplarQuery) -> BTreeMap<Key, ExemplarRow> {
-    let mut found = BTreeMap::new();
-    let mut consider = |row: &ExemplarRow| {
-        if matches(query, row) {
-            found.insert(key(row), row.clone());
-            if found.len() > query.limit {
-                found.pop_first();
-            }
+/// The value, for comparison; one without comes last.
+fn value(row: &ExemplarRow) -> f64 {
+    match row.exemplar.value {
+        Some(Number::AsDouble(value)) if !value.is_nan() => value,
+        Some(Number::AsInt(value)) => value as f64,
+        _ => f64::NEG_INFINITY,
+    }
+}
+
+/// What stays of the exemplars that match, within bounded memory.
+struct Found<'q> {
+    query: &'q ExemplarQuery,
+    rows: BTreeMap<Key, ExemplarRow>,
+    /// With `highest_per_ns`: the key of the row that stays, by stretch and whether it is an error.
+    highest: BTreeMap<(u64, bool), (f64, Key)>,
+}
+
+impl Found<'_> {
+    fn consider(&mut self, row: &ExemplarRow) {
+        if !matches(self.query, row) {
+            return;
         }
-    };
+        let key = key(row);
+        let Some(length) = self.query.highest_per_ns else {
+            self.rows.insert(key, row.clone());
+            if self.rows.len() > self.query.limit {
+                self.rows.pop_first();
+            }
+            return;
+        };
+        let place = (row.exemplar.time_unix_nano / length.max(1), is_error(&row.attributes));
+        let candidate = (value(row), key.clone());
+        if let Some(former) = self.highest.get(&place) {
+            // Of equals the later one: the answer does not depend on the order of reading.
+            if former.0.total_cmp(&candidate.0).then_with(|| former.1.cmp(&candidate.1)).is_ge() {
+                return;
+            }
+            self.rows.remove(&former.1);
+        }
+        self.highest.insert(place, candidate);
+        self.rows.insert(key, row.clone());
+        if self.highest.len() > self.query.limit
+            && let Some((_, (_, oldest))) = self.highest.pop_first()
+        {
+            self.rows.remove(&oldest);
+        }
+    }
+}
+
+fn collect(inner: &Inner, snapshot: &Snapshot, query: &ExemplarQuery) -> BTreeMap<Key, ExemplarRow> {
+    let mut found = Found { query, rows: BTreeMap::new(), highest: BTreeMap::new() };
+    let mut consider = |row: &ExemplarRow| found.consider(row);
     snapshot.frames.iter().flat_map(|frame| &frame.records.exemplars).for_each(&mut consider);
     for pack in snapshot.packs.iter().filter(|pack| pack.kind == Kind::Exemplars) {
         for (number, block) in pack.index.blocks.iter().enumerate() {
@@ -101,7 +149,7 @@ fn collect(inner: &Inner, snapshot: &Snapshot, query: &ExemplarQuery) -> BTreeMa
             }
         }
     }
-    found
+    found.rows
 }
 
 impl Store {

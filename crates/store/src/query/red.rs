@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+
 use super::metrics::Joined;
 use super::rates::{Increase, Reading, Spread, Steps, export_times, increases, lookback, origin_key};
 use super::{QueryError, TimeRange};
@@ -46,8 +48,9 @@ fn is_entry(series: &Series) -> bool {
     kind.eq_ignore_ascii_case("server") || kind.eq_ignore_ascii_case("consumer")
 }
 
-fn is_error(series: &Series) -> bool {
-    let code = find_text(&series.attributes, "status.code").unwrap_or_default();
+/// Whether a series of the span metrics, or an exemplar of it, is of spans that ended with an error.
+pub(super) fn is_error(attributes: &[KeyValue]) -> bool {
+    let code = find_text(attributes, "status.code").unwrap_or_default();
     code.strip_prefix("STATUS_CODE_").unwrap_or(code).eq_ignore_ascii_case("error")
 }
 
@@ -113,7 +116,7 @@ impl Store {
             of_service(series) && matches!(series.kind, Kind::Histogram { .. } | Kind::ExponentialHistogram { .. })
         })?;
         let rate = add_rates(steps, calls.iter());
-        let mut errors = add_rates(steps, calls.iter().filter(|counted| is_error(&counted.series)));
+        let mut errors = add_rates(steps, calls.iter().filter(|counted| is_error(&counted.series.attributes)));
         for (error, rate) in errors.iter_mut().zip(&rate) {
             // Requests were counted and none of them as an error.
             if rate.is_some() {

@@ -174,6 +174,7 @@ fn exemplars_know_their_trace() {
         service: Some("orders".into()),
         operation: None,
         name: None,
+        highest_per_ns: None,
         limit: 10,
     };
     let states = |query: &ExemplarQuery| {
@@ -192,4 +193,54 @@ fn exemplars_know_their_trace() {
     assert_eq!(states(&ExemplarQuery { limit: 1, ..query.clone() }), expected[1..]);
     store_all(&store, vec![one_span(2, 2, NOW)]);
     assert_eq!(states(&query)[1], (2, ExemplarState::Stored));
+}
+
+/// Scenario: many exemplars, errors among them, asked for by a chart that has room for few; before and after packing,
+/// and with a range that begins elsewhere. Guarantees: of each stretch the highest error and the highest of the rest
+/// stay, whatever the order they are read in, and the limit counts what stays.
+#[test]
+fn exemplars_are_thinned_for_a_chart() {
+    let place = Place::new();
+    let store = place.open();
+    let series = |code: &str, exemplars: &[(u8, u64, f64)]| ExemplarSeries {
+        resource: resource("orders"),
+        metric_name: "traces.span.metrics.duration".into(),
+        attributes: labels(code),
+        exemplars: exemplars
+            .iter()
+            .map(|(trace, at, value)| Exemplar {
+                time_unix_nano: NOW - NOW % (10 * SECOND) + 10 * SECOND + at * SECOND,
+                trace_id: vec![*trace; 16],
+                span_id: vec![1; 8],
+                value: Some(exemplar::Value::AsDouble(*value)),
+                ..Exemplar::default()
+            })
+            .collect(),
+        ..ExemplarSeries::default()
+    };
+    let plain = series("STATUS_CODE_UNSET", &[(1, 1, 300.0), (2, 2, 900.0), (3, 9, 400.0), (4, 11, 250.0)]);
+    let errors = series("STATUS_CODE_ERROR", &[(5, 3, 20.0), (6, 4, 10.0)]);
+    for (sequence, one) in [(1, plain), (2, errors)] {
+        let section = ExemplarsData { series: vec![one] }.encode_to_vec();
+        store_all(&store, vec![frame(Lane::Traces, sequence, &[SectionRef::Exemplars(&section)])]);
+    }
+    let query = ExemplarQuery {
+        range: TimeRange { from: NOW, to: NOW + 60 * SECOND },
+        service: None,
+        operation: None,
+        name: None,
+        highest_per_ns: Some(10 * SECOND),
+        limit: 10,
+    };
+    let traces = |query: &ExemplarQuery| {
+        let page = store.exemplars(query);
+        page.exemplars.iter().map(|found| found.row.exemplar.trace_id[0]).collect::<Vec<_>>()
+    };
+    assert_eq!(traces(&query), [2, 5, 4]);
+    assert_eq!(traces(&ExemplarQuery { limit: 2, ..query.clone() }), [5, 4]);
+    assert_eq!(traces(&ExemplarQuery { highest_per_ns: None, ..query.clone() }), [1, 2, 5, 6, 3, 4]);
+    pack_all(&store);
+    assert_eq!(traces(&query), [2, 5, 4]);
+    let later = TimeRange { from: query.range.from + 1, ..query.range };
+    assert_eq!(traces(&ExemplarQuery { range: later, ..query }), [2, 5, 4]);
 }
