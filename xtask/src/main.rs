@@ -9,6 +9,7 @@ mod fuzz;
 mod links;
 mod mutants;
 mod report;
+mod sdk;
 mod sources;
 mod test;
 mod tools;
@@ -23,6 +24,7 @@ usage: cargo xtask TASK [OPTIONS]
   demo [OPTIONS]    build everything and run the demonstration (--smoke: the short one that judges itself)
   test              every test of the workspace, the web page and the golden vectors
   check             formatting, lints, docs, floors, file lengths, links, the agent's smallest builds, licences
+  sdk               OpenTelemetry's Python SDK sends to agent and hub, over gRPC and HTTP
   fuzz [--seconds N]  the fuzz targets, each for so long (60)
   mutants           the smoke run must fail, in the right field, with programs that are broken on purpose
   bench NAME ...    a benchmark of the lab with programs as they ship (footprint: the agent linked statically)
@@ -49,6 +51,7 @@ fn run() -> Result<()> {
         Some("check") => no_options(&rest).and_then(|()| check::run_all()),
         Some("bench") => bench::task(&rest),
         Some("mutants") => no_options(&rest).and_then(|()| mutants::task()),
+        Some("sdk") => no_options(&rest).and_then(|()| sdk::task()),
         Some("fuzz") => fuzz::task(&rest),
         Some("ui") => no_options(&rest).and_then(|()| ui::task()),
         None | Some("help" | "--help" | "-h") => {
