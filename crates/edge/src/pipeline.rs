@@ -41,6 +41,8 @@ pub struct Counters {
     pub invalid_utf8: u64,
     /// Exemplars that went with their kept trace.
     pub exemplars: u64,
+    /// Exemplars of incoming points that found no room to wait for their trace: left out.
+    pub exemplars_without_room: u64,
 }
 
 /// Everything between a source and the journal.
@@ -94,7 +96,9 @@ impl Pipeline {
             return Answer::Bad(format!("the body is not an OTLP {} request: {error}", signal.name()));
         }
         let request = self.guard.admit(signal, request);
-        if !self.has_room(&request, now_ns) {
+        // Points never wait for a decision: a recorder full of undecided traces must not stop them.
+        let waits = if signal == Signal::Metrics { 0 } else { request.len() };
+        if !self.has_room(waits, now_ns) {
             let records = model::otlp::count_records(signal, &request).unwrap_or(0);
             self.ledger.refused.add(signal, records);
             return Answer::Wait(WAIT);
@@ -115,12 +119,13 @@ impl Pipeline {
         }
     }
 
-    fn has_room(&mut self, request: &[u8], now_ns: u64) -> bool {
+    /// Whether there is room for a request of which so many bytes may wait for decisions.
+    fn has_room(&mut self, waits: usize, now_ns: u64) -> bool {
         if self.queued_bytes() > MAX_QUEUED {
             return false;
         }
         // A request may split into what waits and what goes on: it is counted whole.
-        while !(self.sampler.has_room() && self.recorder.make_room(request.len())) {
+        while waits > 0 && !(self.sampler.has_room() && self.recorder.make_room(waits)) {
             let mut decided = Vec::new();
             if self.sampler.decide_early(now_ns, EARLY_TRACES, |one| decided.push(one)) == 0 {
                 return false;
@@ -228,6 +233,13 @@ impl Pipeline {
         if parked.is_empty() {
             return Ok(());
         }
+        if !(self.sampler.has_room() && self.recorder.make_room(parked.len())) {
+            exemplars::for_each(&parked, |_, _| {
+                self.counters.exemplars_without_room += 1;
+                Ok(())
+            })?;
+            return Ok(());
+        }
         let entry = self.recorder.next_id();
         let Self { sampler, counters, direct, .. } = self;
         let mut pins = 0;
@@ -255,8 +267,11 @@ impl Pipeline {
         self.carry_out(&decided);
     }
 
-    /// Adds the RED metrics of now.
+    /// Adds the RED metrics of now. They are cumulative: while the journal takes nothing, the next ones will say it all.
     pub fn write_red(&mut self, wall_ns: u64) {
+        if self.queued_bytes() > MAX_QUEUED {
+            return;
+        }
         let Some(red) = &mut self.red else { return };
         let points = red.write(wall_ns, &mut self.direct.points);
         self.ledger.generated.add(Signal::Metrics, points);

@@ -294,6 +294,12 @@ impl Snapshot<'_> {
                 sampling.forgotten_early,
             ),
             ("exemplars_total", "counter", "Exemplars that went with their kept trace.", counters.exemplars),
+            (
+                "exemplars_without_room_total",
+                "counter",
+                "Exemplars left out because there was no room to wait for their trace.",
+                counters.exemplars_without_room,
+            ),
             ("bad_requests_total", "counter", "Requests that were not OTLP.", counters.bad_requests),
             (
                 "unknown_fields_total",

@@ -210,7 +210,8 @@ fn lines_without_spans_fall_to_their_level() {
 }
 
 /// Scenario: more undecided spans than the recorder holds; then the wait passes.
-/// Guarantees: the producer is told to wait, what was accepted is complete, and there is room again (P2, P9).
+/// Guarantees: the producer is told to wait, points still pass, what was accepted is complete, and there is room again
+/// (P2, P9).
 #[test]
 fn a_full_recorder_refuses_and_recovers() {
     let mut pipeline = pipeline(8 << 10);
@@ -228,6 +229,10 @@ fn a_full_recorder_refuses_and_recovers() {
     }
     assert!(accepted >= 50, "only {accepted} spans fit");
     assert_eq!(pipeline.ledger().refused.traces, 10);
+    let many: Vec<u8> = (1..=100).collect();
+    assert_eq!(pipeline.accept(Signal::Metrics, point_with_exemplars(&many), 1), Answer::Accepted);
+    assert_eq!(pipeline.counters().exemplars_without_room, 100);
+    assert_eq!(read(&pipeline.take_batches()).points, 1, "points do not wait behind traces");
     pipeline.tick(3 * SECOND);
     assert_eq!(read(&pipeline.take_batches()).spans.len() as u64, accepted);
     assert_eq!(pipeline.accept(Signal::Traces, request(200), 4 * SECOND), Answer::Accepted);
