@@ -27,6 +27,23 @@ pub(crate) enum BodyError {
     Undecodable,
 }
 
+impl BodyError {
+    /// What is wrong and what to do, for the producer.
+    pub(crate) fn explain(self, limits: &Limits) -> String {
+        match self {
+            BodyError::TooLarge => format!(
+                "the request is larger than {} bytes, as sent or when inflated; send smaller batches or raise \
+                 sources.otlp.max_request",
+                limits.max_request
+            ),
+            BodyError::NoRoom => "too many requests are in memory; send the same request again a second later".into(),
+            BodyError::CutOff => "the request did not arrive whole".into(),
+            BodyError::UnknownEncoding => "the encoding must be gzip, zstd or identity".into(),
+            BodyError::Undecodable => "the request is not what its encoding says, or is cut off".into(),
+        }
+    }
+}
+
 /// Bytes with their share of the sum; given back when dropped.
 pub(crate) struct Held {
     bytes: Vec<u8>,

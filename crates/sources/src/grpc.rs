@@ -139,27 +139,14 @@ fn unframe(held: Held, encoding: &str, limits: &Rc<Limits>) -> Result<Held, Body
 }
 
 fn body_refusal(error: BodyError, limits: &Limits) -> Response<Reply> {
-    match error {
-        BodyError::TooLarge => {
-            let why = format!(
-                "the message is larger than {} bytes, as sent or when inflated; send smaller batches or raise \
-                 sources.otlp.max_request",
-                limits.max_request
-            );
-            refusal(Code::ResourceExhausted, &why, None)
-        }
-        BodyError::NoRoom => {
-            let why = "too many requests are in memory; send the same request again after RetryInfo";
-            refusal(Code::Unavailable, why, Some(Duration::from_secs(1)))
-        }
-        BodyError::CutOff => refusal(Code::InvalidArgument, "the message did not arrive whole", None),
-        BodyError::UnknownEncoding => {
-            refusal(Code::Unimplemented, "grpc-encoding must be gzip, zstd or identity", None)
-        }
-        BodyError::Undecodable => {
-            refusal(Code::InvalidArgument, "the message is not what its grpc-encoding says, or is cut off", None)
-        }
-    }
+    let (code, retry) = match error {
+        // Without RetryInfo it means "never" (OTLP 1.11, "Failures").
+        BodyError::TooLarge => (Code::ResourceExhausted, None),
+        BodyError::NoRoom => (Code::Unavailable, Some(Duration::from_secs(1))),
+        BodyError::UnknownEncoding => (Code::Unimplemented, None),
+        BodyError::CutOff | BodyError::Undecodable => (Code::InvalidArgument, None),
+    };
+    refusal(code, &error.explain(limits), retry)
 }
 
 fn head(reply: Reply) -> Response<Reply> {

@@ -96,40 +96,19 @@ async fn answer(request: Request<Incoming>, intake: &Intake, limits: &Rc<Limits>
 }
 
 fn body_refusal(error: BodyError, limits: &Limits) -> Response<Full<Bytes>> {
-    match error {
-        BodyError::TooLarge => {
-            let why = format!(
-                "the request is larger than {} bytes, as sent or when inflated; send smaller batches or raise \
-                 sources.otlp.max_request",
-                limits.max_request
-            );
-            let mut response = refusal(StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted, &why, None);
-            // The rest of the body is not read: the connection cannot go on.
-            response.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
-            response
-        }
-        BodyError::NoRoom => refusal(
-            StatusCode::SERVICE_UNAVAILABLE,
-            Code::Unavailable,
-            "too many requests are in memory; send the same request again after Retry-After",
-            Some(Duration::from_secs(1)),
-        ),
-        BodyError::CutOff => {
-            refusal(StatusCode::REQUEST_TIMEOUT, Code::InvalidArgument, "the body did not arrive whole", None)
-        }
-        BodyError::UnknownEncoding => refusal(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Code::InvalidArgument,
-            "content-encoding must be gzip, zstd or identity",
-            None,
-        ),
-        BodyError::Undecodable => refusal(
-            StatusCode::BAD_REQUEST,
-            Code::InvalidArgument,
-            "the body is not what its content-encoding says, or is cut off",
-            None,
-        ),
+    let (http, code, retry) = match error {
+        BodyError::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted, None),
+        BodyError::NoRoom => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, Some(Duration::from_secs(1))),
+        BodyError::CutOff => (StatusCode::REQUEST_TIMEOUT, Code::InvalidArgument, None),
+        BodyError::UnknownEncoding => (StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument, None),
+        BodyError::Undecodable => (StatusCode::BAD_REQUEST, Code::InvalidArgument, None),
+    };
+    let mut response = refusal(http, code, &error.explain(limits), retry);
+    if error == BodyError::TooLarge {
+        // The rest of the body is not read: the connection cannot go on.
+        response.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
     }
+    response
 }
 
 fn refusal(http: StatusCode, code: Code, why: &str, retry: Option<Duration>) -> Response<Full<Bytes>> {
