@@ -106,6 +106,11 @@ async fn metrics(State(app): State<Arc<App>>) -> Response {
     text.gauge("lightship_hub_head_bytes_limit", "Limit of it.", stats.head_bytes_limit as f64);
     text.gauge("lightship_hub_head_traces", "Traces in heads.", stats.head_traces as f64);
     text.gauge("lightship_hub_packs", "Pack files.", stats.packs as f64);
+    text.gauge(
+        "lightship_hub_unreadable_packs",
+        "Pack files that could not be read at the start; their records are missing from answers.",
+        stats.unreadable_packs as f64,
+    );
     text.gauge("lightship_hub_pack_bytes", "Bytes of pack files.", stats.pack_bytes as f64);
     text.gauge("lightship_hub_pack_records", "Records in packs.", stats.pack_records as f64);
     text.gauge("lightship_hub_database_bytes", "Bytes of the database.", stats.database_bytes as f64);

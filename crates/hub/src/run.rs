@@ -119,6 +119,9 @@ fn prepare(config: &Config) -> anyhow::Result<Prepared> {
         StoreError::Locked { .. } => anyhow::anyhow!("{error}"),
         error => anyhow::Error::new(error).context(format!("cannot open the store in {}", dir.display())),
     })?;
+    for error in store.unreadable_packs() {
+        eprintln!("lightship-hub: {error}");
+    }
     Ok(Prepared { store, token, tls, ca })
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -33,7 +33,7 @@ pub(crate) async fn serve(
 ) {
     let acceptor = tls.map(TlsAcceptor::from);
     let room = Arc::new(Semaphore::new(CONNECTIONS));
-    let graceful = Arc::new(GracefulShutdown::new());
+    let graceful = GracefulShutdown::new();
     loop {
         let next = async {
             let permit = Arc::clone(&room).acquire_owned().await;
@@ -49,26 +49,29 @@ pub(crate) async fn serve(
         };
         // A connection whose delays cannot be set works all the same.
         let _ = stream.set_nodelay(true);
-        let connection = Connection { router: router.clone(), graceful: Arc::clone(&graceful), _permit: permit };
-        tokio::spawn(connection.run(stream, acceptor.clone()));
+        let connection = Connection { router: router.clone(), watcher: graceful.watcher(), _permit: permit };
+        tokio::spawn(connection.run(stream, acceptor.clone(), stop.clone()));
     }
     drop(listener);
-    if let Some(graceful) = Arc::into_inner(graceful) {
-        let _ = tokio::time::timeout(STOP_TIME, graceful.shutdown()).await;
-    }
+    // What is not done by then is cut off: its sender got no answer and sends it again.
+    let _ = tokio::time::timeout(STOP_TIME, graceful.shutdown()).await;
 }
 
 struct Connection {
     router: Router,
-    graceful: Arc<GracefulShutdown>,
+    watcher: Watcher,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Connection {
-    async fn run(self, stream: TcpStream, acceptor: Option<TlsAcceptor>) {
+    async fn run(self, stream: TcpStream, acceptor: Option<TlsAcceptor>, mut stop: watch::Receiver<bool>) {
         let Some(acceptor) = acceptor else { return self.talk(stream).await };
+        let handshake = tokio::select! {
+            handshake = tokio::time::timeout(HANDSHAKE_TIME, acceptor.accept(stream)) => handshake,
+            _ = stop.wait_for(|stop| *stop) => return,
+        };
         // A peer that does not get through the handshake is none of ours.
-        if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_TIME, acceptor.accept(stream)).await {
+        if let Ok(Ok(stream)) = handshake {
             self.talk(stream).await;
         }
     }
@@ -82,11 +85,9 @@ impl Connection {
             .keep_alive_interval(HEAD_TIME)
             .max_concurrent_streams(64)
             .max_header_list_size(16 << 10);
-        let Self { router, graceful, _permit } = self;
+        let Self { router, watcher, _permit } = self;
         let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).into_owned();
-        let connection = graceful.watch(connection);
-        drop(graceful);
         // How a connection ends is the peer's business; what it brought was answered.
-        let _ = connection.await;
+        let _ = watcher.watch(connection).await;
     }
 }

@@ -23,6 +23,9 @@ use crate::writer::IntakeRow;
 /// Packs of at most this many uncompressed bytes are merged.
 const MERGE_BYTES: u64 = 32 << 20;
 
+/// Frames of at most about this much memory are packed in one pass: sorting and encoding takes as much again.
+const PASS_BYTES: usize = 64 << 20;
+
 /// What one run of the compactor did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Compacted {
@@ -71,9 +74,12 @@ impl Inner {
         self.check_health()?;
         let _one_at_a_time = self.compaction.lock().unwrap_or_else(PoisonError::into_inner);
         let mut done = Compacted::default();
-        let frames = self.ripe_frames(now_ns);
-        if !frames.is_empty() {
-            done.frames = frames.len();
+        loop {
+            let frames = self.ripe_frames(now_ns);
+            if frames.is_empty() {
+                break;
+            }
+            done.frames += frames.len();
             done.packs_written += self.pack_frames(&frames, stop)?;
             self.stats.compactions.fetch_add(1, Ordering::Relaxed);
         }
@@ -94,9 +100,12 @@ impl Inner {
         let old = now_ns.saturating_sub(nanoseconds(self.options.compact_after));
         let short = view.cost > self.options.head_bytes / 2;
         let mut left = view.cost;
+        let mut taken = 0;
         let ripe = view.frames().take_while(|frame| {
-            let take = frame.received_ns <= old || (short && left > self.options.head_bytes / 4);
+            let is_ripe = frame.received_ns <= old || (short && left > self.options.head_bytes / 4);
+            let take = is_ripe && taken < PASS_BYTES;
             left -= frame.cost.min(left);
+            taken += frame.cost;
             take
         });
         ripe.cloned().collect()

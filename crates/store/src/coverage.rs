@@ -174,9 +174,9 @@ impl DeviceRow {
         if self.first_contact == 0 {
             self.first_contact = now_ns;
         } else if !self.is_connected(now_ns) {
-            let back = self.device_time(now_ns);
+            let (lost, back) = (self.device_time(self.last_contact), self.device_time(now_ns));
             for lane in &mut self.lanes {
-                push_span(&mut lane.late, lane.complete_to, back);
+                push_span(&mut lane.late, lost.max(lane.complete_to), back);
             }
         }
         self.last_contact = self.last_contact.max(now_ns);

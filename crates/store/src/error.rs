@@ -42,7 +42,7 @@ pub enum StoreError {
         limit: usize,
     },
     /// A file of ours is damaged.
-    #[error("{}: offset {offset}: {what}; this block is left out, restore the file from a backup to have it again", .path.display())]
+    #[error("{}: offset {offset}: {what}; it is left out of answers until the file is restored from a backup", .path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -50,6 +50,16 @@ pub enum StoreError {
         offset: u64,
         /// What is wrong.
         what: String,
+    },
+    /// A file of ours is of a version that this program does not read.
+    #[error("{}: a pack of version {found}; this hub reads version {known}: run the hub that wrote it", .path.display())]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u8,
+        /// The version that is read.
+        known: u8,
     },
     /// A row of the database cannot be read by this version.
     #[error("keyspace {keyspace}: {what}; was this data directory written by a newer hub?")]

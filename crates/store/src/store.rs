@@ -12,7 +12,7 @@ use crate::db::{Db, for_each_row};
 use crate::error::StoreError;
 use crate::ids::FrameKey;
 use crate::incoming::Incoming;
-use crate::manifest;
+use crate::manifest::{self, Loaded};
 use crate::registry::Registry;
 use crate::view::{HeadFrame, Snapshot, View};
 use crate::writer::{IntakeRow, WriterHandle};
@@ -122,6 +122,7 @@ impl Inner {
 pub struct Store {
     pub(crate) inner: Arc<Inner>,
     pub(crate) writer: WriterHandle,
+    unreadable_packs: Vec<StoreError>,
 }
 
 /// Sizes and counts of the store, for metrics and people.
@@ -133,6 +134,7 @@ pub struct StoreStats {
     pub head_bytes_limit: usize,
     pub head_traces: usize,
     pub packs: usize,
+    pub unreadable_packs: usize,
     pub pack_bytes: u64,
     pub pack_records: u64,
     pub database_bytes: u64,
@@ -156,11 +158,11 @@ impl Store {
         let db = Db::open(&dir.join("db"))?;
         let packs_dir = dir.join("packs");
         std::fs::create_dir_all(&packs_dir).map_err(StoreError::io("cannot create the directory", &packs_dir))?;
-        let packs = manifest::load(&db, &packs_dir)?;
+        let Loaded { packs, unreadable, next_number } = manifest::load(&db, &packs_dir)?;
         let mut registry = Registry::load(&db)?;
         let stats = Stats::default();
         let mut next_order = packs.iter().map(|pack| pack.index.max_order + 1).max().unwrap_or(1);
-        stats.next_pack.store(packs.iter().map(|pack| pack.number + 1).max().unwrap_or(1), Ordering::Relaxed);
+        stats.next_pack.store(next_number, Ordering::Relaxed);
         let mut view = View::default();
         view.packs = packs;
         for_each_row(&db.intake, |key, value| {
@@ -190,7 +192,7 @@ impl Store {
             stats,
         });
         let writer = WriterHandle::start(&inner)?;
-        Ok(Self { inner, writer })
+        Ok(Self { inner, writer, unreadable_packs: unreadable })
     }
 
     /// Takes in a hello, and says for each of its lanes the next sequence that the hub waits for, and the largest
@@ -255,6 +257,11 @@ impl Store {
         self.inner.check_health()
     }
 
+    /// Packs that were there before but could not be read at the start: their records are missing from answers.
+    pub fn unreadable_packs(&self) -> &[StoreError] {
+        &self.unreadable_packs
+    }
+
     /// Sizes and counts.
     pub fn stats(&self) -> StoreStats {
         let stats = &self.inner.stats;
@@ -267,6 +274,7 @@ impl Store {
             head_bytes_limit: self.inner.options.head_bytes,
             head_traces: view.trace_count(),
             packs: view.packs.len(),
+            unreadable_packs: self.unreadable_packs.len(),
             pack_bytes: view.packs.iter().map(|pack| pack.bytes).sum(),
             pack_records: view.packs.iter().map(|pack| pack.index.rows).sum(),
             database_bytes: self.inner.db.disk_bytes(),

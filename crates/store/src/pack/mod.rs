@@ -9,8 +9,8 @@ mod read;
 mod write;
 
 pub(crate) use build::{RowSet, build, sort_points};
-pub(crate) use format::Kind;
-pub(crate) use read::Pack;
+pub(crate) use format::{Kind, TraceEntry};
+pub(crate) use read::{Pack, TracePage};
 pub(crate) use write::sync_dir;
 
 /// Nanoseconds of a day.

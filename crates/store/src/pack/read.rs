@@ -50,7 +50,7 @@ impl Pack {
             return Err(damaged(0, "not a pack"));
         }
         if head[4] != VERSION {
-            return Err(damaged(4, &format!("a pack of version {}; this hub reads version {VERSION}", head[4])));
+            return Err(StoreError::Version { path: path.to_owned(), found: head[4], known: VERSION });
         }
         let at = bytes - TRAILER_LEN;
         let mut trailer = [0; TRAILER_LEN as usize];
@@ -96,11 +96,15 @@ impl Pack {
         self.index.blocks.iter().map(|block| u64::from(block.raw_len)).sum()
     }
 
-    /// What it has of a trace.
-    pub(crate) fn find_trace(&self, trace: TraceId) -> Result<Option<TraceEntry>, StoreError> {
-        let Some(table) = &self.index.traces else { return Ok(None) };
-        let (firsts, _) = table.first_ids.as_chunks::<16>();
-        let Some(page) = firsts.partition_point(|first| *first <= trace.0).checked_sub(1) else { return Ok(None) };
+    /// The page of the trace table that would hold a trace; `None` when it is certainly not in this pack.
+    pub(crate) fn trace_page(&self, trace: TraceId) -> Option<usize> {
+        let (firsts, _) = self.index.traces.as_ref()?.first_ids.as_chunks::<16>();
+        firsts.partition_point(|first| *first <= trace.0).checked_sub(1)
+    }
+
+    /// Reads a page of the trace table.
+    pub(crate) fn read_trace_page(&self, page: usize) -> Result<TracePage, StoreError> {
+        let Some(table) = &self.index.traces else { return Ok(TracePage::default()) };
         let rows = (table.rows as usize).saturating_sub(page * TRACE_PAGE).min(TRACE_PAGE);
         let offset = table.offset + (page * TRACE_PAGE * TRACE_ROW) as u64;
         let mut bytes = vec![0; rows * TRACE_ROW];
@@ -108,10 +112,13 @@ impl Pack {
         if table.crcs.get(page).is_none_or(|crc| *crc != crc32c::crc32c(&bytes)) {
             return Err(self.damaged(offset, "a page of trace ids fails its checksum"));
         }
-        let (rows, _) = bytes.as_chunks::<TRACE_ROW>();
-        let Ok(place) = rows.binary_search_by(|row| row[..16].cmp(&trace.0)) else { return Ok(None) };
-        let number = |at: usize| u32_at(&rows[place], at).swap_bytes();
-        Ok(Some(TraceEntry { rows: number(16), first_block: number(20), last_block: number(24) }))
+        Ok(TracePage(bytes))
+    }
+
+    /// What it has of a trace.
+    pub(crate) fn find_trace(&self, trace: TraceId) -> Result<Option<TraceEntry>, StoreError> {
+        let Some(page) = self.trace_page(trace) else { return Ok(None) };
+        Ok(self.read_trace_page(page)?.find(trace))
     }
 
     fn block<M: Message + Default>(&self, number: usize) -> Result<M, StoreError> {
@@ -207,6 +214,19 @@ impl Pack {
             })
         });
         rows.collect()
+    }
+}
+
+/// A page of a trace table, checked.
+#[derive(Debug, Default)]
+pub(crate) struct TracePage(Vec<u8>);
+
+impl TracePage {
+    pub(crate) fn find(&self, trace: TraceId) -> Option<TraceEntry> {
+        let (rows, _) = self.0.as_chunks::<TRACE_ROW>();
+        let place = rows.binary_search_by(|row| row[..16].cmp(&trace.0)).ok()?;
+        let number = |at: usize| u32_at(&rows[place], at).swap_bytes();
+        Some(TraceEntry { rows: number(16), first_block: number(20), last_block: number(24) })
     }
 }
 

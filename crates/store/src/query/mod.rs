@@ -2,6 +2,7 @@
 
 mod completeness;
 mod exemplars;
+mod finder;
 mod logs;
 mod metrics;
 mod rates;

@@ -1,19 +1,17 @@
 //! Traces: search, newest first, and one trace by its id with everything that came late.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use model::{SpanId, TraceId};
 use prost::Message;
 
 use super::TimeRange;
+use super::finder::Finder;
 use crate::pack::{Kind, Pack};
 use crate::rows::SpanRow;
 use crate::store::{Inner, Store};
 use crate::view::Snapshot;
-
-/// Blocks of packs that one query keeps decoded.
-const CACHED_BLOCKS: usize = 32;
 
 /// Place of a trace in the order of search results: its start, then its id.
 pub type TraceKey = (u64, TraceId);
@@ -136,69 +134,6 @@ impl Summing {
     }
 }
 
-/// Finds the rows of traces in heads and packs.
-struct Finder<'a> {
-    inner: &'a Inner,
-    heads: HashMap<TraceId, Vec<&'a SpanRow>>,
-    head_logs: HashMap<TraceId, usize>,
-    packs: &'a [Arc<Pack>],
-    cache: HashMap<(u64, usize), Arc<Vec<SpanRow>>>,
-    cached: VecDeque<(u64, usize)>,
-}
-
-impl<'a> Finder<'a> {
-    fn new(inner: &'a Inner, snapshot: &'a Snapshot) -> Self {
-        let mut heads: HashMap<TraceId, Vec<&SpanRow>> = HashMap::new();
-        let mut head_logs: HashMap<TraceId, usize> = HashMap::new();
-        for frame in &snapshot.frames {
-            for row in &frame.records.spans {
-                heads.entry(row.trace_id()).or_default().push(row);
-            }
-            for trace in frame.records.logs.iter().filter_map(crate::rows::LogRow::trace_id) {
-                *head_logs.entry(trace).or_default() += 1;
-            }
-        }
-        Self { inner, heads, head_logs, packs: &snapshot.packs, cache: HashMap::new(), cached: VecDeque::new() }
-    }
-
-    fn block(&mut self, pack: &Pack, number: usize) -> Arc<Vec<SpanRow>> {
-        let key = (pack.number, number);
-        if let Some(rows) = self.cache.get(&key) {
-            return Arc::clone(rows);
-        }
-        let rows = Arc::new(self.inner.readable(pack.spans(number)));
-        if self.cached.len() == CACHED_BLOCKS
-            && let Some(oldest) = self.cached.pop_front()
-        {
-            self.cache.remove(&oldest);
-        }
-        self.cached.push_back(key);
-        self.cache.insert(key, Arc::clone(&rows));
-        rows
-    }
-
-    /// Shows `visit` every stored span row of a trace.
-    fn visit(&mut self, trace: TraceId, mut visit: impl FnMut(&SpanRow)) {
-        self.heads.get(&trace).into_iter().flatten().for_each(|row| visit(row));
-        let packs = self.packs;
-        for pack in packs.iter().filter(|pack| pack.kind == Kind::Traces) {
-            let Some(entry) = self.inner.readable(pack.find_trace(trace)) else { continue };
-            for number in entry.first_block..=entry.last_block {
-                let rows = self.block(pack, number as usize);
-                rows.iter().filter(|row| row.trace_id() == trace).for_each(&mut visit);
-            }
-        }
-    }
-
-    /// How many log lines of a trace are stored.
-    fn log_count(&self, trace: TraceId) -> usize {
-        let packs = self.packs.iter().filter(|pack| pack.kind == Kind::Logs);
-        let packed =
-            packs.filter_map(|pack| self.inner.readable(pack.find_trace(trace))).map(|entry| entry.rows as usize);
-        self.head_logs.get(&trace).copied().unwrap_or(0) + packed.sum::<usize>()
-    }
-}
-
 /// The newest matching traces so far.
 struct Newest<'q> {
     query: &'q TraceQuery,
@@ -241,13 +176,9 @@ impl Newest<'_> {
     }
 }
 
-fn parts<'r>(rows: impl Iterator<Item = &'r SpanRow>) -> Vec<(u64, TraceId)> {
-    let mut starts: HashMap<TraceId, u64> = HashMap::new();
-    for row in rows {
-        let start = starts.entry(row.trace_id()).or_insert(u64::MAX);
-        *start = (*start).min(row.span.start_time_unix_nano);
-    }
-    let mut parts: Vec<_> = starts.into_iter().map(|(trace, start)| (start, trace)).collect();
+/// The newest first, so that the rest can be passed over once enough is found.
+fn newest_first(parts: impl Iterator<Item = (u64, TraceId)>) -> Vec<(u64, TraceId)> {
+    let mut parts: Vec<_> = parts.collect();
     parts.sort_unstable_by(|a, b| b.cmp(a));
     parts
 }
@@ -258,7 +189,7 @@ impl Store {
         let snapshot = self.inner.snapshot();
         let mut finder = Finder::new(&self.inner, &snapshot);
         let mut newest = Newest { query, found: BTreeMap::new() };
-        for (start, trace) in parts(finder.heads.values().flatten().copied()) {
+        for (start, trace) in newest_first(finder.head_parts()) {
             newest.consider(&mut finder, start, trace);
         }
         let mut blocks: Vec<(u64, &Pack, usize)> = Vec::new();
@@ -274,8 +205,8 @@ impl Store {
             if newest.is_settled(max_time) {
                 break;
             }
-            let rows = finder.block(pack, number);
-            for (start, trace) in parts(rows.iter()) {
+            let block = finder.block(pack, number);
+            for (start, trace) in newest_first(block.parts()) {
                 newest.consider(&mut finder, start, trace);
             }
         }

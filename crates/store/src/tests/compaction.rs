@@ -177,3 +177,88 @@ fn a_newer_pack_is_refused_untouched() {
     assert!(error.to_string().contains("version 9"), "{error}");
     assert_eq!(fs::read(&file).unwrap(), bytes);
 }
+
+/// Scenario: the index of one pack rots, the file of another is gone; then both come back from a backup. Guarantees: the
+/// store opens, says which packs it lacks, answers from the others, does not remove them, and has everything again after.
+#[test]
+fn a_lost_pack_is_told_and_can_come_back() {
+    let mut place = Place::new();
+    place.options.merge_at = 100;
+    let store = place.open();
+    for trace in 1..=3u8 {
+        store_all(&store, vec![one_span(u64::from(trace), trace, NOW)]);
+        pack_all(&store);
+    }
+    drop(store);
+    let files: Vec<_> = pack_files(&place).into_iter().map(|name| place.path().join("packs").join(name)).collect();
+    let kept = [fs::read(&files[0]).unwrap(), fs::read(&files[1]).unwrap()];
+    let mut rotten = kept[0].clone();
+    let at = rotten.len() - 30;
+    rotten[at] ^= 1;
+    fs::write(&files[0], rotten).unwrap();
+    fs::remove_file(&files[1]).unwrap();
+    let store = place.open();
+    assert_eq!(store.unreadable_packs().len(), 2);
+    assert!(store.unreadable_packs()[0].to_string().contains("checksum"), "{}", store.unreadable_packs()[0]);
+    assert_eq!(rows(&store), [(3, 1)]);
+    assert_eq!(
+        store_all(&store, vec![one_span(1, 1, NOW), one_span(4, 4, NOW)]),
+        [FrameOutcome::Duplicate, FrameOutcome::Stored]
+    );
+    pack_all(&store);
+    drop(store);
+    fs::write(&files[0], &kept[0]).unwrap();
+    fs::write(&files[1], &kept[1]).unwrap();
+    assert_eq!(rows(&place.open()), [(1, 1), (2, 1), (3, 1), (4, 1)]);
+}
+
+/// Scenario: one thread stores, one packs and merges all the time, one asks. Guarantees: what was stored before the
+/// question is in its answer exactly once, wherever it lies at that moment (P8).
+#[test]
+fn nothing_flickers_while_the_compactor_runs() {
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    let mut place = Place::new();
+    place.options.merge_at = 3;
+    let store = place.open();
+    let (stored, done) = (AtomicUsize::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for trace in 1..=120u8 {
+                store_all(&store, vec![one_span(u64::from(trace), trace, NOW + u64::from(trace))]);
+                stored.store(usize::from(trace), Ordering::SeqCst);
+            }
+            done.store(true, Ordering::SeqCst);
+        });
+        scope.spawn(|| {
+            while !done.load(Ordering::SeqCst) {
+                pack_all(&store);
+            }
+        });
+        while !done.load(Ordering::SeqCst) {
+            let before = stored.load(Ordering::SeqCst);
+            let found = rows(&store);
+            assert!(found.len() >= before, "{} of {before} found", found.len());
+            assert!(found.iter().all(|(_, rows)| *rows == 1), "shown twice: {found:?}");
+        }
+    });
+    assert!(store.stats().merged_packs > 0);
+}
+
+/// Scenario: a write failed. Guarantees: intake, hellos and the compactor refuse with the reason, queries go on.
+#[test]
+fn a_failed_write_stops_intake_and_says_why() {
+    let place = Place::new();
+    let store = place.open();
+    store_all(&store, vec![one_span(1, 1, NOW)]);
+    let full = std::io::Error::from_raw_os_error(28);
+    store.inner.poison(&crate::StoreError::Database { what: "cannot commit", source: fjall::Error::Io(full) });
+    for error in [
+        store.health().unwrap_err(),
+        store.store(vec![one_span(2, 2, NOW)], NOW).unwrap_err(),
+        store.compact(NOW).unwrap_err(),
+        store.save_devices().unwrap_err(),
+    ] {
+        assert!(error.to_string().contains("No space left") && error.to_string().contains("restart"), "{error}");
+    }
+    assert_eq!(rows(&store), [(1, 1)]);
+}
