@@ -13,6 +13,7 @@ use crate::error::StoreError;
 use crate::ids::FrameKey;
 use crate::incoming::Incoming;
 use crate::manifest::{self, Loaded};
+use crate::query::ReadCache;
 use crate::registry::Registry;
 use crate::view::{HeadFrame, Snapshot, View};
 use crate::writer::{IntakeRow, WriterHandle};
@@ -41,7 +42,7 @@ impl Default for Options {
             group_delay: Duration::from_millis(5),
             compact_after: Duration::from_secs(60),
             retention: None,
-            block_bytes: 256 << 10,
+            block_bytes: 128 << 10,
             merge_at: 8,
         }
     }
@@ -88,6 +89,8 @@ pub(crate) struct Inner {
     /// Held while packs are made, merged or deleted: one at a time.
     pub(crate) compaction: Mutex<()>,
     pub(crate) stats: Stats,
+    /// What queries have read of packs.
+    pub(crate) cache: ReadCache,
 }
 
 impl Inner {
@@ -190,6 +193,7 @@ impl Store {
             poisoned: OnceLock::new(),
             compaction: Mutex::new(()),
             stats,
+            cache: ReadCache::default(),
         });
         let writer = WriterHandle::start(&inner)?;
         Ok(Self { inner, writer, unreadable_packs: unreadable })

@@ -115,12 +115,6 @@ impl Pack {
         Ok(TracePage(bytes))
     }
 
-    /// What it has of a trace.
-    pub(crate) fn find_trace(&self, trace: TraceId) -> Result<Option<TraceEntry>, StoreError> {
-        let Some(page) = self.trace_page(trace) else { return Ok(None) };
-        Ok(self.read_trace_page(page)?.find(trace))
-    }
-
     fn block<M: Message + Default>(&self, number: usize) -> Result<M, StoreError> {
         let Some(block) = self.index.blocks.get(number) else {
             return Err(self.damaged(0, format!("no block {number}")));

@@ -143,9 +143,9 @@ pub(super) fn visit_trace(inner: &Inner, snapshot: &Snapshot, trace: TraceId, mu
     let heads = snapshot.frames.iter().flat_map(|frame| &frame.records.logs);
     heads.filter(|row| row.trace_id() == Some(trace)).for_each(&mut visit);
     for pack in snapshot.packs.iter().filter(|pack| pack.kind == Kind::Logs) {
-        let Some(entry) = inner.readable(pack.find_trace(trace)) else { continue };
+        let Some(entry) = inner.trace_entry(pack, trace) else { continue };
         for number in entry.first_block..=entry.last_block {
-            let rows = inner.readable(pack.logs(number as usize));
+            let rows = inner.log_block(pack, number as usize);
             rows.iter().filter(|row| row.trace_id() == Some(trace)).for_each(&mut visit);
         }
     }
@@ -189,7 +189,7 @@ impl Store {
             if matching.is_settled(time) {
                 break;
             }
-            self.inner.readable(pack.logs(number)).iter().for_each(|row| matching.consider(row));
+            self.inner.log_block(pack, number).iter().for_each(|row| matching.consider(row));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Queries: over heads and packs alike, in bounded memory, without knowing HTTP.
 
+mod cache;
 mod completeness;
 mod exemplars;
 mod finder;
@@ -10,8 +11,12 @@ mod red;
 mod services;
 mod traces;
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use model::TraceId;
+
+pub(crate) use cache::ReadCache;
 pub use completeness::{Completeness, DeviceCoverage, DeviceStatus, Incomplete, LaneStatus, LedgerEntry, LostRange};
 pub use exemplars::{ExemplarPage, ExemplarQuery, ExemplarState, FoundExemplar};
 pub use logs::{LogKey, LogPage, LogQuery};
@@ -22,6 +27,8 @@ pub use services::ServiceInfo;
 pub use traces::{TraceKey, TracePage, TraceQuery, TraceSummary, TraceView};
 
 use crate::error::StoreError;
+use crate::pack::{Pack, TraceEntry};
+use crate::rows::LogRow;
 use crate::store::Inner;
 
 /// A stretch of event time, `[from, to)`, in nanoseconds since the Unix epoch.
@@ -66,5 +73,17 @@ impl Inner {
             self.stats.damaged_blocks.fetch_add(1, Ordering::Relaxed);
             T::default()
         })
+    }
+
+    /// What a pack has of a trace.
+    fn trace_entry(&self, pack: &Pack, trace: TraceId) -> Option<TraceEntry> {
+        let page = pack.trace_page(trace)?;
+        let key = (pack.number, page);
+        self.readable(self.cache.pages.get(key, || pack.read_trace_page(page))).find(trace)
+    }
+
+    /// The lines of a block of a logs pack.
+    fn log_block(&self, pack: &Pack, number: usize) -> Arc<Vec<LogRow>> {
+        self.readable(self.cache.logs.get((pack.number, number), || pack.logs(number)))
     }
 }

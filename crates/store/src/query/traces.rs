@@ -148,7 +148,7 @@ impl Newest<'_> {
     }
 
     /// Looks at a trace of which one part starts at `part_start`.
-    fn consider(&mut self, finder: &mut Finder<'_>, part_start: u64, trace: TraceId) {
+    fn consider(&mut self, finder: &Finder<'_>, part_start: u64, trace: TraceId) {
         let query = self.query;
         // Any part that comes earlier is met on its own; the whole trace counts where its first part is.
         if !query.range.contains(part_start)
@@ -187,10 +187,10 @@ impl Store {
     /// Searches traces, newest first.
     pub fn traces(&self, query: &TraceQuery) -> TracePage {
         let snapshot = self.inner.snapshot();
-        let mut finder = Finder::new(&self.inner, &snapshot);
+        let finder = Finder::new(&self.inner, &snapshot);
         let mut newest = Newest { query, found: BTreeMap::new() };
         for (start, trace) in newest_first(finder.head_parts()) {
-            newest.consider(&mut finder, start, trace);
+            newest.consider(&finder, start, trace);
         }
         let mut blocks: Vec<(u64, &Pack, usize)> = Vec::new();
         for pack in snapshot.packs.iter().filter(|pack| pack.kind == Kind::Traces) {
@@ -207,7 +207,7 @@ impl Store {
             }
             let block = finder.block(pack, number);
             for (start, trace) in newest_first(block.parts()) {
-                newest.consider(&mut finder, start, trace);
+                newest.consider(&finder, start, trace);
             }
         }
         let full = newest.found.len() >= query.limit;
@@ -251,8 +251,5 @@ impl Store {
 /// Whether a snapshot holds a span of this trace.
 pub(super) fn has_spans(inner: &Inner, snapshot: &Snapshot, trace: TraceId) -> bool {
     snapshot.frames.iter().any(|frame| frame.records.spans.iter().any(|row| row.trace_id() == trace))
-        || snapshot
-            .packs
-            .iter()
-            .any(|pack| pack.kind == Kind::Traces && inner.readable(pack.find_trace(trace)).is_some())
+        || snapshot.packs.iter().any(|pack| pack.kind == Kind::Traces && inner.trace_entry(pack, trace).is_some())
 }
