@@ -21,14 +21,14 @@ use std::process::ExitCode;
 const HELP: &str = "\
 usage: cargo xtask TASK [OPTIONS]
 
-  demo [OPTIONS]    build everything and run the demonstration (--smoke: the short one that judges itself)
-  test              every test of the workspace, the web page and the golden vectors
-  check             formatting, lints, docs, floors, file lengths, links, the agent's smallest builds, licences
-  sdk               OpenTelemetry's Python SDK sends to agent and hub, over gRPC and HTTP
+  demo [OPTIONS]      build everything and run the demonstration (--smoke: the short one that judges itself)
+  test                every test of the workspace, the web page and the golden vectors
+  check               formatting, lints, docs, floors, file lengths, links, the agent's smallest builds, licences
+  sdk                 OpenTelemetry's Python SDK sends to the agent, and all of it is looked for in the hub
+  mutants             the smoke run must fail, in the right field, with programs that are broken on purpose
   fuzz [--seconds N]  the fuzz targets, each for so long (60)
-  mutants           the smoke run must fail, in the right field, with programs that are broken on purpose
-  bench NAME ...    a benchmark of the lab with programs as they ship (footprint: the agent linked statically)
-  ui                build the web page into ui/dist, when it is stale
+  bench NAME ...      a benchmark of the lab with programs as they ship (footprint: the agent linked statically)
+  ui                  build the web page into ui/dist, when it is stale
 ";
 
 fn main() -> ExitCode {

@@ -1,25 +1,38 @@
-//! `cargo xtask sdk`: an OpenTelemetry SDK that nobody here wrote, against the real agent and hub.
+//! `cargo xtask sdk`: an OpenTelemetry SDK that nobody here wrote sends to the agent, and everything is looked for in the
+//! hub. The SDK is Python's, in the versions that tests/sdk/requirements.txt pins, in an environment of its own.
 
-use crate::tools::{cargo, root, run, target_dir};
-use anyhow::{Context, Result};
+use crate::build;
+use crate::tools::{have, root, run, target_dir};
+use anyhow::{Context, Result, bail};
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
-/// Builds the programs, installs the SDK by its pinned versions into an environment of its own, and runs the test.
+/// Builds the programs and runs the test.
 pub(crate) fn task() -> Result<()> {
-    run(cargo()?.args(["build", "--locked", "--package", "lightship", "--package", "lightship-hub"]))?;
-    let (root, target) = (root()?, target_dir()?);
-    let (wanted, environment) = (root.join("tests/sdk/requirements.txt"), target.join("sdk-python"));
-    let python = environment.join("bin/python");
-    let installed = environment.join("requirements.txt");
-    let versions = fs::read_to_string(&wanted).with_context(|| format!("cannot read {}", wanted.display()))?;
-    if fs::read_to_string(&installed).ok().as_ref() != Some(&versions) {
-        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment))?;
-        let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"];
-        run(Command::new(&python).args(pip).arg(&wanted))?;
-        fs::write(&installed, versions).with_context(|| format!("cannot write {}", installed.display()))?;
+    let programs = build::programs()?;
+    let python = environment()?;
+    let mut test = Command::new(python);
+    test.current_dir(root()?).arg("tests/sdk/run.py");
+    run(test.arg("--agent").arg(&programs.agent).arg("--hub").arg(&programs.hub))
+}
+
+/// The interpreter of an environment with exactly the pinned packages; made anew when they change.
+fn environment() -> Result<PathBuf> {
+    if !have("python3") {
+        bail!("python3 is not installed");
     }
-    let mut test = Command::new(&python);
-    test.current_dir(&root).arg("tests/sdk/run.py");
-    run(test.arg("--agent").arg(target.join("debug/lightship")).arg("--hub").arg(target.join("debug/lightship-hub")))
+    let pinned = root()?.join("tests/sdk/requirements.txt");
+    let wanted = fs::read_to_string(&pinned).with_context(|| format!("cannot read {}", pinned.display()))?;
+    let environment = target_dir()?.join("sdk-python");
+    let python = environment.join("bin/python");
+    let installed = environment.join("installed-requirements.txt");
+    if fs::read_to_string(&installed).is_ok_and(|text| text == wanted) {
+        return Ok(python);
+    }
+    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment))?;
+    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--requirement"];
+    run(Command::new(&python).args(pip).arg(&pinned))?;
+    fs::write(&installed, wanted).with_context(|| format!("cannot write {}", installed.display()))?;
+    Ok(python)
 }
