@@ -13,6 +13,7 @@ mod memory;
 mod mutants;
 mod pipeline;
 mod recorder;
+mod repeats;
 mod run;
 mod status;
 

@@ -11,11 +11,12 @@ use model::proto::ProtoError;
 use model::{Signal, TraceId};
 use red::Red;
 use sampling::{Decided, EntryId, Part, Route, STATUS_MASK_ERROR, STATUS_MASK_OK, STATUS_MASK_UNSET, Sampler, Verdict};
-use sources::Answer;
+use sources::{Answer, Request};
 
 use crate::batch::{Batch, Builder};
 use crate::exemplars;
 use crate::recorder::{Content, Recorder};
+use crate::repeats::Repeats;
 
 /// Decisions are carried out together up to so many bytes of records: about one frame.
 const FRAME_BYTES: u64 = 48 << 10;
@@ -33,6 +34,8 @@ const EARLY_TRACES: usize = 64;
 pub struct Counters {
     /// Requests that were not protobuf of their signal.
     pub bad_requests: u64,
+    /// Requests that were accepted before and came again, by their key: answered, not taken twice.
+    pub repeated_requests: u64,
     /// Spans without a usable trace id: filtered.
     pub spans_without_trace: u64,
     /// Fields that the pinned schema does not know: left out.
@@ -58,6 +61,7 @@ pub struct Pipeline {
     direct: Builder,
     /// Ready for the journal.
     batches: Vec<Batch>,
+    repeats: Repeats,
     #[cfg(feature = "mutants")]
     mutant: crate::mutants::Mutant,
 }
@@ -84,13 +88,27 @@ impl Pipeline {
             policy_keeps: Vec::new(),
             direct: Builder::default(),
             batches: Vec::new(),
+            repeats: Repeats::default(),
             #[cfg(feature = "mutants")]
             mutant: crate::mutants::Mutant::from_environment(),
         }
     }
 
-    /// Takes a request in.
-    pub fn accept(&mut self, signal: Signal, request: Vec<u8>, now_ns: u64) -> Answer {
+    /// Takes a request in, unless it was accepted before.
+    pub fn accept(&mut self, request: Request, now_ns: u64) -> Answer {
+        let Request { signal, body, key } = request;
+        if key.as_deref().is_some_and(|key| self.repeats.contains(key)) {
+            self.counters.repeated_requests += 1;
+            return Answer::Accepted;
+        }
+        let answer = self.accept_new(signal, body, now_ns);
+        if let (Answer::Accepted, Some(key)) = (&answer, key) {
+            self.repeats.remember(key);
+        }
+        answer
+    }
+
+    fn accept_new(&mut self, signal: Signal, request: Vec<u8>, now_ns: u64) -> Answer {
         if let Err(error) = validate(signal, &request) {
             self.counters.bad_requests += 1;
             return Answer::Bad(format!("the body is not an OTLP {} request: {error}", signal.name()));

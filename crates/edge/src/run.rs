@@ -207,9 +207,9 @@ async fn main(config: &Config) -> Result<(), StartError> {
         tokio::task::spawn_local(drain.run());
     }
     let (pipeline, source_clock) = (Rc::clone(&shared.pipeline), clock.clone());
-    let intake: Intake = Rc::new(move |signal, request| {
+    let intake: Intake = Rc::new(move |request| {
         let now = source_clock.now_ns();
-        pipeline.borrow_mut().accept(signal, request, now)
+        pipeline.borrow_mut().accept(request, now)
     });
     let mut sources = Vec::new();
     let addresses = (grpc.as_ref().map(|(_, address)| *address), http.as_ref().map(|(_, address)| *address));

@@ -295,6 +295,12 @@ impl Snapshot<'_> {
             ),
             ("exemplars_total", "counter", "Exemplars that went with their kept trace.", counters.exemplars),
             (
+                "repeated_requests_total",
+                "counter",
+                "Requests that came again under their idempotency key, and were not taken twice.",
+                counters.repeated_requests,
+            ),
+            (
                 "exemplars_without_room_total",
                 "counter",
                 "Exemplars left out because there was no room to wait for their trace.",

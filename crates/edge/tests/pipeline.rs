@@ -17,7 +17,7 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Sta
 use prost::Message;
 use red::Red;
 use sampling::{Options, Policy, PolicyRule, STATUS_MASK_ERROR, Sampler};
-use sources::Answer;
+use sources::{Answer, Request};
 use wire::Section;
 
 const SECOND: u64 = 1_000_000_000;
@@ -93,6 +93,10 @@ fn point_with_exemplars(traces: &[u8]) -> Vec<u8> {
         resource_metrics: vec![ResourceMetrics { resource: resource(), scope_metrics, ..Default::default() }],
     }
     .encode_to_vec()
+}
+
+fn accept(pipeline: &mut Pipeline, signal: Signal, body: Vec<u8>, now_ns: u64) -> Answer {
+    pipeline.accept(Request { signal, body, key: None }, now_ns)
 }
 
 /// What came out: trace ids of spans, texts of lines, trace ids of exemplars, points.
@@ -171,7 +175,7 @@ fn everything_of_a_trace_follows_its_decision() {
         (Signal::Traces, spans(vec![span(1, 1, 200, false), span(2, 2, 5, true), span(3, 3, 199, false)])),
         (Signal::Metrics, point_with_exemplars(&[1, 3, 9])),
     ] {
-        assert_eq!(pipeline.accept(signal, request, 5), Answer::Accepted);
+        assert_eq!(accept(&mut pipeline, signal, request, 5), Answer::Accepted);
         balanced(&pipeline, 0);
     }
     let out = read(&pipeline.take_batches());
@@ -186,8 +190,8 @@ fn everything_of_a_trace_follows_its_decision() {
     balanced(&pipeline, 5);
     assert_eq!(pipeline.policy_keeps().collect::<Vec<_>>(), [("errors", 1), ("slow", 1)]);
 
-    pipeline.accept(Signal::Traces, spans(vec![span(1, 4, 1, false), span(3, 5, 1, false)]), 3 * SECOND);
-    pipeline.accept(Signal::Logs, lines(&[(Some(1), info, "late"), (Some(3), info, "late too")]), 3 * SECOND);
+    accept(&mut pipeline, Signal::Traces, spans(vec![span(1, 4, 1, false), span(3, 5, 1, false)]), 3 * SECOND);
+    accept(&mut pipeline, Signal::Logs, lines(&[(Some(1), info, "late"), (Some(3), info, "late too")]), 3 * SECOND);
     let out = read(&pipeline.take_batches());
     assert_eq!((out.spans, out.trace_lines), (vec![1], vec!["late".to_owned()]));
     balanced(&pipeline, 7);
@@ -201,7 +205,7 @@ fn everything_of_a_trace_follows_its_decision() {
 #[test]
 fn lines_without_spans_fall_to_their_level() {
     let mut pipeline = pipeline(1 << 20);
-    pipeline.accept(Signal::Logs, lines(&[(Some(1), 9, "info"), (Some(1), 13, "warn")]), 0);
+    accept(&mut pipeline, Signal::Logs, lines(&[(Some(1), 9, "info"), (Some(1), 13, "warn")]), 0);
     pipeline.tick(4 * SECOND);
     let out = read(&pipeline.take_batches());
     assert_eq!((out.free_lines, out.trace_lines.len()), (vec!["warn".to_owned()], 0));
@@ -219,7 +223,7 @@ fn a_full_recorder_refuses_and_recovers() {
     let mut accepted = 0u64;
     let mut number = 1;
     loop {
-        match pipeline.accept(Signal::Traces, request(number), 1) {
+        match accept(&mut pipeline, Signal::Traces, request(number), 1) {
             Answer::Accepted => accepted += 10,
             Answer::Wait(_) => break,
             Answer::Bad(why) => panic!("{why}"),
@@ -230,12 +234,26 @@ fn a_full_recorder_refuses_and_recovers() {
     assert!(accepted >= 50, "only {accepted} spans fit");
     assert_eq!(pipeline.ledger().refused.traces, 10);
     let many: Vec<u8> = (1..=100).collect();
-    assert_eq!(pipeline.accept(Signal::Metrics, point_with_exemplars(&many), 1), Answer::Accepted);
+    assert_eq!(accept(&mut pipeline, Signal::Metrics, point_with_exemplars(&many), 1), Answer::Accepted);
     assert_eq!(pipeline.counters().exemplars_without_room, 100);
     assert_eq!(read(&pipeline.take_batches()).points, 1, "points do not wait behind traces");
     pipeline.tick(3 * SECOND);
     assert_eq!(read(&pipeline.take_batches()).spans.len() as u64, accepted);
-    assert_eq!(pipeline.accept(Signal::Traces, request(200), 4 * SECOND), Answer::Accepted);
+    assert_eq!(accept(&mut pipeline, Signal::Traces, request(200), 4 * SECOND), Answer::Accepted);
+}
+
+/// Scenario: the answer to a request with a key was lost, and the producer sends it again; another one is new.
+/// Guarantees: what was accepted is not taken twice, and the producer hears that it was accepted (P1).
+#[test]
+fn a_repeated_request_is_taken_once() {
+    let mut pipeline = pipeline(1 << 20);
+    for (key, received) in [(b"first", 1), (b"first", 1), (b"other", 2)] {
+        let request =
+            Request { signal: Signal::Logs, body: lines(&[(None, 9, "x")]), key: Some(key.as_slice().into()) };
+        assert_eq!(pipeline.accept(request, 1), Answer::Accepted);
+        assert_eq!(pipeline.ledger().received.logs, received);
+    }
+    assert_eq!(pipeline.counters().repeated_requests, 1);
 }
 
 /// Scenario: bodies that are not OTLP. Guarantees: refused, counted, and nothing of them counted as received (P1).
@@ -243,9 +261,9 @@ fn a_full_recorder_refuses_and_recovers() {
 fn bad_bodies_are_refused() {
     let mut pipeline = pipeline(1 << 20);
     let good = spans(vec![span(1, 1, 300, false)]);
-    assert!(matches!(pipeline.accept(Signal::Traces, good[..good.len() - 3].to_vec(), 0), Answer::Bad(_)));
-    assert!(matches!(pipeline.accept(Signal::Logs, vec![0xff; 40], 0), Answer::Bad(_)));
-    assert_eq!(pipeline.accept(Signal::Traces, Vec::new(), 0), Answer::Accepted);
+    assert!(matches!(accept(&mut pipeline, Signal::Traces, good[..good.len() - 3].to_vec(), 0), Answer::Bad(_)));
+    assert!(matches!(accept(&mut pipeline, Signal::Logs, vec![0xff; 40], 0), Answer::Bad(_)));
+    assert_eq!(accept(&mut pipeline, Signal::Traces, Vec::new(), 0), Answer::Accepted);
     assert_eq!(pipeline.counters().bad_requests, 2);
     assert_eq!(pipeline.ledger().received.total(), 0);
 }

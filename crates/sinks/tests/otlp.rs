@@ -53,9 +53,9 @@ fn with_server<F: Future<Output = ()>>(answer: fn(&[u8]) -> Answer, mut test: im
             let access = Access { endpoint, tls: None, token: None, timeout: Duration::from_secs(10) };
             let seen = Seen::default();
             let taken = Rc::clone(&seen);
-            let intake: Intake = Rc::new(move |signal, request| {
-                let answer = answer(&request);
-                taken.borrow_mut().push((signal, request));
+            let intake: Intake = Rc::new(move |request| {
+                let answer = answer(&request.body);
+                taken.borrow_mut().push((request.signal, request.body));
                 answer
             });
             let limits = Limits::new(1 << 20, 1 << 21, 8);

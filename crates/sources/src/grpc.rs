@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use crate::body::{BodyError, Held, collect, count, inflate};
 use crate::server::accept;
 use crate::status::{Code, status};
-use crate::{Answer, Intake, Limits};
+use crate::{Answer, Intake, Limits, idempotency_key};
 
 /// One message is preceded by a flag and a length.
 const PREFIX: usize = 5;
@@ -101,6 +101,7 @@ async fn answer(request: Request<Incoming>, intake: &Intake, limits: &Rc<Limits>
         return response;
     }
     let encoding = text("grpc-encoding").to_ascii_lowercase();
+    let key = idempotency_key(request.headers());
     let message = match collect(request.into_body(), PREFIX, limits).await {
         Ok(held) => unframe(held, &encoding, limits),
         Err(error) => Err(error),
@@ -112,7 +113,7 @@ async fn answer(request: Request<Incoming>, intake: &Intake, limits: &Rc<Limits>
             return body_refusal(error, limits);
         }
     };
-    match intake(signal, message.into_bytes()) {
+    match intake(crate::Request { signal, body: message.into_bytes(), key }) {
         Answer::Accepted => {
             let mut trailers = HeaderMap::with_capacity(1);
             trailers.insert("grpc-status", HeaderValue::from_static("0"));

@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use crate::body::{BodyError, collect, count, inflate};
 use crate::server::accept;
 use crate::status::{Code, status};
-use crate::{Answer, Intake, Limits};
+use crate::{Answer, Intake, Limits, idempotency_key};
 
 const PROTOBUF: &str = "application/x-protobuf";
 /// How long a connection may take to send a request's head, and may stay idle.
@@ -65,6 +65,7 @@ async fn answer(request: Request<Incoming>, intake: &Intake, limits: &Rc<Limits>
         return refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument, hint, None);
     }
     let encoding = text(header::CONTENT_ENCODING).to_ascii_lowercase();
+    let key = idempotency_key(request.headers());
     let held = match collect(request.into_body(), 0, limits).await {
         Ok(held) => {
             let all = 0..held.bytes().len();
@@ -79,7 +80,7 @@ async fn answer(request: Request<Incoming>, intake: &Intake, limits: &Rc<Limits>
             return body_refusal(error, limits);
         }
     };
-    match intake(signal, held.into_bytes()) {
+    match intake(crate::Request { signal, body: held.into_bytes(), key }) {
         Answer::Accepted => {
             let mut response = Response::new(Full::default());
             response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(PROTOBUF));

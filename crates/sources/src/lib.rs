@@ -35,8 +35,28 @@ pub enum Answer {
     Bad(String),
 }
 
-/// Takes a request's inflated protobuf bytes and answers at once.
-pub type Intake = Rc<dyn Fn(Signal, Vec<u8>) -> Answer>;
+/// A request, as it is handed over.
+#[derive(Debug)]
+pub struct Request {
+    /// What it carries.
+    pub signal: Signal,
+    /// The inflated protobuf bytes of the export request.
+    pub body: Vec<u8>,
+    /// The producer's `idempotency-key` header: the same key means the same request again, whose answer was lost.
+    pub key: Option<Box<[u8]>>,
+}
+
+/// The longest key that is heeded, bytes.
+const MAX_KEY: usize = 128;
+
+/// The key of a request, where it has one.
+fn idempotency_key(headers: &http::HeaderMap) -> Option<Box<[u8]>> {
+    let key = headers.get("idempotency-key")?.as_bytes();
+    (1..=MAX_KEY).contains(&key.len()).then(|| key.into())
+}
+
+/// Takes a request and answers at once.
+pub type Intake = Rc<dyn Fn(Request) -> Answer>;
 
 /// The caps of all sources together, and what they refused.
 #[derive(Debug)]
