@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use config::{Config, DestinationKind, OtlpProtocol, PolicyKind, StatusCode};
+use config::{Config, DestinationKind, PolicyKind, StatusCode};
 use red::Red;
 use sampling::{Policy, PolicyRule, STATUS_MASK_ERROR, STATUS_MASK_OK, STATUS_MASK_UNSET, Sampler};
 #[cfg(feature = "sink-otlp")]
@@ -71,9 +71,9 @@ pub(crate) fn sink(destination: &config::Destination) -> Result<Sink, StartError
     Ok(match (destination.kind, destination.protocol) {
         (DestinationKind::Hub, _) => Sink::Hub { sink: HubSink::new(access), heartbeat: destination.heartbeat.0 },
         #[cfg(feature = "sink-otlp-http")]
-        (DestinationKind::Otlp, OtlpProtocol::HttpProtobuf) => Sink::Otlp(OtlpSink::http(access)),
+        (DestinationKind::Otlp, config::OtlpProtocol::HttpProtobuf) => Sink::Otlp(OtlpSink::http(access)),
         #[cfg(feature = "sink-otlp-grpc")]
-        (DestinationKind::Otlp, OtlpProtocol::Grpc) => Sink::Otlp(OtlpSink::grpc(access)),
+        (DestinationKind::Otlp, config::OtlpProtocol::Grpc) => Sink::Otlp(OtlpSink::grpc(access)),
         #[cfg(not(all(feature = "sink-otlp-http", feature = "sink-otlp-grpc")))]
         (DestinationKind::Otlp, _) => {
             return Err(fail("this build has no such sink (cargo features sink-otlp-http, sink-otlp-grpc)".into()));

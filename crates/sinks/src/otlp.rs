@@ -1,7 +1,9 @@
 //! Delivery to any OTLP endpoint (OTLP 1.11): at least once, as that protocol has it.
 
+#[cfg(feature = "otlp-http")]
 use std::io::Write;
 
+#[cfg(feature = "otlp-http")]
 use bytes::Bytes;
 use model::Signal;
 use model::otlp::count_records;

@@ -3,6 +3,9 @@
 //!
 //! Everything runs on the caller's single-threaded runtime (`spawn_local`).
 
+// A build without any source keeps the types that its callers name.
+#![cfg_attr(not(any(feature = "otlp-grpc", feature = "otlp-http")), allow(dead_code))]
+
 mod body;
 #[cfg(feature = "otlp-grpc")]
 mod grpc;
