@@ -138,11 +138,10 @@ impl RealDisk {
     /// When the directory cannot be made.
     pub fn new(root: impl Into<PathBuf>) -> io::Result<Self> {
         let root = root.into();
-        if !root.try_exists()? {
-            std::fs::create_dir_all(&root)?;
-            if let Some(parent) = root.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-                File::open(parent)?.sync_all()?;
-            }
+        std::fs::create_dir_all(&root)?;
+        if let Some(parent) = root.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            // Whoever made the directory: its name has to survive too. Where the parent may not be read, it is not ours.
+            let _ = File::open(parent).and_then(|parent| parent.sync_all());
         }
         Ok(Self { root })
     }

@@ -1,11 +1,11 @@
 //! The way out: committed blocks for each destination, confirmations, depth.
 
 use model::Lane;
-use wire::{GapReason, RawBlock};
+use wire::{Gap, GapReason, RawBlock};
 
 use crate::disk::Disk;
 use crate::error::JournalError;
-use crate::format::{Entry, EntryKind, FIXED, GAP_PREFIX_LEN};
+use crate::format::{Entry, EntryKind, FIXED, GAP_PREFIX_LEN, LostStretch};
 use crate::holes::Span;
 use crate::journal::{Destination, Journal};
 use crate::segment::{Step, next_entry, read_payload};
@@ -127,6 +127,50 @@ impl<D: Disk> Journal<D> {
                 }
             }
         }
+    }
+
+    /// The destination lost what it had confirmed (a hub restored from a backup): it has the lane only up to
+    /// `next_expected - 1`. What is still held, history included, is given to it again; a gap record `hub-restore` tells
+    /// of the rest. Returns the records that it gets again, which the ledger had as delivered.
+    ///
+    /// Asking again while the replay is on its way changes nothing.
+    ///
+    /// # Errors
+    /// [`JournalError::Options`] when there is no such destination.
+    pub fn replay(&mut self, destination: usize, lane: Lane, next_expected: u64) -> Result<u64, JournalError> {
+        self.check(destination)?;
+        let index = usize::from(lane.number());
+        let held = self.lanes[index].oldest().min(self.lanes[index].committed.next);
+        let window = &self.destinations[destination].windows[index];
+        let (confirmed, before, restored) = (window.confirmed, window.records_before, window.restored);
+        let missing = held.min(confirmed + 1).saturating_sub(1);
+        if next_expected > confirmed {
+            return Ok(0);
+        }
+        if next_expected.max(1) <= missing && restored < missing {
+            let gap = Gap {
+                lane,
+                first: next_expected.max(1),
+                last: missing,
+                reason: GapReason::HubRestore,
+                records: 0,
+                start_ns: 0,
+                end_ns: 0,
+            };
+            self.due.push(LostStretch { gap, before, after: before, exact: false });
+            self.destinations[destination].windows[index].restored = missing;
+        }
+        let start = next_expected.max(held);
+        if start > confirmed {
+            return Ok(0);
+        }
+        let mut window = self.place(index, start - 1, None);
+        let old = &self.destinations[destination].windows[index];
+        (window.served, window.restored) = (old.served, old.restored);
+        let again = before.saturating_sub(window.records_before);
+        self.destinations[destination].windows[index] = window;
+        self.destinations[destination].dirty = true;
+        Ok(again)
     }
 
     /// The destination has these sequences (inclusive). Ranges may come in any order, again, and for more than was handed
@@ -418,7 +462,7 @@ impl<D: Disk> Journal<D> {
             // It was on its way to this destination when another one found it damaged: lost to this one only now.
             let lane = self.lanes[index].lane;
             let (first, last) = (span.first, span.last);
-            let gap = wire::Gap {
+            let gap = Gap {
                 lane,
                 first,
                 last,

@@ -173,7 +173,7 @@ impl<D: Disk> Journal<D> {
     }
 
     /// A window at a cursor, at the border of a block. `records` is what the cursor file says of the records before.
-    fn place(&mut self, index: usize, confirmed: u64, records: Option<u64>) -> Window {
+    pub(crate) fn place(&mut self, index: usize, confirmed: u64, records: Option<u64>) -> Window {
         let lane = &mut self.lanes[index];
         let Some(position) = lane.segment_at(confirmed + 1) else {
             let all = confirmed + 1 >= lane.next;

@@ -49,6 +49,8 @@ pub(crate) struct Window {
     pub(crate) place: Option<(u64, u64)>,
     /// Bytes handed out, for fairness between lanes.
     pub(crate) served: u64,
+    /// Up to where it was declared that the destination lost what it had confirmed.
+    pub(crate) restored: u64,
 }
 
 impl Window {
@@ -61,6 +63,7 @@ impl Window {
             tail_records: records_before,
             place: None,
             served: 0,
+            restored: 0,
         }
     }
 

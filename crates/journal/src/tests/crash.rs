@@ -300,3 +300,38 @@ fn many_cuts_kills_and_failing_syncs() {
     }
     assert!(cuts > 200 && failures > 200, "{cuts} cuts, {failures} failing syncs");
 }
+
+/// Scenario: a commit writes two blocks of a lane, and the power cut tears the first and spares the second. Guarantees: the
+/// unfinished commit is cut as a whole, nothing of it counts as a loss, and its sequences are given out again (they were
+/// never sent).
+#[test]
+fn a_tear_before_an_intact_block() {
+    let mut tears = 0;
+    for seed in 0..60 {
+        let disk = disk_of_epoch(seed);
+        let (mut journal, _) = open(&disk, &options());
+        let first = body("first");
+        journal.append(Lane::Logs, &first, meta(1), STAMP).unwrap();
+        journal.commit(STAMP, Some(b"1")).unwrap();
+        let texts = [body(&noise(seed, 15_000)), body("small")];
+        for text in &texts {
+            journal.append(Lane::Logs, text, meta(1), STAMP).unwrap();
+            journal.lanes[usize::from(Lane::Logs.number())].close_block(&mut journal.core).unwrap();
+        }
+        // The write happens, the sync does not.
+        disk.cut_after(1);
+        journal.commit(STAMP, Some(b"3")).unwrap_err();
+        drop(journal);
+        disk.power_cycle(&mut Chance::new(seed));
+        let (mut journal, recovery) = open(&disk, &options());
+        assert_eq!(recovery.corrupt, [], "seed {seed}");
+        assert_eq!(recovery.note.as_deref(), Some(&b"1"[..]));
+        tears += recovery.torn.len();
+        let again = body(&noise(seed, 100));
+        assert_eq!(journal.append(Lane::Logs, &again, meta(1), STAMP).unwrap(), 2);
+        let mut hub = Hub::default();
+        drain(&mut journal, 0, &mut hub);
+        assert!(hub.has(Lane::Logs, 1, &first) && hub.has(Lane::Logs, 2, &again) && hub.gaps.is_empty());
+    }
+    assert!(tears > 50, "{tears}");
+}

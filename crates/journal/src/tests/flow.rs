@@ -218,3 +218,51 @@ fn a_drained_journal_stays_small() {
     assert!(stats.resident_bytes < 400 << 10, "{stats:?}");
     assert!(disk.used() <= stats.disk_bytes, "{} {stats:?}", disk.used());
 }
+
+/// Scenario: the hub is restored from a backup and has less than it confirmed, once within history and once before it.
+/// Guarantees: it gets again what is held; the rest is told as a gap of its own kind, once; a replay that is on its way is
+/// not started again.
+#[test]
+fn a_hub_that_was_restored() {
+    let disk = ModelDisk::new();
+    let options = crate::Options { history_bytes: 1 << 20, destinations: vec!["hub".into()], ..options() };
+    let (mut journal, _) = open(&disk, &options);
+    let mut hub = Hub::default();
+    for n in 0..100u64 {
+        journal.append(Lane::Logs, &body(&noise(n, 1000)), meta(2), STAMP).unwrap();
+        if n % 4 == 3 {
+            journal.commit(STAMP, None).unwrap();
+        }
+    }
+    drain(&mut journal, 0, &mut hub);
+    assert_eq!(journal.depth(0).unwrap(), Depth::default());
+    assert_eq!(journal.replay(0, Lane::Logs, 101).unwrap(), 0);
+    assert_eq!(journal.replay(0, Lane::Logs, 41).unwrap(), 120);
+    assert_eq!(journal.depth(0).unwrap().records, 120);
+    let mut restored = Hub::default();
+    let mut blocks = Vec::new();
+    journal.next_blocks(0, 10_000, &mut blocks).unwrap();
+    assert_eq!(blocks[0].first, 41);
+    assert_eq!(journal.replay(0, Lane::Logs, 41).unwrap(), 0, "it is on its way");
+    journal.rewind(0);
+    drain(&mut journal, 0, &mut restored);
+    assert_eq!((restored.frames.len(), restored.gaps.len()), (60, 0));
+    journal.sync_cursors().unwrap();
+    drop(journal);
+
+    // Without history: only the newest segment is left.
+    let none = crate::Options { history_bytes: 0, ..options };
+    let (mut journal, _) = open(&disk, &none);
+    journal.commit(STAMP, None).unwrap();
+    let oldest = journal.heads()[0].oldest;
+    assert!(oldest > 41, "{oldest}");
+    let again = journal.replay(0, Lane::Logs, 41).unwrap();
+    assert_eq!(again, 2 * (101 - oldest));
+    assert_eq!(journal.replay(0, Lane::Logs, 41).unwrap(), 0);
+    let mut restored = Hub::default();
+    drain(&mut journal, 0, &mut restored);
+    assert_eq!(restored.gaps.len(), 1);
+    let gap = restored.gaps[0];
+    assert_eq!((gap.first, gap.last, gap.reason), (41, oldest - 1, wire::GapReason::HubRestore));
+    assert_eq!(journal.take_lost(), []);
+}

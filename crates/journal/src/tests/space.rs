@@ -274,3 +274,27 @@ fn squeezed(seed: u64) -> u64 {
     }
     evictions
 }
+
+/// Scenario: the disk is full of what may not be evicted, after a restart, and a block turns out to be damaged.
+/// Guarantees: its gap record finds room nevertheless: the spare file (P3).
+#[test]
+fn a_gap_record_finds_room_on_a_full_disk() {
+    let disk = disk_of_epoch(1);
+    let (mut journal, _) = open(&disk, &small(1 << 20));
+    let taken = fill(&mut journal, Lane::Audit, 1, 5000);
+    assert!(taken < 5000);
+    drop(journal);
+    disk.set_capacity(Some(disk.used()));
+    disk.flip("lanes/audit/0000000000000001.seg", 1000, 1);
+    let (mut journal, _) = open(&disk, &small(1 << 20));
+    let mut blocks = Vec::new();
+    journal.next_blocks(0, 10_000, &mut blocks).unwrap();
+    assert_eq!(journal.due.len(), 1, "{blocks:?}");
+    journal.commit(STAMP, None).unwrap();
+    assert!(journal.due.is_empty());
+    assert!(disk.used() <= 1 << 20);
+    let mut hub = Hub::default();
+    journal.rewind(0);
+    drain(&mut journal, 0, &mut hub);
+    assert_eq!(hub.gaps.len(), 1);
+}
