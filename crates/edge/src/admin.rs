@@ -12,7 +12,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 
-use crate::run::Agent;
+use crate::agent::Agent;
 use crate::status::View;
 
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);

@@ -10,8 +10,8 @@ use sinks::OtlpSink;
 use sinks::{Access, HubSink, client_config};
 
 use crate::drain::{REQUEST_BYTES, Sink};
+use crate::error::{StartError, start_error};
 use crate::pipeline::MAX_QUEUED;
-use crate::run::{StartError, start_error};
 
 pub(crate) fn sampler(config: &Config) -> Sampler {
     let policies = config

@@ -1,10 +1,12 @@
 //! Builds a running pipeline from a configuration: the only crate of the device that knows clocks, tasks and sockets.
 
 mod admin;
+mod agent;
 mod batch;
 mod build;
 mod clock;
 mod drain;
+mod error;
 mod exemplars;
 mod io;
 mod log;
@@ -20,5 +22,6 @@ mod status;
 pub use batch::Batch;
 pub use build::check;
 pub use clock::Clock;
+pub use error::StartError;
 pub use pipeline::{Counters, Pipeline};
-pub use run::{StartError, run};
+pub use run::run;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use config::Config;
 use journal::{Journal, Options, RealDisk, Recovery};
 use ledger::Ledger;
-use model::{Epoch, Lane, Signal};
+use model::{Lane, Signal};
 use red::Red;
 use sources::{Intake, Limits};
 use tokio::net::TcpListener;
@@ -17,12 +17,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
+use crate::agent::Agent;
 use crate::build::{sampler, sink};
 use crate::clock::Clock;
 use crate::drain::{Drain, Shared};
+use crate::error::{StartError, start_error};
 use crate::io;
 use crate::pipeline::Pipeline;
-use crate::status::{DestinationStatus, Snapshot, View};
+use crate::status::DestinationStatus;
 use crate::{admin, log, memory};
 
 /// How often waits are looked at.
@@ -31,59 +33,6 @@ const TICK: Duration = Duration::from_millis(100);
 const FREE_SPACE_FLOOR: u64 = 4 << 20;
 /// How long the last commit may take when the program ends.
 const LAST_COMMIT: Duration = Duration::from_secs(10);
-
-/// Why the agent does not start, ready to be shown.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct StartError(pub(crate) String);
-
-pub(crate) fn start_error(what: impl Into<String>) -> StartError {
-    StartError(what.into())
-}
-
-/// Parts that the tasks share.
-pub(crate) struct Agent {
-    shared: Rc<Shared>,
-    limits: Rc<Limits>,
-    started_ns: u64,
-    disk_error: RefCell<Option<String>>,
-    epoch: Cell<Epoch>,
-}
-
-impl Agent {
-    /// Why the disk does not take what it should; `None` when it does.
-    pub(crate) fn disk_error(&self) -> Option<String> {
-        self.disk_error.borrow().clone()
-    }
-
-    /// Gathers what status and metrics tell, and shows it.
-    pub(crate) async fn show(&self, view: View) -> String {
-        let state = self.shared.io.state().await.unwrap_or_default();
-        self.epoch.set(state.epoch);
-        let mut destinations = self.shared.destinations.borrow_mut();
-        for (status, depth) in destinations.iter_mut().zip(&state.depths) {
-            status.queued_records = depth.records;
-            status.queued_bytes = depth.bytes;
-            status.oldest_ns = depth.oldest_ns.unwrap_or(0);
-        }
-        let pipeline = self.shared.pipeline.borrow();
-        let disk_error = self.disk_error().unwrap_or_default();
-        let snapshot = Snapshot {
-            device: &self.shared.device,
-            epoch: self.epoch.get().to_string(),
-            uptime_ns: self.shared.clock.now_ns().saturating_sub(self.started_ns),
-            wall_ns: self.shared.clock.wall_ns(),
-            pipeline: &pipeline,
-            destinations: &destinations,
-            refusals: self.limits.refusals(),
-            disk_bytes: state.stats.disk_bytes,
-            bytes_written: state.stats.bytes_written,
-            fsyncs: state.stats.syncs,
-            disk_error: &disk_error,
-        };
-        snapshot.show(view)
-    }
-}
 
 /// Runs an agent until the program is told to end (SIGTERM or SIGINT).
 ///
@@ -184,13 +133,7 @@ async fn main(config: &Config) -> Result<(), StartError> {
         }
         None => Limits::new(0, 0, 0),
     };
-    let agent = Rc::new(Agent {
-        shared: Rc::clone(&shared),
-        limits: Rc::clone(&limits),
-        started_ns: clock.now_ns(),
-        disk_error: RefCell::new(None),
-        epoch: Cell::default(),
-    });
+    let agent = Rc::new(Agent::new(Rc::clone(&shared), Rc::clone(&limits)));
 
     let mut wakes = Vec::with_capacity(sinks.len());
     for (index, (destination, sink)) in config.destinations.iter().zip(sinks).enumerate() {
@@ -345,7 +288,7 @@ struct Heart<'a> {
 
 impl Heart<'_> {
     async fn beat(&mut self) {
-        let shared = &self.agent.shared;
+        let shared = self.agent.shared();
         let now = shared.clock.now_ns();
         let due = |last: u64, every: Duration| now.saturating_sub(last) >= every.as_nanos() as u64;
         let commit = {
@@ -365,7 +308,7 @@ impl Heart<'_> {
 
     /// Hands everything that is ready to the journal, the ledger with it, and waits until it is durable.
     async fn commit(&mut self) {
-        let shared = &self.agent.shared;
+        let shared = self.agent.shared();
         let wall = shared.clock.wall_ns();
         let (batches, note) = {
             let mut pipeline = shared.pipeline.borrow_mut();
@@ -378,7 +321,7 @@ impl Heart<'_> {
         let committed = match shared.io.commit(batches, shared.clock.stamp(), note.clone()).await {
             Ok(committed) => committed,
             Err(error) => {
-                *self.agent.disk_error.borrow_mut() = Some(error.to_string());
+                self.agent.set_disk_error(Some(error.to_string()));
                 return;
             }
         };
@@ -393,7 +336,7 @@ impl Heart<'_> {
             self.committed_note = note;
         }
         pipeline.put_back(committed.left);
-        let before = self.agent.disk_error.replace(committed.error.clone());
+        let before = self.agent.set_disk_error(committed.error.clone());
         if let Some(error) = committed.error.filter(|error| before.as_ref() != Some(error)) {
             log::error(&format!("{error}; producers are told to wait once the queue in memory is full"));
         }
@@ -403,6 +346,6 @@ impl Heart<'_> {
     /// Everything that came in before `wall` is committed, but for traces that still wait for their decision.
     fn advance_watermarks(&self, wall: u64) {
         let wait = self.config.sampling.decision_wait.0.as_nanos() as u64;
-        self.agent.shared.watermarks.set((wall, wall.saturating_sub(wait.saturating_mul(2))));
+        self.agent.shared().watermarks.set((wall, wall.saturating_sub(wait.saturating_mul(2))));
     }
 }

@@ -1,0 +1,70 @@
+//! What the tasks of a running agent share, and how it shows itself.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use model::Epoch;
+use sources::Limits;
+
+use crate::drain::Shared;
+use crate::status::{Snapshot, View};
+
+/// Parts that the tasks share.
+pub(crate) struct Agent {
+    shared: Rc<Shared>,
+    limits: Rc<Limits>,
+    started_ns: u64,
+    disk_error: RefCell<Option<String>>,
+    epoch: Cell<Epoch>,
+}
+
+impl Agent {
+    /// An agent that starts now.
+    pub(crate) fn new(shared: Rc<Shared>, limits: Rc<Limits>) -> Self {
+        let started_ns = shared.clock.now_ns();
+        Self { shared, limits, started_ns, disk_error: RefCell::new(None), epoch: Cell::default() }
+    }
+
+    /// What it shares with its drains.
+    pub(crate) fn shared(&self) -> &Rc<Shared> {
+        &self.shared
+    }
+
+    /// Notes what the disk says now, and gives what it said before.
+    pub(crate) fn set_disk_error(&self, error: Option<String>) -> Option<String> {
+        self.disk_error.replace(error)
+    }
+
+    /// Why the disk does not take what it should; `None` when it does.
+    pub(crate) fn disk_error(&self) -> Option<String> {
+        self.disk_error.borrow().clone()
+    }
+
+    /// Gathers what status and metrics tell, and shows it.
+    pub(crate) async fn show(&self, view: View) -> String {
+        let state = self.shared.io.state().await.unwrap_or_default();
+        self.epoch.set(state.epoch);
+        let mut destinations = self.shared.destinations.borrow_mut();
+        for (status, depth) in destinations.iter_mut().zip(&state.depths) {
+            status.queued_records = depth.records;
+            status.queued_bytes = depth.bytes;
+            status.oldest_ns = depth.oldest_ns.unwrap_or(0);
+        }
+        let pipeline = self.shared.pipeline.borrow();
+        let disk_error = self.disk_error().unwrap_or_default();
+        let snapshot = Snapshot {
+            device: &self.shared.device,
+            epoch: self.epoch.get().to_string(),
+            uptime_ns: self.shared.clock.now_ns().saturating_sub(self.started_ns),
+            wall_ns: self.shared.clock.wall_ns(),
+            pipeline: &pipeline,
+            destinations: &destinations,
+            refusals: self.limits.refusals(),
+            disk_bytes: state.stats.disk_bytes,
+            bytes_written: state.stats.bytes_written,
+            fsyncs: state.stats.syncs,
+            disk_error: &disk_error,
+        };
+        snapshot.show(view)
+    }
+}
