@@ -8,7 +8,7 @@ use crate::demo::link::{Cut, Link};
 use crate::device::{Device, Setting, Upstream, Waits};
 use crate::hub::Hub;
 use crate::otlp::Protocol;
-use crate::reconcile::{AgentFigures, Found, Verdict, Window, judge, read_hub, red_calls};
+use crate::reconcile::{AgentFigures, Verdict, Window, judge, read_hub, red_calls, stored_points};
 use crate::vessel::{Manifest, Options, Ramp, Totals, Vessel};
 use anyhow::{Context, Result, bail};
 use std::path::PathBuf;
@@ -209,7 +209,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Reads both sides at a moment when nothing is on its way (the RED metrics go on every second), and compares.
+/// Reads everything back and compares. The load has ended; only the RED metrics go on.
 async fn reconcile(
     hub: &Hub,
     device: &Device,
@@ -222,9 +222,11 @@ async fn reconcile(
     // Traces begin before they are emitted; nothing is stored beside this run.
     let hour = nanoseconds(Duration::from_secs(3_600));
     let window = Window { start_ns: run.start_ns.saturating_sub(hour), end_ns: run.end_ns + hour };
-    let (found, status) = read_when_quiet(hub, device, window, manifest).await?;
+    let found = read_hub(hub.http, window, manifest, METRICS_EVERY_MS).await?;
+    let (stored_points, status) = both_ledgers(hub, device).await?;
     let agent = AgentFigures {
         status,
+        stored_points,
         acknowledged: totals.tallies.each_ref().map(|tally| tally.taken),
         not_taken: totals.not_taken(),
         red_calls: red_calls(hub.http, run, killed_wall_ns).await?,
@@ -232,17 +234,19 @@ async fn reconcile(
     Ok(judge(args.seed, manifest, &found, &agent))
 }
 
-async fn read_when_quiet(hub: &Hub, device: &Device, window: Window, manifest: &Manifest) -> Result<(Found, Status)> {
-    const ATTEMPTS: u32 = 20;
+/// The points that the hub has stored and what the agent says, at a moment between two of its deliveries.
+async fn both_ledgers(hub: &Hub, device: &Device) -> Result<(u64, Status)> {
+    const ATTEMPTS: u32 = 200;
     let delivered =
         |status: &Status| -> u64 { status.ledger.destinations.iter().map(|destination| destination.delivered).sum() };
     for _ in 0..ATTEMPTS {
         let before = device.wait_until("drained", DRAIN, Status::is_drained).await?;
-        let found = read_hub(hub.http, window, manifest, METRICS_EVERY_MS, &before).await?;
+        let points = stored_points(hub.http).await?;
         let after = device.status().await?;
         if delivered(&before) == delivered(&after) && after.is_drained() {
-            return Ok((found, after));
+            return Ok((points, after));
         }
+        sleep(Duration::from_millis(50)).await;
     }
-    bail!("the agent went on delivering while the hub was read, {ATTEMPTS} times in a row")
+    bail!("the agent went on delivering while the hub was asked, {ATTEMPTS} times in a row")
 }

@@ -50,8 +50,6 @@ pub(crate) struct Found {
     pub(crate) lines: Vec<FoundLine>,
     pub(crate) exemplars: Vec<FoundExemplar>,
     pub(crate) metrics: BTreeMap<&'static str, FoundMetric>,
-    /// Rows of points that were stored beyond one for each point delivered.
-    pub(crate) surplus_points: u64,
 }
 
 impl Found {

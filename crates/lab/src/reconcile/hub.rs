@@ -1,6 +1,5 @@
 //! Reading everything of a run back through the hub's query API (docs/hub-api.md).
 
-use crate::agent_status::Status;
 use crate::http_json::{find, get, query};
 use crate::reconcile::found::{Found, FoundExemplar, FoundLine, FoundMetric, FoundSeries, FoundTrace};
 use crate::vessel::{LINE_ID, Manifest};
@@ -98,22 +97,14 @@ struct HubLedgerDevice {
     records: HubRecords,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize)]
 struct HubRecords {
-    spans: u64,
-    logs: u64,
     points: u64,
 }
 
 /// Reads everything in the window; `points` of the manifest say which metrics and when. `step_ms` is the time between
 /// two exports of metrics, in milliseconds.
-pub(crate) async fn read_hub(
-    hub: SocketAddr,
-    window: Window,
-    manifest: &Manifest,
-    step_ms: u64,
-    status: &Status,
-) -> Result<Found> {
+pub(crate) async fn read_hub(hub: SocketAddr, window: Window, manifest: &Manifest, step_ms: u64) -> Result<Found> {
     let mut found = Found::default();
     // Those that the hub lists, and those that it must have even if it does not list them.
     let mut traces: BTreeSet<TraceId> = listed_traces(hub, window).await?.into_iter().collect();
@@ -127,7 +118,6 @@ pub(crate) async fn read_hub(
     found.lines = lines(hub, window).await?;
     found.exemplars = exemplars(hub, window).await?;
     read_points(hub, manifest, step_ms, &mut found).await?;
-    found.surplus_points = surplus_points(hub, status, &found).await?;
     Ok(found)
 }
 
@@ -193,21 +183,10 @@ async fn range(hub: SocketAddr, metric: &str, func: &str, window: Window, step_m
     Ok(FoundMetric { times: times.context("times that are no numbers")?, series: series.collect() })
 }
 
-/// Points that the hub has stored beyond those that were delivered. Both sides count all records, so what is left after
-/// spans and lines are points.
-async fn surplus_points(hub: SocketAddr, status: &Status, found: &Found) -> Result<u64> {
+/// Rows of points that the hub has stored, by its ledger.
+pub(crate) async fn stored_points(hub: SocketAddr) -> Result<u64> {
     let ledger: HubLedger = get(hub, "/api/v0/ledger").await?;
-    let records = ledger.devices.into_iter().map(|device| device.records);
-    let stored = records.fold(HubRecords::default(), |sum, one| HubRecords {
-        spans: sum.spans + one.spans,
-        logs: sum.logs + one.logs,
-        points: sum.points + one.points,
-    });
-    let delivered: u64 = status.ledger.destinations.iter().map(|destination| destination.delivered).sum();
-    let spans: u64 = found.traces.values().map(|trace| trace.spans.len() as u64).sum();
-    let lines = found.lines.iter().filter_map(|line| line.id.as_deref()).collect::<HashSet<_>>().len() as u64;
-    let points = delivered.saturating_sub(spans + lines);
-    Ok(stored.points.saturating_sub(points))
+    Ok(ledger.devices.iter().map(|device| device.records.points).sum())
 }
 
 /// The RED calls by span name: what each series counted last before the agent was killed and what it counted last after

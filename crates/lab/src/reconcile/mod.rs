@@ -4,6 +4,5 @@ mod found;
 mod hub;
 mod verdict;
 
-pub(crate) use found::Found;
-pub(crate) use hub::{Window, read_hub, red_calls};
+pub(crate) use hub::{Window, read_hub, red_calls, stored_points};
 pub(crate) use verdict::{AgentFigures, Verdict, judge};

@@ -17,6 +17,8 @@ const EXAMPLES: usize = 5;
 #[derive(Debug, Clone)]
 pub(crate) struct AgentFigures {
     pub(crate) status: Status,
+    /// Rows of points that the hub had stored at the moment of `status`.
+    pub(crate) stored_points: u64,
     /// Spans, log records and points that the agent acknowledged to the vessel.
     pub(crate) acknowledged: [u64; 3],
     /// Records that it did not take.
@@ -136,10 +138,11 @@ pub(crate) fn judge(seed: u64, manifest: &Manifest, found: &Found, agent: &Agent
     }
 
     let span_surplus: u64 = found.traces.values().map(|trace| trace.rows.abs_diff(trace.spans.len() as u64)).sum();
-    let duplicates = span_surplus + lines.surplus + found.surplus_points;
+    let point_surplus = surplus_points(found, &lines, agent);
+    let duplicates = span_surplus + lines.surplus + point_surplus;
     if duplicates > 0 {
         faults.name("duplicates", || {
-            format!("{span_surplus} spans, {} log lines, {} points", lines.surplus, found.surplus_points)
+            format!("{span_surplus} spans, {} log lines, {} points", lines.surplus, point_surplus)
         });
     }
 
@@ -232,6 +235,15 @@ impl<'a> Lines<'a> {
         let surplus = ids.values().map(|rows| rows - 1).sum();
         Self { ids, surplus }
     }
+}
+
+/// Points that the hub has stored beyond those that were delivered. The agent counts all records that it delivered, so what
+/// is left after spans and lines are points.
+fn surplus_points(found: &Found, lines: &Lines<'_>, agent: &AgentFigures) -> u64 {
+    let delivered: u64 = agent.status.ledger.destinations.iter().map(|destination| destination.delivered).sum();
+    let spans: u64 = found.traces.values().map(|trace| trace.spans.len() as u64).sum();
+    let points = delivered.saturating_sub(spans + lines.ids.len() as u64);
+    agent.stored_points.saturating_sub(points)
 }
 
 /// How many spans and lines of a request are not at the hub.

@@ -66,8 +66,20 @@ impl Run {
         let mut status: Status = serde_json::from_str(STATUS).unwrap();
         status.sampling.kept_traces = 75;
         let red_calls = manifest.spans_by_name.clone();
-        let agent = AgentFigures { status, acknowledged: [0; 3], not_taken: 0, red_calls };
-        Self { manifest, found, agent }
+        let agent = AgentFigures { status, stored_points: 9, acknowledged: [0; 3], not_taken: 0, red_calls };
+        let mut run = Self { manifest, found, agent };
+        // 75 traces with their lines, two lines without a trace, and nine points.
+        run.delivered_too(75 * (4 + 2) + 2 + 9);
+        run
+    }
+
+    /// Books records as made by the agent, routed and delivered.
+    fn delivered_too(&mut self, records: u64) {
+        let ledger = &mut self.agent.status.ledger;
+        ledger.generated.traces += records;
+        ledger.routed.traces += records;
+        ledger.destinations[0].routed += records;
+        ledger.destinations[0].delivered += records;
     }
 
     fn judge(&self) -> Verdict {
@@ -137,7 +149,7 @@ fn what_is_stored_twice_is_counted() {
     let trace = TraceId(60u128.to_be_bytes());
     assert_eq!(faulty(|run| run.found.traces.get_mut(&trace).unwrap().rows = 8), [("duplicates", 4)]);
     assert_eq!(faulty(|run| run.found.lines.push(run.found.lines[0].clone())), [("duplicates", 1)]);
-    assert_eq!(faulty(|run| run.found.surplus_points = 3), [("duplicates", 3)]);
+    assert_eq!(faulty(|run| run.agent.stored_points = 12), [("duplicates", 3)]);
 }
 
 /// Scenario: something is stored that should not be: a line or span of a dropped trace, a trace that nobody planned, an
@@ -147,11 +159,19 @@ fn what_should_not_be_there_is_an_orphan() {
     let dropped = TraceId(1_000u128.to_be_bytes());
     let stranger = TraceId([0xff; 16]);
     let line = FoundLine { id: Some("999-0".to_owned()), trace: Some(dropped) };
-    assert_eq!(faulty(|run| run.found.lines.push(line)), [("orphan_logs", 1)]);
+    let orphan = faulty(|run| {
+        run.delivered_too(1);
+        run.found.lines.push(line);
+    });
+    assert_eq!(orphan, [("orphan_logs", 1)]);
     for trace in [dropped, stranger] {
         let spans = [SpanId([9; 8])].into();
         let found = FoundTrace { spans, rows: 1 };
-        assert_eq!(faulty(|run| drop(run.found.traces.insert(trace, found))), [("orphan_traces", 1)]);
+        let orphan = faulty(|run| {
+            run.delivered_too(1);
+            run.found.traces.insert(trace, found);
+        });
+        assert_eq!(orphan, [("orphan_traces", 1)]);
     }
     let exemplar = |trace, state: &str| FoundExemplar { trace, state: state.to_owned() };
     assert_eq!(faulty(|run| run.found.exemplars.push(exemplar(dropped, "missing"))), [("dead_exemplars", 1)]);
