@@ -23,6 +23,12 @@ describe("coverage bands", () => {
     expect(short(coverage)).toEqual([]);
   });
 
+  /** Scenario: a device is back and sends what it held, all of it from the last seconds. Guarantees: that is shaded. */
+  it("shade what is on its way after an outage", () => {
+    const coverage = [of("a", "traces", interval(100, 985, "complete"), interval(985, 1000, "arriving", { late: true }))];
+    expect(short(coverage)).toEqual([["arriving", 985, 1000]]);
+  });
+
   /** Scenario: an outage that goes on; traces are behind metrics by the sampler's wait. Guarantees: one band over the union, with an entry per extent. */
   it("join the signals of an outage", () => {
     const coverage = [

@@ -10,8 +10,8 @@ const LABELS: Record<BandKind, string> = {
   unknown: "unknown",
   late: "was dark, delivered late",
 };
-/** A label stands where it has room. */
-const LABEL_WIDTH = 150;
+/** A label stands where it has room: so many pixels for each letter. */
+const LETTER_PX = 6.2;
 
 export function BandLayer({ bands, scales, labelled }: { bands: Band[]; scales: Scales; labelled: boolean }) {
   return (
@@ -29,7 +29,7 @@ export function BandLayer({ bands, scales, labelled }: { bands: Band[]; scales: 
             data-kind={band.kind}
             style={{ left: `${left}px`, width: `${width}px` }}
           >
-            {labelled && width > LABEL_WIDTH ? <span>{LABELS[band.kind]}</span> : null}
+            {labelled && width > LETTER_PX * LABELS[band.kind].length ? <span>{LABELS[band.kind]}</span> : null}
           </div>
         );
       })}

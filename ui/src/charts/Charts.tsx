@@ -17,7 +17,7 @@ import { diamondsOf, nearest, neighbour, thin, type Diamond } from "./exemplars"
 import { CHARTS, type ChartSpec } from "./series";
 
 /** Diamonds closer than this are one column, of which the slowest is shown. */
-const COLUMN_PX = 7;
+const COLUMN_PX = 12;
 
 /** The devices that the chosen service sends from; all when none is chosen or known. */
 const relevant = computed(() => {

@@ -36,7 +36,7 @@ export function sentence(entry: BandEntry): string {
   const why = entry.reason === "" ? "" : ` (${entry.reason})`;
   switch (entry.kind) {
     case "held":
-      return `${entry.device} dark since ${clockTime(entry.from)}, data held on the device`;
+      return `${entry.device} dark, data since ${clockTime(entry.from)} held on the device`;
     case "arriving":
       return `${entry.device} ${times} arriving${why}`;
     case "lost":

@@ -27,7 +27,7 @@ export interface Band {
 
 /**
  * The newest data of a device in contact is always on its way: the sampler waits for traces to be whole. The hub does
- * not count as much as this as incomplete, and the page does not shade it.
+ * not count as much as this as incomplete, and the page does not shade it, unless it is what an outage held back.
  */
 export const LIVE_EDGE = 30n * SECOND;
 
@@ -39,7 +39,7 @@ export function kindOf(interval: Interval, now: bigint): BandKind | null {
     case "held_on_device":
       return "held";
     case "arriving":
-      return interval.from >= now - LIVE_EDGE ? null : "arriving";
+      return interval.from >= now - LIVE_EDGE && !interval.late ? null : "arriving";
     case "complete":
       return interval.late ? "late" : null;
     case "unknown":

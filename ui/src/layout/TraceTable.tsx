@@ -55,7 +55,7 @@ function Row({ trace, longest, hasDays }: { trace: TraceSummary; longest: bigint
         {hasDays ? `${day(trace.start)} ` : ""}
         {clockTimeMs(trace.start)}
       </td>
-      <td class="dim clip">{trace.root_service}</td>
+      <td class="dim clip minor">{trace.root_service}</td>
       <td class="clip wide">
         <a href={linkTo({ trace: trace.trace_id, span: "" })}>{trace.root_name === "" ? "(root span not here)" : trace.root_name}</a>
       </td>
@@ -66,7 +66,7 @@ function Row({ trace, longest, hasDays }: { trace: TraceSummary; longest: bigint
       <td class="number">{count(trace.spans)}</td>
       <td class={`number ${trace.errors > 0 ? "bad" : "dim"}`}>{count(trace.errors)}</td>
       <td class="number">{count(trace.logs)}</td>
-      <td class="dim clip">{trace.device}</td>
+      <td class="dim clip minor">{trace.device}</td>
     </tr>
   );
 }
@@ -90,13 +90,13 @@ export function TraceTable() {
           <thead>
             <tr>
               <th>start</th>
-              <th>service</th>
+              <th class="minor">service</th>
               <th>root span</th>
               <th class="number">duration</th>
               <th class="number">spans</th>
               <th class="number">errors</th>
               <th class="number">logs</th>
-              <th>device</th>
+              <th class="minor">device</th>
             </tr>
           </thead>
           <tbody>

@@ -52,6 +52,17 @@ function Links({ span }: { span: Span }) {
   );
 }
 
+function Resource({ span }: { span: Span }) {
+  return (
+    <>
+      <Attributes list={span.resource} none="no resource attributes" />
+      <p class="dim">
+        scope {span.scope.name} {span.scope.version}
+      </p>
+    </>
+  );
+}
+
 function TraceLogs({ tree, traceId, span, lines }: Props) {
   const { data, problem, loading } = traceLogs.value;
   const spanOnly = place.value.spanOnly;
@@ -97,21 +108,25 @@ function TraceLogs({ tree, traceId, span, lines }: Props) {
 }
 
 function SpanFacts({ tree, span }: { tree: Tree; span: Span }) {
-  const node = tree.byId.get(span.span_id);
+  const facts = [
+    ["service", span.service],
+    ["kind", span.kind],
+    ["starts", `+${duration(span.start - tree.start)}`],
+    ["takes", duration(span.end - span.start)],
+    ["itself", duration(tree.byId.get(span.span_id)?.selfTime ?? 0n)],
+  ];
   return (
     <dl class="facts">
-      <dt>service</dt>
-      <dd>{span.service}</dd>
-      <dt>kind</dt>
-      <dd>{span.kind}</dd>
-      <dt>starts</dt>
-      <dd>+{duration(span.start - tree.start)}</dd>
-      <dt>takes</dt>
-      <dd>{duration(span.end - span.start)}</dd>
-      <dt>itself</dt>
-      <dd>{duration(node?.selfTime ?? 0n)}</dd>
-      <dt>span id</dt>
-      <dd class="mono">{span.span_id}</dd>
+      {facts.map(([name, value]) => (
+        <div key={name}>
+          <dt>{name}</dt>
+          <dd>{value}</dd>
+        </div>
+      ))}
+      <div>
+        <dt>span</dt>
+        <dd class="mono">{span.span_id}</dd>
+      </div>
     </dl>
   );
 }
@@ -121,10 +136,14 @@ export function SpanTabs(props: Props) {
   const current = place.value.tab;
   const dropped = span.dropped;
   const tabs: [Tab, string, ComponentChildren][] = [
-    ["attributes", `Attributes (${span.attributes.length})`, <Attributes list={span.attributes} none="this span has no attributes" />],
+    [
+      "attributes",
+      `Attributes (${span.attributes.length})`,
+      <Attributes list={span.attributes} none="this span has no attributes" />,
+    ],
     ["events", `Events (${span.events.length})`, <Events tree={tree} span={span} />],
     ["logs", `Logs (${lines})`, <TraceLogs {...props} />],
-    ["resource", "Resource", <><Attributes list={span.resource} none="no resource attributes" /><p class="dim">scope {span.scope.name} {span.scope.version}</p></>],
+    ["resource", "Resource", <Resource span={span} />],
     ["links", `Links (${span.links.length})`, <Links span={span} />],
   ];
   const lost = dropped.attributes + dropped.events + dropped.links;

@@ -1,6 +1,6 @@
 // The right half: one trace.
 import { useMemo } from "preact/hooks";
-import type { Trace } from "../api/schema";
+import type { CoverageState, Trace } from "../api/schema";
 import { ProblemNote } from "../layout/Problem";
 import { trace } from "../state/data";
 import { go, place } from "../state/place";
@@ -19,9 +19,17 @@ export function completenessOf(trace: Trace, tree: Tree): { isComplete: boolean;
   if (missing > 0) {
     return { isComplete: false, words: `${plural(missing, "span")} missing ${missing === 1 ? "its parent" : "parents"}` };
   }
-  const waiting = [...new Set(trace.completeness.devices.map((device) => device.device))];
-  if (!trace.completeness.complete && waiting.length > 0) {
-    return { isComplete: false, words: `${waiting.join(", ")} may hold more of this time` };
+  const { complete, devices } = trace.completeness;
+  const names = (state: CoverageState) =>
+    [...new Set(devices.filter((device) => device.state === state).map((device) => device.device))].join(", ");
+  if (!complete && names("held_on_device") !== "") {
+    return { isComplete: false, words: `${names("held_on_device")} is dark and may hold more of it` };
+  }
+  if (!complete && names("arriving") !== "") {
+    return { isComplete: false, words: `${names("arriving")} is still sending what it held` };
+  }
+  if (!complete && names("lost") !== "") {
+    return { isComplete: false, words: `${names("lost")} lost records of this time` };
   }
   return { isComplete: true, words: "complete" };
 }
