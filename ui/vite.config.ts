@@ -1,7 +1,7 @@
 import { defineConfig } from "vitest/config";
 
-// `npm run dev` shows the page with the data of a running hub: LIGHTSHIP_HUB=http://127.0.0.1:4381 npm run dev
-const hub = process.env["LIGHTSHIP_HUB"] ?? "http://127.0.0.1:4381";
+// `npm run dev` shows the page with the data of a running hub: LIGHTSHIP_HUB=http://127.0.0.1:8080 npm run dev
+const hub = process.env["LIGHTSHIP_HUB"] ?? "http://127.0.0.1:8080";
 
 export default defineConfig({
   base: "./",

@@ -13,27 +13,36 @@ const FLAGS = [
 /** Opens the page. `faults` fills with console errors, uncaught exceptions, failed requests and answers from 400 on. */
 export async function open(address, executablePath) {
   const browser = await chromium.launch({ executablePath, args: FLAGS });
-  const page = await browser.newPage({ viewport: { width: 1400, height: 900 }, colorScheme: "dark" });
+  const page = await browser.newPage({
+    viewport: { width: 1400, height: 900 },
+    colorScheme: "dark",
+  });
   page.setDefaultTimeout(20_000);
   const faults = [];
   page.on("console", (message) => {
     if (message.type() === "error") faults.push(`console: ${message.text()}`);
   });
-  page.on("pageerror", (error) => faults.push(`exception: ${error.stack ?? error}`));
+  page.on("pageerror", (error) =>
+    faults.push(`exception: ${error.stack ?? error}`),
+  );
   page.on("requestfailed", (request) => {
     // The page calls off requests whose answers nobody waits for any more.
     const reason = request.failure()?.errorText ?? "";
-    if (reason !== "net::ERR_ABORTED") faults.push(`request: ${request.url()} ${reason}`);
+    if (reason !== "net::ERR_ABORTED")
+      faults.push(`request: ${request.url()} ${reason}`);
   });
   page.on("response", (response) => {
-    if (response.status() >= 400) faults.push(`answer: ${response.status()} ${response.url()}`);
-    if (new URL(response.url()).origin !== new URL(address).origin) faults.push(`foreign: ${response.url()}`);
+    if (response.status() >= 400)
+      faults.push(`answer: ${response.status()} ${response.url()}`);
+    if (new URL(response.url()).origin !== new URL(address).origin)
+      faults.push(`foreign: ${response.url()}`);
   });
   await page.goto(address);
   return { browser, page, faults };
 }
 
-export const byId = (page, id, more = "") => page.locator(`[data-testid="${id}"]${more}`);
+export const byId = (page, id, more = "") =>
+  page.locator(`[data-testid="${id}"]${more}`);
 
 /** Waits until `look` gives something true; on time-out says what it waited for. */
 export async function until(what, seconds, look) {
@@ -41,7 +50,8 @@ export async function until(what, seconds, look) {
   for (;;) {
     const found = await look();
     if (found) return found;
-    if (Date.now() > end) throw new Error(`waited ${seconds} s in vain for: ${what}`);
+    if (Date.now() > end)
+      throw new Error(`waited ${seconds} s in vain for: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 250));
   }
 }
@@ -60,7 +70,13 @@ export function diamonds(page) {
       const box = one.getBoundingClientRect();
       const { trace, state, value, error } = one.dataset;
       const place = { x: box.x + box.width / 2, y: box.y + box.height / 2 };
-      return { trace, state, value: Number(value), isError: error === "true", ...place };
+      return {
+        trace,
+        state,
+        value: Number(value),
+        isError: error === "true",
+        ...place,
+      };
     }),
   );
 }

@@ -34,15 +34,36 @@ describe("reading answers", () => {
 
   /** Scenario: a field of the wrong kind deep in an answer. Guarantees: the error names its place. */
   it("names the place of what does not fit", () => {
-    const red = { step: "1", times: ["1", "2"], rate: [1, "2"], errors: [], p50: [], p95: [], p99: [], completeness: COMPLETE };
+    const red = {
+      step: "1",
+      times: ["1", "2"],
+      rate: [1, "2"],
+      errors: [],
+      p50: [],
+      p95: [],
+      p99: [],
+      completeness: COMPLETE,
+    };
     expect(() => schema.red(red, "")).toThrow('rate[1]: expected a number, got "2"');
-    expect(() => schema.red({ ...red, rate: [] , completeness: [] }, "")).toThrow("completeness: expected an object, got []");
+    expect(() => schema.red({ ...red, rate: [], completeness: [] }, "")).toThrow(
+      "completeness: expected an object, got []",
+    );
   });
 
   /** Scenario: steps about which nothing is known. Guarantees: they stay null, for a hole in the line. */
   it("keeps nulls, and fields of a newer hub do not matter", () => {
     const red = schema.red(
-      { step: "1", times: ["1", "2"], rate: [null, 0], errors: [], p50: [], p95: [], p99: [], completeness: COMPLETE, new: 1 },
+      {
+        step: "1",
+        times: ["1", "2"],
+        rate: [null, 0],
+        errors: [],
+        p50: [],
+        p95: [],
+        p99: [],
+        completeness: COMPLETE,
+        new: 1,
+      },
       "",
     );
     expect(red.rate).toEqual([null, 0]);
@@ -51,13 +72,15 @@ describe("reading answers", () => {
 });
 
 describe("asking", () => {
+  /** Scenario: parameters that are empty, false, or full of letters with a meaning in URLs. Guarantees: the hub gets what was meant. */
   it("leaves out what is empty and escapes the rest", () => {
-    expect(address("api/v0/traces", { start: 5n, service: "", error: false, operation: "GET /a?b&c", limit: 100 })).toBe(
-      "api/v0/traces?start=5&operation=GET+%2Fa%3Fb%26c&limit=100",
-    );
+    expect(
+      address("api/v0/traces", { start: 5n, service: "", error: false, operation: "GET /a?b&c", limit: 100 }),
+    ).toBe("api/v0/traces?start=5&operation=GET+%2Fa%3Fb%26c&limit=100");
     expect(address("api/v0/devices")).toBe("api/v0/devices");
   });
 
+  /** Scenario: a window with nanoseconds beyond 2^53. Guarantees: the hub is asked for exactly that window. */
   it("sends whole nanoseconds", async () => {
     const fetch = answer({ coverage: [] });
     await api.coverage(WINDOW);
@@ -68,9 +91,14 @@ describe("asking", () => {
   it("passes the hub's hint on", async () => {
     answer({ error: "zz is no trace id", hint: "32 hex digits, not all 0" }, 400);
     const problem = await problemOf(api.trace("zz"));
-    expect([problem.message, problem.hint, problem.status]).toEqual(["zz is no trace id", "32 hex digits, not all 0", 400]);
+    expect([problem.message, problem.hint, problem.status]).toEqual([
+      "zz is no trace id",
+      "32 hex digits, not all 0",
+      400,
+    ]);
   });
 
+  /** Scenario: a proxy's error page, an answer of another shape, and no answer. Guarantees: each is a problem with words and a hint. */
   it("says something useful about answers that are not the hub's", async () => {
     answer("<html>proxy error</html>", 502);
     expect((await problemOf(api.devices())).message).toContain("502");

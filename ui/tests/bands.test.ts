@@ -10,7 +10,11 @@ function interval(from: number, to: number, state: CoverageState, more: Partial<
   return { from: BigInt(from) * S, to: BigInt(to) * S, state, late: false, reason: null, records: null, ...more };
 }
 
-const of = (device: string, signal: Signal, ...intervals: Interval[]): Coverage[number] => ({ device, signal, intervals });
+const of = (device: string, signal: Signal, ...intervals: Interval[]): Coverage[number] => ({
+  device,
+  signal,
+  intervals,
+});
 const short = (coverage: Coverage, window = WINDOW) =>
   bandsOf(coverage, window, NOW).map((band) => [band.kind, Number(band.from / S), Number(band.to / S)]);
 
@@ -25,7 +29,9 @@ describe("coverage bands", () => {
 
   /** Scenario: a device is back and sends what it held, all of it from the last seconds. Guarantees: that is shaded. */
   it("shade what is on its way after an outage", () => {
-    const coverage = [of("a", "traces", interval(100, 985, "complete"), interval(985, 1000, "arriving", { late: true }))];
+    const coverage = [
+      of("a", "traces", interval(100, 985, "complete"), interval(985, 1000, "arriving", { late: true })),
+    ];
     expect(short(coverage)).toEqual([["arriving", 985, 1000]]);
   });
 
@@ -51,7 +57,12 @@ describe("coverage bands", () => {
   /** Scenario: a loss inside a late stretch, on a second device a backlog on its way. Guarantees: the worst wins, bands never overlap. */
   it("show the worst where several meet", () => {
     const coverage = [
-      of("a", "traces", interval(100, 300, "complete", { late: true }), interval(150, 200, "lost", { reason: "disk-full", records: 7 })),
+      of(
+        "a",
+        "traces",
+        interval(100, 300, "complete", { late: true }),
+        interval(150, 200, "lost", { reason: "disk-full", records: 7 }),
+      ),
       of("b", "metrics", interval(180, 400, "arriving")),
     ];
     expect(short(coverage)).toEqual([
@@ -67,13 +78,18 @@ describe("coverage bands", () => {
 
   /** Scenario: intervals that reach out of the window, touch it, or are empty. Guarantees: bands are clipped to the window. */
   it("stay inside the window", () => {
-    const coverage = [of("a", "logs", interval(0, 400, "held_on_device"), interval(600, 600, "lost"), interval(700, 900, "lost"))];
+    const coverage = [
+      of("a", "logs", interval(0, 400, "held_on_device"), interval(600, 600, "lost"), interval(700, 900, "lost")),
+    ];
     const window = { from: 200n * S, to: 700n * S };
     expect(short(coverage, window)).toEqual([["held", 200, 400]]);
   });
 
+  /** Scenario: time before a device was first heard of, and time whose epoch ended. Guarantees: only the latter is shaded. */
   it("shade unknown time only where there is a reason", () => {
-    const coverage = [of("a", "logs", interval(0, 10, "unknown"), interval(10, 20, "unknown", { reason: "epoch-ended" }))];
+    const coverage = [
+      of("a", "logs", interval(0, 10, "unknown"), interval(10, 20, "unknown", { reason: "epoch-ended" })),
+    ];
     expect(short(coverage)).toEqual([["unknown", 10, 20]]);
   });
 });

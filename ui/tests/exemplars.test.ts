@@ -30,6 +30,7 @@ describe("diamonds", () => {
     ]);
   });
 
+  /** Scenario: a service without server and consumer spans. Guarantees: its spans are shown all the same. */
   it("show the operation that was asked for, and inner spans where there are no requests", () => {
     expect(diamondsOf([exemplar("b", 4n, 900, "INTERNAL")], "op")).toHaveLength(1);
     expect(diamondsOf([exemplar("b", 4n, 900, "INTERNAL")], "")).toHaveLength(1);
@@ -37,7 +38,12 @@ describe("diamonds", () => {
 
   /** Scenario: exemplars without a trace or a value. Guarantees: they are no diamond, since nothing could be opened or placed. */
   it("leave out what leads nowhere", () => {
-    expect(diamondsOf([exemplar("a", 1n, 1, "SERVER", { trace_id: null }), exemplar("a", 1n, 1, "SERVER", { value: null })], "")).toEqual([]);
+    expect(
+      diamondsOf(
+        [exemplar("a", 1n, 1, "SERVER", { trace_id: null }), exemplar("a", 1n, 1, "SERVER", { value: null })],
+        "",
+      ),
+    ).toEqual([]);
   });
 
   /** Scenario: many in one column. Guarantees: the slowest of each colour and state stays, and so does the open one. */
@@ -65,6 +71,7 @@ describe("hits", () => {
     { x: 300, y: 20 },
   ];
 
+  /** Scenario: pointers between two diamonds, at the radius, and beyond it. Guarantees: the nearer one is hit, within at least 12 pixels. */
   it("take the nearest within the radius", () => {
     expect(nearest(spots, 104, 50)).toBe(0);
     expect(nearest(spots, 106, 52)).toBe(1);
@@ -74,14 +81,28 @@ describe("hits", () => {
     expect(HIT_RADIUS).toBeGreaterThanOrEqual(12);
   });
 
+  /** Scenario: two diamonds in one place. Guarantees: the one that is seen is hit. */
   it("of two in one place take the one on top", () => {
-    expect(nearest([{ x: 1, y: 1 }, { x: 1, y: 1 }], 1, 1)).toBe(1);
+    expect(
+      nearest(
+        [
+          { x: 1, y: 1 },
+          { x: 1, y: 1 },
+        ],
+        1,
+        1,
+      ),
+    ).toBe(1);
   });
 });
 
 describe("the keyboard", () => {
+  /** Scenario: steps forwards and backwards, from nowhere and from both ends. Guarantees: each is reached, none is left out. */
   it("goes around in the order of time", () => {
-    const all = diamondsOf([exemplar("a", 1n, 1, "SERVER"), exemplar("b", 2n, 1, "SERVER"), exemplar("c", 3n, 1, "SERVER")], "");
+    const all = diamondsOf(
+      [exemplar("a", 1n, 1, "SERVER"), exemplar("b", 2n, 1, "SERVER"), exemplar("c", 3n, 1, "SERVER")],
+      "",
+    );
     const keys = all.map((diamond) => diamond.key);
     expect(neighbour(all, "", 1)?.key).toBe(keys[0]);
     expect(neighbour(all, "", -1)?.key).toBe(keys[2]);

@@ -11,6 +11,7 @@ describe("times", () => {
     expect(time.fromSeconds(1795257140.3829541)).toBe(1795257140383000000n);
   });
 
+  /** Scenario: durations from nothing to a minute, and beside the borders of units. Guarantees: three digits, and no unit that reads as 1000 of itself. */
   it("write durations in three digits with a fitting unit", () => {
     const written = [0n, 812n, 1_240n, 92_931_568n, 999_400_000n, 999_600_000n, 12_345_000_000n, 61_000_000_000n];
     expect(written.map(time.duration)).toEqual([
@@ -26,6 +27,7 @@ describe("times", () => {
     expect(time.milliseconds(504.15892)).toBe("504 ms");
   });
 
+  /** Scenario: stretches from nothing to days. Guarantees: the two largest units, none of them zero. */
   it("write stretches in two units", () => {
     expect([0n, 6n, 60n, 425n, 7_800n, 273_600n].map((s) => time.span(s * time.SECOND))).toEqual([
       "0 s",
@@ -39,10 +41,13 @@ describe("times", () => {
 
   /** Scenario: what people write for a duration. Guarantees: the hub gets its own form, and nothing that it would refuse. */
   it("read durations as the hub does", () => {
-    const read = ["200ms", " 1.5 s ", "200", "3µs", "10m", "2d", "", "fast", "-1s", "1..5s", "1e3s"].map(time.durationParam);
+    const read = ["200ms", " 1.5 s ", "200", "3µs", "10m", "2d", "", "fast", "-1s", "1..5s", "1e3s"].map(
+      time.durationParam,
+    );
     expect(read).toEqual(["200ms", "1.5s", "200ms", "3us", "10m", "2d", null, null, null, null, null]);
   });
 
+  /** Scenario: each range of the page, and a month. Guarantees: a chart never asks for more steps than it has pixels for. */
   it("choose a step of at most 180 per chart", () => {
     const steps = [time.SECOND, 5n * time.MINUTE, 15n * time.MINUTE, time.HOUR, 6n * time.HOUR, 720n * time.HOUR];
     expect(steps.map((length) => Number(time.stepFor(length) / time.SECOND))).toEqual([1, 2, 5, 20, 120, 21600]);

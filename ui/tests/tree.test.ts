@@ -29,6 +29,7 @@ const names = (spans: Span[], collapsed: string[] = []) =>
 const ERROR = { status: { code: "error", message: "no" } } as const;
 
 describe("the tree", () => {
+  /** Scenario: spans in another order than they ran, and one collapsed. Guarantees: rows stand in the order of time below their parent; what is collapsed is left out. */
   it("orders children by start, whatever the order they came in", () => {
     const spans = [span("c", "a", 60, 90), span("b2", "b", 20, 30), span("a", null, 0, 100), span("b", "a", 10, 50)];
     expect(names(spans)).toEqual(["a", " b", "  b2", " c"]);
@@ -48,25 +49,40 @@ describe("the tree", () => {
 
   /** Scenario: spans in a circle, one that is its own parent, and a proper tree beside. Guarantees: each is shown once. */
   it("cuts circles", () => {
-    const tree = buildTree([span("a", "b", 1, 2), span("b", "c", 2, 3), span("c", "a", 3, 4), span("s", "s", 5, 6), span("r", null, 0, 9)]);
+    const tree = buildTree([
+      span("a", "b", 1, 2),
+      span("b", "c", 2, 3),
+      span("c", "a", 3, 4),
+      span("s", "s", 5, 6),
+      span("r", null, 0, 9),
+    ]);
     const rows = rowsOf(tree, new Set());
     expect(rows.map((node) => node.span.span_id).sort()).toEqual(["a", "b", "c", "r", "s"]);
-    expect(rows.filter((node) => node.isCircular).map((node) => node.span.span_id).sort()).toEqual(["a", "s"]);
+    expect(
+      rows
+        .filter((node) => node.isCircular)
+        .map((node) => node.span.span_id)
+        .sort(),
+    ).toEqual(["a", "s"]);
     expect(tree.missingParents).toBe(0);
   });
 
+  /** Scenario: a span that came twice. Guarantees: one row. */
   it("shows a span id that came twice once", () => {
     expect(names([span("a", null, 0, 9), span("b", "a", 1, 2), span("b", "a", 1, 2)])).toEqual(["a", " b"]);
   });
 
   /** Scenario: a chain of 20,000 spans. Guarantees: depth does not exhaust the stack. */
   it("takes deep traces", () => {
-    const spans = Array.from({ length: 20_000 }, (_, index) => span(`${index}`, index === 0 ? null : `${index - 1}`, index, 30_000));
+    const spans = Array.from({ length: 20_000 }, (_, index) =>
+      span(`${index}`, index === 0 ? null : `${index - 1}`, index, 30_000),
+    );
     const tree = buildTree(spans);
     expect(tree.depth).toBe(19_999);
     expect(rowsOf(tree, new Set())).toHaveLength(20_000);
   });
 
+  /** Scenario: an empty trace. Guarantees: no exception. */
   it("takes a trace without spans", () => {
     const tree = buildTree([]);
     expect([tree.start, tree.end, tellingSpan(tree)]).toEqual([0n, 0n, null]);
@@ -76,18 +92,25 @@ describe("the tree", () => {
 describe("time of a span itself", () => {
   /** Scenario: children that overlap, and one that outlives its parent. Guarantees: no time is counted twice. */
   it("leaves out what its children cover", () => {
-    const tree = buildTree([span("a", null, 0, 100), span("b", "a", 10, 40), span("c", "a", 30, 50), span("d", "a", 90, 150)]);
+    const tree = buildTree([
+      span("a", null, 0, 100),
+      span("b", "a", 10, 40),
+      span("c", "a", 30, 50),
+      span("d", "a", 90, 150),
+    ]);
     expect(tree.byId.get("a")?.selfTime).toBe(50n);
     expect(tree.end).toBe(150n);
   });
 });
 
 describe("the telling span", () => {
+  /** Scenario: an error that its parent reports too. Guarantees: the span where it began is chosen. */
   it("is the deepest error", () => {
     const spans = [span("a", null, 0, 100, ERROR), span("b", "a", 1, 90, ERROR), span("c", "a", 2, 95)];
     expect(tellingSpan(buildTree(spans))?.span.span_id).toBe("b");
   });
 
+  /** Scenario: nested spans without an error. Guarantees: the one that spent the most time itself is chosen, not the longest one. */
   it("without an error is where the time went", () => {
     const spans = [span("a", null, 0, 100), span("b", "a", 1, 90), span("c", "b", 2, 10)];
     expect(tellingSpan(buildTree(spans))?.span.span_id).toBe("b");

@@ -1,6 +1,7 @@
 //! The task runner of this repository: `cargo xtask TASK`. It runs tools and looks at files; nothing ships from here.
 
 mod bench;
+mod browser;
 mod build;
 mod check;
 mod clock;
@@ -25,6 +26,7 @@ usage: cargo xtask TASK [OPTIONS]
   test                every test of the workspace, the web page and the golden vectors
   check               formatting, lints, docs, floors, file lengths, links, the agent's smallest builds, licences
   sdk                 OpenTelemetry's Python SDK sends to the agent, and all of it is looked for in the hub
+  test-browser        the page of a demonstration, clicked through in headless Chromium
   mutants             the smoke run must fail, in the right field, with programs that are broken on purpose
   fuzz [--seconds N]  the fuzz targets, each for so long (60)
   bench NAME ...      a benchmark of the lab with programs as they ship (footprint: the agent linked statically)
@@ -52,6 +54,7 @@ fn run() -> Result<()> {
         Some("bench") => bench::task(&rest),
         Some("mutants") => no_options(&rest).and_then(|()| mutants::task()),
         Some("sdk") => no_options(&rest).and_then(|()| sdk::task()),
+        Some("test-browser") => no_options(&rest).and_then(|()| browser::task()),
         Some("fuzz") => fuzz::task(&rest),
         Some("ui") => no_options(&rest).and_then(|()| ui::task()),
         None | Some("help" | "--help" | "-h") => {

@@ -24,14 +24,19 @@ pub(crate) fn build_if_possible() -> Result<()> {
     build()
 }
 
-/// Installs exactly what the lock file says, when that is not what is there.
+/// Installs what the page is built with.
 pub(crate) fn install() -> Result<()> {
-    let ui = root()?.join("ui");
-    let wanted = modified(&ui.join("package-lock.json")).context("ui/package-lock.json is not there")?;
-    if modified(&ui.join("node_modules/.package-lock.json")).is_some_and(|installed| installed >= wanted) {
+    install_in(&root()?.join("ui"))
+}
+
+/// Installs exactly what a directory's lock file says, when that is not what is there.
+pub(crate) fn install_in(directory: &Path) -> Result<()> {
+    let lock = directory.join("package-lock.json");
+    let wanted = modified(&lock).with_context(|| format!("{} is not there", lock.display()))?;
+    if modified(&directory.join("node_modules/.package-lock.json")).is_some_and(|installed| installed >= wanted) {
         return Ok(());
     }
-    run(Command::new("npm").current_dir(&ui).args(["ci", "--no-audit", "--no-fund"]))
+    run(Command::new("npm").current_dir(directory).args(["ci", "--no-audit", "--no-fund"]))
 }
 
 fn build() -> Result<()> {

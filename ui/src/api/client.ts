@@ -2,7 +2,7 @@
 import { ShapeError, type Decoder } from "./decode";
 import * as schema from "./schema";
 
-/** What went wrong, for the reader of the page; `hint` says what to do. */
+/** What went wrong, for the reader of the page; `hint` says what to do, `status` is 0 where no hub was reached. */
 export class Problem extends Error {
   constructor(
     message: string,
@@ -40,15 +40,22 @@ export function hubNow(): bigint {
   return BigInt(Math.round(Date.now() + hubAheadMs)) * 1_000_000n;
 }
 
+const UNREACHABLE = "is lightship-hub running, and can this browser reach it?";
+
 async function problemOf(response: Response): Promise<Problem> {
-  const fallback = `the hub answered ${response.status} ${response.statusText}`;
+  const answered = `${response.status} ${response.statusText}`.trim();
   try {
     const body = (await response.json()) as { error?: unknown; hint?: unknown };
-    const error = typeof body.error === "string" ? body.error : fallback;
-    return new Problem(error, typeof body.hint === "string" ? body.hint : "", response.status);
+    if (typeof body.error === "string") {
+      return new Problem(body.error, typeof body.hint === "string" ? body.hint : "", response.status);
+    }
   } catch {
-    return new Problem(fallback, "look at the hub's own log", response.status);
+    // Not the hub's own words; said below.
   }
+  if ([502, 503, 504].includes(response.status)) {
+    return new Problem(`the hub does not answer; what stands before it says ${answered}`, UNREACHABLE, 0);
+  }
+  return new Problem(`the hub answered ${answered}`, "look at the hub's own log", response.status);
 }
 
 export async function get<T>(path: string, query: Query, decoder: Decoder<T>, signal?: AbortSignal): Promise<T> {
@@ -57,7 +64,7 @@ export async function get<T>(path: string, query: Query, decoder: Decoder<T>, si
     response = await fetch(address(path, query), signal === undefined ? {} : { signal });
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
-    throw new Problem("the hub does not answer", "is lightship-hub running, and can this browser reach it?", 0);
+    throw new Problem("the hub does not answer", UNREACHABLE, 0);
   }
   noteClock(response.headers.get("date"));
   if (!response.ok) throw await problemOf(response);
@@ -91,8 +98,7 @@ export const api = {
     get("api/v0/exemplars", { ...bounds(window), ...query }, schema.exemplars, signal),
   traces: (window: Window, query: Query, signal?: AbortSignal) =>
     get("api/v0/traces", { ...bounds(window), ...query }, schema.traces, signal),
-  trace: (id: string, signal?: AbortSignal) =>
-    get(`api/v0/traces/${encodeURIComponent(id)}`, {}, schema.trace, signal),
+  trace: (id: string, signal?: AbortSignal) => get(`api/v0/traces/${encodeURIComponent(id)}`, {}, schema.trace, signal),
   logsOfTrace: (id: string, signal?: AbortSignal) =>
     get("api/v0/logs", { trace_id: id, limit: 10_000 }, schema.logs, signal),
   logs: (window: Window, query: Query, signal?: AbortSignal) =>

@@ -32,9 +32,7 @@ export const bands = computed<Band[]>(() => {
   return bandsOf(devices === null ? all : all.filter((one) => devices.has(one.device)), shown.value, hubNow());
 });
 
-const diamonds = computed<Diamond[]>(() =>
-  diamondsOf(exemplars.value.data?.exemplars ?? [], place.value.operation),
-);
+const diamonds = computed<Diamond[]>(() => diamondsOf(exemplars.value.data?.exemplars ?? [], place.value.operation));
 
 const EMPTY: number[] = [];
 
@@ -57,7 +55,7 @@ function Readout({ spec, red }: { spec: ChartSpec; red: Red | null }) {
   return (
     <header>
       <h2>{spec.title}</h2>
-      <span class="dim">{spec.unit}</span>
+      <span class="dim unit">{spec.unit}</span>
       <span class="values" data-testid={`readout-${spec.id}`}>
         {spec.series.map((series) => {
           const value = step === null ? newest(red, series.values) : red === null ? null : series.values(red)[index];
@@ -144,7 +142,8 @@ function OneChart({ spec, hasTimes }: { spec: ChartSpec; hasTimes: boolean }) {
       } else if (event.key === "Enter" && event.target === document.body) {
         const found = visible.find((diamond) => diamond.key === focused.peek());
         if (found !== undefined) open(found);
-      } else if (event.key === "Escape" && hovered.peek() !== null) {
+      } else if (event.key === "Escape") {
+        if (hovered.peek() === null) go({ trace: "", span: "" });
         hovered.value = null;
         focused.value = "";
       }

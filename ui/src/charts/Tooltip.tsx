@@ -77,7 +77,7 @@ export function Tooltip() {
   const at = hovered.value;
   if (at === null) return null;
   return (
-    <div class="tooltip" role="tooltip" data-testid="tooltip" style={position(at)}>
+    <div class="tooltip" role="tooltip" aria-live="polite" data-testid="tooltip" style={position(at)}>
       {at.kind === "exemplar" ? <OfExemplar diamond={at.diamond} /> : <OfBand band={at.band} />}
     </div>
   );

@@ -14,6 +14,7 @@ export interface Series {
 export interface ChartSpec {
   id: "rate" | "errors" | "latency";
   title: string;
+  /** What stands beside the title: the unit, or what can be done here. */
   unit: string;
   height: number;
   /** The y axis goes at least up to this. */
@@ -44,7 +45,7 @@ export const CHARTS: ChartSpec[] = [
   {
     id: "latency",
     title: "Latency",
-    unit: "",
+    unit: "◆ an exemplar: click it, or e / E and Enter",
     height: 190,
     atLeast: 1,
     write: milliseconds,

@@ -58,13 +58,18 @@ export function App() {
   return (
     <>
       <TopBar />
-      {problem === null ? null : <ProblemNote problem={problem} />}
+      {problem === null ? null : <ProblemNote problem={problem} ofPage />}
       <div class={`split ${isSplit ? "open" : ""}`}>
         <main>
           <Completeness />
-          {isEmpty ? <Welcome /> : null}
-          <Charts />
-          <Lists />
+          {isEmpty ? (
+            <Welcome />
+          ) : (
+            <>
+              <Charts />
+              <Lists />
+            </>
+          )}
         </main>
         {isSplit ? <TracePane /> : null}
       </div>

@@ -19,8 +19,12 @@ export function Completeness() {
     );
   }
   // One sentence per device: the worst of it.
-  const sentences = incomplete.map((device) => entries.find((entry) => entry.device === device)).filter((entry) => entry !== undefined);
-  const held = known.filter((device) => incomplete.includes(device.device)).reduce((sum, device) => sum + heldBy(device), 0);
+  const sentences = incomplete
+    .map((device) => entries.find((entry) => entry.device === device))
+    .filter((entry) => entry !== undefined);
+  const held = known
+    .filter((device) => incomplete.includes(device.device))
+    .reduce((sum, device) => sum + heldBy(device), 0);
   return (
     <div class={`banner ${worst}`} role="status" data-testid="banner" data-worst={worst}>
       <span>

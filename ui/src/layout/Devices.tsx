@@ -15,7 +15,9 @@ function Chip({ device }: { device: Device }) {
   const now = hubNow();
   const held = heldBy(device);
   const since = device.last_contact === 0n ? "never heard of" : `dark since ${moment(device.last_contact, now)}`;
-  const lanes = device.lanes.map((lane) => `${lane.lane}: up to ${clockTime(lane.watermark)}, ${plural(lane.held, "frame")} held`);
+  const lanes = device.lanes.map(
+    (lane) => `${lane.lane}: up to ${clockTime(lane.watermark)}, ${plural(lane.held, "frame")} held`,
+  );
   const title = [
     `epoch ${device.epoch}, last contact ${moment(device.last_contact, now)}`,
     device.clock_synchronised ? "clock synchronised" : "clock NOT synchronised: its times may be off",

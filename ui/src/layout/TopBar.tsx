@@ -29,7 +29,10 @@ function Pickers() {
           onChange={(event) => go({ service: event.currentTarget.value, operation: "" })}
         >
           <option value="">all services</option>
-          {withChosen(known.map((one) => one.name), service).map((name) => (
+          {withChosen(
+            known.map((one) => one.name),
+            service,
+          ).map((name) => (
             <option key={name} value={name}>
               {name}
             </option>
@@ -73,7 +76,13 @@ function Ranges() {
         </button>
       ))}
       {isCustom ? (
-        <button type="button" aria-pressed="true" title="back to the time before the zoom" data-testid="range-custom" onClick={unzoom}>
+        <button
+          type="button"
+          aria-pressed="true"
+          title="back to the time before the zoom"
+          data-testid="range-custom"
+          onClick={unzoom}
+        >
           {day(from) === day(to) ? "" : `${day(from)} `}
           {clockTime(from)}–{clockTime(to)} ({span(to - from)}) ✕
         </button>

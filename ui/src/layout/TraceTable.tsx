@@ -57,7 +57,9 @@ function Row({ trace, longest, hasDays }: { trace: TraceSummary; longest: bigint
       </td>
       <td class="dim clip minor">{trace.root_service}</td>
       <td class="clip wide">
-        <a href={linkTo({ trace: trace.trace_id, span: "" })}>{trace.root_name === "" ? "(root span not here)" : trace.root_name}</a>
+        <a href={linkTo({ trace: trace.trace_id, span: "" })}>
+          {trace.root_name === "" ? "(root span not here)" : trace.root_name}
+        </a>
       </td>
       <td class="number with-length">
         {duration(trace.duration_ns)}

@@ -73,7 +73,12 @@ function Line({ line, within }: { line: LogLine; within: Within | undefined }) {
           </a>
         ) : null}
         {within !== undefined && spanId !== null && spanId !== within.spanId ? (
-          <button type="button" class="link to-trace" title="select the span of this line" onClick={() => within.select(spanId)}>
+          <button
+            type="button"
+            class="link to-trace"
+            title="select the span of this line"
+            onClick={() => within.select(spanId)}
+          >
             span →
           </button>
         ) : null}

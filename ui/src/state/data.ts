@@ -55,7 +55,10 @@ const traceQuery = computed(() =>
 );
 
 export const traces = load(
-  { key: () => (listed.value === "traces" ? [shown.value, traceQuery.value, pages.value] as const : null), keep: true },
+  {
+    key: () => (listed.value === "traces" ? ([shown.value, traceQuery.value, pages.value] as const) : null),
+    keep: true,
+  },
   ([window, , pages], signal) => {
     const { service, operation, errorsOnly, minDuration } = place.peek();
     const min_duration = durationParam(minDuration) ?? "";
@@ -67,7 +70,7 @@ export const traces = load(
 const logQuery = computed(() => JSON.stringify([place.value.service, place.value.logText, place.value.severity]));
 
 export const logs = load(
-  { key: () => (listed.value === "logs" ? [shown.value, logQuery.value, pages.value] as const : null), keep: true },
+  { key: () => (listed.value === "logs" ? ([shown.value, logQuery.value, pages.value] as const) : null), keep: true },
   ([window, , pages], signal) => {
     const { service, logText, severity } = place.peek();
     const limit = pages * LOGS_PER_PAGE;
@@ -80,11 +83,11 @@ const traceId = computed(() => place.value.trace);
 const traceRound = signal(0);
 
 export const trace = load(
-  { key: () => (traceId.value === "" ? null : [traceId.value, traceRound.value] as const), keep: true },
+  { key: () => (traceId.value === "" ? null : ([traceId.value, traceRound.value] as const)), keep: true },
   ([id], signal) => api.trace(id, signal),
 );
 export const traceLogs = load(
-  { key: () => (traceId.value === "" ? null : [traceId.value, traceRound.value] as const), keep: true },
+  { key: () => (traceId.value === "" ? null : ([traceId.value, traceRound.value] as const)), keep: true },
   async ([id], signal) => ({ traceId: id, logs: (await api.logsOfTrace(id, signal)).logs }),
 );
 

@@ -8,8 +8,7 @@ export const cursorStep = signal<number | null>(null);
 
 /** What a tooltip stands at, in pixels of the viewport. */
 export type Hovered =
-  | { kind: "exemplar"; diamond: Diamond; x: number; y: number }
-  | { kind: "band"; band: Band; x: number; y: number };
+  { kind: "exemplar"; diamond: Diamond; x: number; y: number } | { kind: "band"; band: Band; x: number; y: number };
 
 export const hovered = signal<Hovered | null>(null);
 

@@ -82,7 +82,9 @@ function TraceLogs({ tree, traceId, span, lines }: Props) {
         </label>
         {all === null ? null : (
           <span class="dim">
-            {shown.length === all.length ? plural(all.length, "line") : `${shown.length} of ${plural(all.length, "line")}`}
+            {shown.length === all.length
+              ? plural(all.length, "line")
+              : `${shown.length} of ${plural(all.length, "line")}`}
           </span>
         )}
       </div>
@@ -153,7 +155,9 @@ export function SpanTabs(props: Props) {
         <h3 class="clip" data-testid="span-name" data-span={span.span_id} data-status={span.status.code}>
           {span.name}
         </h3>
-        {span.status.code === "error" ? <span class="badge bad">error{span.status.message ? `: ${span.status.message}` : ""}</span> : null}
+        {span.status.code === "error" ? (
+          <span class="badge bad">error{span.status.message ? `: ${span.status.message}` : ""}</span>
+        ) : null}
       </header>
       <SpanFacts tree={tree} span={span} />
       <div class="tabs" role="tablist">

@@ -17,7 +17,10 @@ function close(): void {
 export function completenessOf(trace: Trace, tree: Tree): { isComplete: boolean; words: string } {
   const missing = Math.max(trace.missing_parents, tree.missingParents);
   if (missing > 0) {
-    return { isComplete: false, words: `${plural(missing, "span")} missing ${missing === 1 ? "its parent" : "parents"}` };
+    return {
+      isComplete: false,
+      words: `${plural(missing, "span")} missing ${missing === 1 ? "its parent" : "parents"}`,
+    };
   }
   const { complete, devices } = trace.completeness;
   const names = (state: CoverageState) =>
@@ -52,12 +55,18 @@ function Header({ data, tree }: { data: Trace; tree: Tree }) {
         <span title="start of the trace">
           {day(tree.start)} {clockTimeMs(tree.start)} <span class="dim">{zone(tree.start)}</span>
         </span>
-        {tree.errors > 0 ? <span class="badge bad">{plural(tree.errors, "error")}</span> : <span class="dim">no errors</span>}
+        {tree.errors > 0 ? (
+          <span class="badge bad">{plural(tree.errors, "error")}</span>
+        ) : (
+          <span class="dim">no errors</span>
+        )}
         <span class={`badge ${isComplete ? "good" : "warn"}`} data-testid="trace-completeness">
           {isComplete ? "✓ " : "⚠ "}
           {words}
         </span>
-        {data.duplicate_spans > 0 ? <span class="badge warn">{plural(data.duplicate_spans, "duplicate")} collapsed</span> : null}
+        {data.duplicate_spans > 0 ? (
+          <span class="badge warn">{plural(data.duplicate_spans, "duplicate")} collapsed</span>
+        ) : null}
         <span class="dim">{data.device}</span>
       </div>
       <div class="facts-line">
@@ -103,7 +112,13 @@ export function TracePane() {
   if (id === "") return null;
   const isHere = data !== null && data.trace_id === id;
   return (
-    <aside class="trace-pane" data-testid="trace-pane" data-trace={isHere ? id : ""} aria-label="trace" aria-busy={loading}>
+    <aside
+      class="trace-pane"
+      data-testid="trace-pane"
+      data-trace={isHere ? id : ""}
+      aria-label="trace"
+      aria-busy={loading}
+    >
       {isHere ? (
         <Whole data={data} />
       ) : (

@@ -29,7 +29,10 @@ function Bar({ tree, node }: { tree: Tree; node: Node }) {
   const width = Math.max(percent(tree, span.end) - left, 0);
   const isLate = left > 70;
   const label = (
-    <span class={`bar-label ${isLate ? "left" : ""}`} style={isLate ? { right: `${100 - left}%` } : { left: `${left + width}%` }}>
+    <span
+      class={`bar-label ${isLate ? "left" : ""}`}
+      style={isLate ? { right: `${100 - left}%` } : { left: `${left + width}%` }}
+    >
       {duration(span.end - span.start)}
     </span>
   );

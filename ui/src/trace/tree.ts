@@ -125,7 +125,12 @@ export function tellingSpan(tree: Tree): Node | null {
   const nodes = [...tree.byId.values()];
   const errors = nodes.filter((node) => node.span.status.code === "error");
   if (errors.length > 0) {
-    return errors.reduce((best, node) => (node.depth > best.depth || (node.depth === best.depth && earlier(node, best) < 0) ? node : best));
+    return errors.reduce((best, node) =>
+      node.depth > best.depth || (node.depth === best.depth && earlier(node, best) < 0) ? node : best,
+    );
   }
-  return nodes.reduce<Node | null>((best, node) => (best === null || node.selfTime > best.selfTime ? node : best), null);
+  return nodes.reduce<Node | null>(
+    (best, node) => (best === null || node.selfTime > best.selfTime ? node : best),
+    null,
+  );
 }
