@@ -3,7 +3,7 @@ import { computed, effect, signal } from "@preact/signals";
 import { api, hubNow, type Window } from "../api/client";
 import { durationParam, MILLISECOND, stepFor } from "../time";
 import { load, type Loaded } from "./load";
-import { place, PRESETS } from "./place";
+import { formatRange, place, PRESETS } from "./place";
 
 const REFRESH_MS = 5_000;
 /** The span metrics' histogram, which the latency chart is drawn from; its exemplars are the chart's diamonds. */
@@ -13,7 +13,12 @@ const LOGS_PER_PAGE = 200;
 
 /** Counts the times that the data was asked for again. */
 const round = signal(0);
-const range = computed(() => place.value.range);
+const rangeText = computed(() => formatRange(place.value.range));
+/** The range, the same object as long as it means the same: following a link to a trace does not load the charts anew. */
+const range = computed(() => {
+  void rangeText.value;
+  return place.peek().range;
+});
 
 /** The time that is shown. It moves with each round while the range is one of the last so many minutes. */
 export const shown = computed<Window & { round: number }>(() => {

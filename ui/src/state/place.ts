@@ -124,6 +124,11 @@ export function formatPlace(place: Place): string {
   return text === "" ? "#" : `#${text}`;
 }
 
+/** A range in words that differ when it does. */
+export function formatRange(range: Range): string {
+  return "last" in range ? range.last : `${range.from}-${range.to}`;
+}
+
 export const place = signal<Place>(parsePlace(globalThis.location?.hash ?? ""));
 
 /** The link to here with some things changed. */
