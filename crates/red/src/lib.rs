@@ -12,8 +12,8 @@ use std::collections::HashMap;
 use model::otlp::SpanView;
 
 /// Upper bounds of the duration buckets, milliseconds, inclusive.
-pub const BOUNDS_MS: [f64; 15] =
-    [5.0, 10.0, 25.0, 50.0, 75.0, 100.0, 200.0, 250.0, 400.0, 500.0, 750.0, 1000.0, 2500.0, 5000.0, 10000.0];
+pub const BOUNDS_MS: [f64; 16] =
+    [5.0, 10.0, 25.0, 50.0, 75.0, 100.0, 200.0, 250.0, 400.0, 500.0, 750.0, 1000.0, 1500.0, 2500.0, 5000.0, 10000.0];
 const BUCKETS: usize = BOUNDS_MS.len() + 1;
 
 /// The longest text that is taken into a series' key; longer ones are cut at a character.
