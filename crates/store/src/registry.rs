@@ -142,12 +142,14 @@ impl Registry {
         self.claims.entry(key.stream).or_default().stored.insert(key.seq);
     }
 
-    /// Takes in a gap record; the same one twice is one.
+    /// Takes in a gap record. The same one twice is one, and a longer one tells again what the shorter ones in it told: a
+    /// device whose gap record was itself lost joins it with the next.
     pub(crate) fn add_gap(&mut self, stream: Stream, first: u64, last: u64, row: GapRow) {
         let gaps = self.gaps.entry(stream).or_default();
-        if gaps.iter().any(|gap| gap.first == first && gap.last == last) {
+        if gaps.iter().any(|gap| gap.first <= first && last <= gap.last) {
             return;
         }
+        gaps.retain(|gap| gap.first > gap.last || gap.first < first || last < gap.last);
         let GapRow { reason, records, start_ns, end_ns } = row;
         gaps.push(StoredGap { first, last, span: LostSpan { lane: stream.lane, start_ns, end_ns, reason, records } });
         self.claims.entry(stream).or_default().gaps.insert_range(first, last);

@@ -97,6 +97,29 @@ fn next_expected(store: &Store, next: u64) -> u64 {
     store.hello("vessel-1", &contact, NOW).unwrap()[0].next_expected
 }
 
+/// Scenario: a gap record, then a longer one that tells the same loss again with more; a restart.
+/// Guarantees: what was lost is told once (P1).
+#[test]
+fn a_longer_gap_takes_the_place_of_those_in_it() {
+    let place = Place::new();
+    let store = place.open();
+    let gap = |first, last, records| Gap {
+        lane: Lane::Traces,
+        first,
+        last,
+        reason: GapReason::Evicted,
+        records,
+        start_ns: NOW - SECOND,
+        end_ns: NOW,
+    };
+    store_all(&store, vec![frame(Lane::Traces, 6, &[SectionRef::Gap(&gap(3, 5, 12))])]);
+    store_all(&store, vec![frame(Lane::Traces, 9, &[SectionRef::Gap(&gap(1, 8, 40))])]);
+    let told = |store: &Store| store.ledger()[0].lost.iter().map(|lost| lost.records).collect::<Vec<_>>();
+    assert_eq!(told(&store), [40]);
+    drop(store);
+    assert_eq!(told(&place.open()), [40]);
+}
+
 /// Scenario: sequences come in disorder; a gap record fills a hole; a frame comes after all for a sequence of the gap;
 /// restarts and compaction in between. Guarantees: the next expected sequence is the first hole, a gap closes it, and a
 /// stored frame overrides a gap (P3).
