@@ -4,7 +4,7 @@ use ledger::PerSignal;
 use model::otlp::{LogView, PointView, Selection, SpanView, for_each_scope};
 use model::proto::{ProtoError, Reader, Value};
 use model::{Lane, Signal};
-use wire::{EncodeStats, SectionRef};
+use wire::{BodyEncoder, EncodeStats, SectionRef};
 
 /// An encoded batch: one frame to be, without its identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,14 +54,18 @@ impl Builder {
     /// The batches to be, by lane; lanes without content are left out.
     pub(crate) fn into_lanes(self) -> Vec<(Lane, Sections)> {
         let mut lanes = Vec::new();
-        let mut traces = Sections { exemplars: self.exemplars, ..Sections::default() };
-        self.traces.write(&mut traces.traces);
-        self.trace_lines.write(&mut traces.logs);
+        let Self { traces: spans, trace_lines, exemplars, lines, points } = self;
+        let mut traces = Sections { exemplars, ..Sections::default() };
+        spans.write(&mut traces.traces);
+        drop(spans);
+        trace_lines.write(&mut traces.logs);
+        drop(trace_lines);
         let mut logs = Sections::default();
-        self.lines.write(&mut logs.logs);
-        let metrics = Sections { metrics: self.points, ..Sections::default() };
+        lines.write(&mut logs.logs);
+        drop(lines);
+        let metrics = Sections { metrics: points, ..Sections::default() };
         for (lane, sections) in [(Lane::Traces, traces), (Lane::Logs, logs), (Lane::Metrics, metrics)] {
-            if !sections.as_refs().is_empty() {
+            if !sections.is_empty() {
                 lanes.push((lane, sections));
             }
         }
@@ -70,31 +74,24 @@ impl Builder {
 }
 
 impl Sections {
-    fn as_refs(&self) -> Vec<SectionRef<'_>> {
-        [
-            SectionRef::Traces(&self.traces),
-            SectionRef::Logs(&self.logs),
-            SectionRef::Metrics(&self.metrics),
-            SectionRef::Exemplars(&self.exemplars),
-        ]
-        .into_iter()
-        .filter(|section| match section {
-            SectionRef::Traces(bytes)
-            | SectionRef::Logs(bytes)
-            | SectionRef::Metrics(bytes)
-            | SectionRef::Exemplars(bytes) => !bytes.is_empty(),
-            SectionRef::Gap(_) => true,
-        })
-        .collect()
+    fn is_empty(&self) -> bool {
+        self.traces.is_empty() && self.logs.is_empty() && self.metrics.is_empty() && self.exemplars.is_empty()
     }
 }
 
 impl Batch {
-    /// Encodes sections for a lane.
-    pub(crate) fn encode(lane: Lane, sections: &Sections) -> Result<(Self, EncodeStats), ProtoError> {
+    /// Encodes sections for a lane, and gives back the memory of each as soon as it is encoded.
+    pub(crate) fn encode(lane: Lane, sections: Sections) -> Result<(Self, EncodeStats), ProtoError> {
         let mut batch = Self { lane, body: Vec::new(), records: PerSignal::default(), start_ns: 0, end_ns: 0 };
-        batch.measure(sections)?;
-        let stats = wire::encode_body(&sections.as_refs(), &mut batch.body)?;
+        batch.measure(&sections)?;
+        let Sections { traces, logs, metrics, exemplars } = sections;
+        let mut encoder = BodyEncoder::default();
+        encode(&mut encoder, traces, |bytes| SectionRef::Traces(bytes))?;
+        encode(&mut encoder, logs, |bytes| SectionRef::Logs(bytes))?;
+        encode(&mut encoder, metrics, |bytes| SectionRef::Metrics(bytes))?;
+        encode(&mut encoder, exemplars, |bytes| SectionRef::Exemplars(bytes))?;
+        let stats = encoder.finish(&mut batch.body);
+        batch.body.shrink_to_fit();
         Ok((batch, stats))
     }
 
@@ -143,4 +140,15 @@ impl Batch {
             self.end_ns = self.end_ns.max(time_ns);
         }
     }
+}
+
+/// Encodes one section, where there is one, and gives its memory back.
+fn encode(
+    encoder: &mut BodyEncoder,
+    bytes: Vec<u8>,
+    section: impl for<'a> Fn(&'a [u8]) -> SectionRef<'a>,
+) -> Result<(), ProtoError> {
+    let encoded = if bytes.is_empty() { Ok(()) } else { encoder.push(section(&bytes)) };
+    drop(bytes);
+    encoded
 }

@@ -1,5 +1,5 @@
-//! Keeps the resident memory small (docs/architecture.md, "Small"): limits for glibc's allocator, and pages that only
-//! starting needed.
+//! Keeps the resident memory small (docs/architecture.md, "Small"): limits for glibc's allocator, and pages of code
+//! that lately did not run.
 #![allow(unsafe_code, reason = "mallopt and madvise have no safe wrappers; each call says why it is sound")]
 
 /// Blocks from here on are mapped by themselves, and given back to the system when freed.
@@ -28,9 +28,9 @@ pub(crate) fn limit_allocator() {
 #[cfg(not(target_env = "gnu"))]
 pub(crate) fn limit_allocator() {}
 
-/// Gives back the pages of the program's own file that starting has touched: the configuration's parser and the like,
-/// which never run again. What is still needed comes back from the page cache when it is.
-pub(crate) fn drop_startup_pages() {
+/// Gives back the pages of the program's own code. What runs comes back at once from the page cache; what only starting or
+/// a new connection needed (the configuration's parser, the TLS handshake) does not.
+pub(crate) fn drop_unused_pages() {
     let (Ok(program), Ok(maps)) = (std::fs::read_link("/proc/self/exe"), std::fs::read_to_string("/proc/self/maps"))
     else {
         return;

@@ -502,7 +502,7 @@ impl Builder {
 /// Encodes what was gathered.
 fn finish(builder: Builder, counters: &mut Counters, batches: &mut Vec<Batch>) {
     for (lane, sections) in builder.into_lanes() {
-        match Batch::encode(lane, &sections) {
+        match Batch::encode(lane, sections) {
             Ok((batch, stats)) => {
                 counters.unknown_fields += stats.unknown_fields;
                 counters.invalid_utf8 += stats.invalid_utf8;

@@ -31,6 +31,8 @@ use crate::{admin, log, memory};
 const TICK: Duration = Duration::from_millis(100);
 /// Bytes that the journal leaves free on the file system for everyone else.
 const FREE_SPACE_FLOOR: u64 = 4 << 20;
+/// How often pages of code that lately did not run are given back.
+const PAGES_EVERY: Duration = Duration::from_secs(30);
 /// How long the last commit may take when the program ends.
 const LAST_COMMIT: Duration = Duration::from_secs(10);
 
@@ -171,9 +173,16 @@ async fn main(config: &Config) -> Result<(), StartError> {
         config.device.id
     ));
 
-    memory::drop_startup_pages();
-    let mut heart =
-        Heart { config, agent: &agent, wakes: &wakes, last_commit: 0, last_red: 0, committed_note: Vec::new() };
+    memory::drop_unused_pages();
+    let mut heart = Heart {
+        config,
+        agent: &agent,
+        wakes: &wakes,
+        last_commit: 0,
+        last_red: 0,
+        committed_note: Vec::new(),
+        last_drop: 0,
+    };
     let fail = |error: std::io::Error| start_error(format!("cannot listen for signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(fail)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(fail)?;
@@ -284,6 +293,7 @@ struct Heart<'a> {
     last_commit: u64,
     last_red: u64,
     committed_note: Vec<u8>,
+    last_drop: u64,
 }
 
 impl Heart<'_> {
@@ -300,6 +310,10 @@ impl Heart<'_> {
             }
             pipeline.is_full() || due(self.last_commit, self.config.journal.commit_delay.0)
         };
+        if due(self.last_drop, PAGES_EVERY) {
+            self.last_drop = now;
+            memory::drop_unused_pages();
+        }
         if commit {
             self.last_commit = now;
             self.commit().await;

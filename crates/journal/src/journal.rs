@@ -157,6 +157,10 @@ impl<D: Disk> Journal<D> {
             // What had to be durable is. History stays a little longer, and the next commit tries again.
             self.core.counters.failed_syncs += 1;
         }
+        if commit.frames > 0 {
+            // Between two commits the tables would only be resident. An encoder that cannot be made anew goes on as it is.
+            let _as_it_was = self.core.encoder.rest();
+        }
         Ok(commit)
     }
 

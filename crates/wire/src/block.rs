@@ -254,6 +254,15 @@ impl BlockEncoder {
         Ok(Self { compressor, body: BlockBody::new() })
     }
 
+    /// Gives back the compressor's tables, which the next block takes anew.
+    ///
+    /// # Errors
+    /// [`EncodeError::Compressor`] as [`BlockEncoder::new`]; the encoder is then as it was.
+    pub fn rest(&mut self) -> Result<(), EncodeError> {
+        *self = Self::new()?;
+        Ok(())
+    }
+
     /// Appends one block with these frames to `out`. The same frames always give the same bytes.
     ///
     /// # Errors

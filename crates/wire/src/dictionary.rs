@@ -1,6 +1,7 @@
 //! The tables of a frame that columns point into: texts, ids, and other byte strings.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 
 use minicbor::{Decoder, Encoder};
 
@@ -12,20 +13,32 @@ use crate::{FrameError, cbor};
 struct Table {
     bytes: Vec<u8>,
     lengths: Vec<u64>,
-    known: HashMap<Box<[u8]>, u64>,
+    /// Where each entry ends in `bytes`.
+    ends: Vec<usize>,
+    /// Positions by hash: a large text stands here once, not twice.
+    known: HashMap<u64, Vec<u32>>,
+    hasher: RandomState,
 }
 
 impl Table {
+    fn get(&self, position: usize) -> Option<&[u8]> {
+        let start = position.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
+        self.bytes.get(start..*self.ends.get(position)?)
+    }
+
     /// The position of `value`, which is added when new.
     fn position(&mut self, value: &[u8]) -> u64 {
-        if let Some(position) = self.known.get(value) {
-            return *position;
+        let hash = self.hasher.hash_one(value);
+        let alike = self.known.get(&hash).into_iter().flatten();
+        if let Some(position) = alike.copied().find(|position| self.get(*position as usize) == Some(value)) {
+            return u64::from(position);
         }
-        let position = self.lengths.len() as u64;
-        self.known.insert(value.into(), position);
+        let position = self.lengths.len() as u32;
+        self.known.entry(hash).or_default().push(position);
         self.lengths.push(value.len() as u64);
         self.bytes.extend_from_slice(value);
-        position
+        self.ends.push(self.bytes.len());
+        u64::from(position)
     }
 
     fn put(&self, out: &mut Encoder<&mut Vec<u8>>) {

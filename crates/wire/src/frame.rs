@@ -192,38 +192,69 @@ fn root(kind: u64) -> Option<&'static Message> {
 /// # Errors
 /// [`ProtoError`] when a section is not protobuf; `out` is then as it was.
 pub fn encode_body(sections: &[SectionRef<'_>], out: &mut Vec<u8>) -> Result<EncodeStats, ProtoError> {
-    let mut dictionary = Dictionary::default();
-    let mut unknown_fields = 0;
-    let mut nodes = Vec::with_capacity(sections.len());
+    let mut encoder = BodyEncoder::default();
     for section in sections {
+        encoder.push(*section)?;
+    }
+    Ok(encoder.finish(out))
+}
+
+/// Encodes a batch section by section: what was pushed is not needed any more.
+#[derive(Default)]
+pub struct BodyEncoder {
+    dictionary: Dictionary,
+    unknown_fields: u64,
+    parts: Vec<Part>,
+}
+
+enum Part {
+    Columns(u64, Node),
+    Gap(Gap),
+}
+
+impl BodyEncoder {
+    /// Takes a section in.
+    ///
+    /// # Errors
+    /// [`ProtoError`] when it is not protobuf; the encoder must not be used after that.
+    pub fn push(&mut self, section: SectionRef<'_>) -> Result<(), ProtoError> {
         let (kind, bytes) = match section {
-            SectionRef::Traces(bytes) => (1, *bytes),
-            SectionRef::Logs(bytes) => (2, *bytes),
-            SectionRef::Metrics(bytes) => (3, *bytes),
-            SectionRef::Exemplars(bytes) => (4, *bytes),
-            SectionRef::Gap(_) => continue,
+            SectionRef::Traces(bytes) => (1, bytes),
+            SectionRef::Logs(bytes) => (2, bytes),
+            SectionRef::Metrics(bytes) => (3, bytes),
+            SectionRef::Exemplars(bytes) => (4, bytes),
+            SectionRef::Gap(gap) => {
+                self.parts.push(Part::Gap(*gap));
+                return Ok(());
+            }
         };
         if let Some(schema) = root(kind) {
             let mut node = Node::new(schema);
-            node.push(bytes, &mut dictionary, &mut unknown_fields)?;
-            nodes.push((kind, node));
+            node.push(bytes, &mut self.dictionary, &mut self.unknown_fields)?;
+            self.parts.push(Part::Columns(kind, node));
         }
+        Ok(())
     }
-    let mut encoder = Encoder::new(out);
-    cbor::array(&mut encoder, 5);
-    dictionary.put(&mut encoder);
-    cbor::array(&mut encoder, sections.len() as u64);
-    let mut nodes = nodes.iter();
-    for section in sections {
-        if let SectionRef::Gap(gap) = section {
-            put_gap(&mut encoder, gap);
-        } else if let Some((kind, node)) = nodes.next() {
-            cbor::array(&mut encoder, 2);
-            cbor::uint(&mut encoder, *kind);
-            node.put(&mut encoder);
+
+    /// Appends the body to `out`.
+    pub fn finish(self, out: &mut Vec<u8>) -> EncodeStats {
+        let stats = EncodeStats { unknown_fields: self.unknown_fields, invalid_utf8: self.dictionary.invalid_utf8 };
+        let mut encoder = Encoder::new(out);
+        cbor::array(&mut encoder, 5);
+        self.dictionary.put(&mut encoder);
+        cbor::array(&mut encoder, self.parts.len() as u64);
+        for part in &self.parts {
+            match part {
+                Part::Columns(kind, node) => {
+                    cbor::array(&mut encoder, 2);
+                    cbor::uint(&mut encoder, *kind);
+                    node.put(&mut encoder);
+                }
+                Part::Gap(gap) => put_gap(&mut encoder, gap),
+            }
         }
+        stats
     }
-    Ok(EncodeStats { unknown_fields, invalid_utf8: dictionary.invalid_utf8 })
 }
 
 fn put_gap(encoder: &mut Encoder<&mut Vec<u8>>, gap: &Gap) {

@@ -21,7 +21,7 @@ pub use block::{
 };
 pub use decode::MAX_SECTION_BYTES;
 pub use frame::{
-    EncodeStats, FRAME_VERSION, Frame, FrameError, FrameHeader, Gap, GapReason, Section, SectionRef, decode_body,
-    decode_frame, decode_header, digest, encode_body, seal_frame,
+    BodyEncoder, EncodeStats, FRAME_VERSION, Frame, FrameError, FrameHeader, Gap, GapReason, Section, SectionRef,
+    decode_body, decode_frame, decode_header, digest, encode_body, seal_frame,
 };
 pub use inflate::{InflateError, Inflater};
