@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use model::TraceId;
 
-use crate::memory::{Decisions, Verdict};
+use crate::decisions::{Decisions, NewDecisions, Remembered, Verdict};
 use crate::policy::{Evidence, Policy};
 
 /// Names an entry of the recorder.
@@ -239,8 +239,34 @@ impl Sampler {
             Verdict::Keep => self.stats.kept_traces += 1,
             Verdict::Drop => self.stats.dropped_traces += 1,
         }
-        self.decisions.remember(trace, verdict, now_ns);
+        self.decisions.remember(Remembered::new(&trace, verdict), now_ns);
         each(Decided { trace, verdict: Some(verdict), policy, entries: pending.entries, bytes: pending.bytes });
+    }
+
+    /// Remembers a decision that was not made here: by an earlier life whose undecided requests are taken in again, or by
+    /// someone up the line.
+    pub fn remember(&mut self, trace: TraceId, verdict: Verdict, now_ns: u64) {
+        self.decisions.remember(Remembered::new(&trace, verdict), now_ns);
+    }
+
+    /// Takes the decisions that were made since the last call, to be persisted with what they let through.
+    pub fn take_new_decisions(&mut self) -> NewDecisions {
+        self.decisions.take_new()
+    }
+
+    /// All remembered decisions with their age in nanoseconds, oldest first.
+    pub fn decisions(&self, now_ns: u64) -> impl Iterator<Item = (Remembered, u64)> {
+        self.decisions.all(now_ns)
+    }
+
+    /// Takes back decisions of an earlier life that were made `age_ns` ago; the oldest ones come first.
+    pub fn restore(&mut self, decisions: impl IntoIterator<Item = Remembered>, age_ns: u64, now_ns: u64) {
+        self.decisions.restore(decisions.into_iter(), age_ns, now_ns);
+    }
+
+    /// Every decision that was made after this moment is remembered: monotonic nanoseconds, below zero before the start.
+    pub fn known_since_ns(&self) -> i64 {
+        self.decisions.known_since_ns()
     }
 
     /// The name of a policy, as [`Decided::policy`] numbers them.
