@@ -14,7 +14,6 @@ mod memory;
 #[cfg(feature = "mutants")]
 mod mutants;
 mod pipeline;
-mod recorder;
 mod repeats;
 mod run;
 mod status;

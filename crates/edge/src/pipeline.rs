@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use guard::Guard;
+use journal::{Content, Recorder};
 use ledger::Ledger;
 use model::otlp::{LogView, SpanView, for_each_scope, string_attribute, validate};
 use model::proto::ProtoError;
@@ -15,7 +16,6 @@ use sources::{Answer, Request};
 
 use crate::batch::{Batch, Builder};
 use crate::exemplars;
-use crate::recorder::{Content, Recorder};
 use crate::repeats::Repeats;
 
 /// Decisions are carried out together up to so many bytes of records: about one frame.
@@ -122,8 +122,8 @@ impl Pipeline {
             return Answer::Wait(WAIT);
         }
         let taken = match signal {
-            Signal::Traces => self.take_traces(request, now_ns),
-            Signal::Logs => self.take_logs(request, now_ns),
+            Signal::Traces => self.take_traces(&request, now_ns),
+            Signal::Logs => self.take_logs(&request, now_ns),
             Signal::Metrics => self.take_metrics(&request, now_ns),
         };
         match taken {
@@ -158,11 +158,11 @@ impl Pipeline {
         self.direct.bytes() + self.batches.iter().map(|batch| batch.body.len()).sum::<usize>()
     }
 
-    fn take_traces(&mut self, request: Vec<u8>, now_ns: u64) -> Result<(), ProtoError> {
+    fn take_traces(&mut self, request: &[u8], now_ns: u64) -> Result<(), ProtoError> {
         let entry = self.recorder.next_id();
         let Self { red, sampler, ledger, counters, direct, .. } = self;
-        let mut pins = 0;
-        for_each_scope::<ProtoError>(&request, |scope| {
+        let (mut pins, mut dropped) = (0, false);
+        for_each_scope::<ProtoError>(request, |scope| {
             let service = string_attribute(scope.resource.resource, 1, "service.name").unwrap_or_default();
             for item in scope.items() {
                 let item = item?;
@@ -198,22 +198,26 @@ impl Pipeline {
                             counters.exemplars += u64::from(red.exemplar(service, &span, &mut direct.exemplars));
                         }
                     }
-                    Route::Decided(Verdict::Drop) => ledger.sampled_out.add(Signal::Traces, 1),
+                    Route::Decided(Verdict::Drop) => {
+                        dropped = true;
+                        ledger.sampled_out.add(Signal::Traces, 1);
+                    }
                 }
             }
             Ok(())
         })?;
-        if pins > 0 {
+        // What was dropped stays readable for a while, and may still be kept after all.
+        if pins > 0 || dropped {
             self.recorder.push(Content::Request(Signal::Traces), request, pins);
         }
         Ok(())
     }
 
-    fn take_logs(&mut self, request: Vec<u8>, now_ns: u64) -> Result<(), ProtoError> {
+    fn take_logs(&mut self, request: &[u8], now_ns: u64) -> Result<(), ProtoError> {
         let entry = self.recorder.next_id();
         let Self { sampler, ledger, direct, .. } = self;
-        let mut pins = 0;
-        for_each_scope::<ProtoError>(&request, |scope| {
+        let (mut pins, mut dropped) = (0, false);
+        for_each_scope::<ProtoError>(request, |scope| {
             for item in scope.items() {
                 let item = item?;
                 let line = LogView::read(item)?;
@@ -232,12 +236,16 @@ impl Pipeline {
                         ledger.pending.add(Signal::Logs, 1);
                         direct.trace_lines.push(&scope, item);
                     }
-                    Route::Decided(Verdict::Drop) => ledger.sampled_out.add(Signal::Logs, 1),
+                    Route::Decided(Verdict::Drop) => {
+                        dropped = true;
+                        ledger.sampled_out.add(Signal::Logs, 1);
+                    }
                 }
             }
             Ok(())
         })?;
-        if pins > 0 {
+        // What was dropped stays readable for a while, and may still be kept after all.
+        if pins > 0 || dropped {
             self.recorder.push(Content::Request(Signal::Logs), request, pins);
         }
         Ok(())
@@ -273,7 +281,7 @@ impl Pipeline {
             Ok(())
         })?;
         if pins > 0 {
-            self.recorder.push(Content::Exemplars, parked, pins);
+            self.recorder.push(Content::Exemplars, &parked, pins);
         }
         Ok(())
     }
@@ -346,6 +354,7 @@ impl Pipeline {
         }
         finish(builder, &mut self.counters, &mut finished);
         self.batches.append(&mut finished);
+        self.recorder.rest();
         for one in decided {
             one.entries.iter().for_each(|entry| self.recorder.unpin(*entry));
         }

@@ -16,9 +16,11 @@ mod identity;
 mod journal;
 mod lane;
 mod lane_recovery;
+mod lz4;
 #[cfg(any(test, feature = "model"))]
 pub mod model_disk;
 mod note;
+mod recorder;
 mod recovery;
 mod segment;
 mod space;
@@ -33,5 +35,6 @@ pub use error::{AppendError, JournalError};
 pub use journal::{Commit, Journal, LaneEnds, Lost, MIN_TOTAL_BYTES, Options};
 pub use lane::FrameMeta;
 pub use note::NOTE_CAP;
+pub use recorder::{Content, EntryId, Recorder};
 pub use recovery::{AfterNote, Damage, Recovery};
 pub use stats::Stats;
