@@ -4,7 +4,7 @@
 
 mod units;
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -345,7 +345,11 @@ pub struct ConfigError(String);
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        // It quotes what stands in the file; one error stays one line, and no terminal is steered by it.
+        for character in self.0.chars() {
+            if character.is_control() { write!(f, "{}", character.escape_default())? } else { f.write_char(character)? }
+        }
+        Ok(())
     }
 }
 
@@ -458,6 +462,13 @@ destinations:
   - { name: hub, type: hub, url: "https://127.0.0.1:7443", ca_file: /etc/ca.pem, heartbeat: 1s }
 admin: { listen: "127.0.0.1:8888" }
 "#;
+
+    /// Scenario: a value with control characters is refused. Guarantees: the error is one line without them.
+    #[test]
+    fn an_error_shows_control_characters_escaped() {
+        let error = parse(&GOOD.replace("https://127.0.0.1:7443", "x\\r\\n\\e[31m")).unwrap_err().to_string();
+        assert!(error.contains(r"\r\n\u{1b}[31m") && !error.contains(char::is_control), "{error}");
+    }
 
     /// Scenario: a full file. Guarantees: values arrive with their units.
     #[test]
