@@ -28,27 +28,49 @@ pub(crate) fn limit_allocator() {
 #[cfg(not(target_env = "gnu"))]
 pub(crate) fn limit_allocator() {}
 
-/// Gives back the pages of the program's own code. What runs comes back at once from the page cache; what only starting or
-/// a new connection needed (the configuration's parser, the TLS handshake) does not.
-pub(crate) fn drop_unused_pages() {
-    let (Ok(program), Ok(maps)) = (std::fs::read_link("/proc/self/exe"), std::fs::read_to_string("/proc/self/maps"))
-    else {
-        return;
-    };
-    let Some(program) = program.to_str() else { return };
-    for line in maps.lines() {
-        let mut words = line.split_ascii_whitespace();
-        let (Some(range), Some(rights)) = (words.next(), words.next()) else { continue };
-        if !line.ends_with(program) || !rights.contains('x') || rights.contains('w') {
-            continue;
+/// The program's own code and constants, as they lie in memory.
+pub(crate) struct ProgramPages {
+    /// Start and length, bytes.
+    ranges: Vec<(usize, usize)>,
+}
+
+impl ProgramPages {
+    /// Finds them; none where the kernel does not tell.
+    pub(crate) fn find() -> Self {
+        let mut ranges = Vec::new();
+        if let (Ok(program), Ok(maps)) =
+            (std::fs::read_link("/proc/self/exe"), std::fs::read_to_string("/proc/self/smaps"))
+            && let Some(program) = program.to_str()
+        {
+            let mut candidate = None;
+            for line in maps.lines() {
+                let mut words = line.split_ascii_whitespace();
+                let (Some(first), Some(second)) = (words.next(), words.next()) else { continue };
+                if first == "Anonymous:" {
+                    // A page of its own in a mapping of the file was written to, and would come back as it is in the file.
+                    ranges.extend(candidate.take().filter(|_| second == "0"));
+                } else if let Some((start, end)) = first.split_once('-')
+                    && let (Ok(start), Ok(end)) = (usize::from_str_radix(start, 16), usize::from_str_radix(end, 16))
+                {
+                    let constant = line.ends_with(program) && !second.contains('w');
+                    candidate = constant.then(|| (start, end.saturating_sub(start)));
+                }
+            }
         }
-        let Some((start, end)) = range.split_once('-') else { continue };
-        let (Ok(start), Ok(end)) = (usize::from_str_radix(start, 16), usize::from_str_radix(end, 16)) else { continue };
-        let pages = std::ptr::with_exposed_provenance_mut::<core::ffi::c_void>(start);
-        // SAFETY: the range is an executable mapping of this very program, as the kernel tells it. Nothing ever wrote to
-        // it (relocated data lies in other ranges), so that what comes back from the file is what was there.
-        let dropped = unsafe { rustix::mm::madvise(pages, end - start, rustix::mm::Advice::LinuxDontNeed) };
-        // It only costs memory when the kernel does not want to.
-        let _kept = dropped;
+        Self { ranges }
+    }
+
+    /// Gives them back. What runs comes back at once from the page cache; what only starting, a new connection or a large
+    /// request needed (the configuration's parser, the TLS handshake) does not.
+    pub(crate) fn give_back(&self) {
+        for (start, length) in &self.ranges {
+            let pages = std::ptr::with_exposed_provenance_mut::<core::ffi::c_void>(*start);
+            // SAFETY: the range is a mapping of this very program that cannot be written to, and of which no page was
+            // ever written to, as the kernel tells it; it stays mapped as long as the program runs. What comes back from
+            // the file is what was there.
+            let dropped = unsafe { rustix::mm::madvise(pages, *length, rustix::mm::Advice::LinuxDontNeed) };
+            // It only costs memory when the kernel does not want to.
+            let _kept = dropped;
+        }
     }
 }

@@ -23,6 +23,7 @@ use crate::clock::Clock;
 use crate::drain::{Drain, Shared};
 use crate::error::{StartError, start_error};
 use crate::io;
+use crate::memory::ProgramPages;
 use crate::pipeline::Pipeline;
 use crate::status::DestinationStatus;
 use crate::{admin, log, memory};
@@ -32,7 +33,7 @@ const TICK: Duration = Duration::from_millis(100);
 /// Bytes that the journal leaves free on the file system for everyone else.
 const FREE_SPACE_FLOOR: u64 = 4 << 20;
 /// How often pages of code that lately did not run are given back.
-const PAGES_EVERY: Duration = Duration::from_secs(30);
+const PAGES_EVERY: Duration = Duration::from_secs(1);
 /// How long the last commit may take when the program ends.
 const LAST_COMMIT: Duration = Duration::from_secs(10);
 
@@ -173,7 +174,8 @@ async fn main(config: &Config) -> Result<(), StartError> {
         config.device.id
     ));
 
-    memory::drop_unused_pages();
+    let pages = ProgramPages::find();
+    pages.give_back();
     let mut heart = Heart {
         config,
         agent: &agent,
@@ -182,6 +184,7 @@ async fn main(config: &Config) -> Result<(), StartError> {
         last_red: 0,
         committed_note: Vec::new(),
         last_drop: 0,
+        pages,
     };
     let fail = |error: std::io::Error| start_error(format!("cannot listen for signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(fail)?;
@@ -294,6 +297,7 @@ struct Heart<'a> {
     last_red: u64,
     committed_note: Vec<u8>,
     last_drop: u64,
+    pages: ProgramPages,
 }
 
 impl Heart<'_> {
@@ -312,7 +316,7 @@ impl Heart<'_> {
         };
         if due(self.last_drop, PAGES_EVERY) {
             self.last_drop = now;
-            memory::drop_unused_pages();
+            self.pages.give_back();
         }
         if commit {
             self.last_commit = now;
