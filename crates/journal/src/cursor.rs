@@ -14,10 +14,10 @@ use crate::stats::Counters;
 
 pub(crate) const DIR: &str = "cursors";
 const MAGIC: [u8; 4] = *b"LSCU";
-const LEN: usize = 24 + 16 * Lane::ALL.len() + 8;
+pub(crate) const LEN: usize = 24 + 16 * Lane::ALL.len() + 8;
 const CRC_AT: usize = LEN - 4;
 /// Distance of the slots: no page of a flash card is shared by both.
-const SLOT: u64 = 4096;
+pub(crate) const SLOT: u64 = 4096;
 /// Bytes that a cursor file takes.
 pub(crate) const FILE_LEN: u64 = 2 * SLOT;
 
@@ -49,7 +49,7 @@ pub(crate) struct CursorFile<F> {
 }
 
 /// The file of a destination. Bytes of its name that are no letters, digits, `-` or `_` are written as `%XX`.
-fn path(destination: &str) -> String {
+pub(crate) fn path(destination: &str) -> String {
     let mut name = String::with_capacity(destination.len());
     for byte in destination.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') {
@@ -190,5 +190,29 @@ impl<F> CursorFile<F> {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether a slot is as it was written, or never was.
+pub(crate) fn check<D: Disk>(disk: &D, file: &D::File, slot: u64, epoch: Epoch) -> Result<bool, JournalError> {
+    let mut cursor = CursorFile { path: String::new(), file: None, counter: 0 };
+    let mut read = CursorRead::default();
+    cursor.read_slot(disk, file, slot, epoch, &mut read)?;
+    Ok(!read.damaged)
+}
+
+/// Writes a damaged file anew with the newest state that can be read, or removes it when there is none: its destination
+/// then begins at the oldest frame held.
+pub(crate) fn rewrite<D: Disk>(disk: &D, path: &str, epoch: Epoch) -> Result<(), JournalError> {
+    let file = disk.open(path).map_err(JournalError::io("open", path))?;
+    let mut old = CursorFile { path: path.to_owned(), file: None, counter: 0 };
+    let mut read = CursorRead::default();
+    for slot in 0..2 {
+        old.read_slot(disk, &file, slot, epoch, &mut read)?;
+    }
+    old.make(disk)?;
+    match read.places {
+        Some(places) => old.write(disk, epoch, &places, &mut Counters::default()),
+        None => Ok(()),
     }
 }

@@ -129,6 +129,7 @@ pub(crate) fn read_exact_at<D: Disk>(disk: &D, file: &D::File, offset: u64, buff
 #[derive(Debug)]
 pub struct RealDisk {
     root: PathBuf,
+    read_only: bool,
 }
 
 impl RealDisk {
@@ -143,12 +144,22 @@ impl RealDisk {
             // Whoever made the directory: its name has to survive too. Where the parent may not be read, it is not ours.
             let _ = File::open(parent).and_then(|parent| parent.sync_all());
         }
-        Ok(Self { root })
+        Ok(Self { root, read_only: false })
+    }
+
+    /// The disk below a directory that belongs to another process, or to nobody any more: nothing is made, files are opened
+    /// for reading only, and every change fails.
+    pub fn read_only(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into(), read_only: true }
     }
 
     /// The data directory.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    fn may_change(&self) -> io::Result<()> {
+        if self.read_only { Err(io::ErrorKind::PermissionDenied.into()) } else { Ok(()) }
     }
 
     fn path(&self, path: &str) -> PathBuf {
@@ -181,6 +192,7 @@ impl Disk for RealDisk {
     type File = File;
 
     fn create_dir(&self, dir: &str) -> io::Result<()> {
+        self.may_change()?;
         match std::fs::create_dir(self.path(dir)) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             other => other,
@@ -199,6 +211,7 @@ impl Disk for RealDisk {
     }
 
     fn create(&self, path: &str, len: u64) -> io::Result<File> {
+        self.may_change()?;
         let full = self.path(path);
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&full)?;
         if let Err(error) = allocate(&file, len) {
@@ -209,7 +222,7 @@ impl Disk for RealDisk {
     }
 
     fn open(&self, path: &str) -> io::Result<File> {
-        OpenOptions::new().read(true).write(true).open(self.path(path))
+        OpenOptions::new().read(true).write(!self.read_only).open(self.path(path))
     }
 
     fn open_settled(&self, path: &str) -> io::Result<File> {
@@ -245,10 +258,12 @@ impl Disk for RealDisk {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.may_change()?;
         std::fs::rename(self.path(from), self.path(to))
     }
 
     fn remove(&self, path: &str) -> io::Result<()> {
+        self.may_change()?;
         std::fs::remove_file(self.path(path))
     }
 

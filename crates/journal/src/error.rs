@@ -46,6 +46,10 @@ impl JournalError {
         move |source| Self::Io { action, path, source }
     }
 
+    pub(crate) fn version(path: String, found: u8) -> Self {
+        Self::Version { path, found, known: crate::format::VERSION }
+    }
+
     /// Whether space ran out.
     pub(crate) fn is_full(&self) -> bool {
         matches!(self, Self::Io { source, .. } if is_full(source))

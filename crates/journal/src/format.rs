@@ -33,14 +33,51 @@ pub(crate) type Fixed = [u8; FIXED_LEN];
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SegmentKey {
     pub(crate) epoch: Epoch,
-    pub(crate) lane: Lane,
+    pub(crate) row: Row,
     pub(crate) first: u64,
 }
 
+/// A row of segments: a lane, or one of the recorder's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Row {
+    /// What is to be delivered.
+    Lane(Lane),
+    /// What came in.
+    Recorder,
+    /// What was decided of it.
+    Decisions,
+}
+
+impl Row {
+    /// Every row that there can be.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        Lane::ALL.into_iter().map(Row::Lane).chain([Row::Recorder, Row::Decisions])
+    }
+
+    /// The number that stands in headers and checksums.
+    pub(crate) fn number(self) -> u8 {
+        match self {
+            Row::Lane(lane) => lane.number(),
+            Row::Recorder => 16,
+            Row::Decisions => 17,
+        }
+    }
+
+    /// The directory of the row's segments.
+    pub(crate) fn dir(self) -> String {
+        match self {
+            Row::Lane(lane) => lane_dir(lane),
+            Row::Recorder => "recorder".into(),
+            Row::Decisions => "decisions".into(),
+        }
+    }
+}
+
 impl SegmentKey {
-    fn checksum(&self, offset: u64, bytes: &[u8]) -> u32 {
+    /// The checksum of bytes at an offset of the segment.
+    pub(crate) fn checksum(&self, offset: u64, bytes: &[u8]) -> u32 {
         let crc = crc32c::crc32c(&self.epoch.0.to_le_bytes());
-        let crc = crc32c::crc32c_append(crc, &[self.lane.number()]);
+        let crc = crc32c::crc32c_append(crc, &[self.row.number()]);
         let crc = crc32c::crc32c_append(crc, &self.first.to_le_bytes());
         let crc = crc32c::crc32c_append(crc, &offset.to_le_bytes());
         crc32c::crc32c_append(crc, bytes)
@@ -60,7 +97,7 @@ impl SegmentKey {
 
     /// The segment's path below the data directory.
     pub(crate) fn path(&self) -> String {
-        format!("{}/{:016x}.seg", lane_dir(self.lane), self.first)
+        format!("{}/{:016x}.seg", self.row.dir(), self.first)
     }
 }
 
@@ -156,7 +193,7 @@ impl SegmentHeader {
         let mut fixed = [0; FIXED_LEN];
         Writer::new(&mut fixed)
             .put(&SEGMENT_MAGIC)
-            .put(&[VERSION, key.lane.number(), 0, 0])
+            .put(&[VERSION, key.row.number(), 0, 0])
             .u64(key.epoch.0)
             .u64(key.first)
             .u64(self.records_before)
@@ -179,8 +216,8 @@ impl SegmentHeader {
     }
 
     /// The epoch that a header of any key states, when it fits the lane and the name.
-    pub(crate) fn epoch_of(lane: Lane, first: u64, fixed: &Fixed) -> Option<Epoch> {
-        let key = SegmentKey { epoch: Epoch(Reader::at(fixed, 8).u64()), lane, first };
+    pub(crate) fn epoch_of(row: Row, first: u64, fixed: &Fixed) -> Option<Epoch> {
+        let key = SegmentKey { epoch: Epoch(Reader::at(fixed, 8).u64()), row, first };
         matches!(Self::decode(&key, fixed), HeaderRead::Good(_)).then_some(key.epoch)
     }
 }
@@ -290,6 +327,8 @@ pub(crate) struct Footer {
     pub(crate) end_ns: u64,
     /// Whether there are entries of [`EntryKind::Gap`], which are read at open.
     pub(crate) has_gaps: bool,
+    /// Bytes of the index between entries and footer; 0 when there is none.
+    pub(crate) index_len: u32,
 }
 
 impl Footer {
@@ -303,7 +342,8 @@ impl Footer {
             .u64(self.last)
             .u64(self.records_after)
             .u64(self.start_ns)
-            .u64(self.end_ns);
+            .u64(self.end_ns)
+            .u32(self.index_len);
         key.stamp(offset, &mut fixed);
         fixed
     }
@@ -320,9 +360,11 @@ impl Footer {
             records_after: fields.u64(),
             start_ns: fields.u64(),
             end_ns: fields.u64(),
+            index_len: fields.u32(),
             has_gaps: fixed[5] & 1 != 0,
         };
-        (u64::from(footer.data_end) <= offset && footer.last >= key.first - 1).then_some(footer)
+        (u64::from(footer.data_end) + u64::from(footer.index_len) == offset && footer.last >= key.first - 1)
+            .then_some(footer)
     }
 }
 
@@ -377,7 +419,7 @@ impl LostStretch {
 mod tests {
     use super::*;
 
-    const KEY: SegmentKey = SegmentKey { epoch: Epoch(9), lane: Lane::Traces, first: 5 };
+    const KEY: SegmentKey = SegmentKey { epoch: Epoch(9), row: Row::Lane(Lane::Traces), first: 5 };
 
     /// Scenario: header, entry and footer written, read back, and with each bit flipped. Guarantees: what is read is what
     /// was written, or nothing.
@@ -395,14 +437,22 @@ mod tests {
             start_ns: 12,
             end_ns: 13,
         };
-        let footer =
-            Footer { data_end: 400, entries: 2, last: 9, records_after: 30, start_ns: 12, end_ns: 13, has_gaps: true };
+        let footer = Footer {
+            data_end: 400,
+            index_len: 0,
+            entries: 2,
+            last: 9,
+            records_after: 30,
+            start_ns: 12,
+            end_ns: 13,
+            has_gaps: true,
+        };
         let header_bytes = header.encode(&KEY);
         let mut entry_bytes = entry.encode();
         KEY.stamp(64, &mut entry_bytes);
         let footer_bytes = footer.encode(&KEY, 400);
         assert_eq!(SegmentHeader::decode(&KEY, &header_bytes), HeaderRead::Good(header));
-        assert_eq!(SegmentHeader::epoch_of(Lane::Traces, 5, &header_bytes), Some(Epoch(9)));
+        assert_eq!(SegmentHeader::epoch_of(Row::Lane(Lane::Traces), 5, &header_bytes), Some(Epoch(9)));
         assert_eq!(Entry::decode(&KEY, 64, &entry_bytes), Some(entry));
         assert_eq!(Footer::decode(&KEY, 400, &footer_bytes), Some(footer));
         assert_eq!(Entry::decode(&KEY, 65, &entry_bytes), None, "bound to its place");

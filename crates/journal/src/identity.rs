@@ -8,7 +8,7 @@ use crate::disk::{Disk, read_exact_at};
 use crate::error::JournalError;
 use crate::format::{Reader, VERSION, Writer};
 
-const PATH: &str = "epoch";
+pub(crate) const PATH: &str = "epoch";
 const TEMPORARY: &str = "epoch.tmp";
 const MAGIC: [u8; 4] = *b"LSEP";
 const LEN: usize = 20;

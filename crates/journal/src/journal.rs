@@ -231,6 +231,15 @@ impl<D: Disk> Journal<D> {
         Ok(())
     }
 
+    /// Writes both note files anew, with what is committed.
+    pub(crate) fn rewrite_notes(&mut self) -> Result<(), JournalError> {
+        let committed: Heads = std::array::from_fn(|index| self.lanes[index].committed);
+        for _ in 0..2 {
+            self.notes.write(&self.core.disk, self.core.epoch, &committed, None, &mut self.core.counters)?;
+        }
+        Ok(())
+    }
+
     /// Syncs every lane that has something. A lane whose segment fails is tried once more in a new segment, under the
     /// same sequences: they were never sent.
     fn sync_lanes(&mut self, stamp: Stamp) -> Result<(), JournalError> {

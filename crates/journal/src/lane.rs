@@ -9,10 +9,11 @@ use wire::{BLOCK_TARGET, BlockBody, BlockEncoder, EncodeError, FrameHeader, Sect
 use crate::disk::Disk;
 use crate::error::JournalError;
 use crate::format::{
-    Entry, EntryKind, FIXED, FIXED_LEN, GAP_PREFIX_LEN, LostStretch, Reader, SEQUENCES_PER_SEGMENT, SegmentHeader,
+    Entry, EntryKind, FIXED, FIXED_LEN, GAP_PREFIX_LEN, LostStretch, Reader, Row, SEQUENCES_PER_SEGMENT, SegmentHeader,
     SegmentKey, lane_dir,
 };
 use crate::holes::Holes;
+use crate::index;
 use crate::note::Head;
 use crate::segment::{Segment, earliest};
 use crate::stats::Counters;
@@ -111,7 +112,7 @@ impl<F> LaneState<F> {
     }
 
     pub(crate) fn key(&self, epoch: Epoch, first: u64) -> SegmentKey {
-        SegmentKey { epoch, lane: self.lane, first }
+        SegmentKey { epoch, row: Row::Lane(self.lane), first }
     }
 
     /// Whether frames wait for a sync.
@@ -172,12 +173,14 @@ impl<F> LaneState<F> {
     pub(crate) fn fits(&self, frame_len: usize) -> bool {
         let body = (self.body.raw_len() + 4 + frame_len) as u64 + ENTRY_OVERHEAD;
         let sequences = self.segments.back().is_some_and(|open| self.next - open.first < SEQUENCES_PER_SEGMENT - 64);
-        sequences && body <= self.room(GAP_RESERVE)
+        let index = self.open.as_ref().map_or(0, |open| index::reserve(open.capacity));
+        sequences && body <= self.room(GAP_RESERVE + index)
     }
 
     /// Bytes that a new segment must have to take what is unsynced and one more frame.
     pub(crate) fn size_for(&self, frame_len: usize) -> u64 {
-        2 * FIXED + ENTRY_OVERHEAD * 2 + self.unsynced_bytes() + 4 + frame_len as u64 + GAP_RESERVE
+        let content = 2 * FIXED + ENTRY_OVERHEAD * 2 + self.unsynced_bytes() + 4 + frame_len as u64 + GAP_RESERVE;
+        content + content.div_ceil(15)
     }
 
     /// Whether a gap record fits into the open segment.
@@ -342,7 +345,7 @@ impl<F> LaneState<F> {
         let (Some(open), Some(segment)) = (self.open.as_mut(), self.segments.back_mut()) else {
             return Err(JournalError::Internal(format!("lane {} has no open segment", self.lane)));
         };
-        let key = SegmentKey { epoch: core.epoch, lane: self.lane, first: segment.first };
+        let key = SegmentKey { epoch: core.epoch, row: Row::Lane(self.lane), first: segment.first };
         let mut at = 0;
         while at < self.pending.len() {
             key.stamp(open.end + at as u64, &mut self.pending[at..]);
@@ -383,9 +386,9 @@ impl<F> LaneState<F> {
     /// nothing; recovery then finds the entries one by one.
     fn seal<D: Disk<File = F>>(&mut self, core: &mut Core<D>) {
         let (Some(open), Some(segment)) = (self.open.take(), self.segments.back_mut()) else { return };
-        let key = SegmentKey { epoch: core.epoch, lane: self.lane, first: segment.first };
-        if seal_file(core, &open.file, &key, segment).is_ok() {
-            segment.disk_bytes = segment.data_end + FIXED;
+        let key = SegmentKey { epoch: core.epoch, row: Row::Lane(self.lane), first: segment.first };
+        if let Ok(len) = seal_file(core, &open.file, &key, segment) {
+            segment.disk_bytes = len;
         }
         // A segment that took only a few syncs was too small, one that took many was too large.
         self.next_size = match open.syncs {
@@ -440,17 +443,21 @@ impl<F> LaneState<F> {
     }
 }
 
-/// Writes a segment's footer behind its entries, cuts the file there and syncs it.
+/// Writes index and footer behind a segment's entries, cuts the file there and syncs it. Gives the file's length.
 pub(crate) fn seal_file<D: Disk>(
     core: &mut Core<D>,
     file: &D::File,
     key: &SegmentKey,
     segment: &Segment,
-) -> io::Result<()> {
-    let footer = segment.footer().encode(key, segment.data_end);
-    core.disk.write_at(file, segment.data_end, &footer)?;
-    core.disk.set_len(file, segment.data_end + FIXED)?;
-    core.counters.written += FIXED;
+) -> io::Result<u64> {
+    let room = core.disk.len(file)?.saturating_sub(segment.data_end + FIXED);
+    let mut end = index::build(&core.disk, file, key, segment, room).unwrap_or_default();
+    let len = segment.data_end + end.len() as u64 + FIXED;
+    end.extend_from_slice(&segment.footer(end.len() as u32).encode(key, len - FIXED));
+    core.disk.write_at(file, segment.data_end, &end)?;
+    core.disk.set_len(file, len)?;
+    core.counters.written += end.len() as u64;
     core.counters.syncs += 1;
-    core.disk.sync_data(file)
+    core.disk.sync_data(file)?;
+    Ok(len)
 }

@@ -8,8 +8,8 @@ use wire::GapReason;
 use crate::disk::{Disk, read_exact_at};
 use crate::error::JournalError;
 use crate::format::{
-    EntryKind, FIXED, FIXED_LEN, HeaderRead, LostStretch, SEQUENCES_PER_SEGMENT, SegmentHeader, SegmentKey, VERSION,
-    first_of_name, lane_dir,
+    EntryKind, FIXED, FIXED_LEN, HeaderRead, LostStretch, Row, SEQUENCES_PER_SEGMENT, SegmentHeader, SegmentKey,
+    VERSION, first_of_name, lane_dir,
 };
 use crate::holes::Span;
 use crate::lane::{Core, LaneState, seal_file};
@@ -146,7 +146,7 @@ fn finish_evictions<D: Disk>(
 
 impl<D: Disk> Scan<'_, D> {
     fn key(&self, first: u64) -> SegmentKey {
-        SegmentKey { epoch: self.core.epoch, lane: self.lane, first }
+        SegmentKey { epoch: self.core.epoch, row: Row::Lane(self.lane), first }
     }
 
     fn read_header(&self, key: &SegmentKey, file: &D::File) -> Result<HeaderRead, JournalError> {
@@ -168,7 +168,7 @@ impl<D: Disk> Scan<'_, D> {
             let file = self.core.disk.open(&path).map_err(JournalError::io("open", &path))?;
             let mut fixed = [0; FIXED_LEN];
             let whole = matches!(read_exact_at(&self.core.disk, &file, 0, &mut fixed), Ok(true));
-            let epoch = whole.then(|| SegmentHeader::epoch_of(self.lane, first, &fixed)).flatten();
+            let epoch = whole.then(|| SegmentHeader::epoch_of(Row::Lane(self.lane), first, &fixed)).flatten();
             if epoch.is_none_or(|epoch| epoch == self.core.epoch) {
                 ours.push(first);
                 continue;
@@ -367,8 +367,10 @@ impl<D: Disk> Scan<'_, D> {
             state.dir_dirty = true;
             return Ok(());
         }
-        if !walk.sealed && seal_file(self.core, &file, key, &segment).is_ok() {
-            segment.disk_bytes = segment.data_end + FIXED;
+        if !walk.sealed
+            && let Ok(len) = seal_file(self.core, &file, key, &segment)
+        {
+            segment.disk_bytes = len;
         }
         state.segments.push_back(segment);
         Ok(())

@@ -4,6 +4,7 @@
 //!
 //! - in: [`Journal::append`], [`Journal::commit`]
 //! - out: [`Journal::next_blocks`], [`Journal::confirm`], [`Journal::rewind`], [`Journal::depth`]
+//! - without owning it: [`reader`], [`verify()`]; when it is damaged: [`repair()`]
 //! - after a crash: [`Journal::open`] and its [`Recovery`]
 
 mod cursor;
@@ -13,6 +14,7 @@ mod error;
 mod format;
 mod holes;
 mod identity;
+mod index;
 mod journal;
 mod lane;
 mod lane_recovery;
@@ -20,13 +22,16 @@ mod lz4;
 #[cfg(any(test, feature = "model"))]
 pub mod model_disk;
 mod note;
+pub mod reader;
 mod recorder;
 mod recovery;
+mod repair;
 mod segment;
 mod space;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod window;
 
 pub use disk::{Disk, RealDisk};
@@ -37,4 +42,6 @@ pub use lane::FrameMeta;
 pub use note::NOTE_CAP;
 pub use recorder::{Content, EntryId, Recorder};
 pub use recovery::{AfterNote, Damage, Recovery};
+pub use repair::{Repaired, repair};
 pub use stats::Stats;
+pub use verify::{Finding, Verified, verify};

@@ -77,6 +77,7 @@ struct State {
     capacity: Option<u64>,
     fail_syncs: BTreeSet<u64>,
     syncs: u64,
+    bytes_read: u64,
 }
 
 /// The disk; clones are handles of the same one, as a restarted program would have.
@@ -216,6 +217,11 @@ impl ModelDisk {
     /// How many syncs of files there were.
     pub fn syncs(&self) -> u64 {
         self.state.borrow().syncs
+    }
+
+    /// Bytes that were read from files.
+    pub fn bytes_read(&self) -> u64 {
+        self.state.borrow().bytes_read
     }
 
     /// The power fails after `operations` more changing operations.
@@ -447,6 +453,7 @@ impl Disk for ModelDisk {
                 return Err(io_error());
             }
             buffer[..to - from].copy_from_slice(&inode.seen[from..to]);
+            state.bytes_read += (to - from) as u64;
             Ok(to - from)
         })
     }

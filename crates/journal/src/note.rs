@@ -15,7 +15,7 @@ use crate::stats::Counters;
 /// The most bytes that a caller's note may have.
 pub const NOTE_CAP: usize = 1 << 20;
 
-const PATHS: [&str; 2] = ["note.a", "note.b"];
+pub(crate) const PATHS: [&str; 2] = ["note.a", "note.b"];
 const MAGIC: [u8; 4] = *b"LSNT";
 const HEADER_LEN: usize = 232;
 const CRC_AT: usize = HEADER_LEN - 4;
@@ -54,6 +54,8 @@ pub(crate) struct NoteFiles<F> {
     /// Reused for the next write: what could not be written must not ride along with a later one.
     next: Vec<u8>,
     note_heads: Heads,
+    /// Bytes of each file that may be other than zero.
+    filled: [u64; 2],
     /// Whether the caller has given bytes yet.
     present: bool,
 }
@@ -77,6 +79,7 @@ impl<F> NoteFiles<F> {
             bytes: Vec::new(),
             next: Vec::new(),
             note_heads: NO_HEADS,
+            filled: [0; 2],
             present: false,
         };
         let mut trusted = true;
@@ -87,6 +90,7 @@ impl<F> NoteFiles<F> {
                     let len = disk.len(&file).map_err(JournalError::io("measure", path))?;
                     let slot = read_slot(disk, &file, index, len, epoch)?;
                     this.files[index] = Some((file, len));
+                    this.filled[index] = len;
                     slot
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -174,10 +178,15 @@ impl<F> NoteFiles<F> {
         if let Some((file, capacity)) = &self.files[index]
             && needed <= *capacity
         {
+            // Nothing of a longer note stays behind, so that every byte of the file is known (`verify`).
+            let padded = self.filled[index].clamp(needed, *capacity);
+            self.next.resize(padded as usize, 0);
             let written = disk.write_at(file, 0, &self.next).and_then(|()| disk.sync_data(file));
-            counters.written += needed;
+            self.next.truncate(needed as usize);
+            counters.written += padded;
             counters.syncs += 1;
             if written.is_ok() {
+                self.filled[index] = needed;
                 return Ok(());
             }
             counters.failed_syncs += 1;
@@ -195,6 +204,7 @@ impl<F> NoteFiles<F> {
         disk.write_at(&file, 0, &self.next).map_err(JournalError::io("write", path))?;
         disk.sync_data(&file).map_err(JournalError::io("sync", path))?;
         disk.sync_dir("").map_err(JournalError::io("sync directory of", path))?;
+        self.filled[index] = needed;
         counters.written += needed;
         counters.syncs += 2;
         self.files[index] = Some((file, capacity));
@@ -218,6 +228,21 @@ impl<F> NoteFiles<F> {
 fn create<D: Disk>(disk: &D, index: usize, len: u64) -> Result<(D::File, u64), JournalError> {
     let file = disk.create(PATHS[index], len).map_err(JournalError::io("create", PATHS[index]))?;
     Ok((file, len))
+}
+
+/// Where a file's content ends, behind which there are only zeros; `None` when it is damaged.
+pub(crate) fn check<D: Disk>(
+    disk: &D,
+    file: &D::File,
+    index: usize,
+    epoch: Epoch,
+) -> Result<Option<u64>, JournalError> {
+    let len = disk.len(file).map_err(JournalError::io("measure", PATHS[index]))?;
+    Ok(match read_slot(disk, file, index, len, epoch)? {
+        Slot::Empty => Some(0),
+        Slot::Damaged => None,
+        Slot::Good { bytes, .. } => Some(bytes.len() as u64),
+    })
 }
 
 fn read_slot<D: Disk>(disk: &D, file: &D::File, index: usize, len: u64, epoch: Epoch) -> Result<Slot, JournalError> {

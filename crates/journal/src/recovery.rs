@@ -6,7 +6,7 @@ use wire::{BlockEncoder, GapReason};
 use crate::cursor::{self, CursorFile, CursorRead};
 use crate::disk::{Disk, read_exact_at};
 use crate::error::JournalError;
-use crate::format::{FIXED, FIXED_LEN, SegmentHeader, first_of_name, lane_dir};
+use crate::format::{FIXED, FIXED_LEN, Row, SegmentHeader, first_of_name, lane_dir};
 use crate::holes::Span;
 use crate::identity::{self, EpochRead};
 use crate::journal::{Destination, Journal, MIN_TOTAL_BYTES, Options};
@@ -283,7 +283,7 @@ fn open_epoch<D: Disk>(disk: &D, recovery: &mut Recovery) -> Result<Epoch, Journ
     Ok(epoch)
 }
 
-fn epoch_of_segments<D: Disk>(disk: &D) -> Option<Epoch> {
+pub(crate) fn epoch_of_segments<D: Disk>(disk: &D) -> Option<Epoch> {
     for lane in Lane::ALL {
         let dir = lane_dir(lane);
         for name in disk.list(&dir).unwrap_or_default() {
@@ -293,7 +293,7 @@ fn epoch_of_segments<D: Disk>(disk: &D) -> Option<Epoch> {
             if !matches!(read_exact_at(disk, &file, 0, &mut fixed), Ok(true)) {
                 continue;
             }
-            if let Some(epoch) = SegmentHeader::epoch_of(lane, first, &fixed) {
+            if let Some(epoch) = SegmentHeader::epoch_of(Row::Lane(lane), first, &fixed) {
                 return Some(epoch);
             }
         }

@@ -8,6 +8,9 @@ use crate::format::{ENTRY_MAGIC, Entry, FIXED, FIXED_LEN, Fixed, Footer, Segment
 /// Bytes read at once while looking for the next readable entry.
 const SCAN_CHUNK: usize = 16 << 10;
 
+/// What has not been written yet.
+const ZEROS: [u8; 1024] = [0; 1024];
+
 /// What is kept in memory of one segment: its size does not depend on the number of records.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Segment {
@@ -55,8 +58,9 @@ impl Segment {
         self.bytes_before + offset.saturating_sub(FIXED)
     }
 
-    pub(crate) fn footer(&self) -> Footer {
+    pub(crate) fn footer(&self, index_len: u32) -> Footer {
         Footer {
+            index_len,
             data_end: self.data_end as u32,
             entries: self.entries,
             last: self.last,
@@ -143,7 +147,11 @@ fn scan<D: Disk>(
             break;
         }
         let bytes = &chunk[..have];
-        dirty |= bytes.iter().any(|byte| *byte != 0);
+        if bytes.chunks(ZEROS.len()).all(|part| *part == ZEROS[..part.len()]) {
+            base += have as u64;
+            continue;
+        }
+        dirty = true;
         for (index, window) in bytes.windows(FIXED_LEN).enumerate() {
             if window[..4] != ENTRY_MAGIC {
                 continue;

@@ -89,7 +89,8 @@ impl<D: Disk> Journal<D> {
     /// backlog stands.
     fn wanted_size(&self, index: usize) -> u64 {
         let lane = &self.lanes[index];
-        let largest = (self.options.total_bytes / 32).clamp(MIN_SEGMENT, MAX_SEGMENT);
+        // One of many: what is open has no index, and a query reads all of it.
+        let largest = (self.options.total_bytes / 256).clamp(MIN_SEGMENT, MAX_SEGMENT);
         let brisk = lane.next_size.min(MAX_BRISK_SEGMENT);
         (lane.disk_bytes() / 8).max(brisk).clamp(MIN_SEGMENT, largest).next_multiple_of(4096)
     }

@@ -162,6 +162,16 @@ impl<'b> DictionaryReader<'b> {
         Ok(Self { strings, ids16, ids8, blobs: TableReader::read(decoder)? })
     }
 
+    /// Every string of the frame, once.
+    pub(crate) fn strings(&self) -> impl Iterator<Item = &'b [u8]> {
+        (0..self.strings.ends.len() as u64).filter_map(|position| self.strings.get(position).ok())
+    }
+
+    /// Every 16-byte id of the frame, once.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = &'b [u8; 16]> {
+        self.ids16.as_chunks::<16>().0.iter()
+    }
+
     pub(crate) fn string(&self, index: u64) -> Result<&'b [u8], FrameError> {
         index.checked_sub(1).map_or(Ok(&[]), |position| self.strings.get(position))
     }

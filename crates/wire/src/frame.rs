@@ -314,6 +314,29 @@ fn read_header(decoder: &mut Decoder<'_>) -> Result<FrameHeader, FrameError> {
     Ok(FrameHeader { device, epoch, lane, seq, stamp })
 }
 
+/// What an index can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Token<'b> {
+    /// A trace id.
+    Trace(&'b [u8; 16]),
+    /// A whole string: a name, an attribute's key or value, a line's text.
+    Text(&'b [u8]),
+}
+
+/// Calls `each` with every trace id and every string of a frame, each once, without reading its columns.
+///
+/// # Errors
+/// [`FrameError`] when the bytes are not a frame of this version.
+pub fn each_token<'b>(frame: &'b [u8], mut each: impl FnMut(Token<'b>)) -> Result<(), FrameError> {
+    let mut decoder = Decoder::new(frame);
+    read_header(&mut decoder)?;
+    cbor::expect_array(&mut decoder, 5)?;
+    let dictionary = DictionaryReader::read(&mut decoder)?;
+    dictionary.ids().for_each(|id| each(Token::Trace(id)));
+    dictionary.strings().for_each(|text| each(Token::Text(text)));
+    Ok(())
+}
+
 /// Reads a whole frame.
 ///
 /// # Errors

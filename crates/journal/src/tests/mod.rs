@@ -3,6 +3,7 @@
 mod crash;
 mod damage;
 mod flow;
+mod reading;
 mod real;
 mod space;
 

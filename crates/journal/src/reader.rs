@@ -1,0 +1,298 @@
+//! Reading a data directory without owning it, while its daemon is up or down: blocks by time and token.
+//!
+//! Nothing is written and no lock is taken. What a running daemon removes or has not finished meanwhile is passed over.
+
+use std::io;
+use std::ops::ControlFlow;
+
+use model::{Epoch, Lane, TraceId};
+
+use crate::disk::{Disk, read_exact_at};
+use crate::error::JournalError;
+use crate::format::{EntryKind, FIXED, FIXED_LEN, Footer, HeaderRead, Row, SegmentHeader, SegmentKey, first_of_name};
+use crate::identity::{self, EpochRead};
+use crate::index::{Index, Key, block_of, overlaps};
+use crate::recovery::epoch_of_segments;
+use crate::segment::{Step, next_entry, read_footer, read_payload};
+
+/// What is looked for: blocks that pass all of it. They are told by their bounds and filters, so that a block may hold
+/// nothing of it; that is for the caller to see.
+#[derive(Debug, Clone)]
+pub struct Filter {
+    /// Lanes to look into.
+    pub lanes: Vec<Lane>,
+    /// Earliest event time, Unix nanoseconds.
+    pub from_ns: u64,
+    /// Latest event time, inclusive, Unix nanoseconds.
+    pub to_ns: u64,
+    /// Only blocks that may hold parts of this trace.
+    pub trace: Option<TraceId>,
+    /// Only blocks that may hold each of these as a whole string (names, attribute keys and values). Longer ones than 64
+    /// bytes rule nothing out.
+    pub texts: Vec<Vec<u8>>,
+}
+
+impl Default for Filter {
+    /// Everything in every lane.
+    fn default() -> Self {
+        Self { lanes: Lane::ALL.to_vec(), from_ns: 0, to_ns: u64::MAX, trace: None, texts: Vec::new() }
+    }
+}
+
+/// One segment of a lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SegmentInfo {
+    /// Its first sequence, which names its file.
+    pub first: u64,
+    /// Its last sequence, as far as its footer says; `None` while it is open.
+    pub last: Option<u64>,
+    /// Bytes of its file.
+    pub bytes: u64,
+    /// Records in it, as far as its footer says.
+    pub records: Option<u64>,
+    /// Event times of what is in it, as far as its footer says; 0 when not known.
+    pub start_ns: u64,
+    /// See `start_ns`.
+    pub end_ns: u64,
+    /// Whether it has an index.
+    pub indexed: bool,
+}
+
+/// A block that passed the filter.
+#[derive(Debug, Clone, Copy)]
+pub struct FoundBlock<'a> {
+    /// Its lane.
+    pub lane: Lane,
+    /// First and last sequence in it.
+    pub first: u64,
+    /// See `first`.
+    pub last: u64,
+    /// Records in it.
+    pub records: u32,
+    /// Event times of its records, Unix nanoseconds; 0 when not known.
+    pub start_ns: u64,
+    /// See `start_ns`.
+    pub end_ns: u64,
+    /// The whole block ([`wire::RawBlock::parse`]).
+    pub bytes: &'a [u8],
+}
+
+/// What a walk met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Walked {
+    /// Blocks handed out.
+    pub blocks: u64,
+    /// Blocks whose bytes are damaged; `verify` says where.
+    pub damaged: u64,
+    /// Bytes read from the disk.
+    pub bytes_read: u64,
+}
+
+/// A data directory, for reading.
+#[derive(Debug)]
+pub struct Reader<D: Disk> {
+    disk: D,
+    epoch: Epoch,
+}
+
+impl<D: Disk> Reader<D> {
+    /// Looks at a data directory ([`crate::RealDisk::read_only`] for one that another process owns).
+    ///
+    /// # Errors
+    /// [`JournalError::Io`] when there is no journal, [`JournalError::Version`] when a later program wrote it.
+    pub fn open(disk: D) -> Result<Self, JournalError> {
+        let epoch = match identity::read(&disk)? {
+            EpochRead::Good(epoch) => Some(epoch),
+            EpochRead::Damaged | EpochRead::Missing => epoch_of_segments(&disk),
+        };
+        let nothing = || io::Error::new(io::ErrorKind::NotFound, "there is no journal in this directory");
+        match epoch {
+            Some(epoch) => Ok(Self { disk, epoch }),
+            None => Err(JournalError::io("open", "epoch")(nothing())),
+        }
+    }
+
+    /// The epoch of the directory.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// The disk that is read.
+    pub fn disk(&self) -> &D {
+        &self.disk
+    }
+
+    /// The segments of a lane, oldest first.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`], [`JournalError::Version`].
+    pub fn segments(&self, lane: Lane) -> Result<Vec<SegmentInfo>, JournalError> {
+        let row = Row::Lane(lane);
+        let mut segments = Vec::new();
+        for first in firsts(&self.disk, row)? {
+            let Some(open) = self.open_segment(row, first)? else { continue };
+            let records_before = self.records_before(&open)?;
+            segments.push(SegmentInfo {
+                first,
+                last: open.footer.map(|footer| footer.last),
+                bytes: open.len,
+                records: open.footer.map(|footer| footer.records_after.saturating_sub(records_before)),
+                start_ns: open.footer.map_or(0, |footer| footer.start_ns),
+                end_ns: open.footer.map_or(0, |footer| footer.end_ns),
+                indexed: open.footer.is_some_and(|footer| footer.index_len > 0),
+            });
+        }
+        Ok(segments)
+    }
+
+    /// Calls `each` with every block that passes, lane by lane, oldest first, until it breaks off.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`] when the disk refuses, [`JournalError::Version`]; damage is passed over and counted.
+    pub fn blocks(
+        &self,
+        filter: &Filter,
+        mut each: impl FnMut(FoundBlock<'_>) -> ControlFlow<()>,
+    ) -> Result<Walked, JournalError> {
+        let mut walked = Walked::default();
+        for lane in &filter.lanes {
+            let row = Row::Lane(*lane);
+            let firsts = firsts(&self.disk, row)?;
+            for (position, first) in firsts.iter().enumerate() {
+                // A later segment owns everything from its first sequence on.
+                let limit = firsts.get(position + 1).copied().unwrap_or(u64::MAX);
+                let Some(open) = self.open_segment(row, *first)? else { continue };
+                walked.bytes_read += FIXED;
+                if self.walk(&open, *lane, limit, filter, &mut walked, &mut each).is_break() {
+                    return Ok(walked);
+                }
+            }
+        }
+        Ok(walked)
+    }
+
+    fn open_segment(&self, row: Row, first: u64) -> Result<Option<OpenSegment<D::File>>, JournalError> {
+        let key = SegmentKey { epoch: self.epoch, row, first };
+        let file = match self.disk.open(&key.path()) {
+            Ok(file) => file,
+            // Removed meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(JournalError::io("open", key.path())(error)),
+        };
+        let len = self.disk.len(&file).map_err(JournalError::io("measure", key.path()))?;
+        let footer = read_footer(&self.disk, &file, &key, len);
+        Ok(Some(OpenSegment { key, file, len, footer }))
+    }
+
+    /// Whether there are only zeros where an entry would begin.
+    fn is_unwritten(&self, file: &D::File, at: u64) -> bool {
+        let mut fixed = [0; FIXED_LEN];
+        matches!(read_exact_at(&self.disk, file, at, &mut fixed), Ok(true)) && fixed == [0; FIXED_LEN]
+    }
+
+    fn records_before(&self, open: &OpenSegment<D::File>) -> Result<u64, JournalError> {
+        let mut fixed = [0; FIXED_LEN];
+        let whole = matches!(read_exact_at(&self.disk, &open.file, 0, &mut fixed), Ok(true));
+        match SegmentHeader::decode(&open.key, &fixed) {
+            HeaderRead::Version(found) => Err(JournalError::version(open.key.path(), found)),
+            HeaderRead::Good(header) if whole => Ok(header.records_before),
+            _ => Ok(0),
+        }
+    }
+
+    fn walk(
+        &self,
+        open: &OpenSegment<D::File>,
+        lane: Lane,
+        limit: u64,
+        filter: &Filter,
+        walked: &mut Walked,
+        each: &mut impl FnMut(FoundBlock<'_>) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let mut payload = Vec::new();
+        for (start, end) in self.stretches(open, filter, walked) {
+            let mut at = start;
+            while at < end
+                && !(open.footer.is_none() && self.is_unwritten(&open.file, at))
+                && let Step::Entry { at: found, entry } = next_entry(&self.disk, &open.file, &open.key, at, end)
+            {
+                walked.bytes_read += FIXED;
+                walked.damaged += u64::from(found != at);
+                at = found + entry.total_len();
+                if entry.first >= limit {
+                    break;
+                }
+                if !overlaps(entry.start_ns, entry.end_ns, filter.from_ns, filter.to_ns) {
+                    continue;
+                }
+                walked.bytes_read += u64::from(entry.len);
+                if !read_payload(&self.disk, &open.file, found, &entry, &mut payload) {
+                    walked.damaged += 1;
+                    continue;
+                }
+                if !matches!(entry.kind, EntryKind::Block | EntryKind::Gap) {
+                    continue;
+                }
+                walked.blocks += 1;
+                each(FoundBlock {
+                    lane,
+                    first: entry.first,
+                    last: entry.last(),
+                    records: entry.records,
+                    start_ns: entry.start_ns,
+                    end_ns: entry.end_ns,
+                    bytes: block_of(entry.kind, &payload),
+                })?;
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// The stretches of a segment that may hold what is looked for.
+    fn stretches(&self, open: &OpenSegment<D::File>, filter: &Filter, walked: &mut Walked) -> Vec<(u64, u64)> {
+        let Some(footer) = &open.footer else { return vec![(FIXED, open.len)] };
+        let end = u64::from(footer.data_end);
+        if footer.entries == 0 || !overlaps(footer.start_ns, footer.end_ns, filter.from_ns, filter.to_ns) {
+            return Vec::new();
+        }
+        let Some(index) = Index::read(&self.disk, &open.file, &open.key, footer, &mut walked.bytes_read) else {
+            return vec![(FIXED, end)];
+        };
+        let mut wanted = vec![true; index.len()];
+        let texts = filter.texts.iter().filter_map(|text| Key::text(text));
+        for token in filter.trace.iter().map(Key::trace).chain(texts) {
+            if wanted.contains(&true) {
+                index.narrow(&self.disk, &open.file, &open.key, &token, &mut wanted, &mut walked.bytes_read);
+            }
+        }
+        if !wanted.contains(&true) {
+            return Vec::new();
+        }
+        let Some(groups) = index.table(&self.disk, &open.file, &open.key, &mut walked.bytes_read) else {
+            return vec![(FIXED, end)];
+        };
+        let ends = groups.iter().skip(1).map(|group| u64::from(group.offset)).chain([end]);
+        let stretches = groups.iter().zip(ends).zip(wanted).filter(|((group, _), wanted)| {
+            *wanted && overlaps(group.start_ns, group.end_ns, filter.from_ns, filter.to_ns)
+        });
+        stretches.map(|((group, end), _)| (u64::from(group.offset), end)).collect()
+    }
+}
+
+struct OpenSegment<F> {
+    key: SegmentKey,
+    file: F,
+    len: u64,
+    footer: Option<Footer>,
+}
+
+/// First sequences of a row's segments, in order.
+pub(crate) fn firsts<D: Disk>(disk: &D, row: Row) -> Result<Vec<u64>, JournalError> {
+    let mut firsts = match disk.list(&row.dir()) {
+        Ok(names) => names.iter().filter_map(|name| first_of_name(name)).collect::<Vec<u64>>(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(JournalError::io("list", row.dir())(error)),
+    };
+    firsts.sort_unstable();
+    Ok(firsts)
+}

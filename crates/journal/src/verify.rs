@@ -1,0 +1,278 @@
+//! Checking a data directory byte by byte, without changing it: every byte of every file of the journal is covered by a
+//! checksum or known to be zero.
+
+use std::io;
+
+use model::Epoch;
+
+use crate::cursor;
+use crate::disk::{Disk, read_exact_at};
+use crate::error::JournalError;
+use crate::format::{Entry, EntryKind, FIXED, FIXED_LEN, Footer, HeaderRead, Row, SegmentHeader, SegmentKey};
+use crate::identity::{self, EpochRead};
+use crate::index::Index;
+use crate::note;
+use crate::reader::firsts;
+use crate::recovery::epoch_of_segments;
+use crate::segment::{Step, next_entry, read_footer, read_payload};
+
+/// Bytes read at once where zeros are expected.
+const CHUNK: usize = 4 << 10;
+const ZEROS: [u8; CHUNK] = [0; CHUNK];
+
+/// Something in a file that is not as it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The file below the data directory.
+    pub path: String,
+    /// Where it begins, in bytes from the start of the file.
+    pub offset: u64,
+    /// What it is.
+    pub what: &'static str,
+}
+
+impl std::fmt::Display for Finding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} at byte {}: {}", self.path, self.offset, self.what)
+    }
+}
+
+/// What was checked, and what was found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Verified {
+    /// Files looked at.
+    pub files: u64,
+    /// Bytes in them.
+    pub bytes: u64,
+    /// Blocks that are whole.
+    pub blocks: u64,
+    /// Frames in them.
+    pub frames: u64,
+    /// Records in them.
+    pub records: u64,
+    /// What is damaged; empty when everything is as it was written. A directory whose program was killed or lost its power
+    /// may have one unfinished write at the end of each row's newest segment, which the next start cuts.
+    pub findings: Vec<Finding>,
+}
+
+/// Checks every byte of the journal's files. A running daemon's directory may be checked too: what it removes meanwhile is
+/// passed over, and what it is just writing may be found.
+///
+/// # Errors
+/// [`JournalError::Io`] when the disk refuses, [`JournalError::Version`] when a later program wrote a file.
+pub fn verify<D: Disk>(disk: &D) -> Result<Verified, JournalError> {
+    let mut verified = Verified::default();
+    let epoch = match identity::read(disk)? {
+        EpochRead::Good(epoch) => Some(epoch),
+        EpochRead::Damaged => {
+            verified.found(identity::PATH, 0, "the epoch cannot be read; it is taken from the segments");
+            epoch_of_segments(disk)
+        }
+        EpochRead::Missing => epoch_of_segments(disk),
+    };
+    verified.count(disk, identity::PATH)?;
+    let Some(epoch) = epoch else {
+        let nothing = io::Error::new(io::ErrorKind::NotFound, "there is no journal in this directory");
+        return Err(JournalError::io("open", identity::PATH)(nothing));
+    };
+    for (index, path) in note::PATHS.into_iter().enumerate() {
+        if let Some(file) = verified.count(disk, path)? {
+            match note::check(disk, &file, index, epoch)? {
+                Some(end) => verified.zeros(disk, &file, path, end, u64::MAX),
+                None => verified.found(path, 0, "the note cannot be read; the one before it counts"),
+            }
+        }
+    }
+    if let Some(file) = verified.count(disk, "spare")? {
+        verified.zeros(disk, &file, "spare", 0, u64::MAX);
+    }
+    for name in list(disk, cursor::DIR)? {
+        let path = format!("{}/{name}", cursor::DIR);
+        if name.ends_with(".cur")
+            && let Some(file) = verified.count(disk, &path)?
+        {
+            for slot in 0..2 {
+                let at = slot * cursor::SLOT;
+                if cursor::check(disk, &file, slot, epoch)? {
+                    verified.zeros(disk, &file, &path, at + cursor::LEN as u64, at + cursor::SLOT);
+                } else {
+                    verified.found(&path, at, "the cursor cannot be read; blocks are sent again");
+                }
+            }
+            verified.zeros(disk, &file, &path, cursor::FILE_LEN, u64::MAX);
+        }
+    }
+    for row in Row::all() {
+        let firsts = firsts(disk, row)?;
+        for (position, first) in firsts.iter().enumerate() {
+            let key = SegmentKey { epoch, row, first: *first };
+            let limit = firsts.get(position + 1).copied().unwrap_or(u64::MAX);
+            verified.segment(disk, &key, limit)?;
+        }
+    }
+    Ok(verified)
+}
+
+fn list<D: Disk>(disk: &D, dir: &str) -> Result<Vec<String>, JournalError> {
+    match disk.list(dir) {
+        Ok(mut names) => {
+            names.sort_unstable();
+            Ok(names)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(JournalError::io("list", dir)(error)),
+    }
+}
+
+impl Verified {
+    fn found(&mut self, path: &str, offset: u64, what: &'static str) {
+        self.findings.push(Finding { path: path.to_owned(), offset, what });
+    }
+
+    /// Opens a file and counts it; `None` when there is none.
+    fn count<D: Disk>(&mut self, disk: &D, path: &str) -> Result<Option<D::File>, JournalError> {
+        let file = match disk.open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(JournalError::io("open", path)(error)),
+        };
+        self.files += 1;
+        self.bytes += disk.len(&file).map_err(JournalError::io("measure", path))?;
+        Ok(Some(file))
+    }
+
+    /// Looks for bytes other than zero in a stretch.
+    fn zeros<D: Disk>(&mut self, disk: &D, file: &D::File, path: &str, from: u64, to: u64) {
+        let mut chunk = vec![0; CHUNK];
+        let mut at = from;
+        while at < to {
+            let want = (to - at).min(CHUNK as u64) as usize;
+            match disk.read_at(file, at, &mut chunk[..want]) {
+                Ok(0) => return,
+                Ok(count) => {
+                    if chunk[..count] != ZEROS[..count]
+                        && let Some(position) = chunk[..count].iter().position(|byte| *byte != 0)
+                    {
+                        self.found(path, at + position as u64, "a byte that should be zero is not");
+                        return;
+                    }
+                    at += count as u64;
+                }
+                Err(_) => {
+                    self.found(path, at, "cannot be read");
+                    at = (at / 512 + 1) * 512;
+                }
+            }
+        }
+    }
+
+    fn segment<D: Disk>(&mut self, disk: &D, key: &SegmentKey, limit: u64) -> Result<(), JournalError> {
+        let path = key.path();
+        let Some(file) = self.count(disk, &path)? else { return Ok(()) };
+        let found = self.findings.len();
+        let walk = walk(disk, key, &file, limit, |_, _, _| ())?;
+        self.blocks += walk.blocks;
+        self.frames += walk.frames;
+        self.records += walk.records;
+        self.findings.extend(walk.findings.into_iter().map(|(offset, what)| Finding {
+            path: path.clone(),
+            offset,
+            what,
+        }));
+        if walk.footer.is_none() && self.findings.len() == found {
+            self.zeros(disk, &file, &path, walk.end, u64::MAX);
+        }
+        Ok(())
+    }
+}
+
+/// What a segment holds, whole or not.
+pub(crate) struct SegmentWalk {
+    pub(crate) header: Option<SegmentHeader>,
+    pub(crate) footer: Option<Footer>,
+    pub(crate) blocks: u64,
+    pub(crate) frames: u64,
+    pub(crate) records: u64,
+    /// Where the last whole entry ends.
+    pub(crate) end: u64,
+    pub(crate) findings: Vec<(u64, &'static str)>,
+}
+
+/// Goes through a segment and calls `each` with every whole entry that is its own, where it stands and its payload.
+pub(crate) fn walk<D: Disk>(
+    disk: &D,
+    key: &SegmentKey,
+    file: &D::File,
+    limit: u64,
+    mut each: impl FnMut(u64, &Entry, &[u8]),
+) -> Result<SegmentWalk, JournalError> {
+    let len = disk.len(file).map_err(JournalError::io("measure", key.path()))?;
+    let mut fixed = [0; FIXED_LEN];
+    let whole = matches!(read_exact_at(disk, file, 0, &mut fixed), Ok(true));
+    let header = match SegmentHeader::decode(key, &fixed) {
+        HeaderRead::Version(found) => return Err(JournalError::version(key.path(), found)),
+        HeaderRead::Good(header) if whole => Some(header),
+        _ => None,
+    };
+    let footer = read_footer(disk, file, key, len);
+    let end = footer.map_or(len, |footer| u64::from(footer.data_end));
+    let mut walk = SegmentWalk { header, footer, blocks: 0, frames: 0, records: 0, end: FIXED, findings: Vec::new() };
+    if header.is_none() {
+        walk.findings.push((0, "the header is damaged; what it says is known from other places"));
+    }
+    let (mut at, mut entries, mut last) = (FIXED, 0, key.first - 1);
+    let mut payload = Vec::new();
+    while let Step::Entry { at: found, entry } = next_entry(disk, file, key, at, end) {
+        if found != at {
+            walk.findings.push((at, "a block's header is damaged; the block is lost"));
+        }
+        at = found + entry.total_len();
+        entries += 1;
+        if entry.first >= limit {
+            // Written again in the next segment, after a sync of this one had failed.
+            walk.end = at;
+            continue;
+        }
+        if !read_payload(disk, file, found, &entry, &mut payload) {
+            walk.findings.push((found, "a block is damaged and lost"));
+            walk.end = at;
+            last = entry.last();
+            continue;
+        }
+        walk.blocks += u64::from(entry.kind == EntryKind::Block);
+        walk.frames += u64::from(entry.frames);
+        walk.records += u64::from(entry.records);
+        walk.end = at;
+        last = entry.last();
+        each(found, &entry, &payload);
+    }
+    if let Some(footer) = &walk.footer {
+        let all = footer.entries == entries && footer.last == last && at == end;
+        if !all && walk.findings.is_empty() {
+            walk.findings.push((at, "a block's header is damaged; the block is lost"));
+        }
+        if footer.index_len > 0 {
+            let index_at = u64::from(footer.data_end);
+            match Index::read(disk, file, key, footer, &mut 0) {
+                Some(index) if index.is_whole(disk, file, key) => {}
+                _ => walk.findings.push((index_at, "the index is damaged; more is read without it")),
+            }
+        }
+    }
+    Ok(walk)
+}
+
+/// Whether a segment's bytes are all as they were written.
+pub(crate) fn is_whole<D: Disk>(disk: &D, key: &SegmentKey, limit: u64) -> Result<bool, JournalError> {
+    let mut verified = Verified::default();
+    verified.segment(disk, key, limit)?;
+    Ok(verified.findings.is_empty())
+}
+
+/// The epoch that a directory is read under.
+pub(crate) fn epoch_of<D: Disk>(disk: &D) -> Result<Option<Epoch>, JournalError> {
+    Ok(match identity::read(disk)? {
+        EpochRead::Good(epoch) => Some(epoch),
+        EpochRead::Damaged | EpochRead::Missing => epoch_of_segments(disk),
+    })
+}
