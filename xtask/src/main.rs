@@ -5,6 +5,7 @@ mod browser;
 mod build;
 mod check;
 mod clock;
+mod dist;
 mod floors;
 mod fuzz;
 mod links;
@@ -30,6 +31,8 @@ usage: cargo xtask TASK [OPTIONS]
   mutants             the smoke run must fail, in the right field, with programs that are broken on purpose
   fuzz [--seconds N]  the fuzz targets, each for so long (60)
   bench NAME ...      a benchmark of the lab with programs as they ship (footprint: the agent linked statically)
+  dist [OPTIONS]      the programs as they ship, static, for x86_64 and aarch64, with their lists and checksums
+                      (--program NAME, --arch ARCH, --output DIR, --jobs N, --fallback: static glibc)
   ui                  build the web page into ui/dist, when it is stale
 ";
 
@@ -56,6 +59,7 @@ fn run() -> Result<()> {
         Some("sdk") => no_options(&rest).and_then(|()| sdk::task()),
         Some("test-browser") => no_options(&rest).and_then(|()| browser::task()),
         Some("fuzz") => fuzz::task(&rest),
+        Some("dist") => dist::task(&rest),
         Some("ui") => no_options(&rest).and_then(|()| ui::task()),
         None | Some("help" | "--help" | "-h") => {
             print!("{HELP}");

@@ -40,13 +40,17 @@ pub(crate) fn install_in(directory: &Path) -> Result<()> {
 }
 
 fn build() -> Result<()> {
-    let ui = root()?.join("ui");
-    if !is_stale(&ui)? {
+    build_in(&root()?.join("ui"))
+}
+
+/// Builds the page of a source when it is stale.
+pub(crate) fn build_in(ui: &Path) -> Result<()> {
+    if !is_stale(ui)? {
         eprintln!("ui/dist is up to date");
         return Ok(());
     }
-    install()?;
-    run(Command::new("npm").current_dir(&ui).args(["run", "build"]))
+    install_in(ui)?;
+    run(Command::new("npm").current_dir(ui).args(["run", "build"]))
 }
 
 /// Whether any source of the page is newer than what was built of it.

@@ -1,0 +1,139 @@
+//! One program for one architecture: cargo, with everything fixed that could find its way into the bits.
+
+use crate::dist::audit;
+use crate::dist::packages::Linked;
+use crate::dist::place::{Arch, Place, Program};
+use crate::dist::toolchain::{Libc, Toolchain};
+use crate::tools::run;
+use anyhow::{Context, Result};
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// What of the environment cargo may see of itself: where it gets packages from, and how. All else of it would change
+/// the build.
+const KEPT: [&str; 6] =
+    ["CARGO_HOME", "CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTRIES_", "CARGO_REGISTRY_", "CARGO_SOURCE_"];
+
+/// How the program is linked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Linkage {
+    /// Position-independent (static-pie): the kernel puts it at another address at each start.
+    Pie,
+    /// At fixed addresses; only to be measured against the other.
+    Fixed,
+}
+
+/// One thing to build.
+pub(crate) struct Job {
+    pub(crate) program: Program,
+    pub(crate) arch: Arch,
+    pub(crate) linkage: Linkage,
+    /// The features instead of the usual ones.
+    pub(crate) features: Option<&'static str>,
+}
+
+impl Job {
+    pub(crate) fn feature_arguments(&self) -> Vec<String> {
+        match self.features {
+            None => Vec::new(),
+            Some(features) => vec!["--no-default-features".to_owned(), format!("--features={features}")],
+        }
+    }
+}
+
+/// A cargo that takes nothing from its environment that could change what it builds.
+pub(crate) fn cargo(place: &Place, toolchain: &Toolchain) -> Command {
+    let bin = toolchain.root.join("bin");
+    let mut command = Command::new(bin.join("cargo"));
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        let cargo = text.starts_with("CARGO_") && !KEPT.iter().any(|kept| text.starts_with(kept));
+        let flags = ["RUST", "CFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS", "CC_", "AR_"];
+        if cargo || flags.iter().any(|start| text.starts_with(start)) || ["CC", "CXX", "AR"].contains(&text.as_ref()) {
+            command.env_remove(&name);
+        }
+    }
+    command
+        .current_dir(&place.source)
+        // `cargo xtask` sets it, and a compiler that finds its libraries elsewhere takes that for its toolchain.
+        .env_remove("LD_LIBRARY_PATH")
+        .env("CARGO_HOME", &place.cargo_home)
+        .env("CARGO_TARGET_DIR", place.work.join("target"))
+        .env("RUSTC", bin.join("rustc"))
+        // The standard library is built from source, which a stable toolchain has to be allowed to.
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env("SOURCE_DATE_EPOCH", place.epoch.to_string());
+    command
+}
+
+/// Builds it; gives the program's path.
+pub(crate) fn build(place: &Place, toolchain: &Toolchain, job: &Job, packages: &[Linked]) -> Result<PathBuf> {
+    let (name, profile) = (job.program.name(), job.program.profile());
+    let target = toolchain.target(job.arch);
+    eprintln!("dist: {name} for {target}, of {}", place.revision);
+    // The sources of dependencies are there before their directories are named to the compiler.
+    run(cargo(place, toolchain).args(["fetch", "--locked", "--target", &target]))?;
+    let list = audit::object_file(place, job.arch, name, packages)?;
+    let paths = paths(place, toolchain)?;
+    let under = target.replace('-', "_");
+    let upper = under.to_uppercase();
+    let mut command = cargo(place, toolchain);
+    command
+        .args(["build", "--locked", "--profile", profile, "--package", name, "--target", &target])
+        .args(job.feature_arguments())
+        .env("LIGHTSHIP_DEPENDENCY_LIST", &list)
+        .env("LIGHTSHIP_LINKAGE", if job.linkage == Linkage::Fixed { "fixed" } else { "pie" })
+        .env(format!("CC_{under}"), toolchain.cc(job.arch))
+        .env(format!("AR_{under}"), toolchain.ar())
+        .env(format!("CFLAGS_{under}"), c_flags(&paths))
+        .env(format!("CARGO_TARGET_{upper}_LINKER"), toolchain.cc(job.arch))
+        .env(format!("CARGO_TARGET_{upper}_RUSTFLAGS"), rust_flags(toolchain, job, &paths));
+    if let Libc::Musl { .. } = toolchain.libc {
+        command
+            .arg(format!("-Zbuild-std=std,{}", job.program.panic_crate()))
+            .env("ZIG_GLOBAL_CACHE_DIR", place.work.join("zig-cache"))
+            .env("ZIG_LOCAL_CACHE_DIR", place.work.join("zig-cache"));
+    }
+    if let Some(jobs) = place.jobs {
+        command.args(["--jobs", &jobs.to_string()]);
+    }
+    run(&mut command)?;
+    Ok(place.work.join("target").join(target).join(profile).join(name))
+}
+
+/// The directories that differ from build to build, each with the name that stands for it in what is built.
+fn paths(place: &Place, toolchain: &Toolchain) -> Result<Vec<(PathBuf, &'static str)>> {
+    let mut paths = vec![(place.source.clone(), "/src"), (toolchain.root.clone(), "/toolchain")];
+    // The name of a registry's directory depends on where the registry is reached.
+    let registries = place.cargo_home.join("registry/src");
+    if registries.is_dir() {
+        let entries = fs::read_dir(&registries).with_context(|| format!("cannot read {}", registries.display()))?;
+        paths.extend(entries.flatten().map(|entry| (entry.path(), "/crates")));
+    }
+    // Sources that lie on this machine take the registry's place.
+    paths.extend(std::env::var_os("LIGHTSHIP_VENDORED").map(|directory| (PathBuf::from(directory), "/crates")));
+    Ok(paths)
+}
+
+fn c_flags(paths: &[(PathBuf, &'static str)]) -> String {
+    let maps = paths.iter().map(|(path, name)| format!(" -ffile-prefix-map={}={name}", path.display()));
+    format!("-g0{}", maps.collect::<String>())
+}
+
+fn rust_flags(toolchain: &Toolchain, job: &Job, paths: &[(PathBuf, &'static str)]) -> String {
+    let mut flags = vec!["-Ctarget-feature=+crt-static".to_owned()];
+    if let Libc::Musl { .. } = toolchain.libc {
+        // The C compiler brings the C library and the start files.
+        flags.push("-Clink-self-contained=no".to_owned());
+    }
+    if job.program.panic_crate() == "panic_abort" {
+        // Nobody unwinds: the tables for it are a tenth of the program, and the program has no names to print anyway.
+        flags.push("-Cforce-unwind-tables=no".to_owned());
+    }
+    if job.linkage == Linkage::Fixed {
+        flags.push("-Crelocation-model=static".to_owned());
+    }
+    flags.extend(paths.iter().map(|(path, name)| format!("--remap-path-prefix={}={name}", path.display())));
+    flags.join(" ")
+}
