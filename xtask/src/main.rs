@@ -30,7 +30,7 @@ usage: cargo xtask TASK [OPTIONS]
   test-browser        the page of a demonstration, clicked through in headless Chromium
   mutants             the smoke run must fail, in the right field, with programs that are broken on purpose
   fuzz [--seconds N]  the fuzz targets, each for so long (60)
-  bench NAME ...      a benchmark of the lab with programs as they ship (footprint: the agent linked statically)
+  bench NAME ...      a benchmark of the lab with programs as they ship (footprint: the static agent)
   dist [OPTIONS]      the programs as they ship, static, for x86_64 and aarch64, with their lists and checksums
                       (--program NAME, --arch ARCH, --output DIR, --jobs N, --fallback: static glibc)
   ui                  build the web page into ui/dist, when it is stale

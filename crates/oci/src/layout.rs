@@ -108,11 +108,7 @@ fn keep(blobs: &mut BTreeMap<String, Vec<u8>>, bytes: Vec<u8>) -> String {
     digest
 }
 
-fn described(
-    kind: MediaType,
-    digest: &str,
-    blobs: &BTreeMap<String, Vec<u8>>,
-) -> Result<DescriptorBuilder, Error> {
+fn described(kind: MediaType, digest: &str, blobs: &BTreeMap<String, Vec<u8>>) -> Result<DescriptorBuilder, Error> {
     let size = blobs.get(digest).map_or(0, Vec::len) as u64;
     Ok(DescriptorBuilder::default().media_type(kind).digest(Sha256Digest::from_str(digest)?).size(size))
 }
@@ -195,7 +191,8 @@ mod tests {
         let top = parse(&files["index.json"]);
         assert_eq!(top["manifests"][0]["annotations"]["org.opencontainers.image.ref.name"], "0.1.0");
         let index = parse(&blob(&top["manifests"][0]));
-        let machines: Vec<_> = index["manifests"].as_array().unwrap().iter().map(|one| one["platform"].clone()).collect();
+        let machines: Vec<_> =
+            index["manifests"].as_array().unwrap().iter().map(|one| one["platform"].clone()).collect();
         assert_eq!(machines[0], serde_json::json!({"os": "linux", "architecture": "amd64"}));
         assert_eq!(machines[1], serde_json::json!({"os": "linux", "architecture": "arm64", "variant": "v8"}));
         for descriptor in index["manifests"].as_array().unwrap() {
