@@ -46,8 +46,10 @@ pub(crate) fn sampler(config: &Config) -> Sampler {
     Sampler::new(sampling::Options {
         policies,
         decision_wait_ns: config.sampling.decision_wait.0.as_nanos() as u64,
+        log_wait_ns: 2 * config.sampling.decision_wait.0.as_nanos() as u64,
         remember_ns: config.sampling.remember.0.as_nanos() as u64,
         memory: config.sampling.memory.0,
+        ..sampling::Options::default()
     })
 }
 

@@ -4,12 +4,14 @@ mod admin;
 mod agent;
 mod batch;
 mod build;
+mod carry_out;
 mod clock;
 mod drain;
 mod error;
 mod exemplars;
 mod io;
 mod log;
+mod marks;
 mod memory;
 #[cfg(feature = "mutants")]
 mod mutants;
@@ -17,10 +19,11 @@ mod pipeline;
 mod repeats;
 mod run;
 mod status;
+mod take;
 
 pub use batch::Batch;
 pub use build::check;
 pub use clock::Clock;
 pub use error::StartError;
-pub use pipeline::{Counters, Pipeline};
+pub use pipeline::{Counters, Pipeline, Rules};
 pub use run::run;

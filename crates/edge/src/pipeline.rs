@@ -1,31 +1,28 @@
 //! The way of a record from a source's hand to the journal's: guard, RED, recorder, sampler, batches. No IO, no clock:
 //! `now_ns` is monotonic, `wall_ns` is data.
 
-use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use guard::Guard;
-use journal::{Content, Recorder};
+use journal::Recorder;
 use ledger::Ledger;
-use model::otlp::{LogView, SpanView, for_each_scope, string_attribute, validate};
-use model::proto::ProtoError;
-use model::{Signal, TraceId};
+use model::Signal;
+use model::otlp::validate;
 use red::Red;
-use sampling::{Decided, EntryId, Part, Route, STATUS_MASK_ERROR, STATUS_MASK_OK, STATUS_MASK_UNSET, Sampler, Verdict};
+use sampling::{LineRule, Sampler};
 use sources::{Answer, Request};
 
 use crate::batch::{Batch, Builder};
-use crate::exemplars;
+use crate::carry_out::finish;
 use crate::repeats::Repeats;
+use crate::take::trace_runs;
 
 /// Decisions are carried out together up to so many bytes of records: about one frame.
-const FRAME_BYTES: u64 = 48 << 10;
+pub(crate) const FRAME_BYTES: u64 = 48 << 10;
 /// What waits for the journal may take so much memory; beyond it producers are told to wait.
 pub(crate) const MAX_QUEUED: usize = 256 << 10;
 /// How long a producer is told to wait.
 const WAIT: Duration = Duration::from_secs(1);
-/// `SeverityNumber` of WARN: lines from here on are kept when their trace sent no span.
-const SEVERITY_WARN: u64 = 13;
 /// How many traces are decided early at once when memory runs short.
 const EARLY_TRACES: usize = 64;
 
@@ -42,37 +39,57 @@ pub struct Counters {
     pub unknown_fields: u64,
     /// Texts that are not UTF-8: kept as bytes.
     pub invalid_utf8: u64,
+    /// Lines whose trace id stood in a field of another name than OTLP's.
+    pub trace_ids_from_fields: u64,
+    /// Lines without a trace, or without spans of theirs, left out by their rule.
+    pub lines_by_rule: u64,
     /// Exemplars that went with their kept trace.
     pub exemplars: u64,
     /// Exemplars of incoming points that found no room to wait for their trace: left out.
     pub exemplars_without_room: u64,
 }
 
+/// What the pipeline does with lines that no decision covers, and what it writes on kept spans.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rules {
+    /// For lines without a trace.
+    pub untraced_lines: LineRule,
+    /// For lines of traces that never sent a span.
+    pub spanless_lines: LineRule,
+    /// Whether the root of a kept trace says which policy kept it (`tailsampling.policy`).
+    pub record_policy: bool,
+    /// Whether the threshold of consistent probability is written into the `tracestate` of kept spans.
+    pub tracestate: bool,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            untraced_lines: LineRule::ALL,
+            spanless_lines: LineRule::WARNINGS,
+            record_policy: true,
+            tracestate: true,
+        }
+    }
+}
+
 /// Everything between a source and the journal.
 pub struct Pipeline {
     guard: Guard,
-    red: Option<Red>,
-    recorder: Recorder,
-    sampler: Sampler,
-    ledger: Ledger,
-    counters: Counters,
-    policy_keeps: Vec<u64>,
+    pub(crate) red: Option<Red>,
+    pub(crate) recorder: Recorder,
+    pub(crate) sampler: Sampler,
+    pub(crate) rules: Rules,
+    pub(crate) ledger: Ledger,
+    pub(crate) counters: Counters,
+    pub(crate) policy_keeps: Vec<u64>,
     /// What comes in for the metrics and logs lanes, and late parts of kept traces.
-    direct: Builder,
+    pub(crate) direct: Builder,
     /// Ready for the journal.
-    batches: Vec<Batch>,
+    pub(crate) batches: Vec<Batch>,
     repeats: Repeats,
     #[cfg(feature = "mutants")]
-    mutant: crate::mutants::Mutant,
-}
-
-/// What carrying out a decision means for a record.
-#[derive(Clone, Copy)]
-enum Fate {
-    Deliver,
-    Discard,
-    /// No span came: lines stand alone, exemplars are dead.
-    Alone,
+    pub(crate) mutant: crate::mutants::Mutant,
 }
 
 impl Pipeline {
@@ -83,6 +100,7 @@ impl Pipeline {
             red,
             recorder: Recorder::new(recorder_bytes),
             sampler,
+            rules: Rules::default(),
             ledger,
             counters: Counters::default(),
             policy_keeps: Vec::new(),
@@ -92,6 +110,12 @@ impl Pipeline {
             #[cfg(feature = "mutants")]
             mutant: crate::mutants::Mutant::from_environment(),
         }
+    }
+
+    /// Sets other rules than the usual ones.
+    #[must_use]
+    pub fn with_rules(self, rules: Rules) -> Self {
+        Self { rules, ..self }
     }
 
     /// Takes a request in, unless it was accepted before.
@@ -114,9 +138,16 @@ impl Pipeline {
             return Answer::Bad(format!("the body is not an OTLP {} request: {error}", signal.name()));
         }
         let request = self.guard.admit(signal, request);
+        let traces = self.traces_of(signal, &request);
+        if !self.sampler.could_hold(traces) {
+            self.counters.bad_requests += 1;
+            return Answer::Bad(format!(
+                "the request holds {traces} traces, more than sampling.memory has place for; send fewer at once, or raise it"
+            ));
+        }
         // Points never wait for a decision: a recorder full of undecided traces must not stop them.
         let waits = if signal == Signal::Metrics { 0 } else { request.len() };
-        if !self.has_room(waits, now_ns) {
+        if !self.has_room(waits, traces, now_ns) {
             let records = model::otlp::count_records(signal, &request).unwrap_or(0);
             self.ledger.refused.add(signal, records);
             return Answer::Wait(WAIT);
@@ -126,6 +157,7 @@ impl Pipeline {
             Signal::Logs => self.take_logs(&request, now_ns),
             Signal::Metrics => self.take_metrics(&request, now_ns),
         };
+        self.recall(now_ns);
         match taken {
             Ok(()) => Answer::Accepted,
             // Validation has walked these very bytes; if it is wrong, say so rather than lose a request in silence.
@@ -137,13 +169,25 @@ impl Pipeline {
         }
     }
 
-    /// Whether there is room for a request of which so many bytes may wait for decisions.
-    fn has_room(&mut self, waits: usize, now_ns: u64) -> bool {
+    /// The most traces that a request can add to the index.
+    fn traces_of(&self, signal: Signal, request: &[u8]) -> usize {
+        /// The least bytes of a span or line with a trace id.
+        const LEAST: usize = 20;
+        let most = request.len() / LEAST + 1;
+        match signal {
+            Signal::Metrics => 0,
+            _ if self.sampler.could_hold(most) && self.sampler.has_room(most) => most,
+            _ => trace_runs(signal, request).unwrap_or(most),
+        }
+    }
+
+    /// Whether there is room for a request of which so many bytes and traces may wait for decisions.
+    fn has_room(&mut self, waits: usize, traces: usize, now_ns: u64) -> bool {
         if self.queued_bytes() > MAX_QUEUED {
             return false;
         }
         // A request may split into what waits and what goes on: it is counted whole.
-        while waits > 0 && !(self.sampler.has_room() && self.recorder.make_room(waits)) {
+        while waits > 0 && !(self.sampler.make_room(traces) && self.recorder.make_room(waits)) {
             let mut decided = Vec::new();
             if self.sampler.decide_early(now_ns, EARLY_TRACES, |one| decided.push(one)) == 0 {
                 return false;
@@ -158,138 +202,35 @@ impl Pipeline {
         self.direct.bytes() + self.batches.iter().map(|batch| batch.body.len()).sum::<usize>()
     }
 
-    fn take_traces(&mut self, request: &[u8], now_ns: u64) -> Result<(), ProtoError> {
-        let entry = self.recorder.next_id();
-        let Self { red, sampler, ledger, counters, direct, .. } = self;
-        let (mut pins, mut dropped) = (0, false);
-        for_each_scope::<ProtoError>(request, |scope| {
-            let service = string_attribute(scope.resource.resource, 1, "service.name").unwrap_or_default();
-            for item in scope.items() {
-                let item = item?;
-                let span = SpanView::read(item)?;
-                ledger.received.add(Signal::Traces, 1);
-                if let Some(red) = red {
-                    red.observe(service, &span);
-                }
-                let Some(trace) = span.trace_id else {
-                    counters.spans_without_trace += 1;
-                    ledger.filtered.add(Signal::Traces, 1);
-                    continue;
-                };
-                let part = Part::Span {
-                    start_ns: span.start_ns,
-                    end_ns: span.end_ns,
-                    status: match span.status {
-                        model::otlp::STATUS_ERROR => STATUS_MASK_ERROR,
-                        model::otlp::STATUS_OK => STATUS_MASK_OK,
-                        _ => STATUS_MASK_UNSET,
-                    },
-                    root: span.parent_span_id.is_none(),
-                };
-                match sampler.part(trace, part, item.len() as u64, entry, now_ns) {
-                    Route::Waits { new_pin } => {
-                        pins += u32::from(new_pin);
-                        ledger.pending.add(Signal::Traces, 1);
-                    }
-                    Route::Decided(Verdict::Keep) => {
-                        ledger.pending.add(Signal::Traces, 1);
-                        direct.traces.push(&scope, item);
-                        if let Some(red) = red {
-                            counters.exemplars += u64::from(red.exemplar(service, &span, &mut direct.exemplars));
-                        }
-                    }
-                    Route::Decided(Verdict::Drop) => {
-                        dropped = true;
-                        ledger.sampled_out.add(Signal::Traces, 1);
-                    }
-                }
-            }
-            Ok(())
-        })?;
-        // What was dropped stays readable for a while, and may still be kept after all.
-        if pins > 0 || dropped {
-            self.recorder.push(Content::Request(Signal::Traces), request, pins);
-        }
-        Ok(())
-    }
-
-    fn take_logs(&mut self, request: &[u8], now_ns: u64) -> Result<(), ProtoError> {
-        let entry = self.recorder.next_id();
-        let Self { sampler, ledger, direct, .. } = self;
-        let (mut pins, mut dropped) = (0, false);
-        for_each_scope::<ProtoError>(request, |scope| {
-            for item in scope.items() {
-                let item = item?;
-                let line = LogView::read(item)?;
-                ledger.received.add(Signal::Logs, 1);
-                let Some(trace) = line.trace_id else {
-                    ledger.pending.add(Signal::Logs, 1);
-                    direct.lines.push(&scope, item);
-                    continue;
-                };
-                match sampler.part(trace, Part::Line, item.len() as u64, entry, now_ns) {
-                    Route::Waits { new_pin } => {
-                        pins += u32::from(new_pin);
-                        ledger.pending.add(Signal::Logs, 1);
-                    }
-                    Route::Decided(Verdict::Keep) => {
-                        ledger.pending.add(Signal::Logs, 1);
-                        direct.trace_lines.push(&scope, item);
-                    }
-                    Route::Decided(Verdict::Drop) => {
-                        dropped = true;
-                        ledger.sampled_out.add(Signal::Logs, 1);
-                    }
-                }
-            }
-            Ok(())
-        })?;
-        // What was dropped stays readable for a while, and may still be kept after all.
-        if pins > 0 || dropped {
-            self.recorder.push(Content::Request(Signal::Logs), request, pins);
-        }
-        Ok(())
-    }
-
-    fn take_metrics(&mut self, request: &[u8], now_ns: u64) -> Result<(), ProtoError> {
-        let mut parked = Vec::new();
-        let points = exemplars::split(request, &mut self.direct.points, &mut parked)?;
-        self.ledger.received.add(Signal::Metrics, points);
-        self.ledger.pending.add(Signal::Metrics, points);
-        if parked.is_empty() {
-            return Ok(());
-        }
-        if !(self.sampler.has_room() && self.recorder.make_room(parked.len())) {
-            exemplars::for_each(&parked, |_, _| {
-                self.counters.exemplars_without_room += 1;
-                Ok(())
-            })?;
-            return Ok(());
-        }
-        let entry = self.recorder.next_id();
-        let Self { sampler, counters, direct, .. } = self;
-        let mut pins = 0;
-        exemplars::for_each(&parked, |trace, series| {
-            match sampler.part(trace, Part::Exemplar, series.len() as u64, entry, now_ns) {
-                Route::Waits { new_pin } => pins += u32::from(new_pin),
-                Route::Decided(Verdict::Keep) => {
-                    counters.exemplars += 1;
-                    exemplars::put(series, &mut direct.exemplars);
-                }
-                Route::Decided(Verdict::Drop) => {}
-            }
-            Ok(())
-        })?;
-        if pins > 0 {
-            self.recorder.push(Content::Exemplars, &parked, pins);
-        }
-        Ok(())
-    }
-
     /// Carries out the decisions whose time has come.
     pub fn tick(&mut self, now_ns: u64) {
         let mut decided = Vec::new();
         self.sampler.tick(now_ns, |one| decided.push(one));
+        self.carry_out(&decided);
+        self.sampler.overwritten_before(self.recorder.oldest_id());
+    }
+
+    /// Tells how both clocks stand.
+    pub fn set_clocks(&mut self, now_ns: u64, wall_ns: u64) {
+        self.sampler.set_clocks(now_ns, wall_ns);
+    }
+
+    /// Keeps dropped traces after all for which something worth it came, where the recorder still holds them.
+    fn recall(&mut self, now_ns: u64) {
+        if !self.sampler.has_recalls() {
+            return;
+        }
+        let Self { sampler, recorder, .. } = self;
+        let pin_all = |entries: &[sampling::EntryId]| {
+            let pinned = entries.iter().take_while(|entry| recorder.pin(**entry)).count();
+            let all = pinned == entries.len();
+            if !all {
+                entries.iter().take(pinned).for_each(|entry| recorder.unpin(*entry));
+            }
+            all
+        };
+        let mut decided = Vec::new();
+        sampler.recall(now_ns, pin_all, |one| decided.push(one));
         self.carry_out(&decided);
     }
 
@@ -302,128 +243,6 @@ impl Pipeline {
         let points = red.write(wall_ns, &mut self.direct.points);
         self.ledger.generated.add(Signal::Metrics, points);
         self.ledger.pending.add(Signal::Metrics, points);
-    }
-
-    fn carry_out(&mut self, decided: &[Decided]) {
-        let mut rest = decided;
-        while !rest.is_empty() {
-            let mut bytes = 0;
-            let count = rest.iter().take_while(|one| {
-                let fits = bytes == 0 || bytes + one.bytes <= FRAME_BYTES;
-                // What is dropped takes no place in a frame.
-                bytes += if one.verdict == Some(Verdict::Drop) { 0 } else { one.bytes };
-                fits
-            });
-            let (now, later) = rest.split_at(count.count().max(1));
-            self.carry_out_group(now);
-            rest = later;
-        }
-    }
-
-    /// Goes once through every recorder entry that holds parts of these traces.
-    fn carry_out_group(&mut self, decided: &[Decided]) {
-        let mut fates: HashMap<TraceId, Fate> = HashMap::with_capacity(decided.len());
-        let mut entries: BTreeSet<EntryId> = BTreeSet::new();
-        for one in decided {
-            let fate = match one.verdict {
-                Some(Verdict::Keep) => Fate::Deliver,
-                Some(Verdict::Drop) => Fate::Discard,
-                None => Fate::Alone,
-            };
-            match one.verdict {
-                Some(Verdict::Keep) => self.ledger.kept_traces += 1,
-                Some(Verdict::Drop) => self.ledger.dropped_traces += 1,
-                None => {}
-            }
-            if let Some(policy) = one.policy {
-                if self.policy_keeps.len() <= policy {
-                    self.policy_keeps.resize(policy + 1, 0);
-                }
-                if let Some(count) = self.policy_keeps.get_mut(policy) {
-                    *count += 1;
-                }
-            }
-            fates.insert(one.trace, fate);
-            entries.extend(&one.entries);
-        }
-        let mut builder = Builder::default();
-        let mut finished = Vec::new();
-        for entry in entries {
-            let walked = self.carry_out_entry(entry, &fates, &mut builder, &mut finished);
-            debug_assert!(walked.is_ok(), "validated bytes do not walk");
-        }
-        finish(builder, &mut self.counters, &mut finished);
-        self.batches.append(&mut finished);
-        self.recorder.rest();
-        for one in decided {
-            one.entries.iter().for_each(|entry| self.recorder.unpin(*entry));
-        }
-    }
-
-    fn carry_out_entry(
-        &mut self,
-        entry: EntryId,
-        fates: &HashMap<TraceId, Fate>,
-        builder: &mut Builder,
-        finished: &mut Vec<Batch>,
-    ) -> Result<(), ProtoError> {
-        #[cfg(feature = "mutants")]
-        let mutant = &mut self.mutant;
-        let Self { recorder, ledger, red, counters, .. } = self;
-        let Some((content, bytes)) = recorder.get(entry) else { return Ok(()) };
-        match content {
-            Content::Request(Signal::Traces) => for_each_scope::<ProtoError>(bytes, |scope| {
-                let service = string_attribute(scope.resource.resource, 1, "service.name").unwrap_or_default();
-                for item in scope.items() {
-                    let item = item?;
-                    let span = SpanView::read(item)?;
-                    match span.trace_id.and_then(|trace| fates.get(&trace)) {
-                        Some(Fate::Deliver) => {
-                            builder.cut(item.len(), counters, finished);
-                            builder.traces.push(&scope, item);
-                            if let Some(red) = red {
-                                let put = red.exemplar(service, &span, &mut builder.exemplars);
-                                counters.exemplars += u64::from(put);
-                            }
-                        }
-                        Some(Fate::Discard | Fate::Alone) => {
-                            ledger.pending.sub(Signal::Traces, 1);
-                            ledger.sampled_out.add(Signal::Traces, 1);
-                        }
-                        None => {}
-                    }
-                }
-                Ok(())
-            }),
-            Content::Request(_) => for_each_scope::<ProtoError>(bytes, |scope| {
-                for item in scope.items() {
-                    let item = item?;
-                    let line = LogView::read(item)?;
-                    match line.trace_id.and_then(|trace| fates.get(&trace)) {
-                        Some(Fate::Deliver) => {
-                            builder.cut(item.len(), counters, finished);
-                            builder.trace_lines.push(&scope, item);
-                        }
-                        Some(Fate::Alone) if line.severity >= SEVERITY_WARN => builder.lines.push(&scope, item),
-                        #[cfg(feature = "mutants")]
-                        Some(Fate::Discard) if mutant.keep_orphan_line() => builder.trace_lines.push(&scope, item),
-                        Some(Fate::Discard | Fate::Alone) => {
-                            ledger.pending.sub(Signal::Logs, 1);
-                            ledger.sampled_out.add(Signal::Logs, 1);
-                        }
-                        None => {}
-                    }
-                }
-                Ok(())
-            }),
-            Content::Exemplars => exemplars::for_each(bytes, |trace, series| {
-                if let Some(Fate::Deliver) = fates.get(&trace) {
-                    counters.exemplars += 1;
-                    exemplars::put(series, &mut builder.exemplars);
-                }
-                Ok(())
-            }),
-        }
     }
 
     /// Whether what goes on without a decision is enough for a frame of its own.
@@ -485,7 +304,8 @@ impl Pipeline {
         self.policy_keeps
             .iter()
             .enumerate()
-            .filter_map(|(position, keeps)| self.sampler.policy_name(position).map(|name| (name, *keeps)))
+            .filter(|(_, keeps)| **keeps > 0)
+            .filter_map(|(position, keeps)| Some((self.sampler.policy_name(u16::try_from(position).ok()?)?, *keeps)))
     }
 
     /// Bytes in use: recorder, index, and what waits for the journal.
@@ -496,28 +316,5 @@ impl Pipeline {
     /// Whether any lane of undecided or unwritten records is not empty.
     pub fn is_idle(&self) -> bool {
         self.ledger.pending.total() == 0
-    }
-}
-
-impl Builder {
-    /// Ends the frame when one more record would make it too long: a large trace goes in several.
-    fn cut(&mut self, more: usize, counters: &mut Counters, finished: &mut Vec<Batch>) {
-        if self.bytes() > 0 && self.bytes() + more > FRAME_BYTES as usize {
-            finish(std::mem::take(self), counters, finished);
-        }
-    }
-}
-
-/// Encodes what was gathered.
-fn finish(builder: Builder, counters: &mut Counters, batches: &mut Vec<Batch>) {
-    for (lane, sections) in builder.into_lanes() {
-        match Batch::encode(lane, sections) {
-            Ok((batch, stats)) => {
-                counters.unknown_fields += stats.unknown_fields;
-                counters.invalid_utf8 += stats.invalid_utf8;
-                batches.push(batch);
-            }
-            Err(error) => debug_assert!(false, "validated bytes do not encode: {error}"),
-        }
     }
 }

@@ -307,6 +307,7 @@ impl Heart<'_> {
         let due = |last: u64, every: Duration| now.saturating_sub(last) >= every.as_nanos() as u64;
         let commit = {
             let mut pipeline = shared.pipeline.borrow_mut();
+            pipeline.set_clocks(now, shared.clock.wall_ns());
             pipeline.tick(now);
             if due(self.last_red, self.config.red.interval.0) {
                 self.last_red = now;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use edge::{Batch, Pipeline};
+use edge::{Batch, Pipeline, Rules};
 use ledger::Ledger;
 use model::proto::{Reader, Value};
 use model::{Lane, Signal};
@@ -16,7 +16,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status, TracesData};
 use prost::Message;
 use red::Red;
-use sampling::{Options, Policy, PolicyRule, STATUS_MASK_ERROR, Sampler};
+use sampling::{LineRule, Options, Policy, PolicyRule, STATUS_MASK_ERROR, Sampler};
 use sources::{Answer, Request};
 use wire::Section;
 
@@ -28,7 +28,14 @@ fn pipeline(recorder: u64) -> Pipeline {
         Policy { name: "errors".into(), rule: PolicyRule::Status(STATUS_MASK_ERROR) },
         Policy { name: "slow".into(), rule: PolicyRule::Latency { from_ns: 200_000_000, to_ns: None } },
     ];
-    let options = Options { policies, decision_wait_ns: 2 * SECOND, remember_ns: 3600 * SECOND, memory: 256 << 10 };
+    let options = Options {
+        policies,
+        decision_wait_ns: 2 * SECOND,
+        log_wait_ns: 4 * SECOND,
+        remember_ns: 3600 * SECOND,
+        memory: 256 << 10,
+        ..Options::default()
+    };
     let mut ledger = Ledger::default();
     ledger.destination("hub");
     Pipeline::new(recorder, Sampler::new(options), Some(Red::new(100, START)), ledger)
@@ -198,6 +205,74 @@ fn everything_of_a_trace_follows_its_decision() {
     pipeline.tick(9 * SECOND);
     assert!(pipeline.is_idle());
     balanced(&pipeline, 7);
+}
+
+/// Scenario: a fast success with a line and an exemplar is dropped; a harmless late span comes, then a failed one.
+/// Guarantees: all of it is delivered after all, once, with its exemplar, and the books balance (P1, P4, P5).
+#[test]
+fn a_dropped_trace_is_kept_after_all() {
+    let mut pipeline = pipeline(1 << 20);
+    accept(&mut pipeline, Signal::Traces, spans(vec![span(1, 1, 5, false), span(2, 2, 5, false)]), 0);
+    accept(&mut pipeline, Signal::Logs, lines(&[(Some(1), 9, "one"), (Some(2), 9, "two")]), 0);
+    accept(&mut pipeline, Signal::Metrics, point_with_exemplars(&[1, 2]), 0);
+    pipeline.tick(2 * SECOND);
+    let out = read(&pipeline.take_batches());
+    assert_eq!((out.spans.len(), out.trace_lines.len(), out.exemplars.len()), (0, 0, 0));
+    accept(&mut pipeline, Signal::Traces, spans(vec![span(1, 3, 6, false)]), 3 * SECOND);
+    assert_eq!(pipeline.ledger().sampled_out.traces, 3);
+    accept(&mut pipeline, Signal::Traces, spans(vec![span(1, 4, 7, true)]), 4 * SECOND);
+    let out = read(&pipeline.take_batches());
+    assert_eq!((out.spans, out.trace_lines), (vec![1, 1, 1], vec!["one".to_owned()]));
+    assert_eq!(out.exemplars, BTreeSet::from([1]));
+    assert_eq!(pipeline.ledger().sampled_out.traces, 1);
+    assert_eq!(pipeline.sampling().recalled_traces, 1);
+    accept(&mut pipeline, Signal::Logs, lines(&[(Some(1), 9, "late"), (Some(2), 9, "late too")]), 5 * SECOND);
+    assert_eq!(read(&pipeline.take_batches()).trace_lines, ["late"]);
+    assert!(pipeline.is_idle());
+    assert_eq!(pipeline.ledger().difference(|_| 1 + 3 + 1 + 1), 0);
+}
+
+/// Scenario: lines without a trace under the rule "errors, and what takes 200 ms and more"; a line whose trace id stands
+/// in an attribute. Guarantees: the rule decides the first; the second follows its trace, with the id in its own field
+/// (P4).
+#[test]
+fn lines_follow_rules_and_fields() {
+    let lua = LineRule { min_severity: Some(17), min_duration_ms: Some(200.0) };
+    let mut pipeline = pipeline(1 << 20).with_rules(Rules { untraced_lines: lua, ..Rules::default() });
+    let text = |key: &str, value: &str| KeyValue {
+        key: key.into(),
+        value: Some(AnyValue { value: Some(any_value::Value::StringValue(value.into())) }),
+        ..Default::default()
+    };
+    let line = |body: &str, attributes: Vec<KeyValue>| LogRecord {
+        body: Some(AnyValue { value: Some(any_value::Value::StringValue(body.into())) }),
+        severity_number: 9,
+        attributes,
+        ..LogRecord::default()
+    };
+    let log_records = vec![
+        line("fast", vec![text("duration_ms", "199.9")]),
+        line("slow", vec![text("latency_ms", "200")]),
+        line("with id", vec![text("traceId", "01010101010101010101010101010101")]),
+    ];
+    let scope_logs = vec![ScopeLogs { log_records, ..ScopeLogs::default() }];
+    let request =
+        LogsData { resource_logs: vec![ResourceLogs { resource: resource(), scope_logs, ..Default::default() }] };
+    accept(&mut pipeline, Signal::Logs, request.encode_to_vec(), 0);
+    accept(&mut pipeline, Signal::Traces, spans(vec![span(1, 1, 500, false)]), 0);
+    let out = read(&pipeline.take_batches());
+    assert_eq!(out.free_lines, ["slow"]);
+    assert_eq!(pipeline.ledger().filtered.logs, 1);
+    pipeline.tick(2 * SECOND);
+    let batches = pipeline.take_batches();
+    assert_eq!(read(&batches).trace_lines, ["with id"]);
+    let sections: Vec<Section> = batches.iter().flat_map(|batch| wire::decode_body(&batch.body).unwrap()).collect();
+    let found = sections.iter().find_map(|section| match section {
+        Section::Logs(bytes) => Some(LogsData::decode(bytes.as_slice()).unwrap()),
+        _ => None,
+    });
+    assert_eq!(found.unwrap().resource_logs[0].scope_logs[0].log_records[0].trace_id, trace(1));
+    assert_eq!(pipeline.ledger().difference(|_| 3), 0);
 }
 
 /// Scenario: lines of a trace that never sends a span. Guarantees: warnings stand alone in the logs lane, the rest is

@@ -1,12 +1,28 @@
 //! One decision per trace (P4). Sans-IO: time is an argument, spans stay in the recorder, memory is counted in bytes.
 //!
-//! The sampler keeps an index only: for each undecided trace its earliest start, latest end, the statuses seen, and which
-//! recorder entries hold parts of it. Decisions are remembered, for what arrives late.
+//! The sampler keeps an index only: for each trace what its policies have to know, and which recorder entries hold parts
+//! of it. Decisions are remembered, for what arrives late; a dropped trace is kept after all when something worth it comes
+//! while the recorder still holds it.
 
+mod adapt;
+mod conditions;
 mod decisions;
+mod index;
+mod json;
+mod judge;
+mod limits;
+mod line;
 mod policy;
+mod probability;
 mod sampler;
 
+pub use adapt::Adaptive;
+pub use conditions::{Condition, Conditions, MAX_CONDITIONS};
 pub use decisions::{NewDecisions, Remembered, Verdict};
-pub use policy::{Evidence, Policy, PolicyRule, STATUS_MASK_ERROR, STATUS_MASK_OK, STATUS_MASK_UNSET};
-pub use sampler::{Decided, EntryId, Options, Part, Route, Sampler, Stats};
+pub use index::Entries;
+pub use limits::TokenBucket;
+pub use line::{LineFacts, LineRule};
+pub use policy::{Evidence, Policy, PolicyRule, STATUS_MASK_ERROR, STATUS_MASK_OK, STATUS_MASK_UNSET, Share};
+pub use probability::{ALWAYS, DEFAULT_SALT, NEVER, OtState, probability, randomness, threshold, with_threshold};
+pub use regex_lite::{Error as PatternError, Regex};
+pub use sampler::{Decided, EntryId, Options, Part, Route, RouteShare, Sampler, SpanPart, Stats};

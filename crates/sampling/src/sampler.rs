@@ -1,44 +1,92 @@
 //! The index of undecided traces, and the decision.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use model::TraceId;
 
+use crate::adapt::Adaptive;
+use crate::conditions::Conditions;
 use crate::decisions::{Decisions, NewDecisions, Remembered, Verdict};
-use crate::policy::{Evidence, Policy};
+use crate::index::{Entries, Index, Place, State, push_grown, queue_bytes};
+use crate::judge::{Judge, Judgement};
+use crate::policy::Policy;
 
 /// Names an entry of the recorder.
 pub type EntryId = u64;
 
-/// What the sampler is made of.
-#[derive(Debug, Clone)]
+/// What the sampler is made of. Times are nanoseconds; 0 stands for "not at all" where it says so.
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     /// A trace is kept when one of them votes for it; none: every trace is kept.
     pub policies: Vec<Policy>,
-    /// From a trace's first span to its decision, nanoseconds.
+    /// What the policies ask of single spans.
+    pub conditions: Conditions,
+    /// Whether the first vote for a trace ends the asking.
+    pub first_match: bool,
+    /// From a trace's first span to its decision.
     pub decision_wait_ns: u64,
-    /// How long decisions are remembered at least, nanoseconds.
+    /// From a trace's root to its decision, where that is earlier; 0: never earlier.
+    pub after_root_ns: u64,
+    /// Decided when its root was seen and nothing came for so long; 0: never earlier.
+    pub quiet_ns: u64,
+    /// From the first line of a trace to the moment when its lines stand alone, when no span came.
+    pub log_wait_ns: u64,
+    /// How long decisions are remembered at least.
     pub remember_ns: u64,
     /// The most memory for the index and the decisions, bytes.
     pub memory: u64,
+    /// For [`crate::PolicyRule::AdaptiveLatency`].
+    pub adaptive: Option<Adaptive>,
+    /// Bytes of kept parts an hour; 0: no bound.
+    pub bytes_per_hour: u64,
+    /// Routes that are judged by a share of their own.
+    pub route_shares: Vec<RouteShare>,
+    /// The share of all traces that is kept while an incident window is open, from 0 to 1.
+    pub incident_share: f64,
+}
+
+/// A low-risk route: its traces are kept by a share (and when they failed), whatever other policies say.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RouteShare {
+    /// The bit of its [`crate::Condition::Route`].
+    pub bit: u64,
+    /// From 0 to 1.
+    pub share: f64,
+    /// Whether failed traces are kept all the same.
+    pub keep_errors: bool,
+}
+
+/// What the sampler has to know of a span.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SpanPart {
+    /// Unix nanoseconds.
+    pub start_ns: u64,
+    /// Unix nanoseconds.
+    pub end_ns: u64,
+    /// One of the `STATUS_MASK_` bits.
+    pub status: u8,
+    /// Whether it has no parent.
+    pub root: bool,
+    /// From [`Conditions::of_span`] and [`Conditions::of_resource`].
+    pub conditions: u64,
+    /// Explicit randomness in its `tracestate`.
+    pub randomness: Option<u64>,
+    /// Whether its `tracestate` says anything of sampling.
+    pub sampled_before: bool,
 }
 
 /// A part of a trace, as the sampler sees it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// A span: times in Unix nanoseconds, its status as a bit of the policy's masks, whether it has no parent.
-    Span {
-        /// Unix nanoseconds.
-        start_ns: u64,
-        /// Unix nanoseconds.
-        end_ns: u64,
-        /// One of the `STATUS_MASK_` bits.
-        status: u8,
-        /// Whether it has no parent.
-        root: bool,
-    },
+    /// A span.
+    Span(SpanPart),
     /// A log line.
-    Line,
+    Line {
+        /// `SeverityNumber`; 0 when unset.
+        severity: u8,
+        /// Unix nanoseconds; 0 when unknown.
+        time_ns: u64,
+    },
     /// An exemplar of a metric point.
     Exemplar,
 }
@@ -52,151 +100,341 @@ pub enum Route {
         /// Whether the entry gains a pin.
         new_pin: bool,
     },
-    /// Its trace was decided before.
+    /// Its trace was decided before. Parts of dropped traces should go into the recorder too, without a pin:
+    /// [`Sampler::recall`] may name them.
     Decided(Verdict),
 }
 
-/// A decision, to be carried out on the recorder. Every entry named loses one pin.
+/// A decision, to be carried out on the recorder. Every entry named loses one pin, unless it was recalled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decided {
     /// The trace.
     pub trace: TraceId,
     /// Keep or drop; `None` for a trace of which no span came: its lines stand alone, its exemplars are dead.
     pub verdict: Option<Verdict>,
-    /// Position of the policy that kept it.
-    pub policy: Option<usize>,
+    /// Position of the policy that kept it (or dropped it, for a drop policy); see [`Sampler::policy_name`].
+    pub policy: Option<u16>,
+    /// With which probability such traces are kept (see [`crate::threshold`]).
+    pub threshold: u64,
     /// The recorder entries that hold its parts.
-    pub entries: Vec<EntryId>,
+    pub entries: Entries,
     /// The bytes of its parts, as they came.
     pub bytes: u64,
+    /// It was dropped before; the parts in the recorder are to be kept after all.
+    pub recalled: bool,
 }
 
-/// Counters since start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// Counters since start, and gauges.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Stats {
     /// Traces that wait for their decision.
     pub pending_traces: u64,
+    /// Dropped traces that would be kept if something worth it came.
+    pub recallable_traces: u64,
     /// Traces kept.
     pub kept_traces: u64,
     /// Traces dropped.
     pub dropped_traces: u64,
+    /// Traces that were dropped and then kept after all; they count in both.
+    pub recalled_traces: u64,
+    /// Traces that should have been kept after all, but were overwritten.
+    pub recalled_too_late: u64,
     /// Traces of which only lines or exemplars came.
     pub spanless_traces: u64,
     /// Traces decided before their wait was over, because memory ran short.
     pub decided_early: u64,
     /// Decisions forgotten before their time, because memory ran short.
     pub forgotten_early: u64,
+    /// Parts that ended before the memory of decisions begins, of traces that are not known: judged alone.
+    pub late_unknown: u64,
+    /// Parts of traces that were decided when they came.
+    pub late_parts: u64,
     /// Memory in use, bytes.
     pub bytes: u64,
+    /// The share of spans that was kept in the last minutes; below zero while nothing was decided.
+    pub kept_share: f64,
+    /// The adaptive latency threshold, nanoseconds; 0 when there is none.
+    pub latency_ns: u64,
+    /// What is left of probabilistic shares under the volume budget.
+    pub tightened: f64,
 }
 
-#[derive(Debug)]
-struct Pending {
-    evidence: Evidence,
-    has_span: bool,
-    root_seen: bool,
-    last_ns: u64,
-    deadline_ns: u64,
-    entries: Vec<EntryId>,
-    bytes: u64,
-}
-
-/// Bytes that a pending trace is counted with, without its entries.
-const PENDING_BYTES: u64 = 152;
-const ENTRY_BYTES: u64 = 8;
 /// A trace with a root is quiet when nothing came for this part of the wait.
 const QUIET_PART: u64 = 4;
+
+type Deadlines = VecDeque<(u64, Place)>;
 
 /// The index of undecided traces.
 #[derive(Debug)]
 pub struct Sampler {
     options: Options,
-    pending: HashMap<TraceId, Pending>,
-    /// Traces by deadline. A deadline that moved stands here twice; only the one that the trace agrees with counts.
-    span_deadlines: VecDeque<(u64, TraceId)>,
-    line_deadlines: VecDeque<(u64, TraceId)>,
+    pub(crate) judge: Judge,
+    index: Index,
+    /// Traces by deadline. A deadline that moved stands in two; only the one that the trace agrees with counts.
+    after_span: Deadlines,
+    after_root: Deadlines,
+    after_line: Deadlines,
+    /// Traces with a root, by the moment when they would be quiet if nothing more came.
+    quiet: Deadlines,
+    /// Dropped traces that the recorder may still hold, in the order of their decision.
+    dropped: VecDeque<Place>,
+    recalls: Vec<Place>,
+    pending: u64,
     decisions: Decisions,
-    entries_held: u64,
+    /// From monotonic to wall time; `None` until it is told.
+    wall_offset_ns: Option<i64>,
     stats: Stats,
 }
 
 impl Sampler {
     /// An empty sampler.
-    pub fn new(options: Options) -> Self {
+    pub fn new(mut options: Options) -> Self {
+        let judge = Judge::new(&mut options);
         let decisions = Decisions::new(options.remember_ns, options.memory / 2);
         Self {
             options,
-            pending: HashMap::new(),
-            span_deadlines: VecDeque::new(),
-            line_deadlines: VecDeque::new(),
+            judge,
+            index: Index::new(),
+            after_span: VecDeque::new(),
+            after_root: VecDeque::new(),
+            after_line: VecDeque::new(),
+            quiet: VecDeque::new(),
+            dropped: VecDeque::new(),
+            recalls: Vec::new(),
+            pending: 0,
             decisions,
-            entries_held: 0,
+            wall_offset_ns: None,
             stats: Stats::default(),
         }
     }
 
+    /// What the policies ask of single spans.
+    pub fn conditions(&self) -> &Conditions {
+        self.judge.conditions()
+    }
+
+    /// Tells how both clocks stand, so that parts from before the memory of decisions are known as such.
+    pub fn set_clocks(&mut self, now_ns: u64, wall_ns: u64) {
+        self.wall_offset_ns = Some((wall_ns as i64).wrapping_sub(now_ns as i64));
+    }
+
     /// Takes note of a part of a trace, of so many bytes, that stands in a recorder entry. `now_ns` is monotonic.
     ///
-    /// Lines and exemplars do not start a trace's wait: it runs from the first span. Without any span they wait twice
-    /// as long.
+    /// Lines and exemplars do not start a trace's wait: it runs from the first span.
     pub fn part(&mut self, trace: TraceId, part: Part, bytes: u64, entry: EntryId, now_ns: u64) -> Route {
-        if let Some(verdict) = self.decisions.get(&trace) {
-            return Route::Decided(verdict);
-        }
-        let wait = self.options.decision_wait_ns;
-        let line_deadline = now_ns.saturating_add(wait.saturating_mul(2));
-        let line_deadlines = &mut self.line_deadlines;
-        let pending = self.pending.entry(trace).or_insert_with(|| {
-            line_deadlines.push_back((line_deadline, trace));
-            Pending {
-                evidence: Evidence { start_ns: u64::MAX, end_ns: 0, statuses: 0 },
-                has_span: false,
-                root_seen: false,
-                last_ns: now_ns,
-                deadline_ns: line_deadline,
-                entries: Vec::new(),
-                bytes: 0,
+        let mut old = false;
+        let place = match self.index.find(&trace) {
+            Some(place) => place,
+            None => {
+                if let Some(verdict) = self.decisions.get(&trace) {
+                    self.stats.late_parts += 1;
+                    return Route::Decided(verdict);
+                }
+                old = self.is_older_than_memory(&part);
+                self.stats.late_unknown += u64::from(old);
+                self.pending += 1;
+                self.index.insert(trace)
             }
-        });
-        if let Part::Span { start_ns, end_ns, status, root } = part {
-            if !pending.has_span {
-                pending.has_span = true;
-                pending.deadline_ns = now_ns.saturating_add(wait);
-                self.span_deadlines.push_back((pending.deadline_ns, trace));
-            }
-            pending.evidence.start_ns = pending.evidence.start_ns.min(start_ns);
-            pending.evidence.end_ns = pending.evidence.end_ns.max(end_ns);
-            pending.evidence.statuses |= status;
-            pending.root_seen |= root;
+        };
+        let new_pin = self.index.add_entry(place, entry);
+        let Some(slot) = self.index.get_mut(place) else { return Route::Waits { new_pin } };
+        let first_part = slot.deadline_ns == 0;
+        slot.last_ns = now_ns;
+        let evidence = &mut slot.evidence;
+        evidence.bytes += bytes;
+        if let Part::Line { severity, .. } = part {
+            evidence.severity = evidence.severity.max(severity);
         }
-        pending.last_ns = now_ns;
-        pending.bytes += bytes;
-        let new_pin = pending.entries.last() != Some(&entry);
-        if new_pin {
-            pending.entries.push(entry);
-            self.entries_held += 1;
+        if let Part::Span(span) = part {
+            evidence.spans += 1;
+            evidence.start_ns = evidence.start_ns.min(span.start_ns);
+            evidence.end_ns = evidence.end_ns.max(span.end_ns);
+            evidence.statuses |= span.status;
+            evidence.conditions |= span.conditions;
+            evidence.sampled_before |= span.sampled_before;
+            evidence.randomness = match (evidence.randomness, span.randomness) {
+                (Some(one), Some(other)) => Some(one.min(other)),
+                (one, other) => one.or(other),
+            };
+        }
+        match slot.state {
+            State::Dropped => {
+                self.stats.late_parts += 1;
+                if part != Part::Exemplar && self.judge.would_keep(&slot.evidence, now_ns) {
+                    slot.state = State::Recalled;
+                    self.recalls.push(place);
+                }
+                return Route::Decided(Verdict::Drop);
+            }
+            State::Recalled => {
+                self.stats.late_parts += 1;
+                return Route::Decided(Verdict::Drop);
+            }
+            State::Free | State::Pending => {}
+        }
+        match part {
+            Part::Span(span) => self.span_deadlines(place, span.root, now_ns),
+            _ if first_part => {
+                // Whatever the spans of an old line were, they are not waited for.
+                let wait = if old { 0 } else { self.options.log_wait_ns };
+                let deadline = now_ns.saturating_add(wait).max(1);
+                slot.deadline_ns = deadline;
+                self.push(|sampler| &mut sampler.after_line, deadline, place);
+            }
+            _ => {}
         }
         Route::Waits { new_pin }
     }
 
-    /// Whether there is memory for more traces.
-    pub fn has_room(&self) -> bool {
-        self.index_bytes() <= self.options.memory / 2
+    fn is_older_than_memory(&self, part: &Part) -> bool {
+        let Some(offset) = self.wall_offset_ns else { return false };
+        let time = match part {
+            Part::Span(span) => span.end_ns,
+            Part::Line { time_ns, .. } => *time_ns,
+            Part::Exemplar => 0,
+        };
+        time != 0 && (time as i64) < self.decisions.known_since_ns().saturating_add(offset)
+    }
+
+    fn span_deadlines(&mut self, place: Place, root: bool, now_ns: u64) {
+        let (wait, after_root, quiet) =
+            (self.options.decision_wait_ns, self.options.after_root_ns, self.options.quiet_ns);
+        let Some(slot) = self.index.get_mut(place) else { return };
+        let (mut first, mut root_deadline) = (None, None);
+        if !slot.has_span {
+            slot.has_span = true;
+            slot.deadline_ns = now_ns.saturating_add(wait).max(1);
+            first = Some(slot.deadline_ns);
+        }
+        let first_root = root && !slot.root_seen;
+        slot.root_seen |= root;
+        if first_root && after_root > 0 && now_ns.saturating_add(after_root) < slot.deadline_ns {
+            slot.deadline_ns = now_ns.saturating_add(after_root).max(1);
+            root_deadline = Some(slot.deadline_ns);
+        }
+        if let Some(deadline) = first {
+            self.push(|sampler| &mut sampler.after_span, deadline, place);
+        }
+        if let Some(deadline) = root_deadline {
+            self.push(|sampler| &mut sampler.after_root, deadline, place);
+        }
+        if first_root && quiet > 0 {
+            self.push(|sampler| &mut sampler.quiet, now_ns.saturating_add(quiet), place);
+        }
+    }
+
+    /// Deadlines of traces that were decided early stay behind; they go when they are as many as the others.
+    fn push(&mut self, queue: impl Fn(&mut Self) -> &mut Deadlines, deadline: u64, place: Place) {
+        let live = self.index.len();
+        let mut list = std::mem::take(queue(self));
+        if list.len() >= 2 * live + 64 {
+            list.retain(|(_, place)| self.index.get(*place).is_some_and(|slot| slot.state == State::Pending));
+        }
+        push_grown(&mut list, (deadline, place));
+        *queue(self) = list;
+    }
+
+    /// Whether there is memory for so many traces more, as things are.
+    pub fn has_room(&self, traces: usize) -> bool {
+        // An eighth stays for lists of entries, which grow trace by trace.
+        let tables = self.options.memory - self.options.memory / 8;
+        let grown = self.tables_with(traces);
+        let decisions = self.decisions.bytes();
+        let fits = grown == self.tables_with(0) || grown + decisions <= tables;
+        fits && grown + self.index.lists_with(traces) + decisions <= self.options.memory
+    }
+
+    /// Makes room for so many traces more, if that can be. Traces that were dropped, and are only there to be recalled, make
+    /// room first.
+    pub fn make_room(&mut self, traces: usize) -> bool {
+        while !self.has_room(traces) {
+            if !self.forget_oldest_dropped() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Whether so many traces could have room if the index were empty.
+    pub fn could_hold(&self, traces: usize) -> bool {
+        Index::least_bytes(traces) + 5 * (traces * size_of::<(u64, Place)>()) as u64 <= self.options.memory / 4 * 3
+    }
+
+    /// The bytes of slots, table and queues, when so many traces more have come.
+    fn tables_with(&self, traces: usize) -> u64 {
+        let deadlines = [&self.after_span, &self.after_root, &self.after_line, &self.quiet];
+        let queues: usize = deadlines.map(|queue| queue_bytes(queue, traces)).iter().sum();
+        let places = queue_bytes(&self.dropped, traces) + self.recalls.capacity() * size_of::<Place>();
+        (self.index.tables_with(traces) + queues + places) as u64
+    }
+
+    fn forget_oldest_dropped(&mut self) -> bool {
+        while let Some(place) = self.dropped.pop_front() {
+            if self.index.get(place).is_some_and(|slot| slot.state == State::Dropped) {
+                self.index.remove(place);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Tells that the recorder holds nothing before this entry any more: dropped traces from before cannot be recalled.
+    pub fn overwritten_before(&mut self, oldest: EntryId) {
+        while let Some(place) = self.dropped.front().copied() {
+            match self.index.get(place) {
+                Some(slot) if slot.state == State::Dropped => {
+                    if slot.entries.first().is_none_or(|first| *first >= oldest) {
+                        break;
+                    }
+                    self.index.remove(place);
+                }
+                _ => {}
+            }
+            self.dropped.pop_front();
+        }
     }
 
     /// Decides every trace whose wait is over, oldest first.
     pub fn tick(&mut self, now_ns: u64, mut each: impl FnMut(Decided)) {
-        for spans in [true, false] {
-            loop {
-                let queue = if spans { &mut self.span_deadlines } else { &mut self.line_deadlines };
-                let Some((deadline, trace)) = queue.front().copied().filter(|(deadline, _)| *deadline <= now_ns) else {
-                    break;
-                };
-                queue.pop_front();
-                if self.pending.get(&trace).is_some_and(|pending| pending.deadline_ns == deadline) {
-                    self.decide(trace, now_ns, &mut each);
+        self.judge.tick(now_ns);
+        let queues: [fn(&mut Self) -> &mut Deadlines; 4] = [
+            |sampler| &mut sampler.after_span,
+            |sampler| &mut sampler.after_root,
+            |sampler| &mut sampler.after_line,
+            |sampler| &mut sampler.quiet,
+        ];
+        if self.index.len() == 0 {
+            self.give_back();
+        }
+        for (position, queue) in queues.into_iter().enumerate() {
+            while let Some((deadline, place)) = queue(self).front().copied().filter(|(deadline, _)| *deadline <= now_ns)
+            {
+                queue(self).pop_front();
+                let Some(slot) = self.index.get(place).filter(|slot| slot.state == State::Pending) else { continue };
+                if position < 3 {
+                    if slot.deadline_ns == deadline {
+                        self.decide(place, now_ns, &mut each);
+                    }
+                    continue;
+                }
+                let quiet_at = slot.last_ns.saturating_add(self.options.quiet_ns);
+                if quiet_at <= now_ns {
+                    self.decide(place, now_ns, &mut each);
+                } else {
+                    push_grown(&mut self.quiet, (quiet_at, place));
                 }
             }
+        }
+    }
+
+    /// An index that was large once does not stay so.
+    fn give_back(&mut self) {
+        if self.tables_with(0) > 16 << 10 {
+            self.index = Index::new();
+            for queue in [&mut self.after_span, &mut self.after_root, &mut self.after_line, &mut self.quiet] {
+                *queue = VecDeque::new();
+            }
+            self.dropped = VecDeque::new();
         }
     }
 
@@ -204,48 +442,94 @@ impl Sampler {
     /// incomplete trace is never decided early.
     pub fn decide_early(&mut self, now_ns: u64, most: usize, mut each: impl FnMut(Decided)) -> usize {
         let quiet = self.options.decision_wait_ns / QUIET_PART;
-        let early: Vec<TraceId> = self
-            .span_deadlines
-            .iter()
-            .filter(|(deadline, trace)| {
-                self.pending.get(trace).is_some_and(|pending| {
-                    pending.deadline_ns == *deadline
-                        && pending.root_seen
-                        && now_ns.saturating_sub(pending.last_ns) >= quiet
-                })
+        let is_quiet = |place: &Place| {
+            self.index.get(*place).is_some_and(|slot| {
+                slot.state == State::Pending && slot.root_seen && now_ns.saturating_sub(slot.last_ns) >= quiet
             })
-            .map(|(_, trace)| *trace)
-            .take(most)
-            .collect();
-        for trace in &early {
+        };
+        let early: Vec<Place> = self.after_span.iter().map(|(_, place)| *place).filter(is_quiet).take(most).collect();
+        for place in &early {
             self.stats.decided_early += 1;
-            self.decide(*trace, now_ns, &mut each);
+            self.decide(*place, now_ns, &mut each);
         }
         early.len()
     }
 
-    fn decide(&mut self, trace: TraceId, now_ns: u64, each: &mut impl FnMut(Decided)) {
-        let Some(pending) = self.pending.remove(&trace) else { return };
-        self.entries_held -= pending.entries.len() as u64;
-        if !pending.has_span {
+    fn decide(&mut self, place: Place, now_ns: u64, each: &mut impl FnMut(Decided)) {
+        let Some(slot) = self.index.get(place) else { return };
+        self.pending -= 1;
+        let evidence = slot.evidence;
+        let decided = |judgement: Judgement, entries| Decided {
+            trace: evidence.trace,
+            verdict: judgement.verdict,
+            policy: judgement.policy,
+            threshold: judgement.threshold,
+            entries,
+            bytes: evidence.bytes,
+            recalled: false,
+        };
+        if !slot.has_span {
             self.stats.spanless_traces += 1;
-            each(Decided { trace, verdict: None, policy: None, entries: pending.entries, bytes: pending.bytes });
-            return;
+            let judgement = Judgement { verdict: None, policy: None, threshold: crate::probability::ALWAYS };
+            return each(decided(judgement, self.index.remove(place)));
         }
-        let policy = self.options.policies.iter().position(|policy| policy.rule.keeps(&pending.evidence));
-        let keep = policy.is_some() || self.options.policies.is_empty();
-        let verdict = if keep { Verdict::Keep } else { Verdict::Drop };
+        let judgement = self.judge.decide(&evidence, now_ns);
+        let verdict = judgement.verdict.unwrap_or(Verdict::Drop);
+        self.remember(evidence.trace, verdict, now_ns);
         match verdict {
-            Verdict::Keep => self.stats.kept_traces += 1,
-            Verdict::Drop => self.stats.dropped_traces += 1,
+            Verdict::Keep => {
+                self.stats.kept_traces += 1;
+                each(decided(judgement, self.index.remove(place)));
+            }
+            Verdict::Drop => {
+                self.stats.dropped_traces += 1;
+                let Some(slot) = self.index.get_mut(place) else { return };
+                slot.state = State::Dropped;
+                let entries = slot.entries.clone();
+                push_grown(&mut self.dropped, place);
+                each(decided(judgement, entries));
+            }
         }
-        self.decisions.remember(Remembered::new(&trace, verdict), now_ns);
-        each(Decided { trace, verdict: Some(verdict), policy, entries: pending.entries, bytes: pending.bytes });
+    }
+
+    /// Keeps dropped traces after all for which something worth it came since the last call. `holds` tells whether the
+    /// recorder still holds all these entries, and pins them.
+    pub fn recall(&mut self, now_ns: u64, mut holds: impl FnMut(&[EntryId]) -> bool, mut each: impl FnMut(Decided)) {
+        for place in std::mem::take(&mut self.recalls) {
+            let Some(slot) = self.index.get(place).filter(|slot| slot.state == State::Recalled) else { continue };
+            let evidence = slot.evidence;
+            let entries = self.index.remove(place);
+            if !holds(&entries) {
+                self.stats.recalled_too_late += 1;
+                continue;
+            }
+            let judgement = self.judge.recall(&evidence, now_ns);
+            self.remember(evidence.trace, Verdict::Keep, now_ns);
+            self.stats.recalled_traces += 1;
+            self.stats.kept_traces += 1;
+            each(Decided {
+                trace: evidence.trace,
+                verdict: Some(Verdict::Keep),
+                policy: judgement.policy,
+                threshold: judgement.threshold,
+                entries,
+                bytes: evidence.bytes,
+                recalled: true,
+            });
+        }
+    }
+
+    /// Whether a dropped trace is to be kept after all.
+    pub fn has_recalls(&self) -> bool {
+        !self.recalls.is_empty()
     }
 
     /// Remembers a decision that was not made here: by an earlier life whose undecided requests are taken in again, or by
     /// someone up the line.
     pub fn remember(&mut self, trace: TraceId, verdict: Verdict, now_ns: u64) {
+        let others = self.tables_with(0);
+        let tables = self.options.memory - self.options.memory / 8;
+        self.decisions.set_most(tables.saturating_sub(others).min(self.options.memory / 2));
         self.decisions.remember(Remembered::new(&trace, verdict), now_ns);
     }
 
@@ -270,113 +554,41 @@ impl Sampler {
     }
 
     /// The name of a policy, as [`Decided::policy`] numbers them.
-    pub fn policy_name(&self, position: usize) -> Option<&str> {
-        self.options.policies.get(position).map(|policy| policy.name.as_str())
+    pub fn policy_name(&self, position: u16) -> Option<&str> {
+        self.judge.name(position)
+    }
+
+    /// Opens an incident window until this moment (monotonic), or closes it when that has passed.
+    pub fn set_incident(&mut self, until_ns: u64) {
+        self.judge.set_incident(until_ns);
+    }
+
+    /// Keeps every trace of a route until this moment (monotonic); a `*` at the end of the route stands for anything.
+    /// Traces whose spans came before are judged without it. False when there are too many such routes.
+    pub fn keep_route(&mut self, route: &str, until_ns: u64, now_ns: u64) -> bool {
+        self.judge.keep_route(route, until_ns, now_ns)
     }
 
     /// Counters since start.
     pub fn stats(&self) -> Stats {
         Stats {
-            pending_traces: self.pending.len() as u64,
+            pending_traces: self.pending,
+            recallable_traces: (self.index.len() as u64).saturating_sub(self.pending),
             forgotten_early: self.decisions.forgotten_early,
-            bytes: self.index_bytes() + self.decisions.bytes(),
+            bytes: self.bytes(),
+            kept_share: self.judge.kept_share(),
+            latency_ns: self.judge.latency_ns(),
+            tightened: self.judge.tightened(),
             ..self.stats
         }
     }
 
-    fn index_bytes(&self) -> u64 {
-        self.pending.len() as u64 * PENDING_BYTES + self.entries_held * ENTRY_BYTES
+    /// The bytes that are allocated.
+    fn bytes(&self) -> u64 {
+        self.tables_with(0) + self.index.lists_with(0) + self.decisions.bytes()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::policy::{PolicyRule, STATUS_MASK_ERROR, STATUS_MASK_UNSET};
-
-    const WAIT: u64 = 1_000;
-
-    fn sampler() -> Sampler {
-        let policies = vec![
-            Policy { name: "errors".into(), rule: PolicyRule::Status(STATUS_MASK_ERROR) },
-            Policy { name: "slow".into(), rule: PolicyRule::Latency { from_ns: 200, to_ns: None } },
-        ];
-        Sampler::new(Options { policies, decision_wait_ns: WAIT, remember_ns: 100_000, memory: 64 << 10 })
-    }
-
-    fn id(number: u64) -> TraceId {
-        let mut bytes = [1; 16];
-        bytes[..8].copy_from_slice(&number.to_le_bytes());
-        TraceId(bytes)
-    }
-
-    fn span(start_ns: u64, end_ns: u64, status: u8, root: bool) -> Part {
-        Part::Span { start_ns, end_ns, status, root }
-    }
-
-    fn tick(sampler: &mut Sampler, now: u64) -> Vec<Decided> {
-        let mut decided = Vec::new();
-        sampler.tick(now, |one| decided.push(one));
-        decided
-    }
-
-    /// Scenario: two spans of 100 units each that together span 200; an error in a child; a fast success; lines before and
-    /// after. Guarantees: the whole trace is judged, once, at its wait, with all entries that hold parts (P4).
-    #[test]
-    fn a_trace_is_judged_whole() {
-        let mut sampler = sampler();
-        assert_eq!(sampler.part(id(1), Part::Line, 9, 7, 0), Route::Waits { new_pin: true });
-        sampler.part(id(1), span(1000, 1100, STATUS_MASK_UNSET, true), 9, 8, 10);
-        sampler.part(id(1), span(1100, 1200, STATUS_MASK_UNSET, false), 9, 8, 11);
-        sampler.part(id(2), span(0, 10, STATUS_MASK_ERROR, false), 9, 8, 12);
-        sampler.part(id(3), span(0, 10, STATUS_MASK_UNSET, true), 9, 9, 13);
-        assert_eq!(tick(&mut sampler, 10 + WAIT - 1), vec![]);
-        let decided = tick(&mut sampler, 13 + WAIT);
-        let verdicts: Vec<_> = decided.iter().map(|one| (one.trace, one.verdict, one.policy)).collect();
-        assert_eq!(
-            verdicts,
-            vec![
-                (id(1), Some(Verdict::Keep), Some(1)),
-                (id(2), Some(Verdict::Keep), Some(0)),
-                (id(3), Some(Verdict::Drop), None)
-            ]
-        );
-        assert_eq!(decided[0].entries, vec![7, 8]);
-        assert_eq!(sampler.part(id(1), Part::Line, 9, 10, 5000), Route::Decided(Verdict::Keep));
-        assert_eq!(sampler.part(id(3), Part::Exemplar, 9, 10, 5000), Route::Decided(Verdict::Drop));
-        assert_eq!(sampler.stats().pending_traces, 0);
-    }
-
-    /// Scenario: lines without any span; then a span comes after all. Guarantees: lines wait twice as long and then stand
-    /// alone; nothing is decided for the trace, so that its spans are judged when they come (P4).
-    #[test]
-    fn lines_do_not_decide_a_trace() {
-        let mut sampler = sampler();
-        sampler.part(id(1), Part::Line, 9, 1, 0);
-        assert_eq!(tick(&mut sampler, 2 * WAIT - 1), vec![]);
-        let decided = tick(&mut sampler, 2 * WAIT);
-        assert_eq!((decided.len(), decided[0].verdict), (1, None));
-        sampler.part(id(1), span(0, 500, STATUS_MASK_UNSET, true), 9, 2, 3 * WAIT);
-        assert_eq!(tick(&mut sampler, 4 * WAIT)[0].verdict, Some(Verdict::Keep));
-    }
-
-    /// Scenario: memory runs short with quiet complete traces and with incomplete ones.
-    /// Guarantees: only quiet traces with a root are decided early; an incomplete one never is (P4, P9).
-    #[test]
-    fn only_complete_quiet_traces_are_decided_early() {
-        let mut sampler = sampler();
-        let mut number = 0;
-        while sampler.has_room() {
-            sampler.part(id(number), span(0, 1, STATUS_MASK_UNSET, number % 2 == 0), 9, number, 0);
-            number += 1;
-        }
-        assert!(sampler.stats().bytes <= (64 << 10) / 2 + 200);
-        let mut early = Vec::new();
-        assert_eq!(sampler.decide_early(1, 10, |one| early.push(one)), 0, "nothing is quiet yet");
-        let count = sampler.decide_early(WAIT / 2, 1000, |one| early.push(one));
-        assert_eq!(count as u64, number.div_ceil(2));
-        assert!(early.iter().all(|one| one.entries[0] % 2 == 0));
-        assert!(sampler.has_room());
-        assert_eq!(tick(&mut sampler, WAIT).len() as u64, number / 2);
-    }
-}
+#[path = "sampler_tests.rs"]
+mod tests;

@@ -97,6 +97,10 @@ pub struct SpanView<'a> {
     pub span_id: Option<SpanId>,
     /// `None` for a root.
     pub parent_span_id: Option<SpanId>,
+    /// W3C `tracestate`, as bytes; empty when there is none.
+    pub trace_state: &'a [u8],
+    /// Bits 0 to 7 are the W3C trace flags.
+    pub flags: u32,
     /// The span's name, as bytes.
     pub name: &'a [u8],
     /// `SpanKind`'s number.
@@ -122,11 +126,13 @@ impl<'a> SpanView<'a> {
             match (number, value) {
                 (1, Value::Bytes(id)) => view.trace_id = TraceId::from_bytes(id),
                 (2, Value::Bytes(id)) => view.span_id = SpanId::from_bytes(id),
+                (3, Value::Bytes(state)) => view.trace_state = state,
                 (4, Value::Bytes(id)) => view.parent_span_id = SpanId::from_bytes(id),
                 (5, Value::Bytes(name)) => view.name = name,
                 (6, Value::Varint(kind)) => view.kind = kind,
                 (7, Value::Fixed64(time)) => view.start_ns = time,
                 (8, Value::Fixed64(time)) => view.end_ns = time,
+                (16, Value::Fixed32(flags)) => view.flags = flags,
                 (15, Value::Bytes(status)) => {
                     let mut reader = Reader::new(status);
                     while let Some((number, value)) = reader.next_field()? {
@@ -139,6 +145,11 @@ impl<'a> SpanView<'a> {
             }
         }
         Ok(view)
+    }
+
+    /// The whole message.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
     }
 
     /// The span's length; 0 when it ends before it starts.

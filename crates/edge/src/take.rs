@@ -1,0 +1,182 @@
+//! Requests coming in: what waits goes into the recorder, what does not goes on.
+
+use journal::Content;
+use model::otlp::{LogView, SpanView, for_each_scope, string_attribute};
+use model::proto::ProtoError;
+use model::{Signal, TraceId};
+use sampling::{
+    LineFacts, OtState, Part, Route, STATUS_MASK_ERROR, STATUS_MASK_OK, STATUS_MASK_UNSET, SpanPart, Verdict,
+};
+
+use crate::exemplars;
+use crate::marks::with_ids;
+use crate::pipeline::Pipeline;
+
+/// How often the trace id changes from one record of a request to the next: at least as often as it has traces.
+pub(crate) fn trace_runs(signal: Signal, request: &[u8]) -> Result<usize, ProtoError> {
+    let mut runs = 0;
+    let mut last: Option<TraceId> = None;
+    for_each_scope::<ProtoError>(request, |scope| {
+        for item in scope.items() {
+            let trace = match signal {
+                Signal::Traces => SpanView::read(item?)?.trace_id,
+                // A line's id may stand anywhere: each may be another one.
+                _ => LogView::read(item?)?.trace_id.or(Some(TraceId::default())),
+            };
+            if trace.is_some() && (trace != last || trace == Some(TraceId::default())) {
+                runs += 1;
+                last = trace;
+            }
+        }
+        Ok(())
+    })?;
+    Ok(runs)
+}
+
+fn span_part(span: &SpanView<'_>, conditions: u64) -> Part {
+    let state = if span.trace_state.is_empty() { OtState::default() } else { OtState::read(span.trace_state) };
+    Part::Span(SpanPart {
+        start_ns: span.start_ns,
+        end_ns: span.end_ns,
+        status: match span.status {
+            model::otlp::STATUS_ERROR => STATUS_MASK_ERROR,
+            model::otlp::STATUS_OK => STATUS_MASK_OK,
+            _ => STATUS_MASK_UNSET,
+        },
+        root: span.parent_span_id.is_none(),
+        conditions,
+        randomness: state.randomness,
+        sampled_before: state.randomness.is_some() || state.threshold.is_some(),
+    })
+}
+
+impl Pipeline {
+    pub(crate) fn take_traces(&mut self, request: &[u8], now_ns: u64) -> Result<(), ProtoError> {
+        let entry = self.recorder.next_id();
+        let Self { red, sampler, ledger, counters, direct, .. } = self;
+        let (mut pins, mut dropped) = (0, false);
+        for_each_scope::<ProtoError>(request, |scope| {
+            let service = string_attribute(scope.resource.resource, 1, "service.name").unwrap_or_default();
+            let of_resource = sampler.conditions().of_resource(scope.resource.resource);
+            for item in scope.items() {
+                let item = item?;
+                let span = SpanView::read(item)?;
+                ledger.received.add(Signal::Traces, 1);
+                if let Some(red) = red {
+                    red.observe(service, &span);
+                }
+                let Some(trace) = span.trace_id else {
+                    counters.spans_without_trace += 1;
+                    ledger.filtered.add(Signal::Traces, 1);
+                    continue;
+                };
+                let part = span_part(&span, of_resource | sampler.conditions().of_span(&span));
+                match sampler.part(trace, part, item.len() as u64, entry, now_ns) {
+                    Route::Waits { new_pin } => {
+                        pins += u32::from(new_pin);
+                        ledger.pending.add(Signal::Traces, 1);
+                    }
+                    Route::Decided(Verdict::Keep) => {
+                        ledger.pending.add(Signal::Traces, 1);
+                        direct.traces.push(&scope, item);
+                        if let Some(red) = red {
+                            counters.exemplars += u64::from(red.exemplar(service, &span, &mut direct.exemplars));
+                        }
+                    }
+                    Route::Decided(Verdict::Drop) => {
+                        dropped = true;
+                        ledger.sampled_out.add(Signal::Traces, 1);
+                    }
+                }
+            }
+            Ok(())
+        })?;
+        // What was dropped stays readable for a while, and may still be kept after all.
+        if pins > 0 || dropped {
+            self.recorder.push(Content::Request(Signal::Traces), request, pins);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn take_logs(&mut self, request: &[u8], now_ns: u64) -> Result<(), ProtoError> {
+        let entry = self.recorder.next_id();
+        let Self { sampler, ledger, counters, direct, rules, .. } = self;
+        let (mut pins, mut dropped) = (0, false);
+        for_each_scope::<ProtoError>(request, |scope| {
+            for item in scope.items() {
+                let item = item?;
+                let line = LineFacts::read(item, &[rules.untraced_lines])?;
+                ledger.received.add(Signal::Logs, 1);
+                let Some(trace) = line.trace_id else {
+                    if rules.untraced_lines.keeps(&line) {
+                        ledger.pending.add(Signal::Logs, 1);
+                        direct.lines.push(&scope, item);
+                    } else {
+                        counters.lines_by_rule += 1;
+                        ledger.filtered.add(Signal::Logs, 1);
+                    }
+                    continue;
+                };
+                counters.trace_ids_from_fields += u64::from(!line.has_own_trace_id);
+                let part = Part::Line { severity: line.severity, time_ns: line.time_ns };
+                match sampler.part(trace, part, item.len() as u64, entry, now_ns) {
+                    Route::Waits { new_pin } => {
+                        pins += u32::from(new_pin);
+                        ledger.pending.add(Signal::Logs, 1);
+                    }
+                    Route::Decided(Verdict::Keep) => {
+                        ledger.pending.add(Signal::Logs, 1);
+                        direct.trace_lines.push(&scope, &with_ids(item, &line));
+                    }
+                    Route::Decided(Verdict::Drop) => {
+                        dropped = true;
+                        ledger.sampled_out.add(Signal::Logs, 1);
+                    }
+                }
+            }
+            Ok(())
+        })?;
+        // What was dropped stays readable for a while, and may still be kept after all.
+        if pins > 0 || dropped {
+            self.recorder.push(Content::Request(Signal::Logs), request, pins);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn take_metrics(&mut self, request: &[u8], now_ns: u64) -> Result<(), ProtoError> {
+        let mut parked = Vec::new();
+        let points = exemplars::split(request, &mut self.direct.points, &mut parked)?;
+        self.ledger.received.add(Signal::Metrics, points);
+        self.ledger.pending.add(Signal::Metrics, points);
+        if parked.is_empty() {
+            return Ok(());
+        }
+        let mut count = 0;
+        exemplars::for_each(&parked, |_, _| {
+            count += 1;
+            Ok(())
+        })?;
+        if !(self.sampler.make_room(count) && self.recorder.make_room(parked.len())) {
+            self.counters.exemplars_without_room += count as u64;
+            return Ok(());
+        }
+        let entry = self.recorder.next_id();
+        let Self { sampler, counters, direct, .. } = self;
+        let (mut pins, mut dropped) = (0, false);
+        exemplars::for_each(&parked, |trace, series| {
+            match sampler.part(trace, Part::Exemplar, series.len() as u64, entry, now_ns) {
+                Route::Waits { new_pin } => pins += u32::from(new_pin),
+                Route::Decided(Verdict::Keep) => {
+                    counters.exemplars += 1;
+                    exemplars::put(series, &mut direct.exemplars);
+                }
+                Route::Decided(Verdict::Drop) => dropped = true,
+            }
+            Ok(())
+        })?;
+        if pins > 0 || dropped {
+            self.recorder.push(Content::Exemplars, &parked, pins);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,225 @@
+//! Who decides: temporary orders, shares of routes, policies, and the volume budget.
+
+use crate::adapt::{Budget, KeptShare, Threshold};
+use crate::conditions::Conditions;
+use crate::decisions::Verdict;
+use crate::policy::{Circumstances, Evidence, Policy, Vote};
+use crate::probability::{ALWAYS, NEVER, hash, hash_bound, threshold};
+use crate::sampler::{Options, RouteShare};
+
+/// What was judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Judgement {
+    pub(crate) verdict: Option<Verdict>,
+    pub(crate) policy: Option<u16>,
+    pub(crate) threshold: u64,
+}
+
+const DROP: Judgement = Judgement { verdict: Some(Verdict::Drop), policy: None, threshold: NEVER };
+
+fn keep(policy: usize, threshold: u64) -> Judgement {
+    Judgement { verdict: Some(Verdict::Keep), policy: u16::try_from(policy).ok(), threshold }
+}
+
+/// Reasons beside the configured policies, numbered behind them.
+const BUILT_IN: [&str; 4] = ["keep_route", "incident", "route_share", "every_trace"];
+const KEEP_ROUTE: usize = 0;
+const INCIDENT: usize = 1;
+const ROUTE_SHARE: usize = 2;
+const EVERY_TRACE: usize = 3;
+
+/// The salts of shares that are ours.
+const ROUTE_SALT: &[u8] = b"lightship-route";
+const INCIDENT_SALT: &[u8] = b"lightship-incident";
+const BUDGET_SALT: &[u8] = b"lightship-budget";
+
+/// Routes that are kept for a time.
+const MAX_KEPT_ROUTES: usize = 16;
+
+#[derive(Debug)]
+pub(crate) struct Judge {
+    policies: Vec<Policy>,
+    /// Those that can drop come first.
+    order: Vec<usize>,
+    conditions: Conditions,
+    first_match: bool,
+    latency: Option<Threshold>,
+    budget: Option<Budget>,
+    share: KeptShare,
+    routes: Vec<RouteShare>,
+    incident_share: f64,
+    incident_until_ns: u64,
+    kept_routes: Vec<(String, u64)>,
+}
+
+impl Judge {
+    /// Takes what it needs out of the options.
+    pub(crate) fn new(options: &mut Options) -> Self {
+        let policies = std::mem::take(&mut options.policies);
+        let mut order: Vec<usize> = (0..policies.len()).collect();
+        order.sort_by_key(|position| !policies.get(*position).is_some_and(|policy| policy.rule.can_drop()));
+        Self {
+            policies,
+            order,
+            conditions: std::mem::take(&mut options.conditions),
+            first_match: options.first_match,
+            latency: options.adaptive.map(Threshold::new),
+            budget: (options.bytes_per_hour > 0).then(|| Budget::new(options.bytes_per_hour)),
+            share: KeptShare::default(),
+            routes: std::mem::take(&mut options.route_shares),
+            incident_share: options.incident_share,
+            incident_until_ns: 0,
+            kept_routes: Vec::new(),
+        }
+    }
+
+    pub(crate) fn conditions(&self) -> &Conditions {
+        &self.conditions
+    }
+
+    pub(crate) fn name(&self, position: u16) -> Option<&str> {
+        let position = usize::from(position);
+        match self.policies.get(position) {
+            Some(policy) => Some(&policy.name),
+            None => BUILT_IN.get(position - self.policies.len()).copied(),
+        }
+    }
+
+    fn built_in(&self, reason: usize) -> usize {
+        self.policies.len() + reason
+    }
+
+    /// Decides a trace, and counts it.
+    pub(crate) fn decide(&mut self, evidence: &Evidence, now_ns: u64) -> Judgement {
+        if let Some(latency) = &mut self.latency {
+            latency.observe(evidence.duration_ns());
+        }
+        let judgement = self.judge(evidence, now_ns, true);
+        self.count(evidence, &judgement, now_ns);
+        judgement
+    }
+
+    /// Whether a dropped trace would be kept as it is now. Rates are left alone.
+    pub(crate) fn would_keep(&mut self, evidence: &Evidence, now_ns: u64) -> bool {
+        self.judge(evidence, now_ns, false).verdict == Some(Verdict::Keep)
+    }
+
+    /// Judges a trace that is kept after all.
+    pub(crate) fn recall(&mut self, evidence: &Evidence, now_ns: u64) -> Judgement {
+        let judgement = self.judge(evidence, now_ns, false);
+        self.count(evidence, &judgement, now_ns);
+        judgement
+    }
+
+    fn count(&mut self, evidence: &Evidence, judgement: &Judgement, now_ns: u64) {
+        let kept = judgement.verdict == Some(Verdict::Keep);
+        self.share.count(u64::from(evidence.spans), kept, now_ns);
+        if let (true, Some(budget)) = (kept, &mut self.budget) {
+            budget.kept(evidence.bytes);
+        }
+    }
+
+    fn judge(&mut self, evidence: &Evidence, now_ns: u64, first_time: bool) -> Judgement {
+        let at = Circumstances { now_ns, latency_ns: self.latency_ns(), tightened: self.tightened(), first_time };
+        let mut found: Option<(usize, u64)> = None;
+        let special = self.special(evidence, now_ns);
+        for position in &self.order {
+            let Some(policy) = self.policies.get_mut(*position) else { continue };
+            if special.is_some() && !policy.rule.can_drop() {
+                break;
+            }
+            match policy.rule.vote(evidence, &at) {
+                Vote::Drop => return Judgement { policy: u16::try_from(*position).ok(), ..DROP },
+                Vote::Keep { threshold } => {
+                    // The first one is the reason; the most generous one tells the probability.
+                    let (first, least) = found.unwrap_or((*position, threshold));
+                    found = Some((first, least.min(threshold)));
+                    if self.first_match {
+                        break;
+                    }
+                }
+                Vote::Pass => {}
+            }
+        }
+        if let Some(special) = special {
+            return special;
+        }
+        match found {
+            Some((position, threshold)) => self.within_budget(evidence, keep(position, threshold)),
+            None if self.policies.is_empty() => keep(self.built_in(EVERY_TRACE), ALWAYS),
+            None => DROP,
+        }
+    }
+
+    /// What is decided before the policies are asked: only a drop policy stands above it.
+    fn special(&self, evidence: &Evidence, now_ns: u64) -> Option<Judgement> {
+        let kept_routes = self.conditions.temporary_bit();
+        if evidence.conditions & kept_routes != 0 && self.kept_routes.iter().any(|(_, until)| *until > now_ns) {
+            return Some(keep(self.built_in(KEEP_ROUTE), ALWAYS));
+        }
+        let share_keeps = |salt, share: f64| share > 0.0 && hash(salt, &evidence.trace) <= hash_bound(share);
+        if now_ns < self.incident_until_ns && share_keeps(INCIDENT_SALT, self.incident_share) {
+            return Some(keep(self.built_in(INCIDENT), threshold(self.incident_share)));
+        }
+        let route = self.routes.iter().find(|route| evidence.conditions & route.bit != 0)?;
+        if route.keep_errors && evidence.has_error() {
+            return Some(keep(self.built_in(ROUTE_SHARE), ALWAYS));
+        }
+        let kept = share_keeps(ROUTE_SALT, route.share);
+        Some(if kept { keep(self.built_in(ROUTE_SHARE), threshold(route.share)) } else { DROP })
+    }
+
+    /// Thins what is kept when probabilistic policies alone do not hold the budget; never what failed.
+    fn within_budget(&self, evidence: &Evidence, judgement: Judgement) -> Judgement {
+        let others = self.budget.as_ref().map_or(1.0, |budget| budget.others);
+        if others >= 1.0 || evidence.has_error() || hash(BUDGET_SALT, &evidence.trace) <= hash_bound(others) {
+            let budget = if evidence.has_error() { ALWAYS } else { threshold(others) };
+            return Judgement { threshold: judgement.threshold.max(budget), ..judgement };
+        }
+        DROP
+    }
+
+    pub(crate) fn tick(&mut self, now_ns: u64) {
+        let incident = now_ns < self.incident_until_ns;
+        if let Some(latency) = &mut self.latency {
+            latency.tick(now_ns, incident);
+        }
+        if let Some(budget) = &mut self.budget {
+            budget.tick(now_ns);
+        }
+        if self.kept_routes.iter().any(|(_, until)| *until <= now_ns) {
+            self.kept_routes.retain(|(_, until)| *until > now_ns);
+            self.set_temporary();
+        }
+    }
+
+    fn set_temporary(&mut self) {
+        self.conditions.set_temporary(self.kept_routes.iter().map(|(route, _)| route.clone()).collect());
+    }
+
+    pub(crate) fn set_incident(&mut self, until_ns: u64) {
+        self.incident_until_ns = until_ns;
+    }
+
+    pub(crate) fn keep_route(&mut self, route: &str, until_ns: u64, now_ns: u64) -> bool {
+        self.kept_routes.retain(|(kept, until)| kept != route && *until > now_ns);
+        let room = self.kept_routes.len() < MAX_KEPT_ROUTES;
+        if room && until_ns > now_ns {
+            self.kept_routes.push((route.to_owned(), until_ns));
+        }
+        self.set_temporary();
+        room
+    }
+
+    pub(crate) fn kept_share(&self) -> f64 {
+        self.share.share().unwrap_or(-1.0)
+    }
+
+    pub(crate) fn latency_ns(&self) -> u64 {
+        self.latency.as_ref().map_or(0, |latency| latency.ns)
+    }
+
+    pub(crate) fn tightened(&self) -> f64 {
+        self.budget.as_ref().map_or(1.0, |budget| budget.probabilistic)
+    }
+}

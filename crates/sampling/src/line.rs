@@ -1,0 +1,404 @@
+//! What a log record says outside the fields that OTLP has for it: trace and span ids, level and duration in attributes, in
+//! a structured body, or in a body that is a JSON object.
+
+use model::otlp::LogView;
+use model::otlp::schema::{any_value, key_value};
+use model::proto::{ProtoError, Reader, Value};
+use model::{SpanId, TraceId};
+
+use crate::json;
+
+const BODY: u32 = 5;
+const ATTRIBUTES: u32 = 6;
+const SEVERITY_TEXT: u32 = 3;
+
+/// A log record, its fields normalised.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct LineFacts {
+    /// From the record, or from a field of another name.
+    pub trace_id: Option<TraceId>,
+    /// From the record, or from a field of another name.
+    pub span_id: Option<SpanId>,
+    /// Whether the trace id stands in the record's own field.
+    pub has_own_trace_id: bool,
+    /// Unix nanoseconds; 0 when unknown.
+    pub time_ns: u64,
+    /// `SeverityNumber` from the record, its text, or a field; 0 when none tells.
+    pub severity: u8,
+    /// Milliseconds, from a field.
+    pub duration_ms: Option<f64>,
+}
+
+/// When lines that no decision covers are delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct LineRule {
+    /// From this `SeverityNumber` on; `None`: not by level.
+    pub min_severity: Option<u8>,
+    /// From this duration on, milliseconds; `None`: not by duration.
+    pub min_duration_ms: Option<f64>,
+}
+
+impl LineRule {
+    /// Lines of WARN and above.
+    pub const WARNINGS: Self = Self { min_severity: Some(13), min_duration_ms: None };
+    /// Every line.
+    pub const ALL: Self = Self { min_severity: Some(0), min_duration_ms: None };
+
+    /// Whether it lets a line through.
+    pub fn keeps(&self, line: &LineFacts) -> bool {
+        self.min_severity.is_some_and(|least| line.severity >= least)
+            || self.min_duration_ms.is_some_and(|least| line.duration_ms.is_some_and(|duration| duration >= least))
+    }
+
+    /// Whether it looks at durations.
+    fn asks_duration(&self) -> bool {
+        self.min_duration_ms.is_some()
+    }
+}
+
+/// A field's value, as far as it is looked at.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Field<'a> {
+    Text(&'a [u8]),
+    Number(f64),
+}
+
+impl LineFacts {
+    /// Reads a `LogRecord`. Attributes and body are looked into only for what the record's own fields lack.
+    ///
+    /// # Errors
+    /// [`ProtoError`] where the bytes are not protobuf.
+    pub fn read(record: &[u8], rules: &[LineRule]) -> Result<Self, ProtoError> {
+        let view = LogView::read(record)?;
+        let mut facts = Self {
+            trace_id: view.trace_id,
+            span_id: view.span_id,
+            has_own_trace_id: view.trace_id.is_some(),
+            time_ns: view.time_ns,
+            severity: view.severity.min(24) as u8,
+            duration_ms: None,
+        };
+        let complete = facts.has_own_trace_id && facts.severity > 0;
+        if complete && !rules.iter().any(LineRule::asks_duration) {
+            return Ok(facts);
+        }
+        let mut reader = Reader::new(record);
+        while let Some((number, value)) = reader.next_field()? {
+            match (number, value) {
+                (SEVERITY_TEXT, Value::Bytes(text)) if facts.severity == 0 => facts.severity = severity(text),
+                (ATTRIBUTES, Value::Bytes(pair)) => facts.pair(pair)?,
+                (BODY, Value::Bytes(any)) => facts.body(any)?,
+                _ => {}
+            }
+        }
+        Ok(facts)
+    }
+
+    fn body(&mut self, any: &[u8]) -> Result<(), ProtoError> {
+        let mut reader = Reader::new(any);
+        while let Some((number, value)) = reader.next_field()? {
+            match (number, value) {
+                (any_value::STRING, Value::Bytes(text)) => {
+                    json::for_each_field(text, |key, field| self.field(key, field));
+                }
+                (any_value::KVLIST, Value::Bytes(list)) => {
+                    let mut pairs = Reader::new(list);
+                    while let Some((number, value)) = pairs.next_field()? {
+                        if let (1, Value::Bytes(pair)) = (number, value) {
+                            self.pair(pair)?;
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn pair(&mut self, pair: &[u8]) -> Result<(), ProtoError> {
+        let (mut key, mut any) = (&[][..], &[][..]);
+        let mut reader = Reader::new(pair);
+        while let Some((number, value)) = reader.next_field()? {
+            match (number, value) {
+                (key_value::KEY, Value::Bytes(bytes)) => key = bytes,
+                (key_value::VALUE, Value::Bytes(bytes)) => any = bytes,
+                _ => {}
+            }
+        }
+        let mut reader = Reader::new(any);
+        while let Some(field) = reader.next_field()? {
+            match field {
+                (any_value::STRING, Value::Bytes(text)) => self.field(key, Field::Text(text)),
+                (any_value::INT, Value::Varint(bits)) => self.field(key, Field::Number(bits as i64 as f64)),
+                (any_value::DOUBLE, Value::Fixed64(bits)) => self.field(key, Field::Number(f64::from_bits(bits))),
+                (_, Value::Bytes(bytes)) if bytes.len() == 16 || bytes.len() == 8 => self.binary_id(key, bytes),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn binary_id(&mut self, key: &[u8], bytes: &[u8]) {
+        match name_of(key) {
+            Some(Name::Trace) if self.trace_id.is_none() => self.trace_id = TraceId::from_bytes(bytes),
+            Some(Name::Span) if self.span_id.is_none() => self.span_id = SpanId::from_bytes(bytes),
+            _ => {}
+        }
+    }
+
+    fn field(&mut self, key: &[u8], value: Field<'_>) {
+        match (name_of(key), value) {
+            (Some(Name::Trace), Field::Text(text)) if self.trace_id.is_none() => self.trace_id = trace_id(text),
+            (Some(Name::Span), Field::Text(text)) if self.span_id.is_none() => self.span_id = span_id(text),
+            (Some(Name::Parent), Field::Text(text)) if self.trace_id.is_none() => {
+                if let Some((trace, span)) = traceparent(text) {
+                    (self.trace_id, self.span_id) = (Some(trace), Some(span));
+                }
+            }
+            (Some(Name::Level), Field::Text(text)) if self.severity == 0 => self.severity = severity(text),
+            (Some(Name::Duration(unit_ms)), Field::Number(number)) if self.duration_ms.is_none() => {
+                self.duration_ms = Some(number * unit_ms);
+            }
+            (Some(Name::Duration(unit_ms)), Field::Text(text)) if self.duration_ms.is_none() => {
+                self.duration_ms = duration(text, unit_ms);
+            }
+            _ => {}
+        }
+    }
+}
+
+enum Name {
+    Trace,
+    Span,
+    Parent,
+    Level,
+    /// Milliseconds of a number without a unit.
+    Duration(f64),
+}
+
+/// What a field is, however it is spelled: `trace_id`, `traceId`, `trace.id`, `otelTraceID` are one.
+fn name_of(key: &[u8]) -> Option<Name> {
+    const LONGEST: usize = 20;
+    let mut plain = [0; LONGEST];
+    let mut length = 0;
+    for byte in key.iter().filter(|byte| !matches!(byte, b'_' | b'.' | b'-')) {
+        *plain.get_mut(length)? = byte.to_ascii_lowercase();
+        length += 1;
+    }
+    Some(match &plain[..length] {
+        b"traceid" | b"oteltraceid" => Name::Trace,
+        b"spanid" | b"otelspanid" => Name::Span,
+        b"traceparent" => Name::Parent,
+        b"level" | b"severity" | b"loglevel" | b"lvl" | b"severitytext" => Name::Level,
+        b"durationms" | b"latencyms" | b"elapsedms" | b"durationmillis" | b"duration" | b"latency" | b"elapsed" => {
+            Name::Duration(1.0)
+        }
+        b"durations" | b"latencys" | b"durationseconds" | b"elapseds" => Name::Duration(1e3),
+        b"durationus" | b"latencyus" | b"elapsedus" => Name::Duration(1e-3),
+        b"durationns" | b"latencyns" | b"elapsedns" => Name::Duration(1e-6),
+        _ => return None,
+    })
+}
+
+/// 32 hex digits, 16 of a 64-bit id, or base64 of 16 bytes.
+fn trace_id(text: &[u8]) -> Option<TraceId> {
+    let text = std::str::from_utf8(text).ok()?.trim();
+    match text.len() {
+        16 => {
+            let half = SpanId::from_hex(text)?;
+            let mut id = [0; 16];
+            id[8..].copy_from_slice(&half.0);
+            Some(TraceId(id))
+        }
+        22 | 24 => TraceId::from_bytes(&base64::<16>(text)?),
+        _ => TraceId::from_hex(text),
+    }
+}
+
+fn span_id(text: &[u8]) -> Option<SpanId> {
+    let text = std::str::from_utf8(text).ok()?.trim();
+    match text.len() {
+        11 | 12 => SpanId::from_bytes(&base64::<8>(text)?),
+        _ => SpanId::from_hex(text),
+    }
+}
+
+/// W3C Trace Context section 3.2.2: version, trace id, parent id, flags.
+fn traceparent(text: &[u8]) -> Option<(TraceId, SpanId)> {
+    let mut parts = std::str::from_utf8(text).ok()?.trim().split('-');
+    let version = parts.next()?;
+    if version.len() != 2 || version == "ff" {
+        return None;
+    }
+    Some((TraceId::from_hex(parts.next()?)?, SpanId::from_hex(parts.next()?)?))
+}
+
+/// Base64 (RFC 4648, either alphabet, with or without padding) of exactly so many bytes.
+fn base64<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let digit = |byte: u8| {
+        Some(match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' | b'-' => 62,
+            b'/' | b'_' => 63,
+            _ => return None,
+        })
+    };
+    let mut out = [0; N];
+    let (mut bits, mut held, mut length) = (0u32, 0, 0);
+    for byte in text.trim_end_matches('=').bytes() {
+        bits = bits << 6 | u32::from(digit(byte)?);
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            *out.get_mut(length)? = (bits >> held) as u8;
+            length += 1;
+        }
+    }
+    (length == N).then_some(out)
+}
+
+/// The `SeverityNumber` of a level's name; 0 when it is none. Names that drift are one: ERR, error, SEVERE.
+fn severity(text: &[u8]) -> u8 {
+    let mut upper = [0; 12];
+    let text = text.trim_ascii();
+    let Some(upper) = upper.get_mut(..text.len()) else { return 0 };
+    upper.copy_from_slice(text);
+    upper.make_ascii_uppercase();
+    match &*upper {
+        b"TRACE" | b"FINEST" | b"FINER" => 1,
+        b"DEBUG" | b"FINE" | b"DBG" => 5,
+        b"INFO" | b"INFORMATION" | b"I" | b"CONFIG" => 9,
+        b"NOTICE" => 10,
+        b"WARN" | b"WARNING" | b"W" => 13,
+        b"ERROR" | b"ERR" | b"SEVERE" | b"E" => 17,
+        b"CRITICAL" | b"CRIT" | b"DPANIC" => 18,
+        b"ALERT" | b"PANIC" => 19,
+        b"FATAL" | b"EMERG" | b"EMERGENCY" | b"F" => 21,
+        _ => 0,
+    }
+}
+
+/// A number with a unit (`1.5s`, `200 ms`), or without.
+fn duration(text: &[u8], unit_ms: f64) -> Option<f64> {
+    let text = std::str::from_utf8(text).ok()?.trim();
+    let end = text.find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '+' | '-'))).unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let unit_ms = match unit.trim() {
+        "" => unit_ms,
+        "ns" => 1e-6,
+        "us" | "\u{b5}s" => 1e-3,
+        "ms" => 1.0,
+        "s" => 1e3,
+        "m" => 6e4,
+        _ => return None,
+    };
+    number.parse::<f64>().ok().map(|number| number * unit_ms)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::proto::{put_bytes, put_fixed64, put_message, put_uint};
+
+    const HEX: &str = "0af7651916cd43dd8448eb211c80319c";
+
+    fn id() -> TraceId {
+        TraceId::from_hex(HEX).unwrap()
+    }
+
+    fn text(out: &mut Vec<u8>, number: u32, key: &str, value: &[u8]) {
+        put_message(out, number, |out| {
+            put_bytes(out, 1, key.as_bytes());
+            put_message(out, 2, |out| put_bytes(out, any_value::STRING, value));
+        });
+    }
+
+    fn with(key: &str, value: &str) -> LineFacts {
+        let mut record = Vec::new();
+        text(&mut record, 6, key, value.as_bytes());
+        LineFacts::read(&record, &[]).unwrap()
+    }
+
+    /// Scenario: ids under every name and in every form, and values that are none. Guarantees: each id is found, nothing
+    /// else is taken for one, and the record's own field goes first.
+    #[test]
+    fn ids_are_found_under_their_names() {
+        for key in ["trace_id", "traceId", "TraceID", "otelTraceID", "trace.id", "trace-id"] {
+            assert_eq!(with(key, HEX).trace_id, Some(id()), "{key}");
+            assert!(!with(key, HEX).has_own_trace_id);
+        }
+        assert_eq!(with("trace_id", "CvdlGRbNQ92ESOshHIAxnA==").trace_id, Some(id()));
+        assert_eq!(with("trace_id", "CvdlGRbNQ92ESOshHIAxnA").trace_id, Some(id()));
+        let padded = TraceId::from_hex("00000000000000008448eb211c80319c").unwrap();
+        assert_eq!(with("trace_id", "8448eb211c80319c").trace_id, Some(padded));
+        let parent = with("traceparent", &format!("00-{HEX}-b7ad6b7169203331-01"));
+        assert_eq!((parent.trace_id, parent.span_id), (Some(id()), SpanId::from_hex("b7ad6b7169203331")));
+        assert_eq!(with("span_id", "t61rcWkgMzE=").span_id, SpanId::from_hex("b7ad6b7169203331"));
+        for (key, value) in [
+            ("trace_id", "none"),
+            ("trace_id", "00000000000000000000000000000000"),
+            ("message", HEX),
+            ("traceparent", "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+            ("trace_id", "CvdlGRbNQ92ESOshHIAx!A=="),
+        ] {
+            assert_eq!(with(key, value).trace_id, None, "{key} {value}");
+        }
+        let mut record = Vec::new();
+        put_bytes(&mut record, 9, &[7; 16]);
+        text(&mut record, 6, "trace_id", HEX.as_bytes());
+        let facts = LineFacts::read(&record, &[]).unwrap();
+        assert_eq!((facts.trace_id, facts.has_own_trace_id), (Some(TraceId([7; 16])), true));
+        let mut record = Vec::new();
+        put_message(&mut record, 5, |out| {
+            put_message(out, any_value::KVLIST, |out| text(out, 1, "trace_id", HEX.as_bytes()));
+        });
+        assert_eq!(LineFacts::read(&record, &[]).unwrap().trace_id, Some(id()), "in a structured body");
+        let body = format!(r#"{{"level":"err","a":{{"trace_id":"x"}},"latency_ms":250.5,"trace_id":"{HEX}"}}"#);
+        let mut record = Vec::new();
+        put_message(&mut record, 5, |out| put_bytes(out, any_value::STRING, body.as_bytes()));
+        let facts = LineFacts::read(&record, &[]).unwrap();
+        assert_eq!(
+            (facts.trace_id, facts.severity, facts.duration_ms),
+            (Some(id()), 17, Some(250.5)),
+            "in a JSON body"
+        );
+    }
+
+    /// Scenario: levels and durations under drifting names and units. Guarantees: they mean the same.
+    #[test]
+    fn levels_and_durations_drift() {
+        for (key, value, expected) in [
+            ("level", "error", 17),
+            ("severity", "SEVERE", 17),
+            ("lvl", "ERR", 17),
+            ("level", "warning", 13),
+            ("level", "?", 0),
+        ] {
+            assert_eq!(with(key, value).severity, expected, "{key} {value}");
+        }
+        for (key, value, expected) in [
+            ("duration_ms", "200", Some(200.0)),
+            ("durationMs", "199.9", Some(199.9)),
+            ("duration", "0.25s", Some(250.0)),
+            ("latency_us", "1500", Some(1.5)),
+            ("elapsed", "3m", Some(180_000.0)),
+            ("duration", "soon", None),
+        ] {
+            assert_eq!(with(key, value).duration_ms, expected, "{key} {value}");
+        }
+        let mut record = Vec::new();
+        put_uint(&mut record, 2, 9);
+        put_bytes(&mut record, 9, &[7; 16]);
+        put_message(&mut record, 6, |out| {
+            put_bytes(out, 1, b"duration_ms");
+            put_message(out, 2, |out| put_fixed64(out, any_value::DOUBLE, 200f64.to_bits()));
+        });
+        let lua = LineRule { min_severity: Some(17), min_duration_ms: Some(200.0) };
+        let facts = LineFacts::read(&record, &[lua]).unwrap();
+        assert!(lua.keeps(&facts) && !LineRule::WARNINGS.keeps(&facts) && LineRule::ALL.keeps(&facts));
+        assert!(!LineRule { min_duration_ms: Some(200.1), ..lua }.keeps(&facts));
+        assert_eq!(LineFacts::read(&record, &[]).unwrap().duration_ms, None, "nobody asked");
+    }
+}
