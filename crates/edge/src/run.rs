@@ -251,6 +251,8 @@ fn open_journal(config: &Config, clock: &Clock) -> Result<(io::IoHandle, Ledger)
         destinations: config.destinations.iter().map(|one| one.name.clone()).collect(),
         history_bytes: 0,
         free_space_floor: FREE_SPACE_FLOOR,
+        recorder_bytes: 0,
+        decision_bytes: 0,
     };
     let (mut journal, recovery) =
         Journal::open(disk, options, clock.stamp()).map_err(|error| fail(error.to_string()))?;

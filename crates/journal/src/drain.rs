@@ -8,6 +8,7 @@ use crate::error::JournalError;
 use crate::format::{Entry, EntryKind, FIXED, GAP_PREFIX_LEN, LostStretch};
 use crate::holes::Span;
 use crate::journal::{Destination, Journal};
+use crate::mutants::{self, Mutant};
 use crate::segment::{Step, next_entry, read_payload};
 use crate::window::{Known, State};
 
@@ -99,6 +100,11 @@ impl<D: Disk> Journal<D> {
             if let Some(known) = window.blocks.iter_mut().find(|other| other.first == known.first) {
                 known.state = State::InFlight;
             }
+            if mutants::is_on(Mutant::CursorEarly) {
+                window.confirm(block.first, block.last);
+                window.settle();
+                self.destinations[destination].dirty = true;
+            }
             out.push(block);
             if given >= max_bytes {
                 break;
@@ -187,6 +193,8 @@ impl<D: Disk> Journal<D> {
         last: u64,
     ) -> Result<Confirmed, JournalError> {
         self.check(destination)?;
+        let wrong = mutants::is_on(Mutant::WrongCursor);
+        let destination = if wrong { (destination + 1) % self.destinations.len() } else { destination };
         let index = usize::from(lane.number());
         let mut confirmed = Confirmed::default();
         loop {
@@ -415,8 +423,7 @@ impl<D: Disk> Journal<D> {
     /// Before anything is given up as unreadable, the disk has to show that it works at all: the note is written again. A
     /// disk that was pulled out or went read-only must not turn a whole backlog into a gap.
     fn prove_disk(&mut self) -> Result<(), JournalError> {
-        let heads = std::array::from_fn(|index| self.lanes[index].committed);
-        self.notes.write(&self.core.disk, self.core.epoch, &heads, None, &mut self.core.counters)
+        self.notes.write(&self.core.disk, self.core.epoch, &self.noted, &self.rows, None, &mut self.core.counters)
     }
 
     /// Reads one block; `None` when it cannot be read or is not what its entry says.
@@ -434,8 +441,8 @@ impl<D: Disk> Journal<D> {
             return None;
         }
         let skip = match entry.kind {
-            EntryKind::Block => 0,
             EntryKind::Gap => GAP_PREFIX_LEN,
+            _ => 0,
         };
         let (block, rest) = RawBlock::parse(self.scratch.get(skip..)?).ok()?;
         let header = block.header();

@@ -229,6 +229,10 @@ pub(crate) enum EntryKind {
     Block,
     /// What was lost ([`GAP_PREFIX_LEN`] bytes), and the block with the one frame that says so to the destinations.
     Gap,
+    /// Requests as they came, compressed ([`crate::recording`]).
+    Requests,
+    /// What was decided at a commit.
+    Decisions,
 }
 
 /// An entry's header.
@@ -268,6 +272,8 @@ impl Entry {
         let kind = match self.kind {
             EntryKind::Block => 0,
             EntryKind::Gap => 1,
+            EntryKind::Requests => 2,
+            EntryKind::Decisions => 3,
         };
         Writer::new(&mut fixed)
             .put(&ENTRY_MAGIC)
@@ -290,6 +296,8 @@ impl Entry {
         let kind = match fixed[4] {
             0 => EntryKind::Block,
             1 => EntryKind::Gap,
+            2 => EntryKind::Requests,
+            3 => EntryKind::Decisions,
             _ => return None,
         };
         let mut fields = Reader::at(fixed, 8);

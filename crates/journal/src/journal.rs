@@ -10,9 +10,11 @@ use crate::disk::Disk;
 use crate::error::{AppendError, JournalError};
 use crate::format::LostStretch;
 use crate::lane::{Core, FrameMeta, LaneState};
-use crate::note::{Heads, NoteFiles};
+use crate::mutants::{self, Mutant};
+use crate::note::{Heads, NoteFiles, Rows};
 use crate::space::Spare;
 use crate::stats::Stats;
+use crate::tape::Tape;
 use crate::window::Window;
 
 /// Frames are synced, without waiting for the caller's commit, when more than this many bytes wait for it.
@@ -34,6 +36,11 @@ pub struct Options {
     pub history_bytes: u64,
     /// Bytes that are left free on the file system.
     pub free_space_floor: u64,
+    /// Bytes that the recorder takes on disk, beside `total_bytes`; 0 for none. With it, frames that a crash left behind
+    /// the last commit are cut: what they held is still recorded, and is decided again.
+    pub recorder_bytes: u64,
+    /// Bytes that remembered decisions take on disk; used with `recorder_bytes`.
+    pub decision_bytes: u64,
 }
 
 /// One destination and its place in every lane.
@@ -85,6 +92,12 @@ pub struct Journal<D: Disk> {
     pub(crate) destinations: Vec<Destination<D::File>>,
     pub(crate) notes: NoteFiles<D::File>,
     pub(crate) spare: Spare,
+    pub(crate) recorder: Option<Tape<D::File>>,
+    pub(crate) decisions: Option<Tape<D::File>>,
+    /// The heads of the note that was written last: never less than what is committed.
+    pub(crate) noted: Heads,
+    /// How far the last commit took both.
+    pub(crate) rows: Rows,
     /// Gap records that are not in their lane yet.
     pub(crate) due: Vec<LostStretch>,
     pub(crate) lost: Vec<Lost>,
@@ -120,6 +133,9 @@ impl<D: Disk> Journal<D> {
                 wire::seal_frame(&FrameHeader { device, epoch, lane, seq, stamp }, body, out);
             })
             .map_err(|error| JournalError::Internal(format!("cannot buffer a frame of lane {lane}: {error}")))?;
+        if mutants::is_on(Mutant::SentEarly) && self.lanes[index].sync(&mut self.core).is_ok() {
+            self.lanes[index].committed = self.lanes[index].synced;
+        }
         if self.lanes.iter().map(LaneState::unsynced_bytes).sum::<u64>() > UNSYNCED_CAP {
             // Bounds memory (P9). An error here is the commit's to report: the frame is buffered.
             let _ = self.sync_lanes(stamp);
@@ -135,17 +151,24 @@ impl<D: Disk> Journal<D> {
     /// # Errors
     /// [`JournalError::Io`] when the disk failed. Nothing is committed then, and nothing buffered is lost: call again.
     pub fn commit(&mut self, stamp: Stamp, note: Option<&[u8]>) -> Result<Commit, JournalError> {
+        self.commit_all(stamp, note, self.rows)
+    }
+
+    pub(crate) fn commit_all(&mut self, stamp: Stamp, note: Option<&[u8]>, rows: Rows) -> Result<Commit, JournalError> {
         self.write_due_gaps(stamp)?;
         self.sync_lanes(stamp)?;
         for lane in &mut self.lanes {
+            lane.settle_early(&mut self.core);
             lane.sync_names(&mut self.core)?;
         }
         let heads: Heads = std::array::from_fn(|index| self.lanes[index].synced);
         let committed: Heads = std::array::from_fn(|index| self.lanes[index].committed);
         let news = note.filter(|note| !self.notes.is(note) || heads != committed);
-        if heads != committed || news.is_some() {
-            self.notes.write(&self.core.disk, self.core.epoch, &heads, news, &mut self.core.counters)?;
+        if heads != committed || news.is_some() || rows != self.rows {
+            self.notes.write(&self.core.disk, self.core.epoch, &heads, &rows, news, &mut self.core.counters)?;
+            self.noted = heads;
         }
+        self.rows = rows;
         let mut commit = Commit::default();
         for lane in &mut self.lanes {
             commit.frames += lane.synced.next - lane.committed.next;
@@ -233,9 +256,9 @@ impl<D: Disk> Journal<D> {
 
     /// Writes both note files anew, with what is committed.
     pub(crate) fn rewrite_notes(&mut self) -> Result<(), JournalError> {
-        let committed: Heads = std::array::from_fn(|index| self.lanes[index].committed);
+        let (heads, rows) = (self.noted, self.rows);
         for _ in 0..2 {
-            self.notes.write(&self.core.disk, self.core.epoch, &committed, None, &mut self.core.counters)?;
+            self.notes.write(&self.core.disk, self.core.epoch, &heads, &rows, None, &mut self.core.counters)?;
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ use crate::format::{
 };
 use crate::holes::Holes;
 use crate::index;
+use crate::mutants::{self, Mutant};
 use crate::note::Head;
 use crate::segment::{Segment, earliest};
 use crate::stats::Counters;
@@ -32,6 +33,8 @@ pub(crate) struct Core<D: Disk> {
     pub(crate) device: String,
     pub(crate) encoder: BlockEncoder,
     pub(crate) counters: Counters,
+    /// Whether frames behind the last commit are cut at open.
+    pub(crate) cut: bool,
 }
 
 /// The records and event times of one frame, for depth, gaps and watermarks.
@@ -355,7 +358,10 @@ impl<F> LaneState<F> {
             .disk
             .write_at(&open.file, open.end, &self.pending)
             .map_err(JournalError::io("write", key.path()))
-            .and_then(|()| core.disk.sync_data(&open.file).map_err(JournalError::io("sync", key.path())));
+            .and_then(|()| match mutants::is_on(Mutant::NoFsync) || mutants::is_on(Mutant::SentEarly) {
+                true => Ok(()),
+                false => core.disk.sync_data(&open.file).map_err(JournalError::io("sync", key.path())),
+            });
         core.counters.written += self.pending.len() as u64;
         core.counters.syncs += 1;
         if let Err(error) = written {
@@ -380,6 +386,15 @@ impl<F> LaneState<F> {
         self.pending.shrink_to(KEEP_BYTES);
         self.pending_start_ns = 0;
         Ok(())
+    }
+
+    /// What [`Mutant::SentEarly`] left unsynced.
+    pub(crate) fn settle_early<D: Disk<File = F>>(&mut self, core: &mut Core<D>) {
+        if mutants::is_on(Mutant::SentEarly)
+            && let Some(open) = &self.open
+        {
+            let _too_late = core.disk.sync_data(&open.file);
+        }
     }
 
     /// Ends the open segment: footer, cut to its length, sync. What it holds is synced already, so an error here loses
@@ -433,7 +448,7 @@ impl<F> LaneState<F> {
 
     /// Makes created, renamed and removed names durable.
     pub(crate) fn sync_names<D: Disk<File = F>>(&mut self, core: &mut Core<D>) -> Result<(), JournalError> {
-        if self.dir_dirty {
+        if self.dir_dirty && !mutants::is_on(Mutant::NoDirSync) {
             let dir = lane_dir(self.lane);
             core.counters.syncs += 1;
             core.disk.sync_dir(&dir).map_err(JournalError::io("sync", dir))?;

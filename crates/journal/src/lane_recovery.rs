@@ -13,6 +13,7 @@ use crate::format::{
 };
 use crate::holes::Span;
 use crate::lane::{Core, LaneState, seal_file};
+use crate::mutants::{self, Mutant};
 use crate::note::{Head, NoteRead};
 use crate::recovery::{Damage, Recovery, span_damage};
 use crate::segment::{Segment, Step, next_entry, read_footer, read_payload};
@@ -76,6 +77,7 @@ pub(crate) fn recover_lane<D: Disk>(
     let mut scan = Scan { core, lane, head, trusted: note.trusted, payload: Vec::new(), gaps: Vec::new() };
     scan.set_foreign_aside(&mut names, recovery)?;
     scan.drop_unused(&mut names)?;
+    scan.drop_uncommitted(&mut names)?;
 
     let mut found = LaneFound { start: names.first().copied().unwrap_or(0), lost: Vec::new() };
     let mut next = head.next.max(1);
@@ -112,6 +114,9 @@ pub(crate) fn recover_lane<D: Disk>(
     for lost in gaps.iter().filter(|lost| lost.exact) {
         state.holes.insert(lost.span());
         found.lost = found.lost.iter().flat_map(|lost| state.holes.uncovered(*lost)).collect();
+    }
+    if mutants::is_on(Mutant::SequenceReused) && next > 1 {
+        next -= 1;
     }
     state.next = next;
     state.records = records;
@@ -195,6 +200,24 @@ impl<D: Disk> Scan<'_, D> {
         Ok(())
     }
 
+    /// Removes segments that begin behind the last commit, where such frames are to be cut.
+    fn drop_uncommitted(&self, names: &mut Vec<u64>) -> Result<(), JournalError> {
+        while let [.., _, newest] = names[..] {
+            if !self.cuts(newest) {
+                break;
+            }
+            let path = self.key(newest).path();
+            self.core.disk.remove(&path).map_err(JournalError::io("remove", path))?;
+            names.pop();
+        }
+        Ok(())
+    }
+
+    /// Whether a sequence is to be cut: its frame was never committed, and what it holds is recorded elsewhere.
+    fn cuts(&self, sequence: u64) -> bool {
+        self.core.cut && self.trusted && sequence >= self.head.next
+    }
+
     fn is_unused(&self, first: u64) -> Result<bool, JournalError> {
         let key = self.key(first);
         let file = self.core.disk.open_settled(&key.path()).map_err(JournalError::io("open", key.path()))?;
@@ -239,7 +262,7 @@ impl<D: Disk> Scan<'_, D> {
             watermark_ns: totals.watermark_ns,
         };
         match read_footer(&self.core.disk, file, key, len) {
-            Some(footer) if footer.last < limit => {
+            Some(footer) if footer.last < limit && !self.cuts(footer.last) => {
                 walk.segment.apply_footer(&footer);
                 walk.expected = footer.last + 1;
                 walk.sealed = true;
@@ -273,6 +296,10 @@ impl<D: Disk> Scan<'_, D> {
                 }
             };
             at = found + entry.total_len();
+            if self.cuts(entry.first) {
+                walk.dirty = true;
+                return;
+            }
             if entry.first >= limit {
                 // Written again in the next segment, after a sync of this one failed.
                 return;

@@ -3,6 +3,7 @@
 //! Plain synchronous code over a [`Disk`]; one thread owns it. docs/journal.md is the text of record for files and rules.
 //!
 //! - in: [`Journal::append`], [`Journal::commit`]
+//! - what came in and is not decided yet: [`Recorder`] in memory, [`Journal::record`] in files
 //! - out: [`Journal::next_blocks`], [`Journal::confirm`], [`Journal::rewind`], [`Journal::depth`]
 //! - without owning it: [`reader`], [`verify()`]; when it is damaged: [`repair()`]
 //! - after a crash: [`Journal::open`] and its [`Recovery`]
@@ -21,14 +22,20 @@ mod lane_recovery;
 mod lz4;
 #[cfg(any(test, feature = "model"))]
 pub mod model_disk;
+#[cfg(feature = "mutants")]
+pub mod mutants;
+#[cfg(not(feature = "mutants"))]
+mod mutants;
 mod note;
 pub mod reader;
 mod recorder;
+mod recording;
 mod recovery;
 mod repair;
 mod segment;
 mod space;
 mod stats;
+mod tape;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -41,7 +48,9 @@ pub use journal::{Commit, Journal, LaneEnds, Lost, MIN_TOTAL_BYTES, Options};
 pub use lane::FrameMeta;
 pub use note::NOTE_CAP;
 pub use recorder::{Content, EntryId, Recorder};
+pub use recording::{Decisions, DecisionsRead, RECORDING_CAP, Recording, Taken};
 pub use recovery::{AfterNote, Damage, Recovery};
 pub use repair::{Repaired, repair};
 pub use stats::Stats;
+pub use tape::TapeError;
 pub use verify::{Finding, Verified, verify};

@@ -10,6 +10,7 @@ use model::{Epoch, Lane};
 use crate::disk::{Disk, read_exact_at};
 use crate::error::JournalError;
 use crate::format::{Reader, VERSION, Writer};
+use crate::recording::Taken;
 use crate::stats::Counters;
 
 /// The most bytes that a caller's note may have.
@@ -17,7 +18,9 @@ pub const NOTE_CAP: usize = 1 << 20;
 
 pub(crate) const PATHS: [&str; 2] = ["note.a", "note.b"];
 const MAGIC: [u8; 4] = *b"LSNT";
-const HEADER_LEN: usize = 232;
+const HEADER_LEN: usize = 256;
+/// Where the recorder's places and the decisions' head stand.
+const PLACES_AT: usize = 224;
 const CRC_AT: usize = HEADER_LEN - 4;
 const PAGE: u64 = 4096;
 
@@ -34,6 +37,14 @@ pub(crate) type Heads = [Head; Lane::ALL.len()];
 
 pub(crate) const NO_HEADS: Heads = [Head { next: 1, records: 0 }; Lane::ALL.len()];
 
+/// How far the recorder's rows are committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Rows {
+    pub(crate) taken: Taken,
+    /// The sequence after the last committed entry of the decisions.
+    pub(crate) decisions: u64,
+}
+
 /// What the note files say.
 #[derive(Debug)]
 pub(crate) struct NoteRead {
@@ -42,6 +53,7 @@ pub(crate) struct NoteRead {
     pub(crate) note_heads: Heads,
     /// The caller's bytes of the newest commit that had some; `None` when there was none.
     pub(crate) note: Option<Vec<u8>>,
+    pub(crate) rows: Rows,
     /// Whether the heads are surely the newest ones: neither file is damaged.
     pub(crate) trusted: bool,
 }
@@ -115,17 +127,23 @@ impl<F> NoteFiles<F> {
             counters.syncs += 1;
         }
         if this.bytes.is_empty() {
-            return Ok((this, NoteRead { heads: NO_HEADS, note_heads: NO_HEADS, note: None, trusted }));
+            return Ok((
+                this,
+                NoteRead { heads: NO_HEADS, note_heads: NO_HEADS, note: None, rows: Rows::default(), trusted },
+            ));
         }
         let mut heads = NO_HEADS;
         let mut fields = Reader::at(&this.bytes, 24);
         for head in heads.iter_mut().chain(&mut this.note_heads) {
             *head = Head { next: fields.u64().max(1), records: fields.u64() };
         }
+        let mut fields = Reader::at(&this.bytes, PLACES_AT);
+        let taken = Taken { next: fields.u64(), needed: fields.u64() };
+        let rows = Rows { taken, decisions: fields.u64() };
         this.present = this.bytes[5] != 0;
         let note = this.present.then(|| this.bytes[HEADER_LEN..].to_vec());
         let note_heads = this.note_heads;
-        Ok((this, NoteRead { heads, note_heads, note, trusted }))
+        Ok((this, NoteRead { heads, note_heads, note, rows, trusted }))
     }
 
     /// Makes heads and note durable. `None` keeps the caller's bytes as they are.
@@ -134,6 +152,7 @@ impl<F> NoteFiles<F> {
         disk: &D,
         epoch: Epoch,
         heads: &Heads,
+        rows: &Rows,
         note: Option<&[u8]>,
         counters: &mut Counters,
     ) -> Result<(), JournalError> {
@@ -153,7 +172,8 @@ impl<F> NoteFiles<F> {
         for head in heads.iter().chain(&note_heads) {
             fields.u64(head.next).u64(head.records);
         }
-        fields.u32(content.len() as u32).u32(0).u32(0);
+        fields.u32(content.len() as u32).u32(0);
+        fields.u64(rows.taken.next).u64(rows.taken.needed).u64(rows.decisions);
         let crc = crc32c::crc32c_append(crc32c::crc32c(&self.next[..CRC_AT]), &self.next[HEADER_LEN..]);
         Writer::new(&mut self.next[CRC_AT..]).u32(crc);
 

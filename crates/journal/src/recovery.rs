@@ -16,6 +16,7 @@ use crate::note::{NoteFiles, NoteRead};
 use crate::segment::{Step, next_entry};
 use crate::space::{MIN_SEGMENT, Spare};
 use crate::stats::Counters;
+use crate::tape::Tape;
 use crate::window::Window;
 
 /// A place where bytes were given up.
@@ -98,7 +99,8 @@ impl<D: Disk> Journal<D> {
             disk.sync_dir(dir).map_err(JournalError::io("sync directory", dir))?;
         }
         let encoder = BlockEncoder::new().map_err(|error| JournalError::Internal(error.to_string()))?;
-        let mut core = Core { disk, epoch, device: options.device.clone(), encoder, counters };
+        let mut core =
+            Core { disk, epoch, device: options.device.clone(), encoder, counters, cut: options.recorder_bytes > 0 };
 
         let cursors = open_cursors(&core, &options, &mut recovery)?;
         let mut lanes = Vec::with_capacity(Lane::ALL.len());
@@ -114,9 +116,14 @@ impl<D: Disk> Journal<D> {
         let Ok(lanes) = <[LaneState<D::File>; Lane::ALL.len()]>::try_from(lanes) else {
             return Err(JournalError::Internal("one state per lane".into()));
         };
+        let (recorder, decisions) = open_tapes(&mut core, &options, &note)?;
         let mut journal = Self {
             core,
             lanes,
+            recorder,
+            decisions,
+            rows: note.rows,
+            noted: note.heads,
             destinations: Vec::new(),
             notes,
             spare: Spare::Missing,
@@ -214,6 +221,20 @@ impl<D: Disk> Journal<D> {
         }
         Ok(())
     }
+}
+
+type Tapes<F> = (Option<Tape<F>>, Option<Tape<F>>);
+
+/// The recorder's rows, where they are wanted. Decisions behind the last commit came to nothing: their frames are cut.
+fn open_tapes<D: Disk>(core: &mut Core<D>, options: &Options, note: &NoteRead) -> Result<Tapes<D::File>, JournalError> {
+    if options.recorder_bytes == 0 {
+        return Ok((None, None));
+    }
+    let rows = note.rows;
+    let limit = if note.trusted { rows.decisions.max(1) } else { u64::MAX };
+    let recorder = Tape::open(core, Row::Recorder, options.recorder_bytes, rows.taken.next, u64::MAX)?;
+    let decisions = Tape::open(core, Row::Decisions, options.decision_bytes, rows.decisions, limit)?;
+    Ok((Some(recorder), Some(decisions)))
 }
 
 fn check_options(options: &Options) -> Result<(), JournalError> {

@@ -12,6 +12,7 @@ use crate::format::{EntryKind, FIXED, LostStretch};
 use crate::holes::Span;
 use crate::journal::{Journal, Lost};
 use crate::lane::LaneState;
+use crate::mutants::{self, Mutant};
 use crate::segment::{Step, earliest, next_entry, read_payload};
 
 /// The smallest segment.
@@ -257,7 +258,9 @@ impl<D: Disk> Journal<D> {
                     Err(_) => break,
                 }
             }
-            self.lanes[index].push_gap(&mut self.core, &due, stamp)?;
+            if !mutants::is_on(Mutant::GapLost) {
+                self.lanes[index].push_gap(&mut self.core, &due, stamp)?;
+            }
             self.due.retain(|other| *other != due);
         }
         Ok(())
@@ -306,9 +309,11 @@ impl<D: Disk> Journal<D> {
         let newest = lane.segments.len().saturating_sub(1);
         let in_flight = |position: usize| {
             let segment = &lane.segments[position];
-            self.destinations
-                .iter()
-                .any(|destination| destination.windows[index].in_flight(segment.first, segment.last))
+            !mutants::is_on(Mutant::EvictInFlight)
+                && self
+                    .destinations
+                    .iter()
+                    .any(|destination| destination.windows[index].in_flight(segment.first, segment.last))
         };
         let Some(from) = (0..newest).find(|position| !in_flight(*position)) else { return Ok(false) };
         let (mut to, mut freed) = (from, 0);
@@ -353,6 +358,13 @@ impl<D: Disk> Journal<D> {
             return Ok(false);
         }
         self.lanes[index].sync_names(&mut self.core)?;
+        if self.core.cut {
+            // So that a crash does not cut the gap record, whose frames are gone.
+            let mut heads = self.noted;
+            heads[index] = self.lanes[index].synced;
+            self.notes.write(&self.core.disk, self.core.epoch, &heads, &self.rows, None, &mut self.core.counters)?;
+            self.noted = heads;
+        }
         self.lose(index, &span, &gap);
         // What tells of earlier losses, and every destination has, is not told again: their cursors must know it.
         self.sync_cursors()?;

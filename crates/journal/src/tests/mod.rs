@@ -5,6 +5,7 @@ mod damage;
 mod flow;
 mod reading;
 mod real;
+mod recording;
 mod space;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,8 @@ pub(crate) fn options() -> Options {
         total_bytes: 64 << 20,
         history_bytes: 0,
         free_space_floor: 0,
+        recorder_bytes: 0,
+        decision_bytes: 0,
     }
 }
 
