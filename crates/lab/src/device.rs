@@ -40,7 +40,7 @@ pub(crate) struct Waits {
 /// What the agent is told.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Setting {
-    /// What `lightship init` writes: defaults, policies for errors and slow traces.
+    /// What `lightship init --device-type sensor` writes: policies for errors and slow traces.
     Typical,
     /// The load of the vessel: more memory than a typical device needs, and short waits.
     Vessel(Waits),
@@ -164,7 +164,12 @@ async fn launch(directory: &Path, binary: &Path) -> Result<(Program, Addresses)>
 fn configuration(data: &Path, setting: Setting, upstream: &Upstream) -> Result<String> {
     let ms = |wait: Duration| format!("{}ms", wait.as_millis());
     let (sampling, rest, pace) = match setting {
-        Setting::Typical => (String::new(), String::new(), String::new()),
+        // As `lightship init --device-type sensor` writes it, which is for this very load.
+        Setting::Typical => (
+            "  memory: 256KiB\n".to_owned(),
+            "recorder: { memory: 512KiB }\njournal: { budget: 8MiB }\n".to_owned(),
+            String::new(),
+        ),
         Setting::Vessel(waits) => (
             // Decisions are remembered for an hour: 8 bytes for each of about 200 traces a second.
             format!("  decision_wait: {}\n  memory: 16MiB\n", ms(waits.decision)),
@@ -196,6 +201,6 @@ sampling:
   - {{ {destination}{pace} }}
 admin: {{ listen: "127.0.0.1:0" }}
 "#,
-        data = path_text(data)?
+        data = path_text(data)?,
     ))
 }

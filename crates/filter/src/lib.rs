@@ -1,0 +1,38 @@
+//! The filter language (docs/filter.md): which records are meant, and what is made of them. The device's command line, the
+//! hub and its page read the same text in the same way.
+//!
+//! `service=api level>=error dur>200ms "connection refused" since=2h | stats count by service | top 10`
+//!
+//! - text: [`parse`] gives a [`Query`], or a [`ParseError`] that points at the character
+//! - records: [`Filter::matches`] on anything that is a [`Record`]
+//! - pipes: [`Engine`] takes records one by one and ends with an [`Output`]
+
+mod aggregate;
+mod engine;
+mod error;
+mod eval;
+mod grammar;
+mod literal;
+mod query;
+mod record;
+mod resolve;
+mod show;
+#[cfg(test)]
+mod tests;
+
+pub use engine::{Engine, MAX_GROUPS, MAX_ROWS, Output, Table};
+pub use error::ParseError;
+pub use literal::{level_name, level_number};
+pub use query::{Aggregate, Comparison, Field, Filter, Function, Pipe, Query, Range, Test};
+pub use record::{Record, Value};
+
+/// The longest query that is read, bytes.
+pub const MAX_QUERY: usize = 4096;
+
+/// Reads a query. Relative times (`since=2h`) are taken from `now_ns`, Unix nanoseconds.
+///
+/// # Errors
+/// [`ParseError`] with the place of the first character that does not fit, and what would.
+pub fn parse(text: &str, now_ns: u64) -> Result<Query, ParseError> {
+    resolve::query(grammar::parse(text)?, now_ns)
+}
