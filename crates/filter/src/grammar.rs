@@ -78,13 +78,28 @@ pub(crate) fn parse(text: &str) -> Result<Raw<'_>, ParseError> {
             format!("a query has at most {MAX_QUERY} bytes"),
         ));
     }
-    let nested = text.char_indices().filter(|(_, c)| *c == '(').nth(MAX_NESTING);
-    if let Some((at, _)) = nested {
+    if let Some(at) = parentheses(text).nth(MAX_NESTING) {
         return Err(ParseError::new(text, at..at + 1, format!("a query has at most {MAX_NESTING} parentheses")));
     }
     let (filter, pipes) =
         whole.parse(LocatingSlice::new(text)).map_err(|error| explain(text, error.offset(), error.inner()))?;
     Ok(Raw { text, filter, pipes })
+}
+
+/// Where parentheses open, outside quotes.
+fn parentheses(text: &str) -> impl Iterator<Item = usize> + '_ {
+    let (mut quote, mut escaped) = (None, false);
+    text.char_indices().filter_map(move |(at, c)| {
+        match quote {
+            Some(_) if escaped => escaped = false,
+            Some(_) if c == '\\' => escaped = true,
+            Some(open) if c == open => quote = None,
+            Some(_) => {}
+            None if matches!(c, '"' | '\'') => quote = Some(c),
+            None => return (c == '(').then_some(at),
+        }
+        None
+    })
 }
 
 fn explain(text: &str, offset: usize, error: &ContextError) -> ParseError {
@@ -164,7 +179,8 @@ fn unary(input: &mut Input<'_>) -> ModalResult<RawFilter> {
 }
 
 fn term(input: &mut Input<'_>) -> ModalResult<RawFilter> {
-    let word = alt((quoted, bare)).parse_next(input)?;
+    let reserved = |word: &Word| ["and", "or", "not"].iter().any(|one| word.text.eq_ignore_ascii_case(one));
+    let word = alt((quoted, bare.verify(move |word| !reserved(word)))).parse_next(input)?;
     if word.quoted {
         return Ok(RawFilter::Text(word));
     }

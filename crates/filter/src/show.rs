@@ -67,10 +67,10 @@ impl fmt::Display for Filter {
             Filter::Or(parts) => joined(f, parts, " or "),
             Filter::Not(part) => write!(f, "-{part}"),
             Filter::Contains(text) => f.write_str(&quoted(text)),
-            Filter::Exists(field) => write!(f, "{field}=*"),
+            Filter::Exists(field) => write!(f, "{field} exists"),
             Filter::Field(field, test) => match test {
                 Test::Equals(text) => write!(f, "{field}={}", quoted(text)),
-                Test::Glob(pattern) => write!(f, "{field}={pattern}"),
+                Test::Glob(pattern) => write!(f, "{field}:{pattern}"),
                 Test::Matches(pattern) => write!(f, "{field}~{}", quoted(pattern.as_str())),
                 Test::Text(comparison, text) => write!(f, "{field}{comparison}{}", quoted(text)),
                 Test::Number(comparison, number) if *field == Field::Duration => {
