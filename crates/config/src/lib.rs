@@ -2,6 +2,9 @@
 //!
 //! [`load`] reads and checks a file; nothing here opens a socket or a directory.
 
+mod policy;
+mod red;
+mod sampling;
 mod units;
 
 use std::fmt::{self, Write};
@@ -11,6 +14,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+pub use policy::{Policy, PolicyKind, RateAllocation, SeverityLevel, StatusCode};
+pub use red::{Dimension, HistogramKind, Red, Temporality};
+pub use sampling::{Adaptive, Incident, LineRule, LogRules, RouteShare, Sampling};
+pub use serde_saphyr::Spanned;
 pub use units::{ByteSize, Span};
 
 /// The whole file.
@@ -80,82 +87,6 @@ pub struct OtlpSource {
     pub connections: u16,
 }
 
-/// Which traces are kept.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Sampling {
-    /// How long after a trace's first span it is decided. SDKs batch for 5 s: less than that may miss the root.
-    #[serde(default = "default_decision_wait")]
-    pub decision_wait: Span,
-    /// A trace is kept when one of them says so. None: every trace is kept.
-    #[serde(default)]
-    pub policies: Vec<Policy>,
-    /// For how long decisions are remembered, for what arrives late.
-    #[serde(default = "default_remember")]
-    pub remember: Span,
-    /// The most memory for undecided traces' index and remembered decisions.
-    #[serde(default = "default_sampling_memory")]
-    pub memory: ByteSize,
-}
-
-/// One policy, in the form of OpenTelemetry's `tail_sampling` processor.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Policy {
-    /// Shown in metrics as the reason of a keep.
-    pub name: String,
-    /// Which of the blocks below applies.
-    #[serde(rename = "type")]
-    pub kind: PolicyKind,
-    /// For `type: status_code`.
-    pub status_code: Option<StatusCodePolicy>,
-    /// For `type: latency`.
-    pub latency: Option<LatencyPolicy>,
-}
-
-/// The policies that this version knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PolicyKind {
-    /// Keeps every trace.
-    AlwaysSample,
-    /// Keeps traces with a span of one of these statuses.
-    StatusCode,
-    /// Keeps traces that last at least this long, from earliest start to latest end.
-    Latency,
-}
-
-/// `status_code` of a policy.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct StatusCodePolicy {
-    /// One or more of `OK`, `ERROR`, `UNSET`.
-    pub status_codes: Vec<StatusCode>,
-}
-
-/// A span's status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum StatusCode {
-    /// Nothing was said.
-    Unset,
-    /// The operation went well.
-    Ok,
-    /// The operation failed.
-    Error,
-}
-
-/// `latency` of a policy.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LatencyPolicy {
-    /// Kept when the trace lasts at least this many milliseconds.
-    pub threshold_ms: u64,
-    /// Not kept when it lasts more than this many milliseconds; absent or 0: no upper bound.
-    #[serde(default)]
-    pub upper_threshold_ms: u64,
-}
-
 /// The ring of everything that came in, before sampling.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -163,21 +94,6 @@ pub struct Recorder {
     /// Its size in memory. It must hold what comes in during `sampling.decision_wait`.
     #[serde(default = "default_recorder")]
     pub memory: ByteSize,
-}
-
-/// Rate, error and duration metrics of every span, before sampling.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Red {
-    /// Whether they are made.
-    #[serde(default = "yes")]
-    pub enabled: bool,
-    /// How often they are written.
-    #[serde(default = "default_red_interval")]
-    pub interval: Span,
-    /// The most series (service, span name, kind, status); more go to one overflow series.
-    #[serde(default = "default_red_series")]
-    pub max_series: u16,
 }
 
 /// What was decided to be delivered, on disk.
@@ -264,26 +180,8 @@ fn default_in_flight() -> ByteSize {
 fn default_connections() -> u16 {
     32
 }
-fn default_decision_wait() -> Span {
-    Span(Duration::from_secs(10))
-}
-fn default_remember() -> Span {
-    Span(Duration::from_secs(3600))
-}
-fn default_sampling_memory() -> ByteSize {
-    ByteSize(512 * KIB)
-}
 fn default_recorder() -> ByteSize {
     ByteSize(MIB)
-}
-fn yes() -> bool {
-    true
-}
-fn default_red_interval() -> Span {
-    Span(Duration::from_secs(10))
-}
-fn default_red_series() -> u16 {
-    128
 }
 fn default_budget() -> ByteSize {
     ByteSize(64 * MIB)
@@ -304,26 +202,9 @@ fn default_admin() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 8888))
 }
 
-impl Default for Sampling {
-    fn default() -> Self {
-        Self {
-            decision_wait: default_decision_wait(),
-            policies: Vec::new(),
-            remember: default_remember(),
-            memory: default_sampling_memory(),
-        }
-    }
-}
-
 impl Default for Recorder {
     fn default() -> Self {
         Self { memory: default_recorder() }
-    }
-}
-
-impl Default for Red {
-    fn default() -> Self {
-        Self { enabled: true, interval: default_red_interval(), max_series: default_red_series() }
     }
 }
 
@@ -387,6 +268,8 @@ pub fn parse(text: &str) -> Result<Config, ConfigError> {
         ConfigError(format!("{place}: {message}"))
     })?;
     check(&config).map_err(|what| ConfigError(format!(": {what}")))?;
+    sampling::check(&config.sampling).map_err(|(place, what)| ConfigError(format!("{place}: {what}")))?;
+    red::check(&config.red).map_err(|what| ConfigError(format!(": {what}")))?;
     Ok(config)
 }
 
@@ -417,16 +300,6 @@ fn check(config: &Config) -> Result<(), String> {
                 "destinations[{index}].url: '{}' must start with https:// or http://",
                 destination.url
             ));
-        }
-    }
-    for (index, policy) in config.sampling.policies.iter().enumerate() {
-        let (kind, there) = match policy.kind {
-            PolicyKind::AlwaysSample => continue,
-            PolicyKind::StatusCode => ("status_code", policy.status_code.is_some()),
-            PolicyKind::Latency => ("latency", policy.latency.is_some()),
-        };
-        if !there {
-            return Err(format!("sampling.policies[{index}]: type {kind} needs a block named '{kind}'"));
         }
     }
     if let Some(otlp) = &config.sources.otlp {
@@ -480,13 +353,79 @@ admin: { listen: "127.0.0.1:8888" }
         assert_eq!(config.destinations[0].kind, DestinationKind::Hub);
     }
 
+    /// Scenario: a block of policies as a Collector's users have it, with each type in it.
+    /// Guarantees: it is read as it is.
+    #[test]
+    fn a_pasted_block_is_read() {
+        let block = r#"
+  decision_wait: 10s
+  num_traces: 50000
+  expected_new_traces_per_sec: 10
+  decision_cache: { sampled_cache_size: 100000, non_sampled_cache_size: 100000 }
+  policies:
+    [
+      { name: all, type: always_sample },
+      { name: slow, type: latency, latency: { threshold_ms: 5000, upper_threshold_ms: 10000 } },
+      { name: number, type: numeric_attribute, numeric_attribute: { key: key1, min_value: 50, max_value: 100 } },
+      { name: some, type: probabilistic, probabilistic: { sampling_percentage: 0.1, hash_salt: x } },
+      { name: failed, type: status_code, status_code: { status_codes: [ERROR, UNSET] } },
+      { name: text, type: string_attribute, string_attribute: { key: key2, values: [value1, val*], enabled_regex_matching: true, cache_max_size: 10 } },
+      { name: not-text, type: string_attribute, string_attribute: { key: http.url, values: ["\/health"], invert_match: true } },
+      { name: rate, type: rate_limiting, rate_limiting: { spans_per_second: 35 } },
+      { name: bytes, type: bytes_limiting, bytes_limiting: { bytes_per_second: 1048576, burst_capacity: 2097152 } },
+      { name: count, type: span_count, span_count: { min_spans: 2, max_spans: 20 } },
+      { name: state, type: trace_state, trace_state: { key: key3, values: [value1, value2] } },
+      { name: flags, type: trace_flags },
+      { name: boolean, type: boolean_attribute, boolean_attribute: { key: key4, value: true } },
+      { name: both, type: and, and: { and_sub_policy: [ { name: a, type: always_sample }, { name: n, type: not, not: { not_sub_policy: { type: trace_flags } } } ] } },
+      { name: never, type: drop, drop: { drop_sub_policy: [ { name: a, type: string_attribute, string_attribute: { key: url.path, values: [\/health], enabled_regex_matching: true } } ] } },
+      { name: mixed, type: composite, composite: {
+          max_total_spans_per_second: 1000, policy_order: [first, second, third],
+          composite_sub_policy: [
+            { name: first, type: numeric_attribute, numeric_attribute: { key: key1, min_value: 50, max_value: 100 } },
+            { name: second, type: string_attribute, string_attribute: { key: key2, values: [value1] } },
+            { name: third, type: always_sample } ],
+          rate_allocation: [ { policy: first, percent: 50 }, { policy: second, percent: 25 } ] } },
+      { name: loud, type: log_severity, log_severity: { min_severity: WARN } },
+    ]
+"#;
+        let start = GOOD.find("\n  decision_wait").unwrap();
+        let end = GOOD.find("recorder:").unwrap();
+        let text = format!("{}{block}{}", &GOOD[..start], &GOOD[end..]);
+        let config = parse(&text).unwrap();
+        assert_eq!(config.sampling.policies.len(), 17);
+        let composite = config.sampling.policies[15].value.composite.as_ref().unwrap();
+        assert_eq!(["first", "second", "third"].map(|name| composite.share_of(name)), [500, 250, 333]);
+        assert_eq!(SeverityLevel::Warn.number(), 13);
+        for (from, to, expected) in [
+            ("[value1, val*]", "[value1, 'val(']", ":19:93: sampling.policies[5]: 'val(' is no regular expression"),
+            ("[first, second, third]", "[second, first, third]", "policy_order is not the order"),
+            ("policy: first, percent", "policy: fourth, percent", "'fourth', which is no part"),
+            ("min_value: 50, max_value: 100 } },\n      { name: some", "key: x } },\n      { name: some", "duplicate"),
+            ("{ name: a, type: always_sample }", "{ name: a, type: composite }", "needs a block named 'composite'"),
+        ] {
+            let error = parse(&text.replacen(from, to, 1)).unwrap_err().to_string();
+            assert!(error.contains(expected), "{to}: {error}");
+        }
+    }
+
     /// Scenario: an unknown key, an unknown policy, bad units, a missing block, a forgotten field, no YAML at all.
     /// Guarantees: each is refused with its place and a word on what to do.
     #[test]
     fn bad_files_are_refused_with_their_place() {
         for (from, to, expected) in [
             ("recorder: {", "recoder: {", ":12:1: unknown field"),
-            ("type: latency,", "type: ottl_condition,", ":11:27: unknown variant"),
+            ("type: latency,", "type: ottl_condition,", ":11:27: ottl_condition is not supported; use"),
+            ("type: latency,", "type: lateness,", "'lateness' is no policy type; one of always_sample"),
+            ("name: slow", "name: errors", ":11:"),
+            (
+                "decision_wait: 2s",
+                "decision_wait: 2s\n  sampling_strategy: span-ingest",
+                ":9:22: sampling_strategy span-ingest",
+            ),
+            ("decision_wait: 2s", "decision_wait: 2s\n  tail_storage: x", ":9:3: unknown field"),
+            ("decision_wait: 2s", "decision_wait: 2s\n  memory: 1KiB", "sampling.memory: at least 64KiB"),
+            ("threshold_ms: 200 }", "threshold_ms: 200 }, and: { and_sub_policy: [] }", "would be ignored"),
             ("256KiB", "256KX", ":6:70: '256KX' is not a size"),
             ("decision_wait: 2s", "decision_wait: 2", ":8:18: '2' is not a duration"),
             ("latency: {", "status_code: {", ":11:"),

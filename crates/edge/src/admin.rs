@@ -1,11 +1,11 @@
-//! `/healthz`, `/readyz`, `/metrics` and `/status` over HTTP.
+//! `/healthz`, `/readyz`, `/metrics` and `/status` over HTTP, and orders to the sampler.
 
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -13,6 +13,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 
 use crate::agent::Agent;
+use crate::commands;
 use crate::status::View;
 
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -44,7 +45,16 @@ pub(crate) async fn serve(listener: TcpListener, agent: Rc<Agent>) {
 }
 
 async fn answer(request: &Request<Incoming>, agent: &Agent) -> Response<Full<Bytes>> {
-    let (status, kind, body) = match request.uri().path() {
+    let path = request.uri().path();
+    let order = match *request.method() {
+        Method::POST => commands::order(path, request.uri().query().unwrap_or_default(), agent),
+        _ => None,
+    };
+    let (status, kind, body) = match path {
+        _ if let Some(done) = &order => match done {
+            Ok(done) => (StatusCode::OK, "text/plain", format!("{done}\n")),
+            Err(why) => (StatusCode::BAD_REQUEST, "text/plain", format!("{why}\n")),
+        },
         "/healthz" => match agent.disk_error() {
             None => (StatusCode::OK, "application/json", "{\"status\":\"ok\"}\n".to_owned()),
             Some(why) => {
@@ -62,7 +72,8 @@ async fn answer(request: &Request<Incoming>, agent: &Agent) -> Response<Full<Byt
             (StatusCode::OK, "text/plain; version=0.0.4", text)
         }
         _ => {
-            let hint = "no such path; there are /healthz, /readyz, /metrics and /status\n";
+            let hint = "no such path; there are /healthz, /readyz, /metrics and /status, and to be sent with POST \
+                        /sampling/incident and /sampling/keep-route\n";
             (StatusCode::NOT_FOUND, "text/plain", hint.to_owned())
         }
     };

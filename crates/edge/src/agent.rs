@@ -16,13 +16,14 @@ pub(crate) struct Agent {
     started_ns: u64,
     disk_error: RefCell<Option<String>>,
     epoch: Cell<Epoch>,
+    expected_share: Option<(f64, f64)>,
 }
 
 impl Agent {
     /// An agent that starts now.
-    pub(crate) fn new(shared: Rc<Shared>, limits: Rc<Limits>) -> Self {
+    pub(crate) fn new(shared: Rc<Shared>, limits: Rc<Limits>, expected_share: Option<(f64, f64)>) -> Self {
         let started_ns = shared.clock.now_ns();
-        Self { shared, limits, started_ns, disk_error: RefCell::new(None), epoch: Cell::default() }
+        Self { shared, limits, started_ns, disk_error: RefCell::new(None), epoch: Cell::default(), expected_share }
     }
 
     /// What it shares with its drains.
@@ -64,6 +65,7 @@ impl Agent {
             bytes_written: state.stats.bytes_written,
             fsyncs: state.stats.syncs,
             disk_error: &disk_error,
+            expected_share: self.expected_share,
         };
         snapshot.show(view)
     }

@@ -2,9 +2,8 @@
 
 use std::fmt::Write;
 
-use config::{Config, DestinationKind, PolicyKind, StatusCode};
+use config::{Config, DestinationKind};
 use red::Red;
-use sampling::{Policy, PolicyRule, STATUS_MASK_ERROR, STATUS_MASK_OK, STATUS_MASK_UNSET, Sampler};
 #[cfg(feature = "sink-otlp")]
 use sinks::OtlpSink;
 use sinks::{Access, HubSink, client_config};
@@ -12,46 +11,6 @@ use sinks::{Access, HubSink, client_config};
 use crate::drain::{REQUEST_BYTES, Sink};
 use crate::error::{StartError, start_error};
 use crate::pipeline::MAX_QUEUED;
-
-pub(crate) fn sampler(config: &Config) -> Sampler {
-    let policies = config
-        .sampling
-        .policies
-        .iter()
-        .map(|policy| {
-            let rule = match policy.kind {
-                PolicyKind::AlwaysSample => PolicyRule::Always,
-                PolicyKind::StatusCode => {
-                    let codes = policy.status_code.iter().flat_map(|block| &block.status_codes);
-                    PolicyRule::Status(codes.fold(0, |mask, code| {
-                        mask | match code {
-                            StatusCode::Unset => STATUS_MASK_UNSET,
-                            StatusCode::Ok => STATUS_MASK_OK,
-                            StatusCode::Error => STATUS_MASK_ERROR,
-                        }
-                    }))
-                }
-                PolicyKind::Latency => {
-                    let (from, to) =
-                        policy.latency.as_ref().map_or((0, 0), |block| (block.threshold_ms, block.upper_threshold_ms));
-                    PolicyRule::Latency {
-                        from_ns: from.saturating_mul(1_000_000),
-                        to_ns: (to > 0).then(|| to.saturating_mul(1_000_000)),
-                    }
-                }
-            };
-            Policy { name: policy.name.clone(), rule }
-        })
-        .collect();
-    Sampler::new(sampling::Options {
-        policies,
-        decision_wait_ns: config.sampling.decision_wait.0.as_nanos() as u64,
-        log_wait_ns: 2 * config.sampling.decision_wait.0.as_nanos() as u64,
-        remember_ns: config.sampling.remember.0.as_nanos() as u64,
-        memory: config.sampling.memory.0,
-        ..sampling::Options::default()
-    })
-}
 
 pub(crate) fn sink(destination: &config::Destination) -> Result<Sink, StartError> {
     let name = &destination.name;
@@ -89,7 +48,7 @@ fn budgets(config: &Config) -> Vec<(&'static str, u64)> {
         ("sources.otlp.in_flight", config.sources.otlp.as_ref().map_or(0, |otlp| otlp.in_flight.0)),
         ("recorder.memory", config.recorder.memory.0),
         ("sampling.memory", config.sampling.memory.0),
-        ("red.max_series", if config.red.enabled { Red::budget(usize::from(config.red.max_series)) } else { 0 }),
+        ("red.max_series", if config.red.enabled { Red::budget(&crate::policies::red(config)) } else { 0 }),
         ("queue to the journal", MAX_QUEUED as u64),
         ("requests to destinations", 2 * REQUEST_BYTES as u64 * config.destinations.len() as u64),
     ]
@@ -104,6 +63,7 @@ pub fn check(config: &Config) -> Result<String, StartError> {
     for destination in &config.destinations {
         sink(destination)?;
     }
+    let _sampler = crate::policies::sampler(config)?;
     let directory = &config.data_dir;
     let fail = |error: std::io::Error| start_error(format!("data_dir {}: {error}", directory.display()));
     std::fs::create_dir_all(directory).map_err(fail)?;

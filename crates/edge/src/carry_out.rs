@@ -120,7 +120,7 @@ impl Pipeline {
                             builder.cut(marked.len(), counters, finished);
                             builder.traces.push(&scope, &marked);
                             if let Some(red) = red {
-                                let put = red.exemplar(service, &span, &mut builder.exemplars);
+                                let put = red.exemplar(scope.resource.resource, service, &span, &mut builder.exemplars);
                                 counters.exemplars += u64::from(put);
                             }
                         }

@@ -6,6 +6,7 @@ mod batch;
 mod build;
 mod carry_out;
 mod clock;
+mod commands;
 mod drain;
 mod error;
 mod exemplars;
@@ -16,6 +17,7 @@ mod memory;
 #[cfg(feature = "mutants")]
 mod mutants;
 mod pipeline;
+mod policies;
 mod repeats;
 mod run;
 mod status;

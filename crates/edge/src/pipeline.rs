@@ -294,6 +294,11 @@ impl Pipeline {
         self.counters
     }
 
+    /// The sampler, for orders to it.
+    pub fn sampler_mut(&mut self) -> &mut Sampler {
+        &mut self.sampler
+    }
+
     /// The sampler's counters.
     pub fn sampling(&self) -> sampling::Stats {
         self.sampler.stats()

@@ -18,13 +18,14 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::agent::Agent;
-use crate::build::{sampler, sink};
+use crate::build::sink;
 use crate::clock::Clock;
 use crate::drain::{Drain, Shared};
 use crate::error::{StartError, start_error};
 use crate::io;
 use crate::memory::ProgramPages;
 use crate::pipeline::Pipeline;
+use crate::policies::{rules, sampler};
 use crate::status::DestinationStatus;
 use crate::{admin, log, memory};
 
@@ -114,8 +115,8 @@ async fn main(config: &Config) -> Result<(), StartError> {
         sinks.push(sink(destination)?);
     }
     let (io, ledger) = open_journal(config, &clock)?;
-    let red = config.red.enabled.then(|| Red::new(usize::from(config.red.max_series), clock.wall_ns()));
-    let pipeline = Pipeline::new(config.recorder.memory.0, sampler(config), red, ledger);
+    let red = config.red.enabled.then(|| Red::new(crate::policies::red(config), clock.wall_ns()));
+    let pipeline = Pipeline::new(config.recorder.memory.0, sampler(config)?, red, ledger).with_rules(rules(config));
     let shared = Rc::new(Shared {
         device: config.device.id.clone(),
         clock: clock.clone(),
@@ -136,7 +137,7 @@ async fn main(config: &Config) -> Result<(), StartError> {
         }
         None => Limits::new(0, 0, 0),
     };
-    let agent = Rc::new(Agent::new(Rc::clone(&shared), Rc::clone(&limits)));
+    let agent = Rc::new(Agent::new(Rc::clone(&shared), Rc::clone(&limits), config.sampling.expected_kept_share));
 
     let mut wakes = Vec::with_capacity(sinks.len());
     for (index, (destination, sink)) in config.destinations.iter().zip(sinks).enumerate() {
@@ -366,7 +367,7 @@ impl Heart<'_> {
     }
     /// Everything that came in before `wall` is committed, but for traces that still wait for their decision.
     fn advance_watermarks(&self, wall: u64) {
-        let wait = self.config.sampling.decision_wait.0.as_nanos() as u64;
-        self.agent.shared().watermarks.set((wall, wall.saturating_sub(wait.saturating_mul(2))));
+        let wait = self.config.sampling.longest_wait().as_nanos() as u64;
+        self.agent.shared().watermarks.set((wall, wall.saturating_sub(wait)));
     }
 }

@@ -76,6 +76,7 @@ pub(crate) struct Snapshot<'a> {
     pub(crate) bytes_written: u64,
     pub(crate) fsyncs: u64,
     pub(crate) disk_error: &'a str,
+    pub(crate) expected_share: Option<(f64, f64)>,
 }
 
 impl Snapshot<'_> {
@@ -150,7 +151,8 @@ impl Snapshot<'_> {
         let _written = write!(
             out,
             "],\"difference\":{}}},\"sampling\":{{\"pending_traces\":{},\"kept_traces\":{},\"dropped_traces\":{},\
-             \"spanless_traces\":{},\"decided_early\":{},\"forgotten_early\":{}}},\"memory\":{{\"pipeline_bytes\":{}}},\
+             \"spanless_traces\":{},\"decided_early\":{},\"forgotten_early\":{},\"late_unknown\":{},\
+             \"recalled_traces\":{},\"kept_share\":{:.4},\"memory_bytes\":{}}},\"memory\":{{\"pipeline_bytes\":{}}},\
              \"disk\":{{\"bytes\":{},\"written\":{},\"fsyncs\":{},\"error\":{}}},\"destinations\":[",
             self.difference(),
             sampling.pending_traces,
@@ -159,6 +161,10 @@ impl Snapshot<'_> {
             sampling.spanless_traces,
             sampling.decided_early,
             sampling.forgotten_early,
+            sampling.late_unknown,
+            sampling.recalled_traces,
+            sampling.kept_share,
+            sampling.bytes,
             self.pipeline.bytes(),
             self.disk_bytes,
             self.bytes_written,
@@ -293,6 +299,45 @@ impl Snapshot<'_> {
                 "Decisions forgotten before their time.",
                 sampling.forgotten_early,
             ),
+            (
+                "late_parts_total",
+                "counter",
+                "Spans, lines and exemplars that came after the decision of their trace.",
+                sampling.late_parts,
+            ),
+            (
+                "late_unknown_total",
+                "counter",
+                "Parts from before the memory of decisions, judged alone.",
+                sampling.late_unknown,
+            ),
+            (
+                "recalled_traces_total",
+                "counter",
+                "Traces that were dropped, and kept after all when an error or slow span came.",
+                sampling.recalled_traces,
+            ),
+            (
+                "recalled_too_late_total",
+                "counter",
+                "Traces that should have been kept after all, but were overwritten in the recorder.",
+                sampling.recalled_too_late,
+            ),
+            ("recallable_traces", "gauge", "Dropped traces that may yet be kept.", sampling.recallable_traces),
+            (
+                "spanless_traces_total",
+                "counter",
+                "Traces of which only lines or exemplars came.",
+                sampling.spanless_traces,
+            ),
+            ("lines_by_rule_total", "counter", "Lines without a trace left out by their rule.", counters.lines_by_rule),
+            (
+                "trace_ids_from_fields_total",
+                "counter",
+                "Lines whose trace id stood in a field of another name.",
+                counters.trace_ids_from_fields,
+            ),
+            ("sampling_memory_bytes", "gauge", "Memory of index and decisions.", sampling.bytes),
             ("exemplars_total", "counter", "Exemplars that went with their kept trace.", counters.exemplars),
             (
                 "repeated_requests_total",
@@ -328,6 +373,24 @@ impl Snapshot<'_> {
         ] {
             family(name, kind, help, &[(String::new(), value as f64)]);
         }
+        let gauge = |value: f64| [(String::new(), value)];
+        if sampling.kept_share >= 0.0 {
+            family("kept_span_share", "gauge", "Share of spans kept, last five minutes.", &gauge(sampling.kept_share));
+        }
+        if let Some((low, high)) = self.expected_share {
+            let bounds = [("{bound=\"low\"}".to_owned(), low), ("{bound=\"high\"}".to_owned(), high)];
+            family("expected_kept_span_share", "gauge", "Between which shares the kept one is expected.", &bounds);
+        }
+        if sampling.latency_ns > 0 {
+            let seconds = sampling.latency_ns as f64 / 1e9;
+            family("adaptive_latency_seconds", "gauge", "The adaptive latency threshold.", &gauge(seconds));
+        }
+        family(
+            "volume_budget_share",
+            "gauge",
+            "What the volume budget leaves of probabilistic shares.",
+            &gauge(sampling.tightened),
+        );
         let refused = [
             ("{reason=\"too_large\"}".to_owned(), self.refusals.too_large as f64),
             ("{reason=\"no_room\"}".to_owned(), self.refusals.no_room as f64),

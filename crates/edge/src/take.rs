@@ -63,7 +63,7 @@ impl Pipeline {
                 let span = SpanView::read(item)?;
                 ledger.received.add(Signal::Traces, 1);
                 if let Some(red) = red {
-                    red.observe(service, &span);
+                    red.observe(scope.resource.resource, service, &span);
                 }
                 let Some(trace) = span.trace_id else {
                     counters.spans_without_trace += 1;
@@ -80,7 +80,8 @@ impl Pipeline {
                         ledger.pending.add(Signal::Traces, 1);
                         direct.traces.push(&scope, item);
                         if let Some(red) = red {
-                            counters.exemplars += u64::from(red.exemplar(service, &span, &mut direct.exemplars));
+                            counters.exemplars +=
+                                u64::from(red.exemplar(scope.resource.resource, service, &span, &mut direct.exemplars));
                         }
                     }
                     Route::Decided(Verdict::Drop) => {

@@ -38,7 +38,7 @@ fn pipeline(recorder: u64) -> Pipeline {
     };
     let mut ledger = Ledger::default();
     ledger.destination("hub");
-    Pipeline::new(recorder, Sampler::new(options), Some(Red::new(100, START)), ledger)
+    Pipeline::new(recorder, Sampler::new(options), Some(Red::new(red::Options::default(), START)), ledger)
 }
 
 fn resource() -> Option<Resource> {

@@ -43,6 +43,8 @@ pub struct Options {
     pub route_shares: Vec<RouteShare>,
     /// The share of all traces that is kept while an incident window is open, from 0 to 1.
     pub incident_share: f64,
+    /// Whether probabilistic policies go by the randomness that a trace carries.
+    pub reads_tracestate: bool,
 }
 
 /// A low-risk route: its traces are kept by a share (and when they failed), whatever other policies say.
@@ -251,7 +253,7 @@ impl Sampler {
             evidence.end_ns = evidence.end_ns.max(span.end_ns);
             evidence.statuses |= span.status;
             evidence.conditions |= span.conditions;
-            evidence.sampled_before |= span.sampled_before;
+            evidence.sampled_before |= span.sampled_before && self.options.reads_tracestate;
             evidence.randomness = match (evidence.randomness, span.randomness) {
                 (Some(one), Some(other)) => Some(one.min(other)),
                 (one, other) => one.or(other),
