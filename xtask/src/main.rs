@@ -33,6 +33,8 @@ usage: cargo xtask TASK [OPTIONS]
   bench NAME ...      a benchmark of the lab with programs as they ship (footprint: the static agent)
   dist [OPTIONS]      the programs as they ship, static, for x86_64 and aarch64, with their lists and checksums
                       (--program NAME, --arch ARCH, --output DIR, --jobs N, --fallback: static glibc)
+  repro [OPTIONS]     builds that twice, by builders who share nothing but the commit, and compares every byte
+                      (--program NAME, --arch ARCH, --report FILE, --keep, --plant: with a time, to be noticed)
   ui                  build the web page into ui/dist, when it is stale
 ";
 
@@ -60,6 +62,7 @@ fn run() -> Result<()> {
         Some("test-browser") => no_options(&rest).and_then(|()| browser::task()),
         Some("fuzz") => fuzz::task(&rest),
         Some("dist") => dist::task(&rest),
+        Some("repro") => dist::repro::task(&rest),
         Some("ui") => no_options(&rest).and_then(|()| ui::task()),
         None | Some("help" | "--help" | "-h") => {
             print!("{HELP}");

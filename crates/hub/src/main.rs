@@ -1,6 +1,7 @@
 //! `lightship-hub`: the program in the centre.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -26,6 +27,15 @@ enum Command {
     Run(RunArgs),
     /// Check data directory, token and certificate, and say what is wrong.
     Check(RunArgs),
+    /// Ask a running hub whether it is well: exit code 0 when it is, 1 when it is not or does not answer.
+    Health(HealthArgs),
+}
+
+#[derive(Args)]
+struct HealthArgs {
+    /// Address of its queries and web page.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
+    http: String,
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {
@@ -89,6 +99,10 @@ impl RunArgs {
 
 /// Exit code of everything that the operator has to mend.
 const CANNOT_START: u8 = 2;
+/// Exit code of a hub that is not well, or not there.
+const UNWELL: u8 = 1;
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
+const MAX_HEALTH_ANSWER: u64 = 1 << 16;
 
 fn fail(error: &anyhow::Error) -> ExitCode {
     eprintln!("lightship-hub: {error:#}");
@@ -104,6 +118,16 @@ fn main() -> ExitCode {
             };
             runtime.block_on(serve(args.config()))
         }
+        Command::Health(args) => match health(&args.http) {
+            Ok(body) => {
+                println!("{}", body.trim());
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                eprintln!("lightship-hub: {}: {error}", args.http);
+                ExitCode::from(UNWELL)
+            }
+        },
         Command::Check(args) => match run::check(&args.config()) {
             Ok(()) => {
                 println!("ok");
@@ -111,6 +135,21 @@ fn main() -> ExitCode {
             }
             Err(error) => fail(&error),
         },
+    }
+}
+
+/// A GET of HTTP/1.0: one request, one answer, end.
+fn health(address: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(HEALTH_TIMEOUT))?;
+    stream.set_write_timeout(Some(HEALTH_TIMEOUT))?;
+    write!(stream, "GET /healthz HTTP/1.0\r\nhost: {address}\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.take(MAX_HEALTH_ANSWER).read_to_string(&mut answer)?;
+    match answer.split_once("\r\n\r\n") {
+        Some((head, body)) if head.split(' ').nth(1) == Some("200") => Ok(body.to_owned()),
+        Some((_, body)) => Err(std::io::Error::other(format!("it is not well: {}", body.trim()))),
+        None => Err(std::io::Error::other("not an HTTP answer")),
     }
 }
 

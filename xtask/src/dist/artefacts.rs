@@ -2,10 +2,11 @@
 
 use crate::dist::compile::Job;
 use crate::dist::elf;
+use crate::dist::images::{self, Built};
 use crate::dist::inputs::{self, sha256};
 use crate::dist::licences::{self, Licences};
 use crate::dist::packages::Linked;
-use crate::dist::place::{Place, Program};
+use crate::dist::place::{Arch, Place, Program};
 use crate::dist::sbom::{self, PagePackage};
 use crate::dist::toolchain::{Libc, Toolchain};
 use anyhow::{Context, Result};
@@ -23,6 +24,7 @@ pub(crate) struct Artefacts {
     page: Vec<PagePackage>,
     licences: Licences,
     programs: Vec<Value>,
+    images: Vec<Value>,
 }
 
 impl Artefacts {
@@ -39,6 +41,7 @@ impl Artefacts {
             page: sbom::page_packages(&lock)?,
             licences: Licences::default(),
             programs: Vec::new(),
+            images: Vec::new(),
         })
     }
 
@@ -58,8 +61,9 @@ impl Artefacts {
         self.write(&format!("{name}.cdx.json"), &bill)?;
         packages.iter().for_each(|package| self.licences.add(package));
         let bytes = fs::metadata(&path).with_context(|| format!("cannot read {}", path.display()))?.len();
+        let version = packages.iter().find(|package| package.root).map(|package| package.version.as_str());
         self.programs.push(json!({
-            "program": job.program.name(), "architecture": job.arch.name(), "libc": libc, "file": name,
+            "program": job.program.name(), "version": version, "architecture": job.arch.name(), "libc": libc, "file": name,
             "bytes": bytes, "sha256": digest, "packages": packages.len(),
         }));
         Ok(())
@@ -71,19 +75,48 @@ impl Artefacts {
         self.gather_licences(place, toolchain);
         let licences = self.licences.text(&read(place.source.join("LICENSE"))?)?;
         self.write("LICENCES.txt", &licences)?;
+        for program in Program::ALL {
+            self.add_images(place, program, &licences)?;
+        }
         let compiler = match toolchain.libc {
             Libc::Musl { .. } => json!({"rust": inputs::RUST, "zig": inputs::ZIG, "musl": inputs::MUSL}),
             Libc::Glibc => json!({"rust": inputs::RUST, "libc": "that of the building machine"}),
         };
         let summary = json!({
             "revision": place.revision, "source_date_epoch": place.epoch, "built_with": compiler,
-            "programs": self.programs,
+            "programs": self.programs, "images": self.images,
         });
         let summary = serde_json::to_string_pretty(&summary).context("the summary is no JSON")?;
         self.write("dist.json", &(summary + "\n"))?;
         let checksums = checksums(&self.directory)?;
         self.write(CHECKSUMS, &checksums)?;
         eprint!("dist: {}\n{checksums}", self.directory.display());
+        Ok(())
+    }
+
+    /// One archive with the images of a program for all architectures that were built of it.
+    fn add_images(&mut self, place: &Place, program: Program, licences: &str) -> Result<()> {
+        let of_program = self.programs.iter().filter(|built| built["program"] == program.name());
+        let mut found = Vec::new();
+        for built in of_program {
+            let file = self.directory.join(built["file"].as_str().unwrap_or_default());
+            let bill = sha256(&self.directory.join(format!("{}.cdx.json", file.display())))?;
+            let arch = Arch::named(built["architecture"].as_str().unwrap_or_default())?;
+            found.push((arch, file, bill, built["version"].as_str().unwrap_or_default().to_owned()));
+        }
+        let Some((_, _, _, version)) = found.first() else { return Ok(()) };
+        let built: Vec<Built<'_>> =
+            found.iter().map(|(arch, file, bill, _)| Built { arch: *arch, file, bill }).collect();
+        let name = format!("{}.oci.tar", program.name());
+        let path = self.directory.join(&name);
+        let index = images::write(place, program, version, &built, licences, &path)?;
+        set_mode(&path, 0o644)?;
+        let bytes = fs::metadata(&path).with_context(|| format!("cannot read {}", path.display()))?.len();
+        let archs: Vec<&str> = built.iter().map(|built| built.arch.name()).collect();
+        self.images.push(json!({
+            "program": program.name(), "architectures": archs, "file": name, "bytes": bytes,
+            "index": format!("sha256:{index}"), "sha256": sha256(&path)?,
+        }));
         Ok(())
     }
 

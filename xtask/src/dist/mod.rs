@@ -4,10 +4,12 @@ mod artefacts;
 mod audit;
 mod compile;
 mod elf;
+mod images;
 mod inputs;
 mod licences;
 mod packages;
 mod place;
+pub(crate) mod repro;
 mod sbom;
 mod toolchain;
 

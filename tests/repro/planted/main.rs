@@ -1,0 +1,3 @@
+
+#[used]
+static BUILT_AT: &str = env!("LIGHTSHIP_BUILT_AT");
