@@ -33,6 +33,8 @@ usage: cargo xtask TASK [OPTIONS]
   bench NAME ...      a benchmark of the lab with programs as they ship (footprint: the static agent)
   dist [OPTIONS]      the programs as they ship, static, for x86_64 and aarch64, with their lists and checksums
                       (--program NAME, --arch ARCH, --output DIR, --jobs N, --fallback: static glibc)
+  sign --key FILE     sign the checksums of that with Ed25519, as cosign verifies it
+  test-signature      Debian's cosign accepts such a signature, and refuses what was changed
   repro [OPTIONS]     builds that twice, by builders who share nothing but the commit, and compares every byte
                       (--program NAME, --arch ARCH, --report FILE, --keep, --plant: with a time, to be noticed)
   ui                  build the web page into ui/dist, when it is stale
@@ -62,6 +64,8 @@ fn run() -> Result<()> {
         Some("test-browser") => no_options(&rest).and_then(|()| browser::task()),
         Some("fuzz") => fuzz::task(&rest),
         Some("dist") => dist::task(&rest),
+        Some("sign") => dist::sign::task(&rest),
+        Some("test-signature") => no_options(&rest).and_then(|()| dist::sign::test()),
         Some("repro") => dist::repro::task(&rest),
         Some("ui") => no_options(&rest).and_then(|()| ui::task()),
         None | Some("help" | "--help" | "-h") => {

@@ -45,7 +45,7 @@ pub(crate) fn collect(cache: &Path) -> Result<Inputs> {
 }
 
 /// A directory that is there as a whole or not at all.
-fn directory(cache: &Path, name: &str, fill: fn(&Path) -> Result<()>) -> Result<PathBuf> {
+fn directory(cache: &Path, name: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     let directory = cache.join(name);
     if directory.is_dir() {
         return Ok(directory);
@@ -120,7 +120,14 @@ fn zig(into: &Path) -> Result<()> {
     run(Command::new("chmod").arg("+x").arg(into.join("ziglang/zig")))
 }
 
-fn only_file(directory: &Path, ending: &str) -> Result<PathBuf> {
+/// A package that is only run, not built into anything: fetched once, whatever version the release has. Gives the
+/// directory that it lies in.
+pub(crate) fn fetch_package(release: &str, name: &str, cache: &Path) -> Result<PathBuf> {
+    fs::create_dir_all(cache).with_context(|| format!("cannot make {}", cache.display()))?;
+    directory(cache, name, |into| debian_package(release, name, into))
+}
+
+pub(crate) fn only_file(directory: &Path, ending: &str) -> Result<PathBuf> {
     let entries = fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))?;
     let mut found = entries.flatten().map(|entry| entry.path());
     found

@@ -11,6 +11,7 @@ mod packages;
 mod place;
 pub(crate) mod repro;
 mod sbom;
+pub(crate) mod sign;
 mod toolchain;
 
 use crate::tools::{root, target_dir};
