@@ -11,6 +11,7 @@ mod fuzz;
 mod links;
 mod mutants;
 mod report;
+mod sampling;
 mod sdk;
 mod sources;
 mod test;
@@ -29,6 +30,7 @@ usage: cargo xtask TASK [OPTIONS]
   sdk                 OpenTelemetry's Python SDK sends to the agent, and all of it is looked for in the hub
   test-browser        the page of a demonstration, clicked through in headless Chromium
   mutants             the smoke run must fail, in the right field, with programs that are broken on purpose
+  sampling            the goldens of sampling, replayed through the agent on a simulated clock
   fuzz [--seconds N]  the fuzz targets, each for so long (60)
   bench NAME ...      a benchmark of the lab with programs as they ship (footprint: the static agent)
   dist [OPTIONS]      the programs as they ship, static, for x86_64 and aarch64, with their lists and checksums
@@ -62,6 +64,7 @@ fn run() -> Result<()> {
         Some("mutants") => no_options(&rest).and_then(|()| mutants::task()),
         Some("sdk") => no_options(&rest).and_then(|()| sdk::task()),
         Some("test-browser") => no_options(&rest).and_then(|()| browser::task()),
+        Some("sampling") => no_options(&rest).and_then(|()| sampling::task()),
         Some("fuzz") => fuzz::task(&rest),
         Some("dist") => dist::task(&rest),
         Some("sign") => dist::sign::task(&rest),

@@ -20,6 +20,8 @@ usage:
                                              write a commented starter configuration
                                              TYPE: sensor, machine (default), vessel
                                              BACKEND: hub (default), otlp-http, otlp-grpc
+  lightship replay  --config FILE            run recorded requests from standard input through the pipeline, on a
+                                             simulated clock; for `lightship-lab replay`
   lightship --version | --help
 
 exit codes: 0 all is well, 1 the agent does not answer or is not well, 2 the command or the configuration is wrong
@@ -91,6 +93,8 @@ fn execute(arguments: &Arguments) -> Result<(), Failure> {
             print(&report);
             Ok(())
         }
+        Some("replay") => edge::replay(&load(arguments)?, std::io::stdin().lock(), std::io::stdout().lock())
+            .map_err(|error| Failure::usage(error.to_string())),
         Some("status") => status::show(&load(arguments)?, arguments.json),
         Some("init") => init::write(arguments),
         Some(other) => Err(Failure::usage(format!("no such command: {other}; see lightship --help"))),

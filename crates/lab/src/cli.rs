@@ -6,6 +6,7 @@ use crate::console::Console;
 use crate::demo::{Cut, ShowArgs, SmokeArgs, show, smoke};
 use crate::otlp::Protocol;
 use crate::program::locate;
+use crate::replay::replay;
 use crate::rng::Rng;
 use crate::signals::{told_to_stop, unless_told_to_stop};
 use crate::vessel::{Options, Ramp, Vessel};
@@ -31,9 +32,23 @@ enum Command {
     Vessel(VesselArgs),
     /// Run hub, agent and vessel on this machine, cut the link between them, and restore it
     Demo(DemoArgs),
+    /// Replay goldens through the real agent on a simulated clock, and compare the kept sets by trace id
+    Replay(ReplayArgs),
     /// Measure, and hold the figures against their limits
     #[command(subcommand)]
     Bench(BenchCommand),
+}
+
+#[derive(Debug, Args)]
+struct ReplayArgs {
+    /// The directory of the goldens (*.yaml)
+    directory: PathBuf,
+    /// The agent's binary [default: lightship beside this program]
+    #[arg(long, value_name = "FILE")]
+    agent: Option<PathBuf>,
+    /// Print the outcome as JSON on standard output
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -155,6 +170,7 @@ pub(crate) fn run() -> ExitCode {
             match cli.command {
                 Command::Vessel(args) => vessel(args).await,
                 Command::Demo(args) => demo(args).await,
+                Command::Replay(args) => replay_command(&args),
                 Command::Bench(BenchCommand::Footprint(options)) => footprint_command(options).await,
                 Command::Bench(BenchCommand::Wire(options)) => wire_command(&options),
             }
@@ -219,6 +235,22 @@ async fn footprint_command(options: FootprintOptions) -> Result<ExitCode> {
     options.output.write(&serde_json::to_value(&figures)?)?;
     figures.faults.iter().for_each(|fault| console.bad(fault));
     Ok(if figures.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn replay_command(args: &ReplayArgs) -> Result<ExitCode> {
+    let console = Console::new();
+    let agent = locate(args.agent.as_deref(), "lightship")?;
+    let reports = replay(&args.directory, &agent, console)?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&reports)?);
+    }
+    let failed = reports.iter().filter(|report| !report.faults.is_empty()).count();
+    if failed > 0 {
+        console.bad(&format!("{failed} of {} goldens differ", reports.len()));
+        return Ok(ExitCode::FAILURE);
+    }
+    console.good(&format!("{} goldens, all as expected", reports.len()));
+    Ok(ExitCode::SUCCESS)
 }
 
 fn wire_command(options: &WireOptions) -> Result<ExitCode> {

@@ -14,6 +14,7 @@ mod hub;
 mod otlp;
 mod program;
 mod reconcile;
+mod replay;
 mod rng;
 mod signals;
 mod vessel;

@@ -336,22 +336,25 @@ impl Sampler {
         *queue(self) = list;
     }
 
-    /// Whether there is memory for so many traces more, as things are.
+    /// Whether there is memory for so many traces more, as things are, beside decisions of half the memory.
     pub fn has_room(&self, traces: usize) -> bool {
-        // An eighth stays for lists of entries, which grow trace by trace.
-        let tables = self.options.memory - self.options.memory / 8;
+        self.fits(traces, self.options.memory / 8 * 3)
+    }
+
+    /// Whether tables stay under a bound. An eighth of the memory stays for lists of entries, which grow trace by trace.
+    fn fits(&self, traces: usize, most: u64) -> bool {
         let grown = self.tables_with(traces);
-        let decisions = self.decisions.bytes();
-        let fits = grown == self.tables_with(0) || grown + decisions <= tables;
-        fits && grown + self.index.lists_with(traces) + decisions <= self.options.memory
+        let fits = grown == self.tables_with(0) || grown <= most;
+        fits && grown + self.index.lists_with(traces) + self.decisions.bytes() <= self.options.memory
     }
 
     /// Makes room for so many traces more, if that can be. Traces that were dropped, and are only there to be recalled, make
-    /// room first.
+    /// room first; then undecided ones may take what decisions do not use.
     pub fn make_room(&mut self, traces: usize) -> bool {
         while !self.has_room(traces) {
             if !self.forget_oldest_dropped() {
-                return false;
+                let rest = (self.options.memory - self.options.memory / 8).saturating_sub(self.decisions.bytes());
+                return self.fits(traces, rest);
             }
         }
         true

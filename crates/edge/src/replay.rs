@@ -1,0 +1,195 @@
+//! The pipeline on a simulated clock: recorded requests in, what would be delivered out. No socket, no disk.
+//!
+//! Input and output are lines of words. In: `MILLISECONDS SIGNAL HEX`, an OTLP request of `traces`, `logs` or `metrics` that
+//! comes at that time after the start; `MILLISECONDS tick`, only time passing; `MILLISECONDS restart`, the program ends and
+//! begins anew with the decisions that it persisted. Out: `batch LANE HEX`, a frame's body (docs/wire.md); `refused LINE`, a
+//! request that has to wait a second, as a producer would; `bad LINE WHY`; and at the end `status NAME VALUE` for counters.
+
+use std::collections::VecDeque;
+use std::io::{BufRead, Write};
+
+use config::Config;
+use ledger::Ledger;
+use model::Signal;
+use red::Red;
+use sources::{Answer, Request};
+
+use crate::error::{StartError, start_error};
+use crate::pipeline::Pipeline;
+use crate::policies::{red, rules, sampler};
+
+/// The simulated start, Unix nanoseconds: 2026-01-01.
+const START_NS: u64 = 1_767_225_600_000_000_000;
+const MS: u64 = 1_000_000;
+const TICK_MS: u64 = 100;
+/// How long a refused producer waits.
+const AGAIN_MS: u64 = 1_000;
+/// A request is tried so often.
+const TRIES: u32 = 120;
+
+enum What {
+    Request(Signal, Vec<u8>),
+    Tick,
+    Restart,
+}
+
+struct Event {
+    at_ms: u64,
+    line: usize,
+    tries: u32,
+    what: What,
+}
+
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    let bytes: Option<Vec<u8>> =
+        pairs.iter().map(|[high, low]| Some((digit(*high)? * 16 + digit(*low)?) as u8)).collect();
+    bytes.filter(|_| rest.is_empty())
+}
+
+fn parse(text: &str, line: usize) -> Option<Event> {
+    let mut words = text.split_ascii_whitespace();
+    let at_ms = words.next()?.parse().ok()?;
+    let what = match words.next()? {
+        "tick" => What::Tick,
+        "restart" => What::Restart,
+        name => {
+            let signal = Signal::ALL.into_iter().find(|signal| signal.name() == name)?;
+            What::Request(signal, from_hex(words.next().unwrap_or_default())?)
+        }
+    };
+    Some(Event { at_ms, line, tries: 0, what })
+}
+
+struct Replay<'a, W> {
+    config: &'a Config,
+    pipeline: Pipeline,
+    now_ms: u64,
+    red_ms: u64,
+    out: W,
+}
+
+fn pipeline(config: &Config, now_ns: u64) -> Result<Pipeline, StartError> {
+    let metrics = config.red.enabled.then(|| Red::new(red(config), START_NS + now_ns));
+    Ok(Pipeline::new(config.recorder.memory.0, sampler(config)?, metrics, Ledger::default()).with_rules(rules(config)))
+}
+
+impl<W: Write> Replay<'_, W> {
+    fn write(&mut self) -> std::io::Result<()> {
+        for batch in self.pipeline.take_batches() {
+            write!(self.out, "batch {} ", batch.lane)?;
+            for byte in &batch.body {
+                write!(self.out, "{byte:02x}")?;
+            }
+            writeln!(self.out)?;
+        }
+        Ok(())
+    }
+
+    /// Lets time pass, in ticks as the running program has them.
+    fn advance(&mut self, to_ms: u64) -> std::io::Result<()> {
+        while self.now_ms < to_ms {
+            self.now_ms = (self.now_ms + TICK_MS).min(to_ms);
+            let now_ns = self.now_ms * MS;
+            self.pipeline.set_clocks(now_ns, START_NS + now_ns);
+            self.pipeline.tick(now_ns);
+            if self.now_ms - self.red_ms >= self.config.red.interval.0.as_millis() as u64 {
+                self.red_ms = self.now_ms;
+                self.pipeline.write_red(START_NS + now_ns);
+            }
+            self.write()?;
+        }
+        Ok(())
+    }
+
+    /// The next life: decisions come back, undecided requests do too when the recorder is in files.
+    fn restart(&mut self) -> Result<(), StartError> {
+        let now_ns = self.now_ms * MS;
+        let mut next = pipeline(self.config, now_ns)?;
+        for (decision, age_ns) in self.pipeline.sampler_mut().decisions(now_ns) {
+            next.sampler_mut().restore(std::iter::once(decision), age_ns, now_ns);
+        }
+        self.pipeline = next;
+        Ok(())
+    }
+}
+
+/// Replays lines from `input` into `out`.
+///
+/// # Errors
+/// [`StartError`] where a line cannot be read, or `out` not be written.
+pub fn replay(config: &Config, input: impl BufRead, out: impl Write) -> Result<(), StartError> {
+    let mut events = VecDeque::new();
+    for (index, text) in input.lines().enumerate() {
+        let text = text.map_err(|error| start_error(format!("input: {error}")))?;
+        if text.trim().is_empty() {
+            continue;
+        }
+        let event = parse(&text, index + 1).ok_or_else(|| {
+            start_error(format!(
+                "input, line {}: want 'MILLISECONDS traces|logs|metrics|tick|restart [HEX]'",
+                index + 1
+            ))
+        })?;
+        events.push_back(event);
+    }
+    events.make_contiguous().sort_by_key(|event| event.at_ms);
+    let written = |error: std::io::Error| start_error(format!("output: {error}"));
+    let mut run = Replay { config, pipeline: pipeline(config, 0)?, now_ms: 0, red_ms: 0, out };
+    run.pipeline.set_clocks(0, START_NS);
+    while let Some(mut event) = events.pop_front() {
+        run.advance(event.at_ms).map_err(written)?;
+        match &event.what {
+            What::Tick => {}
+            What::Restart => run.restart()?,
+            What::Request(signal, body) => {
+                let request = Request { signal: *signal, body: body.clone(), key: None };
+                match run.pipeline.accept(request, run.now_ms * MS) {
+                    Answer::Accepted => {}
+                    Answer::Bad(why) => writeln!(run.out, "bad {} {why}", event.line).map_err(written)?,
+                    Answer::Wait(_) => {
+                        writeln!(run.out, "refused {}", event.line).map_err(written)?;
+                        event.at_ms = run.now_ms + AGAIN_MS;
+                        event.tries += 1;
+                        if event.tries < TRIES {
+                            let place = events.partition_point(|other| other.at_ms <= event.at_ms);
+                            events.insert(place, event);
+                        }
+                    }
+                }
+            }
+        }
+        run.write().map_err(written)?;
+    }
+    let wait = config.sampling.longest_wait().as_millis() as u64;
+    run.advance(run.now_ms + wait + TICK_MS).map_err(written)?;
+    run.finish().map_err(written)
+}
+
+impl<W: Write> Replay<'_, W> {
+    fn finish(&mut self) -> std::io::Result<()> {
+        let sampling = self.pipeline.sampling();
+        let counters = self.pipeline.counters();
+        let ledger = self.pipeline.ledger();
+        for (name, value) in [
+            ("kept_traces", ledger.kept_traces),
+            ("dropped_traces", ledger.dropped_traces),
+            ("recalled_traces", sampling.recalled_traces),
+            ("recalled_too_late", sampling.recalled_too_late),
+            ("spanless_traces", sampling.spanless_traces),
+            ("decided_early", sampling.decided_early),
+            ("forgotten_early", sampling.forgotten_early),
+            ("late_unknown", sampling.late_unknown),
+            ("late_parts", sampling.late_parts),
+            ("trace_ids_from_fields", counters.trace_ids_from_fields),
+            ("lines_by_rule", counters.lines_by_rule),
+            ("refused_spans", ledger.refused.traces),
+            ("pending", ledger.pending.total()),
+            ("difference", ledger.difference(|_| 0)),
+        ] {
+            writeln!(self.out, "status {name} {value}")?;
+        }
+        self.out.flush()
+    }
+}
