@@ -50,6 +50,10 @@ revision=$(git -C "$root" rev-parse HEAD)
 [ -z "$(git -C "$root" status --porcelain --untracked-files=no)" ] || revision=$revision+changes
 epoch=$(git -C "$root" log -1 --format=%ct)
 
+# The flake cannot be built without nixpkgs; that it is Nix and locked can be said anywhere.
+nix-instantiate --parse "$root/flake.nix" >/dev/null
+python3 "$root/nix/check-flake.py"
+
 # How many inputs a derivation has says that none was left out.
 echo "nix: $(nix --version), $(grep -c '"' "$here/inputs.json") inputs and $(cat "$source/Cargo.lock" "$here/std.lock" | grep -c '^checksum') crates pinned by hash"
 differ=0

@@ -5,6 +5,7 @@ mod browser;
 mod build;
 mod check;
 mod clock;
+mod containers;
 mod dist;
 mod floors;
 mod fuzz;
@@ -35,10 +36,12 @@ usage: cargo xtask TASK [OPTIONS]
   bench NAME ...      a benchmark of the lab with programs as they ship (footprint: the static agent)
   dist [OPTIONS]      the programs as they ship, static, for x86_64 and aarch64, with their lists and checksums
                       (--program NAME, --arch ARCH, --output DIR, --jobs N, --fallback: static glibc)
+  figures [OPTIONS]   measures what ships (--dist DIR), and prints it into docs/reproducibility.md
+  test-containers     the images of that under podman, on both architectures (--images DIR)
   sign --key FILE     sign the checksums of that with Ed25519, as cosign verifies it
   test-signature      Debian's cosign accepts such a signature, and refuses what was changed
   repro [OPTIONS]     builds that twice, by builders who share nothing but the commit, and compares every byte
-                      (--program NAME, --arch ARCH, --report FILE, --keep, --plant: with a time, to be noticed)
+                      (--program NAME, --arch ARCH, --report FILE, --output DIR, --keep, --plant: a time, to be noticed)
   ui                  build the web page into ui/dist, when it is stale
 ";
 
@@ -67,6 +70,8 @@ fn run() -> Result<()> {
         Some("sampling") => no_options(&rest).and_then(|()| sampling::task()),
         Some("fuzz") => fuzz::task(&rest),
         Some("dist") => dist::task(&rest),
+        Some("figures") => dist::figures::task(&rest),
+        Some("test-containers") => containers::task(&rest),
         Some("sign") => dist::sign::task(&rest),
         Some("test-signature") => no_options(&rest).and_then(|()| dist::sign::test()),
         Some("repro") => dist::repro::task(&rest),

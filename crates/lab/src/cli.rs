@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::bench::{FootprintArgs, WireArgs, footprint, wire_figures};
+use crate::bench::{FootprintArgs, OutageArgs, WireArgs, footprint, outage, wire_figures};
 use crate::clock::monotonic;
 use crate::console::Console;
 use crate::demo::{Cut, ShowArgs, SmokeArgs, show, smoke};
@@ -55,8 +55,25 @@ struct ReplayArgs {
 enum BenchCommand {
     /// Binary, memory, CPU and disk of the real agent on a typical device under a typical load
     Footprint(FootprintOptions),
+    /// What a long outage at the typical load leaves on the device's disk
+    Outage(OutageOptions),
     /// Bytes per span, line and sample in frames and blocks, against OTLP with gzip and zstd
     Wire(WireOptions),
+}
+
+#[derive(Debug, Args)]
+struct OutageOptions {
+    /// The agent's binary [default: lightship beside this program]
+    #[arg(long, value_name = "FILE")]
+    agent: Option<PathBuf>,
+    /// Seconds of the outage, as the agent and its load see them
+    #[arg(long, default_value_t = 7200, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(60..))]
+    seconds: u64,
+    /// How many times faster load and waits run
+    #[arg(long, default_value_t = 8, value_name = "FACTOR", value_parser = clap::value_parser!(u32).range(1..=20))]
+    speed: u32,
+    #[command(flatten)]
+    output: OutputOptions,
 }
 
 #[derive(Debug, Args)]
@@ -172,6 +189,7 @@ pub(crate) fn run() -> ExitCode {
                 Command::Demo(args) => demo(args).await,
                 Command::Replay(args) => replay_command(&args),
                 Command::Bench(BenchCommand::Footprint(options)) => footprint_command(options).await,
+                Command::Bench(BenchCommand::Outage(options)) => outage_command(options).await,
                 Command::Bench(BenchCommand::Wire(options)) => wire_command(&options),
             }
         })
@@ -251,6 +269,16 @@ fn replay_command(args: &ReplayArgs) -> Result<ExitCode> {
     }
     console.good(&format!("{} goldens, all as expected", reports.len()));
     Ok(ExitCode::SUCCESS)
+}
+
+async fn outage_command(options: OutageOptions) -> Result<ExitCode> {
+    let console = Console::new();
+    let agent = locate(options.agent.as_deref(), "lightship")?;
+    let args = OutageArgs { agent, time: Duration::from_secs(options.seconds), speed: options.speed };
+    let figures = unless_told_to_stop(outage(&args, console)).await?;
+    options.output.write(&serde_json::to_value(&figures)?)?;
+    figures.faults.iter().for_each(|fault| console.bad(fault));
+    Ok(if figures.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn wire_command(options: &WireOptions) -> Result<ExitCode> {

@@ -42,6 +42,8 @@ pub(crate) struct Waits {
 pub(crate) enum Setting {
     /// What `lightship init --device-type sensor` writes: policies for errors and slow traces.
     Typical,
+    /// The same with all waits shorter by this factor, for a load that is faster by it.
+    Hastened(u32),
     /// The load of the vessel: more memory than a typical device needs, and short waits.
     Vessel(Waits),
 }
@@ -168,6 +170,15 @@ fn configuration(data: &Path, setting: Setting, upstream: &Upstream) -> Result<S
         Setting::Typical => (
             "  memory: 256KiB\n".to_owned(),
             "recorder: { memory: 512KiB }\njournal: { budget: 8MiB }\n".to_owned(),
+            String::new(),
+        ),
+        Setting::Hastened(speed) => (
+            format!("  decision_wait: {}\n  memory: 256KiB\n", ms(Duration::from_secs(10) / speed)),
+            format!(
+                "recorder: {{ memory: 512KiB }}\nred: {{ interval: {} }}\njournal: {{ budget: 8MiB, commit_delay: {} }}\n",
+                ms(Duration::from_secs(10) / speed),
+                ms(Duration::from_secs(1) / speed)
+            ),
             String::new(),
         ),
         Setting::Vessel(waits) => (

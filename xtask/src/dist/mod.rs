@@ -4,6 +4,7 @@ mod artefacts;
 mod audit;
 mod compile;
 mod elf;
+pub(crate) mod figures;
 mod images;
 mod inputs;
 mod licences;

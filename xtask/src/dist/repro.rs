@@ -52,6 +52,8 @@ struct Options {
     /// Passed on to `cargo xtask dist`.
     selection: Vec<String>,
     report: Option<PathBuf>,
+    /// Where what the first builder made is kept, when it is the same.
+    output: Option<PathBuf>,
     keep: bool,
     plant: bool,
 }
@@ -61,7 +63,12 @@ pub(crate) fn task(options: &[String]) -> Result<()> {
     let options = parse(options)?;
     let work = std::env::temp_dir().join(format!("lightship-repro-{}", std::process::id()));
     fs::create_dir_all(&work).with_context(|| format!("cannot make {}", work.display()))?;
-    let compared = build_and_compare(&options, &work);
+    let compared = build_and_compare(&options, &work).and_then(|report| {
+        if let Some(output) = options.output.as_ref().filter(|_| report["identical"] == true) {
+            toolchain::replace(&work.join(BUILDERS[0].directory).join("dist"), output)?;
+        }
+        Ok(report)
+    });
     if options.keep {
         eprintln!("repro: kept {}", work.display());
     } else {
@@ -92,6 +99,7 @@ fn parse(options: &[String]) -> Result<Options> {
             Long("arch") => parsed.selection.extend(["--arch".to_owned(), parser.value()?.string()?]),
             Long("fallback") => parsed.selection.push("--fallback".to_owned()),
             Long("report") => parsed.report = Some(std::path::absolute(parser.value()?)?),
+            Long("output") => parsed.output = Some(std::path::absolute(parser.value()?)?),
             Long("keep") => parsed.keep = true,
             Long("plant") => parsed.plant = true,
             other => bail!("{}; see cargo xtask help", other.unexpected()),

@@ -131,6 +131,14 @@ fn sysroot(place: &Place) -> Result<PathBuf> {
     Ok(PathBuf::from(printed.trim()))
 }
 
+/// Puts a copy of a directory in the place of what was there.
+pub(crate) fn replace(from: &Path, to: &Path) -> Result<()> {
+    if to.is_dir() {
+        fs::remove_dir_all(to).with_context(|| format!("cannot remove {}", to.display()))?;
+    }
+    copy(from, to)
+}
+
 /// Copies a directory; files by hard links where they can be had.
 pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to).with_context(|| format!("cannot make {}", to.display()))?;

@@ -19,7 +19,7 @@ use tokio::time::sleep;
 
 const MB: u64 = 1_000_000;
 /// The limits, in bytes; a megabyte is a million bytes here, the stricter reading.
-const LIMITS: Limits = Limits { binary: 6 * MB, high_water: 5 * MB, binary_and_data: 15 * MB };
+pub(crate) const LIMITS: Limits = Limits { binary: 6 * MB, high_water: 5 * MB, binary_and_data: 15 * MB };
 
 /// What is asked for.
 #[derive(Debug, Clone)]
@@ -32,13 +32,13 @@ pub(crate) struct FootprintArgs {
 
 /// What is not to be reached or passed, in bytes.
 #[derive(Debug, Clone, Copy, Serialize)]
-struct Limits {
+pub(crate) struct Limits {
     /// The stripped program: less than this.
     binary: u64,
     /// Resident memory at any moment: less than this.
     high_water: u64,
     /// Program and data directory after the run: at most this.
-    binary_and_data: u64,
+    pub(crate) binary_and_data: u64,
 }
 
 /// The outcome, as printed. Sizes are in bytes.
@@ -66,7 +66,7 @@ pub(crate) struct Footprint {
 
 /// What the agent was given.
 #[derive(Debug, Clone, Serialize)]
-struct LoadReport {
+pub(crate) struct LoadReport {
     seconds: f64,
     description: String,
     /// Requests of at least nine tenths of the limit.
@@ -76,7 +76,7 @@ struct LoadReport {
     log_lines: u64,
     points: u64,
     /// Records that the agent did not take.
-    not_taken: u64,
+    pub(crate) not_taken: u64,
 }
 
 /// Runs it.
@@ -173,7 +173,7 @@ fn faults(figures: &Footprint) -> Vec<String> {
 }
 
 /// The load while it runs: traces and metrics over gRPC, log lines over HTTP.
-struct Run {
+pub(crate) struct Run {
     load: Load,
     traces: Pipe,
     lines: Pipe,
@@ -182,7 +182,7 @@ struct Run {
 }
 
 impl Run {
-    fn new(device: &Device) -> Self {
+    pub(crate) fn new(device: &Device) -> Self {
         const PATIENCE: Duration = Duration::from_secs(20);
         const SEED: u64 = 1;
         let pipe = |protocol, signal, target: &tokio::sync::watch::Sender<_>| {
@@ -214,7 +214,11 @@ impl Run {
 
     /// Sends what is due in this second; the three signals do not come in the same one.
     async fn second(&mut self, second: u64) -> Result<()> {
-        let now = wall_ns();
+        self.second_at(second, wall_ns()).await
+    }
+
+    /// The same at a time of the load's own.
+    pub(crate) async fn second_at(&mut self, second: u64, now: u64) -> Result<()> {
         if second % METRICS_SECONDS == 1 {
             let request = self.load.metrics(now);
             self.note(&request);
@@ -238,7 +242,7 @@ impl Run {
         self.report.largest_request_bytes = self.report.largest_request_bytes.max(request.body.len());
     }
 
-    async fn finish(mut self, took: Duration) -> Result<LoadReport> {
+    pub(crate) async fn finish(mut self, took: Duration) -> Result<LoadReport> {
         for pipe in [&self.traces, &self.lines, &self.metrics] {
             pipe.settled().await?;
         }

@@ -1,0 +1,121 @@
+//! `bench outage`: what a long outage at the typical load leaves on the device's disk. Load and waits run faster by one
+//! factor, so that commits, blocks and decisions are as many as in the real time.
+
+use crate::bench::footprint::{LIMITS, Run};
+use crate::bench::host::{Binary, Host, commit};
+use crate::bench::process::{DirectorySize, Memory};
+use crate::clock::{monotonic, wall_ns};
+use crate::console::Console;
+use crate::device::{Device, Setting, Upstream};
+use anyhow::{Context, Result, bail};
+use serde::Serialize;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct OutageArgs {
+    pub(crate) agent: PathBuf,
+    /// How long the outage is for the agent and its load.
+    pub(crate) time: Duration,
+    /// How many times faster both run.
+    pub(crate) speed: u32,
+}
+
+/// The outcome, as printed. Sizes are in bytes.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Outage {
+    pub(crate) passed: bool,
+    commit: Option<String>,
+    host: Host,
+    binary: Binary,
+    seconds: u64,
+    speed: u32,
+    data: DirectorySize,
+    binary_and_data: u64,
+    binary_and_data_limit: u64,
+    memory_at_end: Memory,
+    /// Records that wait for the link, and that had to yield to newer ones: each is told of by a gap record.
+    queued: u64,
+    yielded: u64,
+    not_taken: u64,
+    ledger_difference: i64,
+    pub(crate) faults: Vec<String>,
+}
+
+/// Runs it.
+pub(crate) async fn outage(args: &OutageArgs, console: Console) -> Result<Outage> {
+    let binary = Binary::read(&args.agent)?;
+    let directory = tempfile::Builder::new().prefix("lightship-outage-").tempdir().context("no temporary directory")?;
+    // Nobody listens on it: it was free a moment ago.
+    let address = TcpListener::bind("127.0.0.1:0").and_then(|probe| probe.local_addr()).context("no free port")?;
+    let upstream = Upstream::Otlp { address };
+    let mut device = Device::start(directory.path(), &args.agent, Setting::Hastened(args.speed), &upstream).await?;
+    let process = device.process()?;
+    let mut run = Run::new(&device);
+    let (begin, seconds) = (monotonic(), args.time.as_secs());
+    // The last record is of now, so that none comes from the future.
+    let first_ns = wall_ns().saturating_sub(seconds * 1_000_000_000);
+    for second in 0..seconds {
+        run.second_at(second, first_ns + second * 1_000_000_000).await?;
+        let due = Duration::from_secs(second + 1) / args.speed;
+        sleep(due.saturating_sub(monotonic().duration_since(begin))).await;
+        if (second + 1) % 600 == 0 {
+            let size = DirectorySize::of(&device.data_dir())?.worst() / 1024;
+            console.progress(&format!("{} minutes of the outage: {size} KiB of data", (second + 1) / 60));
+        }
+    }
+    let took = monotonic().duration_since(begin);
+    if took > args.time / args.speed * 5 / 4 {
+        bail!("this machine is too slow for a speed of {}: {} s; choose a lower --speed", args.speed, took.as_secs());
+    }
+    let load = run.finish(took).await?;
+    // What is undecided still goes to the disk.
+    let status =
+        device.wait_until("done deciding", Duration::from_secs(60), |status| status.ledger.pending.sum() == 0).await?;
+    let memory_at_end = Memory::of(process)?;
+    let destination = status.ledger.destinations.first().context("the agent names no destination")?;
+    let (queued, yielded, ledger_difference) = (destination.queued, destination.lost, status.ledger.difference);
+    device.stop().await?;
+    let data = DirectorySize::of(&device.data_dir())?;
+    let mut outage = Outage {
+        passed: false,
+        commit: commit(),
+        host: Host::this(),
+        seconds,
+        speed: args.speed,
+        binary_and_data: binary.bytes + data.worst(),
+        binary_and_data_limit: LIMITS.binary_and_data,
+        binary,
+        data,
+        memory_at_end,
+        queued,
+        yielded,
+        not_taken: load.not_taken,
+        ledger_difference,
+        faults: Vec::new(),
+    };
+    outage.faults = faults(&outage);
+    outage.passed = outage.faults.is_empty();
+    Ok(outage)
+}
+
+fn faults(figures: &Outage) -> Vec<String> {
+    let mut faults = Vec::new();
+    if figures.binary_and_data > figures.binary_and_data_limit {
+        let (both, limit) = (figures.binary_and_data, figures.binary_and_data_limit);
+        faults.push(format!("binary and data directory: {both} bytes, the limit is {limit}"));
+    }
+    if figures.queued == 0 {
+        faults.push("nothing waits for the link, so there was no outage".to_owned());
+    }
+    if figures.not_taken > 0 {
+        faults.push(format!("{} records were not taken", figures.not_taken));
+    }
+    if figures.ledger_difference != 0 {
+        faults.push(format!("the ledger does not add up: {}", figures.ledger_difference));
+    }
+    faults
+}
