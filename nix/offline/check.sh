@@ -42,10 +42,6 @@ mkdir "$source"
 git -C "$root" ls-files -z --cached --others --exclude-standard |
   (cd "$root" && while IFS= read -r -d '' file; do [ ! -f "$file" ] || printf '%s\0' "$file"; done) |
   tar -C "$root" --null -cf - -T - | tar -C "$source" -xf -
-if [ "$plant" = yes ]; then
-  cp "$source/tests/repro/planted/build.rs" "$source/crates/agent/build.rs"
-  cat "$source/tests/repro/planted/main.rs" >>"$source/crates/agent/src/main.rs"
-fi
 revision=$(git -C "$root" rev-parse HEAD)
 [ -z "$(git -C "$root" status --porcelain --untracked-files=no)" ] || revision=$revision+changes
 epoch=$(git -C "$root" log -1 --format=%ct)
@@ -59,7 +55,7 @@ echo "nix: $(nix --version), $(grep -c '"' "$here/inputs.json") inputs and $(cat
 differ=0
 for arch in "${archs[@]}"; do
   arguments=("$here/default.nix" --arg inputs "$inputs" --arg source "$source" --argstr arch "$arch"
-    --argstr revision "$revision" --argstr epoch "$epoch")
+    --argstr revision "$revision" --argstr epoch "$epoch" --argstr plant "$plant")
   derivation=$(nix-instantiate "${arguments[@]}" 2>/dev/null || nix-instantiate --show-trace "${arguments[@]}")
   echo "nix: lightship for $arch: evaluated, every input has its pinned hash: $derivation"
   [ "$evaluate" = no ] || continue

@@ -11,6 +11,8 @@
   # "lightship" or "lightship-hub", and "x86_64" or "aarch64".
   program ? "lightship",
   arch ? "x86_64",
+  # "yes": with the time of the build inside, which `--check` has to notice.
+  plant ? "no",
 }:
 let
   pins = builtins.fromJSON (builtins.readFile ./inputs.json);
@@ -89,6 +91,6 @@ derivation (
   // {
     name = "${program}-${arch}";
     args = [ "ash" ./dist.sh ];
-    inherit base repository xtask program arch revision epoch;
+    inherit base repository xtask program arch revision epoch plant;
   }
 )
