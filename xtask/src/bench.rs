@@ -12,8 +12,11 @@ pub(crate) fn task(options: &[String]) -> Result<()> {
     let programs = build::programs()?;
     let mut lab = Command::new(&programs.lab);
     lab.current_dir(root()?).args(["bench", name]);
+    if ["footprint", "outage"].contains(&name.as_str()) {
+        lab.arg("--agent").arg(dist::agent()?);
+    }
     if name == "footprint" {
-        lab.arg("--agent").arg(dist::agent()?).arg("--hub").arg(&programs.hub);
+        lab.arg("--hub").arg(&programs.hub);
     }
     run(lab.args(options))
 }

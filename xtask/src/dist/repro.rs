@@ -54,6 +54,7 @@ struct Options {
     report: Option<PathBuf>,
     /// Where what the first builder made is kept, when it is the same.
     output: Option<PathBuf>,
+    fallback: bool,
     keep: bool,
     plant: bool,
 }
@@ -97,7 +98,10 @@ fn parse(options: &[String]) -> Result<Options> {
         match argument {
             Long("program") => parsed.selection.extend(["--program".to_owned(), parser.value()?.string()?]),
             Long("arch") => parsed.selection.extend(["--arch".to_owned(), parser.value()?.string()?]),
-            Long("fallback") => parsed.selection.push("--fallback".to_owned()),
+            Long("fallback") => {
+                parsed.fallback = true;
+                parsed.selection.push("--fallback".to_owned());
+            }
             Long("report") => parsed.report = Some(std::path::absolute(parser.value()?)?),
             Long("output") => parsed.output = Some(std::path::absolute(parser.value()?)?),
             Long("keep") => parsed.keep = true,
@@ -157,12 +161,13 @@ fn prepare(builder: &Builder, options: &Options, here: &Place, work: &Path, is_o
         }
     }
     fs::create_dir_all(own.join("home")).with_context(|| format!("cannot make a home in {}", own.display()))?;
-    // Where the inputs cannot be had, `dist` says so and takes the other way.
+    let place = Place { source, ..Place::new(here.source.clone(), own.join("work"), None)? };
     let cache = inputs::cache()?;
-    if inputs::collect(&cache).is_ok() {
+    if options.fallback || inputs::collect(&cache).is_err() {
+        // `dist` says why, and takes the other way.
+        toolchain::plain(&place)?;
+    } else {
         toolchain::copy(&cache, &own.join("inputs"))?;
-        let place =
-            Place { source, work: own.join("work"), ..Place::new(here.source.clone(), own.join("work"), None)? };
         toolchain::musl(&place, &inputs::collect(&own.join("inputs"))?)?;
     }
     let program = std::env::current_exe().context("cannot find this program")?;
