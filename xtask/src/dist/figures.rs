@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 /// Around what this command writes.
 const MARKS: [&str; 2] = ["<!-- figures: cargo xtask figures -->", "<!-- end of figures -->"];
@@ -22,7 +22,8 @@ const STATIC: &str = "docs/figures/static.json";
 
 /// Measures and prints; `--print` prints again from the reports that are there.
 pub(crate) fn task(options: &[String]) -> Result<()> {
-    let (mut only_print, mut seconds, mut speed, mut built) = (false, 180_u32, 8_u32, target_dir()?.join("dist"));
+    let (mut only_print, mut seconds, mut speed) = (false, 180_u32, 8_u32);
+    let (mut built, mut hub) = (target_dir()?.join("dist"), None);
     let mut parser = lexopt::Parser::from_args(options);
     while let Some(argument) = parser.next()? {
         match argument {
@@ -30,12 +31,14 @@ pub(crate) fn task(options: &[String]) -> Result<()> {
             Long("seconds") => seconds = parser.value()?.parse()?,
             Long("speed") => speed = parser.value()?.parse()?,
             Long("dist") => built = std::path::absolute(parser.value()?)?,
+            Long("hub") => hub = Some(std::path::absolute(parser.value()?)?),
             other => bail!("{}; see cargo xtask help", other.unexpected()),
         }
     }
+    let hub = hub.unwrap_or_else(|| built.join("lightship-hub-x86_64-linux-musl"));
     let root = root()?;
     if !only_print {
-        let figures = measure(&built, seconds, speed)?;
+        let figures = measure(&built, &hub, seconds, speed)?;
         let text = serde_json::to_string_pretty(&figures).context("the figures are no JSON")? + "\n";
         fs::write(root.join(STATIC), text).with_context(|| format!("cannot write {STATIC}"))?;
     }
@@ -49,17 +52,20 @@ pub(crate) fn task(options: &[String]) -> Result<()> {
 }
 
 /// The agent that ships, the same at fixed addresses, and the smallest one; and what the first two need.
-fn measure(built: &Path, seconds: u32, speed: u32) -> Result<Value> {
+fn measure(built: &Path, hub: &Path, seconds: u32, speed: u32) -> Result<Value> {
     let shipped = built.join("lightship-x86_64-linux-musl");
-    let hub = built.join("lightship-hub-x86_64-linux-musl");
-    for program in [&shipped, &hub] {
+    for program in [shipped.as_path(), hub] {
         if !program.is_file() {
-            bail!(
-                "no {}; run cargo xtask dist --arch x86_64 first, or name its directory with --dist",
-                program.display()
-            );
+            let how = "run cargo xtask dist --arch x86_64 first, or name its directory with --dist";
+            bail!("no {}; {how}", program.display());
         }
     }
+    run(cargo()?.args(["build", "--locked", "--release", "--package", "lightship-lab"]))?;
+    let lab = target_dir()?.join("release/lightship-lab");
+    // It takes long and does little, so that the rest goes on beside it.
+    let mut outage = Command::new(&lab);
+    outage.current_dir(root()?).args(["bench", "outage", "--json", "--speed", &speed.to_string()]);
+    let outage = outage.arg("--agent").arg(&shipped).stdout(Stdio::piped()).spawn().context("cannot start the lab")?;
     let place = Place::new(root()?, target_dir()?.join("dist-work"), None)?;
     let toolchain = toolchain::musl(&place, &inputs::collect(&inputs::cache()?)?)?;
     let variant = |name: &str, linkage: Linkage, features: Option<&'static str>| -> Result<PathBuf> {
@@ -72,17 +78,13 @@ fn measure(built: &Path, seconds: u32, speed: u32) -> Result<Value> {
     };
     let smallest = variant("lightship-smallest", Linkage::Pie, Some(""))?;
     let fixed = variant("lightship-fixed", Linkage::Fixed, None)?;
-    run(cargo()?.args(["build", "--locked", "--release", "--package", "lightship-lab"]))?;
-    let lab = target_dir()?.join("release/lightship-lab");
     let footprint = |agent: &Path| -> Result<Value> {
         let mut bench = Command::new(&lab);
         bench.current_dir(root()?).args(["bench", "footprint", "--json", "--seconds", &seconds.to_string()]);
-        report(bench.arg("--agent").arg(agent).arg("--hub").arg(&hub))
+        report(bench.arg("--agent").arg(agent).arg("--hub").arg(hub).stdout(Stdio::piped()).spawn()?)
     };
     let (pie, at_fixed) = (footprint(&shipped)?, footprint(&fixed)?);
-    let mut outage = Command::new(&lab);
-    outage.current_dir(root()?).args(["bench", "outage", "--json", "--speed", &speed.to_string()]);
-    let outage = report(outage.arg("--agent").arg(&shipped))?;
+    let outage = report(outage)?;
     let bytes = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
     Ok(json!({
         "revision": place.revision,
@@ -94,8 +96,8 @@ fn measure(built: &Path, seconds: u32, speed: u32) -> Result<Value> {
 }
 
 /// What a benchmark printed, also when it is over a limit: the page then says so.
-fn report(bench: &mut Command) -> Result<Value> {
-    let done = bench.stderr(std::process::Stdio::inherit()).output().context("cannot start the lab")?;
+fn report(bench: Child) -> Result<Value> {
+    let done = bench.wait_with_output().context("cannot wait for the lab")?;
     serde_json::from_slice(&done.stdout).context("the lab printed no report")
 }
 

@@ -75,7 +75,15 @@ pub(crate) fn musl(place: &Place, inputs: &Inputs) -> Result<Toolchain> {
 
 /// The toolchain of this repository as it is, and this machine's C compiler.
 pub(crate) fn plain(place: &Place) -> Result<Toolchain> {
-    let toolchain = Toolchain { root: sysroot(place)?, libc: Libc::Glibc, wrappers: place.work.join("wrappers-plain") };
+    let root = place.work.join("toolchain-plain");
+    // The compiler comes last: where it is, the toolchain is whole.
+    if !root.join("bin").is_dir() {
+        let sysroot = sysroot(place)?;
+        for part in ["lib", "libexec", "bin"] {
+            copy(&sysroot.join(part), &root.join(part))?;
+        }
+    }
+    let toolchain = Toolchain { root, libc: Libc::Glibc, wrappers: place.work.join("wrappers-plain") };
     script(&toolchain.cc(Arch::X86_64), &compiler_script("cc"))?;
     script(&toolchain.ar(), "#!/bin/sh\nexec ar \"$@\"\n")?;
     Ok(toolchain)
