@@ -3,7 +3,8 @@
 use std::fs::OpenOptions;
 use std::io::Write;
 
-use crate::{Arguments, Failure, print};
+use crate::arguments::Arguments;
+use crate::{Failure, print};
 
 /// The parts of the starter file that differ between device types.
 struct Sizes {

@@ -1,31 +1,16 @@
 //! `lightship`, the program on the device. It only wires: everything it does lives in the crates below.
 
+mod arguments;
 mod init;
+mod journal_tools;
+mod local;
+mod socket;
 mod status;
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use lexopt::prelude::{Long, Short, Value, ValueExt};
-
-const USAGE: &str = "\
-lightship: telemetry for machines that the network cannot always reach
-
-usage:
-  lightship run     --config FILE            run the agent
-  lightship check   --config FILE            check the configuration, the data directory and the destinations' addresses
-  lightship status  --config FILE [--json]   ask the running agent how it is
-  lightship init    [--device-type TYPE] [--backend BACKEND] [--output FILE]
-                                             write a commented starter configuration
-                                             TYPE: sensor, machine (default), vessel
-                                             BACKEND: hub (default), otlp-http, otlp-grpc
-  lightship replay  --config FILE            run recorded requests from standard input through the pipeline, on a
-                                             simulated clock; for `lightship-lab replay`
-  lightship --version | --help
-
-exit codes: 0 all is well, 1 the agent does not answer or is not well, 2 the command or the configuration is wrong
-";
+use arguments::{Arguments, Asked, USAGE};
 
 /// What went wrong, with its exit code.
 struct Failure {
@@ -34,44 +19,20 @@ struct Failure {
 }
 
 impl Failure {
+    /// The agent does not answer or is not well.
+    fn unwell(text: impl Into<String>) -> Self {
+        Self { code: 1, text: text.into() }
+    }
+
+    /// The command or the configuration is wrong.
     fn usage(text: impl Into<String>) -> Self {
         Self { code: 2, text: text.into() }
     }
-}
 
-#[derive(Default)]
-struct Arguments {
-    command: Option<String>,
-    config: Option<PathBuf>,
-    json: bool,
-    device_type: Option<String>,
-    backend: Option<String>,
-    output: Option<PathBuf>,
-}
-
-fn parse() -> Result<Option<Arguments>, lexopt::Error> {
-    let mut arguments = Arguments::default();
-    let mut parser = lexopt::Parser::from_env();
-    while let Some(argument) = parser.next()? {
-        match argument {
-            Short('h') | Long("help") => {
-                print(USAGE);
-                return Ok(None);
-            }
-            Short('V') | Long("version") => {
-                print(concat!("lightship ", env!("CARGO_PKG_VERSION"), "\n"));
-                return Ok(None);
-            }
-            Short('c') | Long("config") => arguments.config = Some(parser.value()?.into()),
-            Long("json") => arguments.json = true,
-            Long("device-type") => arguments.device_type = Some(parser.value()?.string()?),
-            Long("backend") => arguments.backend = Some(parser.value()?.string()?),
-            Short('o') | Long("output") => arguments.output = Some(parser.value()?.into()),
-            Value(word) if arguments.command.is_none() => arguments.command = Some(word.string()?),
-            other => return Err(other.unexpected()),
-        }
+    /// Stored data is not as it was written.
+    fn damage(text: impl Into<String>) -> Self {
+        Self { code: 3, text: text.into() }
     }
-    Ok(Some(arguments))
 }
 
 /// Writes to standard output; a reader that has gone away ends nothing.
@@ -96,16 +57,30 @@ fn execute(arguments: &Arguments) -> Result<(), Failure> {
         Some("replay") => edge::replay(&load(arguments)?, std::io::stdin().lock(), std::io::stdout().lock())
             .map_err(|error| Failure::usage(error.to_string())),
         Some("status") => status::show(&load(arguments)?, arguments.json),
+        Some("top") => status::top(&load(arguments)?, arguments),
+        Some("queue") => status::queue(&load(arguments)?, arguments),
         Some("init") => init::write(arguments),
+        Some("query") => local::query(arguments),
+        Some("tail") => local::tail(arguments),
+        Some("trace") => local::trace(arguments),
+        Some("gaps") => local::gaps(arguments),
+        Some("journal") => journal_tools::run(arguments),
         Some(other) => Err(Failure::usage(format!("no such command: {other}; see lightship --help"))),
         None => Err(Failure::usage(USAGE)),
     }
 }
 
 fn main() -> ExitCode {
-    let outcome = match parse() {
-        Ok(None) => Ok(()),
-        Ok(Some(arguments)) => execute(&arguments),
+    let outcome = match arguments::parse() {
+        Ok(Asked::Help) => {
+            print(USAGE);
+            Ok(())
+        }
+        Ok(Asked::Version) => {
+            print(concat!("lightship ", env!("CARGO_PKG_VERSION"), "\n"));
+            Ok(())
+        }
+        Ok(Asked::Command(arguments)) => execute(&arguments),
         Err(error) => Err(Failure::usage(format!("{error}; see lightship --help"))),
     };
     match outcome {

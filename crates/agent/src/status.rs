@@ -1,27 +1,34 @@
-//! `lightship status`: asks the running agent on its admin endpoint.
+//! `status`, `top` and `queue`: the running agent, asked on its admin address or its socket.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use config::Config;
 
-use crate::{Failure, print};
+use crate::arguments::Arguments;
+use crate::{Failure, print, socket};
 
-const TIMEOUT: Duration = Duration::from_secs(5);
-const MAX_ANSWER: u64 = 1 << 20;
+/// How long `top` watches before it shows rates.
+const WATCH: Duration = Duration::from_secs(2);
+
+fn get(config: &Config, path: &str) -> Result<String, Failure> {
+    let address = admin_address(config);
+    socket::on_network(&address, path).map_err(|error| {
+        Failure::unwell(format!(
+            "no agent answers on {address}: {error}; is `lightship run` up with this configuration?"
+        ))
+    })
+}
 
 /// Prints the agent's status, for people or as JSON.
 pub(crate) fn show(config: &Config, json: bool) -> Result<(), Failure> {
-    let address = admin_address(config);
-    let path = if json { "/status" } else { "/status?format=text" };
-    let unwell = |why: String| Failure { code: 1, text: why };
-    let body = get(&address, path).map_err(|error| {
-        unwell(format!("no agent answers on {address}: {error}; is `lightship run` up with this configuration?"))
-    })?;
-    print(&body);
-    let health = get(&address, "/healthz").map_err(|error| unwell(format!("{address}: {error}")))?;
-    if health.contains("\"ok\"") { Ok(()) } else { Err(unwell(format!("the agent is not well: {}", health.trim()))) }
+    print(&get(config, if json { "/status" } else { "/status?format=text" })?);
+    let health = get(config, "/healthz")?;
+    match health.contains("\"ok\"") {
+        true => Ok(()),
+        false => Err(Failure::unwell(format!("the agent is not well: {}", health.trim()))),
+    }
 }
 
 /// Where the agent says that it listens; where it was told to, when it says nothing.
@@ -31,16 +38,85 @@ fn admin_address(config: &Config) -> String {
     stated.map_or_else(|| config.admin.listen.to_string(), str::to_owned)
 }
 
-/// A GET of HTTP/1.0: one request, one answer, end.
-fn get(address: &str, path: &str) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
-    stream.set_write_timeout(Some(TIMEOUT))?;
-    write!(stream, "GET {path} HTTP/1.0\r\nhost: {address}\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.take(MAX_ANSWER).read_to_string(&mut answer)?;
-    match answer.split_once("\r\n\r\n") {
-        Some((_, body)) => Ok(body.to_owned()),
-        None => Err(std::io::Error::other("not an HTTP answer")),
+/// The samples of a Prometheus text, by name with labels.
+fn samples(text: &str) -> BTreeMap<String, f64> {
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines
+        .filter_map(|line| line.rsplit_once(' '))
+        .filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?)))
+        .collect()
+}
+
+/// Everything that is not 0: what it is now, and what counters do per second.
+pub(crate) fn top(config: &Config, arguments: &Arguments) -> Result<(), Failure> {
+    let redraw = std::io::stdout().is_terminal() && !arguments.once;
+    let mut before = samples(&get(config, "/metrics")?);
+    loop {
+        std::thread::sleep(WATCH);
+        let now = samples(&get(config, "/metrics")?);
+        let mut out = String::from(if redraw { "\u{1b}[H\u{1b}[2J" } else { "" });
+        out.push_str(&format!("{:<58} {:>14} {:>12}\n", "NAME", "VALUE", "PER SECOND"));
+        for (name, value) in now.iter().filter(|(_, value)| **value != 0.0) {
+            let shown = name.trim_start_matches("lightship_");
+            let rate = match shown.split('{').next().is_some_and(|family| family.ends_with("_total")) {
+                true => {
+                    let grown = value - before.get(name).copied().unwrap_or(0.0);
+                    format!("{:.1}", grown / WATCH.as_secs_f64())
+                }
+                false => String::new(),
+            };
+            out.push_str(&format!("{shown:<58} {value:>14} {rate:>12}\n"));
+        }
+        if std::io::stdout().write_all(out.as_bytes()).and_then(|()| std::io::stdout().flush()).is_err()
+            || arguments.once
+        {
+            return Ok(());
+        }
+        before = now;
+    }
+}
+
+/// `lightship queue`
+pub(crate) fn queue(config: &Config, arguments: &Arguments) -> Result<(), Failure> {
+    let words: Vec<&str> = arguments.words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        [] | ["ls"] if arguments.json => {
+            let status = get(config, "/status")?;
+            let destinations = status.rsplit_once("\"destinations\":").map_or("[]}", |(_, rest)| rest.trim_end());
+            print(&format!("{}\n", destinations.strip_suffix('}').unwrap_or(destinations)));
+            Ok(())
+        }
+        [] | ["ls"] => lines(config, |_| true),
+        ["show", name] => lines(config, |line| line.split_whitespace().nth(1) == Some(name)),
+        [what @ ("pause" | "resume"), name] => {
+            let answer = socket::on_socket(&config.data_dir, "POST", &format!("/queue/{what}/{name}"))
+                .and_then(socket::text)
+                .map_err(|error| {
+                    let path = config.data_dir.join(edge::SOCKET);
+                    Failure::unwell(format!(
+                        "{}: {error}; is the agent running, and may you write there?",
+                        path.display()
+                    ))
+                })?;
+            print(&answer);
+            Ok(())
+        }
+        _ => Err(Failure::usage("which? lightship queue ls | show NAME | pause NAME | resume NAME")),
+    }
+}
+
+fn lines(config: &Config, wanted: impl Fn(&str) -> bool) -> Result<(), Failure> {
+    let status = get(config, "/status?format=text")?;
+    let found: String = status
+        .lines()
+        .filter(|line| line.starts_with("destination ") && wanted(line))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    match found.is_empty() {
+        true => Err(Failure::usage("no destination has this name; see lightship queue ls")),
+        false => {
+            print(&found);
+            Ok(())
+        }
     }
 }

@@ -1,95 +1,13 @@
 //! The real program with bad input: each fault has a clear answer, and nothing else is lost.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-#![allow(clippy::zombie_processes, reason = "`Agent` waits when it is dropped")]
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+mod support;
+
+use std::io::Write;
+use std::net::TcpListener;
 
 use model::proto::{put_bytes, put_fixed64, put_message, put_uint};
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_lightship");
-
-fn configuration(data_dir: &Path, extra: &str) -> String {
-    format!(
-        "version: 0\ndevice: {{ id: test-1 }}\ndata_dir: {}\nsources:\n  otlp: {{ grpc: '127.0.0.1:0', http: \
-         '127.0.0.1:0' }}\njournal: {{ commit_delay: 100ms }}\nred: {{ enabled: false }}\ndestinations:\n  - {{ name: \
-         hub, type: hub, url: 'http://127.0.0.1:9' }}\nadmin: {{ listen: '127.0.0.1:0' }}\n{extra}",
-        data_dir.display()
-    )
-}
-
-struct Agent {
-    child: Child,
-    directory: tempfile::TempDir,
-    http: String,
-    admin: String,
-}
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        let _gone = self.child.kill();
-        let _gone = self.child.wait();
-    }
-}
-
-impl Agent {
-    fn start() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let data_dir = directory.path().join("data");
-        let file = directory.path().join("lightship.yaml");
-        std::fs::write(&file, configuration(&data_dir, "")).unwrap();
-        let child = Command::new(PROGRAM).arg("run").arg("--config").arg(&file).stderr(Stdio::null()).spawn().unwrap();
-        let addresses = data_dir.join("addresses.json");
-        for _ in 0..200 {
-            if let Ok(text) = std::fs::read_to_string(&addresses) {
-                let addresses: serde_json::Value = serde_json::from_str(&text).unwrap();
-                let address = |name: &str| addresses[name].as_str().unwrap().to_owned();
-                return Self { child, directory, http: address("otlp_http"), admin: address("admin") };
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        panic!("the agent did not start");
-    }
-
-    /// Status code and body of a request; the code is 0 when the connection ended without an answer.
-    fn post(&self, path: &str, headers: &str, body: &[u8]) -> (u16, String) {
-        let mut stream = TcpStream::connect(&self.http).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        let head = format!(
-            "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n{headers}\r\n\r\n",
-            body.len()
-        );
-        stream.write_all(head.as_bytes()).unwrap();
-        // A server that has answered already need not read on.
-        let _refused = stream.write_all(body);
-        let mut answer = Vec::new();
-        let _cut = stream.read_to_end(&mut answer);
-        let text = String::from_utf8_lossy(&answer).into_owned();
-        let code = text.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
-        (code, text.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
-    }
-
-    fn status(&self) -> serde_json::Value {
-        serde_json::from_str(&self.get("/status")).unwrap()
-    }
-
-    fn get(&self, path: &str) -> String {
-        let mut stream = TcpStream::connect(&self.admin).unwrap();
-        write!(stream, "GET {path} HTTP/1.0\r\nhost: x\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer.split_once("\r\n\r\n").unwrap().1.to_owned()
-    }
-
-    fn metric(&self, name: &str) -> f64 {
-        let text = self.get("/metrics");
-        let line = text.lines().find(|line| line.starts_with(&format!("lightship_{name} "))).unwrap();
-        line.rsplit(' ').next().unwrap().parse().unwrap()
-    }
-}
+use support::{Agent, PROTOBUF, configuration, run};
 
 fn span(name: &[u8]) -> Vec<u8> {
     let mut request = Vec::new();
@@ -114,7 +32,6 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-const PROTOBUF: &str = "content-type: application/x-protobuf";
 const GZIP: &str = "content-type: application/x-protobuf\r\ncontent-encoding: gzip";
 const ZSTD: &str = "content-type: application/x-protobuf\r\ncontent-encoding: zstd";
 
@@ -161,10 +78,6 @@ fn bad_requests_are_answered_and_lose_nothing() {
     assert!(agent.metric("bad_requests_total") >= 2.0);
     assert!(agent.get("/metrics").contains("lightship_refused_requests_total{reason=\"too_large\"} 3"));
     assert!(agent.get("/healthz").contains("ok"));
-}
-
-fn run(arguments: &[&str]) -> Output {
-    Command::new(PROGRAM).args(arguments).output().unwrap()
 }
 
 fn fails(configuration: &str, code: i32, words: &[&str]) {

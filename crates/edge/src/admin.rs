@@ -1,53 +1,93 @@
-//! `/healthz`, `/readyz`, `/metrics` and `/status` over HTTP, and orders to the sampler.
+//! `/healthz`, `/readyz`, `/metrics` and `/status` over HTTP, and orders to the sampler; on the Unix socket also what only
+//! this machine's operators may do: read the recorder, pause and resume destinations.
 
 use std::convert::Infallible;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
 
+use crate::admin_body::AdminBody;
 use crate::agent::Agent;
 use crate::commands;
+use crate::log;
 use crate::status::View;
 
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Requests are small and answered at once: the smallest buffer that hyper takes.
 const BUFFER: usize = 8 << 10;
 
-/// Serves for ever.
+/// Serves on the network for ever.
 pub(crate) async fn serve(listener: TcpListener, agent: Rc<Agent>) {
     loop {
-        let Ok((stream, _)) = listener.accept().await else {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            continue;
-        };
-        let agent = Rc::clone(&agent);
-        tokio::task::spawn_local(async move {
-            let service = service_fn(move |request| {
-                let agent = Rc::clone(&agent);
-                async move { Ok::<_, Infallible>(answer(&request, &agent).await) }
-            });
-            let connection = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_TIMEOUT)
-                .max_buf_size(BUFFER)
-                .serve_connection(TokioIo::new(stream), service);
-            // Whoever asked may go away before the answer.
-            let _closed = connection.await;
-        });
+        match listener.accept().await {
+            Ok((stream, _)) => connection(stream, &agent, false),
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
     }
 }
 
-async fn answer(request: &Request<Incoming>, agent: &Agent) -> Response<Full<Bytes>> {
+/// Serves on the Unix socket for ever.
+pub(crate) async fn serve_socket(listener: UnixListener, agent: Rc<Agent>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => connection(stream, &agent, true),
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
+/// Makes the Unix socket, for this user and group only. The agent runs without it where it cannot be made.
+pub(crate) fn socket(path: &Path) -> Option<UnixListener> {
+    // One that an earlier process left; the data directory's lock says that no other process is alive.
+    let _gone = std::fs::remove_file(path);
+    let made = UnixListener::bind(path).and_then(|listener| {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o660);
+        std::fs::set_permissions(path, mode).map(|()| listener)
+    });
+    made.map_err(|error| {
+        log::warn(&format!(
+            "no socket at {} ({error}): `lightship query` and `tail` see the journal only; a path has at most 107 bytes",
+            path.display()
+        ));
+    })
+    .ok()
+}
+
+fn connection(stream: impl AsyncRead + AsyncWrite + Unpin + 'static, agent: &Rc<Agent>, local: bool) {
+    let agent = Rc::clone(agent);
+    tokio::task::spawn_local(async move {
+        let service = service_fn(move |request| {
+            let agent = Rc::clone(&agent);
+            async move { Ok::<_, Infallible>(answer(&request, &agent, local).await) }
+        });
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .max_buf_size(BUFFER)
+            .serve_connection(TokioIo::new(stream), service);
+        // Whoever asked may go away before the answer.
+        let _closed = connection.await;
+    });
+}
+
+/// `local` is true on the Unix socket.
+async fn answer(request: &Request<Incoming>, agent: &Agent, local: bool) -> Response<AdminBody> {
     let path = request.uri().path();
+    let query = request.uri().query().unwrap_or_default();
+    if local && path == "/recorder" {
+        let from = query.strip_prefix("from=").and_then(|number| number.parse().ok()).unwrap_or(0);
+        return Response::new(AdminBody::recorder(agent.shared(), from));
+    }
     let order = match *request.method() {
-        Method::POST => commands::order(path, request.uri().query().unwrap_or_default(), agent),
+        Method::POST if local && path.starts_with("/queue/") => Some(queue(agent, path)),
+        Method::POST => commands::order(path, query, agent),
         _ => None,
     };
     let (status, kind, body) = match path {
@@ -63,9 +103,7 @@ async fn answer(request: &Request<Incoming>, agent: &Agent) -> Response<Full<Byt
             }
         },
         "/readyz" => (StatusCode::OK, "application/json", "{\"status\":\"ready\"}\n".to_owned()),
-        "/status" if request.uri().query() == Some("format=text") => {
-            (StatusCode::OK, "text/plain", agent.show(View::Text).await)
-        }
+        "/status" if query == "format=text" => (StatusCode::OK, "text/plain", agent.show(View::Text).await),
         "/status" => (StatusCode::OK, "application/json", agent.show(View::Json).await),
         "/metrics" => {
             let text = agent.show(View::Prometheus).await;
@@ -77,8 +115,22 @@ async fn answer(request: &Request<Incoming>, agent: &Agent) -> Response<Full<Byt
             (StatusCode::NOT_FOUND, "text/plain", hint.to_owned())
         }
     };
-    let mut response = Response::new(Full::new(Bytes::from(body)));
+    let mut response = Response::new(AdminBody::text(body));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     response
+}
+
+/// `/queue/pause/NAME` and `/queue/resume/NAME`.
+fn queue(agent: &Agent, path: &str) -> Result<String, String> {
+    let (what, name) = path.trim_start_matches("/queue/").split_once('/').unwrap_or_default();
+    let paused = match what {
+        "pause" => true,
+        "resume" => false,
+        _ => return Err("there are /queue/pause/NAME and /queue/resume/NAME".to_owned()),
+    };
+    match agent.shared().pause(name, paused) {
+        true => Ok(format!("{name}: {what}d")),
+        false => Err(format!("no destination has the name {name}")),
+    }
 }

@@ -35,6 +35,21 @@ pub(crate) struct Shared {
     pub(crate) destinations: RefCell<Vec<DestinationStatus>>,
 }
 
+impl Shared {
+    /// Pauses or resumes a destination; false when there is none of this name.
+    pub(crate) fn pause(&self, name: &str, paused: bool) -> bool {
+        let mut destinations = self.destinations.borrow_mut();
+        let Some(destination) = destinations.iter_mut().find(|one| one.name == name) else { return false };
+        destination.paused = paused;
+        log::info(&format!("destination {name}: {} by an operator", if paused { "paused" } else { "resumed" }));
+        true
+    }
+
+    fn is_paused(&self, index: usize) -> bool {
+        self.destinations.borrow().get(index).is_some_and(|destination| destination.paused)
+    }
+}
+
 /// The protocol of a destination.
 pub(crate) enum Sink {
     Hub {
@@ -106,6 +121,10 @@ impl Drain {
                 *last_hello = Some(now);
                 self.report(LinkState::Up, "");
             }
+        }
+        // The hub is still greeted, so that it knows what is held here.
+        if self.shared.is_paused(self.index) {
+            return Ok(false);
         }
         let blocks = self.shared.io.next_blocks(self.index, REQUEST_BYTES).await.map_err(disk_error)?;
         if blocks.is_empty() {

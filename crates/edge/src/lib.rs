@@ -1,6 +1,7 @@
 //! Builds a running pipeline from a configuration: the only crate of the device that knows clocks, tasks and sockets.
 
 mod admin;
+mod admin_body;
 mod agent;
 mod batch;
 mod build;
@@ -30,4 +31,4 @@ pub use clock::Clock;
 pub use error::StartError;
 pub use pipeline::{Counters, Pipeline, Rules};
 pub use replay::replay;
-pub use run::run;
+pub use run::{SOCKET, journal_options, run};

@@ -29,6 +29,8 @@ use crate::policies::{rules, sampler};
 use crate::status::DestinationStatus;
 use crate::{admin, log, memory};
 
+/// The Unix socket for operators, in the data directory.
+pub const SOCKET: &str = "lightship.sock";
 /// How often waits are looked at.
 const TICK: Duration = Duration::from_millis(100);
 /// Bytes that the journal leaves free on the file system for everyone else.
@@ -167,6 +169,9 @@ async fn main(config: &Config) -> Result<(), StartError> {
         sources.push(serve_http(listener, &intake, &limits)?);
     }
     tokio::task::spawn_local(admin::serve(admin_listener, Rc::clone(&agent)));
+    if let Some(listener) = admin::socket(&config.data_dir.join(SOCKET)) {
+        tokio::task::spawn_local(admin::serve_socket(listener, Rc::clone(&agent)));
+    }
     write_addresses(&config.data_dir, addresses.0, addresses.1, admin_address)
         .map_err(|error| start_error(format!("{}: {error}", config.data_dir.display())))?;
     log::info(&format!(
@@ -241,12 +246,9 @@ fn report(recovery: &Recovery) {
     }
 }
 
-fn open_journal(config: &Config, clock: &Clock) -> Result<(io::IoHandle, Ledger), StartError> {
-    let data_dir = &config.data_dir;
-    let fail = |why: String| start_error(format!("data_dir {}: {why}", data_dir.display()));
-    std::fs::create_dir_all(data_dir).map_err(|error| fail(format!("{error}; make it, or choose another data_dir")))?;
-    let disk = RealDisk::new(data_dir).map_err(|error| fail(error.to_string()))?;
-    let options = Options {
+/// What the configuration says of the journal.
+pub fn journal_options(config: &Config) -> Options {
+    Options {
         device: config.device.id.clone(),
         total_bytes: config.journal.budget.0,
         destinations: config.destinations.iter().map(|one| one.name.clone()).collect(),
@@ -254,9 +256,16 @@ fn open_journal(config: &Config, clock: &Clock) -> Result<(io::IoHandle, Ledger)
         free_space_floor: FREE_SPACE_FLOOR,
         recorder_bytes: 0,
         decision_bytes: 0,
-    };
+    }
+}
+
+fn open_journal(config: &Config, clock: &Clock) -> Result<(io::IoHandle, Ledger), StartError> {
+    let data_dir = &config.data_dir;
+    let fail = |why: String| start_error(format!("data_dir {}: {why}", data_dir.display()));
+    std::fs::create_dir_all(data_dir).map_err(|error| fail(format!("{error}; make it, or choose another data_dir")))?;
+    let disk = RealDisk::new(data_dir).map_err(|error| fail(error.to_string()))?;
     let (mut journal, recovery) =
-        Journal::open(disk, options, clock.stamp()).map_err(|error| fail(error.to_string()))?;
+        Journal::open(disk, journal_options(config), clock.stamp()).map_err(|error| fail(error.to_string()))?;
     report(&recovery);
     let mut ledger = match &recovery.note {
         Some(note) => Ledger::recover(note).unwrap_or_else(|error| {

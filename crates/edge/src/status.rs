@@ -40,6 +40,8 @@ pub(crate) struct DestinationStatus {
     pub(crate) name: String,
     /// How it is doing.
     pub(crate) state: LinkState,
+    /// Nothing is sent until an operator resumes it, or the program starts again.
+    pub(crate) paused: bool,
     /// What went wrong last; empty when all is well.
     pub(crate) last_error: String,
     /// Requests that failed, since start.
@@ -50,6 +52,13 @@ pub(crate) struct DestinationStatus {
     pub(crate) queued_bytes: u64,
     /// Event time of the oldest of them, Unix nanoseconds; 0 when there is none.
     pub(crate) oldest_ns: u64,
+}
+
+impl DestinationStatus {
+    /// The word for it in status.
+    fn state_name(&self) -> &'static str {
+        if self.paused { "paused" } else { self.state.name() }
+    }
 }
 
 /// The forms in which the agent shows itself.
@@ -178,7 +187,7 @@ impl Snapshot<'_> {
                  \"failures\":{},\"last_error\":{}}}",
                 if index > 0 { "," } else { "" },
                 json_text(&one.name),
-                one.state.name(),
+                one.state_name(),
                 one.queued_records,
                 one.queued_bytes,
                 self.oldest_age_s(one),
@@ -204,7 +213,7 @@ impl Snapshot<'_> {
             line(format!(
                 "destination {:<12} {:<8} queued {} records, {} KiB, oldest {:.0} s{}{}",
                 one.name,
-                one.state.name(),
+                one.state_name(),
                 one.queued_records,
                 one.queued_bytes / 1024,
                 self.oldest_age_s(one),
@@ -434,18 +443,7 @@ impl Snapshot<'_> {
 /// A text as a JSON string.
 pub(crate) fn json_text(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
-    out.push('"');
-    for character in text.chars() {
-        match character {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            control if control < ' ' => {
-                let _written = write!(out, "\\u{:04x}", u32::from(control));
-            }
-            other => out.push(other),
-        }
-    }
-    out.push('"');
+    query::json::text(&mut out, text);
     out
 }
 

@@ -11,7 +11,7 @@ pub use select::Selection;
 pub use validate::{MAX_DEPTH, validate};
 pub use views::{
     LogView, PointView, ResourceGroup, ScopeGroup, SpanView, attribute, attributes, count_records, each_exemplar,
-    for_each_scope, string_attribute,
+    for_each_scope, messages, string_attribute,
 };
 
 /// `status.code` of a span that failed (opentelemetry/proto/trace/v1/trace.proto, `Status.StatusCode`).

@@ -69,7 +69,8 @@ pub fn for_each_scope<'a, E: From<ProtoError>>(
     Ok(())
 }
 
-fn messages(bytes: &[u8], wanted: u32) -> impl Iterator<Item = Result<&[u8], ProtoError>> {
+/// The messages, texts or bytes of a field, in order; ends at bytes that are not protobuf, with an error.
+pub fn messages(bytes: &[u8], wanted: u32) -> impl Iterator<Item = Result<&[u8], ProtoError>> {
     let mut reader = Reader::new(bytes);
     let mut failed = false;
     std::iter::from_fn(move || {

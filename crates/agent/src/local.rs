@@ -1,0 +1,221 @@
+//! `query`, `trace`, `tail`, `gaps`: what this device holds, with no network. The journal's files are read as they are,
+//! whether the agent runs or not; a running agent adds its recorder.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use filter::{Engine, Field, Output, Query};
+use journal::RealDisk;
+use journal::reader::Reader;
+use query::output::{self, Format, Style};
+use query::{Found, Scan, Scanned, TailPosition, time, waterfall};
+
+use crate::arguments::Arguments;
+use crate::{Failure, print, socket};
+
+/// How often `tail` looks again.
+const PAUSE: Duration = Duration::from_millis(500);
+/// Records of one trace that are shown at most.
+const TRACE_RECORDS: usize = filter::MAX_ROWS;
+
+/// Where the data lies, and whose it is.
+pub(crate) struct Place {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) device: String,
+}
+
+/// From `--data-dir`, or from the configuration.
+pub(crate) fn place(arguments: &Arguments) -> Result<Place, Failure> {
+    match &arguments.data_dir {
+        Some(data_dir) => Ok(Place { data_dir: data_dir.clone(), device: String::new() }),
+        None => {
+            let config = crate::load(arguments)?;
+            Ok(Place { data_dir: config.data_dir, device: config.device.id })
+        }
+    }
+}
+
+pub(crate) fn reader(place: &Place) -> Result<Reader<RealDisk>, Failure> {
+    Reader::open(RealDisk::read_only(&place.data_dir))
+        .map_err(|error| Failure::usage(format!("{}: {error}", place.data_dir.display())))
+}
+
+/// Colours only where a person looks.
+fn style(arguments: &Arguments) -> Result<Style, Failure> {
+    let format = match &arguments.output {
+        Some(name) => name.to_string_lossy().parse::<Format>().map_err(|error| Failure::usage(error.to_string()))?,
+        None if arguments.json => Format::Json,
+        None => Format::Table,
+    };
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+        || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    Ok(Style { format, colour: std::io::stdout().is_terminal() && !plain })
+}
+
+/// The words of the command line as one query, with `--since` and `--until`.
+fn parse(arguments: &Arguments, now_ns: u64) -> Result<Query, Failure> {
+    let mut text = String::new();
+    for (name, value) in [("since", &arguments.since), ("until", &arguments.until)] {
+        if let Some(value) = value {
+            text.push_str(&format!("{name}={value} "));
+        }
+    }
+    text.push_str(&arguments.words.join(" "));
+    filter::parse(&text, now_ns).map_err(|error| Failure::usage(error.pointed().to_string()))
+}
+
+/// Goes once through everything that the device holds.
+fn scan(
+    place: &Place,
+    query: &Query,
+    position: TailPosition,
+    each: impl FnMut(Found),
+) -> Result<(Scanned, TailPosition), Failure> {
+    let failed = |error: query::ScanError| Failure::unwell(error.to_string());
+    let from = position.entry;
+    let mut scan = Scan::from(query, position, each);
+    // No agent, no recorder: the journal is there all the same.
+    if let Ok(mut body) = socket::on_socket(&place.data_dir, "GET", &format!("/recorder?from={from}")) {
+        scan.recorder(&place.device, &mut body).map_err(failed)?;
+    }
+    scan.journal(&reader(place)?).map_err(failed)?;
+    Ok(scan.finish())
+}
+
+/// `lightship query`
+pub(crate) fn query(arguments: &Arguments) -> Result<(), Failure> {
+    let (place, style) = (place(arguments)?, style(arguments)?);
+    let query = parse(arguments, edge::Clock::start().wall_ns())?;
+    let mut engine = Engine::new(&query);
+    let (scanned, _) = scan(&place, &query, TailPosition::default(), |found| engine.push(found))?;
+    let mut out = String::new();
+    output::answer(&mut out, &engine.finish(), style);
+    print(&out);
+    if arguments.explain {
+        explain(&query, &scanned);
+    }
+    Ok(())
+}
+
+/// On standard error, so that the answer stays what a script reads.
+fn explain(query: &Query, scanned: &Scanned) {
+    let mut out = format!("understood: {query}\n");
+    let bound = |bound: Option<u64>| bound.map_or("open".to_owned(), |ns| time::rfc3339(ns, 3));
+    out.push_str(&format!("time range: {} to {}\n", bound(query.range.since_ns), bound(query.range.until_ns)));
+    match scanned.entries {
+        0 => out.push_str("recorder:   nothing (no agent runs here, or it holds nothing)\n"),
+        entries => out.push_str(&format!(
+            "recorder:   {entries} requests, {}, everything since {}\n",
+            time::size(scanned.entry_bytes),
+            time::rfc3339(scanned.recorder_from_ns, 3)
+        )),
+    }
+    out.push_str(&format!(
+        "journal:    {} blocks, {} read of {} held\n",
+        scanned.blocks,
+        time::size(scanned.bytes_read),
+        time::size(scanned.bytes_held)
+    ));
+    out.push_str(&format!("records:    {} looked at, {} passed\n", scanned.records, scanned.passed));
+    if scanned.damaged > 0 {
+        out.push_str(&format!("damaged:    {} blocks or frames; see `lightship journal verify`\n", scanned.damaged));
+    }
+    for gap in &scanned.gaps {
+        out.push_str(&format!("incomplete: {}\n", gap_line(gap)));
+    }
+    let _written = std::io::stderr().write_all(out.as_bytes());
+}
+
+fn gap_line(gap: &wire::Gap) -> String {
+    let span = match (gap.start_ns, gap.end_ns) {
+        (0, 0) => "at a time that is not known".to_owned(),
+        (start, end) => format!("{} to {}", time::rfc3339(start, 3), time::rfc3339(end, 3)),
+    };
+    format!("{} {} records {span}: {} (sequences {}-{})", gap.lane, gap.records, gap.reason.name(), gap.first, gap.last)
+}
+
+/// `lightship gaps`
+pub(crate) fn gaps(arguments: &Arguments) -> Result<(), Failure> {
+    let (place, style) = (place(arguments)?, style(arguments)?);
+    let mut query = parse(arguments, edge::Clock::start().wall_ns())?;
+    // Gap records are collected on the way; no other record is wanted.
+    query.filter = filter::Filter::Or(Vec::new());
+    let (scanned, _) = scan(&place, &query, TailPosition::default(), |_| {})?;
+    let mut out = String::new();
+    let table = style.format == Format::Table;
+    for gap in &scanned.gaps {
+        match table {
+            true => out.push_str(&gap_line(gap)),
+            false => out.push_str(&format!(
+                "{{\"lane\":\"{}\",\"first\":{},\"last\":{},\"reason\":\"{}\",\"records\":{},\"start_ns\":\"{}\",\"end_ns\":\"{}\"}}",
+                gap.lane, gap.first, gap.last, gap.reason.name(), gap.records, gap.start_ns, gap.end_ns
+            )),
+        }
+        out.push('\n');
+    }
+    if table && scanned.gaps.is_empty() {
+        out.push_str("no gaps in what the journal holds\n");
+    }
+    print(&out);
+    Ok(())
+}
+
+/// `lightship trace ID`
+pub(crate) fn trace(arguments: &Arguments) -> Result<(), Failure> {
+    let (place, style) = (place(arguments)?, style(arguments)?);
+    let id = arguments.words.first().and_then(|id| model::TraceId::from_hex(id)).ok_or_else(|| {
+        Failure::usage("which trace? lightship trace ID, 32 hex digits; find one with lightship query 'level>=error'")
+    })?;
+    let text = format!("trace={id} | limit {TRACE_RECORDS}");
+    let query = filter::parse(&text, 0).map_err(|error| Failure::usage(error.to_string()))?;
+    let mut engine = Engine::new(&query);
+    let (scanned, _) = scan(&place, &query, TailPosition::default(), |found| engine.push(found))?;
+    let answer = engine.finish();
+    let mut out = String::new();
+    match &answer {
+        Output::Records { records, .. } if records.is_empty() => {
+            return Err(Failure::unwell(format!("this device holds nothing of trace {id}")));
+        }
+        Output::Records { records, .. } if style.format == Format::Table => {
+            waterfall::write(&mut out, records, style.colour);
+        }
+        answer => output::answer(&mut out, answer, style),
+    }
+    print(&out);
+    if arguments.explain {
+        explain(&query, &scanned);
+    }
+    Ok(())
+}
+
+/// `lightship tail [FILTER]`: until it is stopped, or its reader goes away.
+pub(crate) fn tail(arguments: &Arguments) -> Result<(), Failure> {
+    let (place, mut style) = (place(arguments)?, style(arguments)?);
+    if style.format == Format::Json {
+        style.format = Format::Ndjson;
+    }
+    let mut query = parse(arguments, edge::Clock::start().wall_ns())?;
+    if let Some(pipe) = query.pipes.iter().find(|pipe| !matches!(pipe, filter::Pipe::Fields(_))) {
+        return Err(Failure::usage(format!(
+            "tail shows records as they come, so `| {pipe}` has no place in it; use query"
+        )));
+    }
+    let fields: Vec<Field> = match query.pipes.pop() {
+        Some(filter::Pipe::Fields(fields)) => fields,
+        _ => Vec::new(),
+    };
+    query.range.since_ns.get_or_insert(edge::Clock::start().wall_ns());
+    let mut position = TailPosition::default();
+    loop {
+        let mut found = Vec::new();
+        (_, position) = scan(&place, &query, position, |record| found.push(record))?;
+        found.sort_by_key(filter::Record::time_ns);
+        let mut out = String::new();
+        found.iter().for_each(|record| output::line(&mut out, record, &fields, style));
+        if std::io::stdout().write_all(out.as_bytes()).and_then(|()| std::io::stdout().flush()).is_err() {
+            return Ok(());
+        }
+        std::thread::sleep(PAUSE);
+    }
+}

@@ -1,0 +1,68 @@
+//! Speaking to the running agent: over its Unix socket, or on its admin address.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest answer that is held in memory.
+const MAX_ANSWER: u64 = 1 << 20;
+
+/// Sends a request of HTTP/1.0 (one request, one answer, end) and gives the body's reader.
+fn ask<S: Read + Write>(mut stream: S, method: &str, path: &str) -> io::Result<impl Read> {
+    write!(stream, "{method} {path} HTTP/1.0\r\nhost: lightship\r\n\r\n")?;
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    reader.read_line(&mut line)?;
+    let status: u16 = line.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
+    loop {
+        let mut header = String::new();
+        if reader.read_line(&mut header)? == 0 {
+            return Err(io::Error::other("not an HTTP answer"));
+        }
+        if header.trim_end().is_empty() {
+            break;
+        }
+    }
+    if status != 200 && status != 503 {
+        let mut why = String::new();
+        // What it says of itself is enough; a broken text is still an error.
+        let _read = reader.take(MAX_ANSWER).read_to_string(&mut why);
+        return Err(io::Error::other(format!("it answers {status}: {}", why.trim())));
+    }
+    Ok(reader)
+}
+
+/// A request on the agent's Unix socket.
+///
+/// # Errors
+/// When no agent listens there, or it refuses.
+pub(crate) fn on_socket(data_dir: &Path, method: &str, path: &str) -> io::Result<impl Read> {
+    let stream = UnixStream::connect(data_dir.join(edge::SOCKET))?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
+    ask(stream, method, path)
+}
+
+/// A request on the agent's admin address, for its text.
+///
+/// # Errors
+/// When no agent listens there.
+pub(crate) fn on_network(address: &str, path: &str) -> io::Result<String> {
+    let stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
+    text(ask(stream, "GET", path)?)
+}
+
+/// The whole answer as text.
+///
+/// # Errors
+/// When the connection ends before.
+pub(crate) fn text(body: impl Read) -> io::Result<String> {
+    let mut answer = String::new();
+    body.take(MAX_ANSWER).read_to_string(&mut answer)?;
+    Ok(answer)
+}

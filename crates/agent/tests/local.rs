@@ -1,0 +1,241 @@
+//! The command line on a device without a network: what it holds is found while the agent runs and after it was killed.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use model::proto::{put_bytes, put_fixed64, put_message, put_uint};
+use support::{Agent, PROTOBUF, run};
+
+const TRACE: [u8; 16] = [7; 16];
+
+#[allow(clippy::disallowed_methods, reason = "records of now")]
+fn now_ns() -> u64 {
+    u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos()).unwrap()
+}
+
+fn text_attribute(out: &mut Vec<u8>, number: u32, key: &str, value: &str) {
+    put_message(out, number, |out| {
+        put_bytes(out, 1, key.as_bytes());
+        put_message(out, 2, |out| put_bytes(out, 1, value.as_bytes()));
+    });
+}
+
+/// A request with these records under `service.name: api`.
+fn request(records: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut request = Vec::new();
+    put_message(&mut request, 1, |out| {
+        put_message(out, 1, |out| text_attribute(out, 1, "service.name", "api"));
+        put_message(out, 2, records);
+    });
+    request
+}
+
+fn span(out: &mut Vec<u8>, id: u8, parent: Option<u8>, name: &str, start_ns: u64, length_ms: u64, failed: bool) {
+    put_message(out, 2, |out| {
+        put_bytes(out, 1, &TRACE);
+        put_bytes(out, 2, &[id; 8]);
+        if let Some(parent) = parent {
+            put_bytes(out, 4, &[parent; 8]);
+        }
+        put_bytes(out, 5, name.as_bytes());
+        put_uint(out, 6, 2);
+        put_fixed64(out, 7, start_ns);
+        put_fixed64(out, 8, start_ns + length_ms * 1_000_000);
+        text_attribute(out, 9, "http.route", "/cart");
+        if failed {
+            put_message(out, 15, |out| put_uint(out, 3, 2));
+        }
+    });
+}
+
+fn log(out: &mut Vec<u8>, time_ns: u64, severity: u64, body: &str, trace: bool) {
+    put_message(out, 2, |out| {
+        put_fixed64(out, 1, time_ns);
+        put_uint(out, 2, severity);
+        put_message(out, 5, |out| put_bytes(out, 1, body.as_bytes()));
+        if trace {
+            put_bytes(out, 9, &TRACE);
+            put_bytes(out, 10, &[1; 8]);
+        }
+    });
+}
+
+fn gauge(out: &mut Vec<u8>, time_ns: u64, value: f64) {
+    put_message(out, 2, |out| {
+        put_bytes(out, 1, b"device.temperature");
+        put_bytes(out, 3, b"Cel");
+        put_message(out, 5, |out| {
+            put_message(out, 1, |out| {
+                put_fixed64(out, 3, time_ns);
+                put_fixed64(out, 4, value.to_bits());
+                text_attribute(out, 7, "sensor", "s-1");
+            });
+        });
+    });
+}
+
+/// What the program prints with these arguments; it has to end with this code.
+fn says(arguments: &[&str], code: i32) -> String {
+    let output = run(arguments);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}{}", String::from_utf8_lossy(&output.stderr));
+    said
+}
+
+fn send(agent: &Agent) {
+    let now = now_ns();
+    let spans = request(|out| {
+        span(out, 1, None, "GET /cart", now, 250, false);
+        span(out, 2, Some(1), "SELECT cart", now + 10_000_000, 200, true);
+    });
+    let logs = request(|out| {
+        log(out, now + 20_000_000, 17, "cart: Connection refused", true);
+        log(out, now + 30_000_000, 9, "no trace, but a body", false);
+    });
+    let points = request(|out| gauge(out, now, 21.5));
+    for (path, body) in [("/v1/traces", spans), ("/v1/logs", logs), ("/v1/metrics", points)] {
+        assert_eq!(agent.post(path, PROTOBUF, &body).0, 200, "{path}");
+    }
+}
+
+fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..200 {
+        if holds() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("not in 10 s: {what}");
+}
+
+/// Scenario: an agent with no network takes in a trace, its lines and a point; they are looked for while the trace is
+/// undecided, after it was decided, and after the agent was killed. Guarantees: the command line finds each of them once at
+/// any of these moments, in every form, and says what is lost.
+#[test]
+fn what_the_device_holds_is_found() {
+    let mut agent = Agent::start_with("sampling: { decision_wait: 2s }\n");
+    let config = agent.config();
+    let with = |arguments: &[&'static str]| {
+        let mut all = arguments.to_vec();
+        all.insert(1, "--config");
+        let mut all: Vec<String> = all.into_iter().map(str::to_owned).collect();
+        all.insert(2, config.clone());
+        all
+    };
+    let ask = |arguments: &[&'static str], code: i32| {
+        let all = with(arguments);
+        says(&all.iter().map(String::as_str).collect::<Vec<_>>(), code)
+    };
+    send(&agent);
+
+    // Undecided: only the recorder has the trace.
+    let found = ask(&["query", "signal=span", "-o", "ndjson"], 0);
+    assert_eq!(found.lines().count(), 2, "{found}");
+    let first: serde_json::Value = serde_json::from_str(found.lines().next().unwrap()).unwrap();
+    assert_eq!((first["service"].as_str(), first["attributes"]["http.route"].as_str()), (Some("api"), Some("/cart")));
+
+    // Decided: recorder and journal both have it.
+    wait_until("the trace is in the journal", || agent.status()["ledger"]["routed"]["traces"] == 2);
+    let counted = ask(&["query", "last 1h | stats count, max(dur) by signal", "-o", "json"], 0);
+    let counted: serde_json::Value = serde_json::from_str(&counted).unwrap();
+    assert_eq!(
+        counted,
+        serde_json::json!([
+            {"signal": "log", "count": 2, "max(dur)": null},
+            {"signal": "metric", "count": 1, "max(dur)": null},
+            {"signal": "span", "count": 2, "max(dur)": 250_000_000},
+        ])
+    );
+    let refused = ask(&["query", "level>=error REFUSED trace=07070707070707070707070707070707", "-o", "logfmt"], 0);
+    assert!(refused.contains("body=\"cart: Connection refused\"") && refused.lines().count() == 1, "{refused}");
+    assert!(ask(&["query", "sensor=s-1 value>21 value<22"], 0).contains("device.temperature 21.5 Cel"));
+    assert!(ask(&["queue", "ls"], 0).starts_with("destination hub"));
+    assert!(ask(&["queue", "pause", "hub"], 0).contains("hub: paused"));
+    wait_until("the destination is paused", || agent.get("/status").contains("\"state\":\"paused\""));
+    assert!(ask(&["queue", "resume", "hub"], 0).contains("hub: resumed"));
+    assert!(ask(&["top", "--once"], 0).contains("kept_traces_total"));
+
+    agent.kill();
+    let trace = ask(&["trace", "07070707070707070707070707070707"], 0);
+    assert!(trace.contains("2 spans, 1 failed, 1 log lines"), "{trace}");
+    assert!(trace.contains("  api GET /cart") && trace.contains("    api SELECT cart"), "{trace}");
+    assert!(trace.contains("ERROR api cart: Connection refused"), "{trace}");
+    ask(&["trace", "ffffffffffffffffffffffffffffffff"], 1);
+    assert_eq!(ask(&["query", "| stats count", "-o", "logfmt"], 0), "count=5\n");
+    assert!(ask(&["gaps"], 0).contains("no gaps"));
+    let otlp = ask(&["query", "signal=span | limit 1", "-o", "otlp-json"], 0);
+    let otlp: serde_json::Value = serde_json::from_str(&otlp).unwrap();
+    let shown = &otlp["resourceSpans"][0]["scopeSpans"][0]["spans"][0];
+    assert_eq!((shown["spanId"].as_str(), shown["status"]["code"].as_u64()), (Some("0202020202020202"), Some(2)));
+    ask(&["queue", "ls"], 1);
+}
+
+/// Scenario: a mistake in a filter, an unknown form, a directory that holds nothing. Guarantees: exit code 2, and a message
+/// that points at the place.
+#[test]
+fn mistakes_are_pointed_at() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_str().unwrap();
+    let output = run(&["query", "--data-dir", path, "level=loud"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said.contains("  level=loud\n        ^^^^"), "{said}");
+    for arguments in [
+        &["query", "--data-dir", path, "-o", "xml"][..],
+        &["query", "--data-dir", path],
+        &["trace", "--data-dir", path, "xyz"],
+        &["tail", "--data-dir", path, "a | stats count"],
+        &["journal", "--data-dir", path, "verify"],
+        &["journal", "--data-dir", path],
+    ] {
+        assert_eq!(run(arguments).status.code(), Some(2), "{arguments:?}");
+    }
+}
+
+/// Scenario: a journal is exported, imported into another device's, damaged by one flipped bit, checked and repaired.
+/// Guarantees: everything arrives once, the flip is found at its place, and all other blocks survive the repair.
+#[test]
+fn the_journal_is_carried_checked_and_repaired() {
+    let mut agent = Agent::start_with("sampling: { decision_wait: 1s }\n");
+    send(&agent);
+    wait_until("the trace is in the journal", || agent.status()["ledger"]["routed"]["traces"] == 2);
+    wait_until("the rest is in the journal", || agent.status()["ledger"]["routed"]["metrics"] == 1);
+    let config = agent.config();
+    assert!(says(&["journal", "ls", "--config", &config], 0).contains("traces"));
+    agent.kill();
+    assert!(says(&["journal", "verify", "--config", &config], 0).contains("are whole"));
+    let stick = agent.directory.path().join("stick");
+    let stick_path = stick.to_str().unwrap();
+    let export = ["journal", "export", "--config", &config, "--form", "protobuf", "--to", stick_path];
+    assert!(says(&export, 0).contains("2 spans, 2 log records and 1 points"));
+    assert_eq!(run(&export).status.code(), Some(1), "an earlier export is not overwritten");
+    let json = stick.join("json");
+    says(&["journal", "export", "--config", &config, "--to", json.to_str().unwrap()], 0);
+    for line in std::fs::read_to_string(json.join("traces.jsonl")).unwrap().lines() {
+        assert!(serde_json::from_str::<serde_json::Value>(line).unwrap()["resourceSpans"].is_array());
+    }
+
+    let other = tempfile::tempdir().unwrap();
+    let other_config = other.path().join("lightship.yaml");
+    std::fs::write(&other_config, support::configuration(&other.path().join("data"), "")).unwrap();
+    let other_config = other_config.to_str().unwrap();
+    let files = ["traces.otlp", "logs.otlp", "metrics.otlp"].map(|name| stick.join(name).to_str().unwrap().to_owned());
+    let mut import = vec!["journal", "--config", other_config, "import"];
+    import.extend(files.iter().map(String::as_str));
+    assert!(says(&import, 0).starts_with("5 records"));
+    let count = ["query", "--config", other_config, "| stats count by signal", "-o", "logfmt"];
+    assert_eq!(says(&count, 0), "signal=log count=2\nsignal=metric count=1\nsignal=span count=2\n");
+
+    let segment = other.path().join("data/lanes/metrics/0000000000000001.seg");
+    let mut bytes = std::fs::read(&segment).unwrap();
+    bytes[140] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+    let verified = says(&["journal", "verify", "--config", other_config], 3);
+    assert!(verified.contains("lanes/metrics/0000000000000001.seg at byte"), "{verified}");
+    says(&["journal", "repair", "--config", other_config], 0);
+    says(&["journal", "verify", "--config", other_config], 0);
+    assert_eq!(says(&count, 0), "signal=log count=2\nsignal=span count=2\n");
+    assert!(says(&["gaps", "--config", other_config], 0).contains("metrics 1 records"));
+}

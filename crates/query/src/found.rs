@@ -1,0 +1,111 @@
+//! A record with a life of its own.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::rc::Rc;
+
+use filter::{Field, Record, Value};
+use model::Signal;
+use model::otlp::{LogView, PointView, SpanView};
+use model::proto::{ProtoError, put_message};
+
+use crate::view::{View, What};
+
+/// A record that passed a filter.
+#[derive(Debug, Clone)]
+pub struct Found {
+    device: Rc<str>,
+    resource: Rc<[u8]>,
+    scope: Rc<[u8]>,
+    signal: Signal,
+    /// A span, a log record, or a metric with this one point.
+    item: Box<[u8]>,
+}
+
+impl Found {
+    /// Copies what is viewed. `last` is the one before, with which it often shares its resource and scope.
+    pub(crate) fn copy(view: &View<'_>, last: Option<&Found>) -> Self {
+        fn share(bytes: &[u8], last: Option<&Rc<[u8]>>) -> Rc<[u8]> {
+            last.filter(|last| ***last == *bytes).map_or_else(|| bytes.into(), Rc::clone)
+        }
+        let item = match view.what {
+            What::Point(point) => metric_with(view.item, point).into(),
+            _ => view.item.into(),
+        };
+        Self {
+            device: match last.filter(|last| *last.device == *view.device) {
+                Some(last) => Rc::clone(&last.device),
+                None => view.device.into(),
+            },
+            resource: share(view.resource, last.map(|last| &last.resource)),
+            scope: share(view.scope, last.map(|last| &last.scope)),
+            signal: view.signal(),
+            item,
+        }
+    }
+
+    /// Its view.
+    pub fn view(&self) -> View<'_> {
+        // What was copied was read before: it reads again.
+        let what = match self.signal {
+            Signal::Traces => What::Span(SpanView::read(&self.item).unwrap_or_default()),
+            Signal::Logs => What::Log(LogView::read(&self.item).unwrap_or_default()),
+            Signal::Metrics => What::Point(only_point(&self.item)),
+        };
+        View { device: &self.device, resource: &self.resource, scope: &self.scope, item: &self.item, what }
+    }
+}
+
+/// A metric with all that it has, but for its other points.
+fn metric_with(metric: &[u8], point: PointView<'_>) -> Vec<u8> {
+    use model::proto::{Reader, Value, put_bytes, put_fixed64, put_uint};
+    let mut out = Vec::new();
+    let mut reader = Reader::new(metric);
+    while let Ok(Some((number, value))) = reader.next_field() {
+        match value {
+            Value::Bytes(data) if number == point.kind => put_message(&mut out, number, |out| {
+                let mut reader = Reader::new(data);
+                while let Ok(Some((inner, value))) = reader.next_field() {
+                    if let (2.., Value::Varint(flag)) = (inner, value) {
+                        put_uint(out, inner, flag);
+                    }
+                }
+                put_bytes(out, 1, point.bytes);
+            }),
+            Value::Bytes(bytes) => put_bytes(&mut out, number, bytes),
+            Value::Varint(varint) => put_uint(&mut out, number, varint),
+            Value::Fixed64(bits) => put_fixed64(&mut out, number, bits),
+            Value::Fixed32(bits) => model::proto::put_fixed32(&mut out, number, bits),
+        }
+    }
+    out
+}
+
+fn only_point(metric: &[u8]) -> PointView<'_> {
+    let mut found = PointView { kind: 5, bytes: &[] };
+    // A metric that does not read has no point to show.
+    let _read = PointView::for_each::<ProtoError>(metric, |point| {
+        found = point;
+        Ok(())
+    });
+    found
+}
+
+impl Record for Found {
+    fn time_ns(&self) -> u64 {
+        self.view().time_ns()
+    }
+
+    fn field(&self, field: &Field) -> Value<'_> {
+        self.view().field(field).into_owned()
+    }
+}
+
+/// The same for the same record in the recorder and in the journal, whose encoding orders some fields anew.
+pub(crate) fn digest(view: &View<'_>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    match view.what {
+        What::Span(span) if span.span_id.is_some() => (1, span.trace_id, span.span_id).hash(&mut hasher),
+        _ => crate::output::logfmt(view).hash(&mut hasher),
+    }
+    hasher.finish()
+}
