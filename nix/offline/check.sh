@@ -34,7 +34,12 @@ sandbox = true
 sandbox-fallback = false
 substitute = false"
 
-inputs=$(bash "$here/collect.sh" | tail -n 1)
+if ! collected=$(bash "$here/collect.sh"); then
+  echo "nix: SKIPPED, nothing was evaluated: an input cannot be had any more (see above)"
+  [ "$evaluate" = yes ]
+  exit
+fi
+inputs=$(tail -n 1 <<<"$collected")
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 source=$copy/source

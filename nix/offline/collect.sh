@@ -17,6 +17,19 @@ mkdir -p "$inputs"
 
 rust=$(sed -n 's/^channel = "\(.*\)"/\1/p' "$root/rust-toolchain.toml")
 
+# What was collected for other pins is collected anew.
+stale() {
+  local name=$1 wanted
+  wanted=$(sed -n "s/.*\"$name\": \"\(.*\)\".*/\1/p" "$here/inputs.json")
+  [ "$pin" = no ] && [ -f "$inputs/$name" ] && [ "$(sha256sum <"$inputs/$name" | cut -d' ' -f1)" != "$wanted" ]
+}
+for name in libc6.deb libgcc.deb zlib.deb rust-src.deb ziglang.whl; do
+  ! stale "$name" || rm "$inputs/$name"
+done
+if [ -d "$inputs/toolchain" ] && ! "$inputs/toolchain/bin/rustc" --version | grep -q "^rustc $rust "; then
+  rm -rf "$inputs/toolchain"
+fi
+
 # debian RELEASE PACKAGE VERSION FILE: one package of a release that this machine need not use.
 debian() {
   local release=$1 package=$2 version=$3 file=$inputs/$4 apt

@@ -56,6 +56,25 @@ fn it_starts_and_stops() {
     }
 }
 
+/// Scenario: the health check of a running hub, and after it was killed. Guarantees: exit code 0 and the hub's own answer,
+/// then 1 and one line that names the address.
+#[test]
+fn a_hub_tells_whether_it_is_well() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut child, _) = start(dir.path());
+    let addresses = std::fs::read(dir.path().join("addresses.json")).unwrap();
+    let addresses: serde_json::Value = serde_json::from_slice(&addresses).unwrap();
+    let http = addresses["http"].as_str().unwrap();
+    let well = hub(&["health", "--http", http]).output().unwrap();
+    assert_eq!((well.status.code(), well.stdout.as_slice()), (Some(0), b"{\"status\":\"ok\"}\n".as_slice()));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let gone = hub(&["health", "--http", http]).output().unwrap();
+    let text = String::from_utf8_lossy(&gone.stderr);
+    assert_eq!(gone.status.code(), Some(1), "{text}");
+    assert!(text.contains(http) && text.trim_end().lines().count() == 1, "{text}");
+}
+
 /// Scenario: a port in use, a directory in use, a directory that cannot be made, a token file that is missing or empty,
 /// a certificate without a key, an unknown option. Guarantees: exit code 2 and one line that says what to do.
 #[test]
