@@ -36,7 +36,7 @@ usage: cargo xtask TASK [OPTIONS]
   bench NAME ...      a benchmark of the lab with programs as they ship (footprint: the static agent)
   dist [OPTIONS]      the programs as they ship, static, for x86_64 and aarch64, with their lists and checksums
                       (--program NAME, --arch ARCH, --output DIR, --jobs N, --fallback: static glibc)
-  figures [OPTIONS]   measures what ships (--dist DIR), and prints it into docs/reproducibility.md
+  figures [OPTIONS]   measures what ships (--hub FILE), and prints it into docs/reproducibility.md
   test-containers     the images of that under podman, on both architectures (--images DIR)
   sign --key FILE     sign the checksums of that with Ed25519, as cosign verifies it
   test-signature      Debian's cosign accepts such a signature, and refuses what was changed

@@ -23,22 +23,20 @@ const STATIC: &str = "docs/figures/static.json";
 /// Measures and prints; `--print` prints again from the reports that are there.
 pub(crate) fn task(options: &[String]) -> Result<()> {
     let (mut only_print, mut seconds, mut speed) = (false, 180_u32, 8_u32);
-    let (mut built, mut hub) = (target_dir()?.join("dist"), None);
+    let mut hub = target_dir()?.join("dist/lightship-hub-x86_64-linux-musl");
     let mut parser = lexopt::Parser::from_args(options);
     while let Some(argument) = parser.next()? {
         match argument {
             Long("print") => only_print = true,
             Long("seconds") => seconds = parser.value()?.parse()?,
             Long("speed") => speed = parser.value()?.parse()?,
-            Long("dist") => built = std::path::absolute(parser.value()?)?,
-            Long("hub") => hub = Some(std::path::absolute(parser.value()?)?),
+            Long("hub") => hub = std::path::absolute(parser.value()?)?,
             other => bail!("{}; see cargo xtask help", other.unexpected()),
         }
     }
-    let hub = hub.unwrap_or_else(|| built.join("lightship-hub-x86_64-linux-musl"));
     let root = root()?;
     if !only_print {
-        let figures = measure(&built, &hub, seconds, speed)?;
+        let figures = measure(&hub, seconds, speed)?;
         let text = serde_json::to_string_pretty(&figures).context("the figures are no JSON")? + "\n";
         fs::write(root.join(STATIC), text).with_context(|| format!("cannot write {STATIC}"))?;
     }
@@ -52,20 +50,10 @@ pub(crate) fn task(options: &[String]) -> Result<()> {
 }
 
 /// The agent that ships, the same at fixed addresses, and the smallest one; and what the first two need.
-fn measure(built: &Path, hub: &Path, seconds: u32, speed: u32) -> Result<Value> {
-    let shipped = built.join("lightship-x86_64-linux-musl");
-    for program in [shipped.as_path(), hub] {
-        if !program.is_file() {
-            let how = "run cargo xtask dist --arch x86_64 first, or name its directory with --dist";
-            bail!("no {}; {how}", program.display());
-        }
+fn measure(hub: &Path, seconds: u32, speed: u32) -> Result<Value> {
+    if !hub.is_file() {
+        bail!("no {}; run cargo xtask dist --arch x86_64 first, or name a hub with --hub", hub.display());
     }
-    run(cargo()?.args(["build", "--locked", "--release", "--package", "lightship-lab"]))?;
-    let lab = target_dir()?.join("release/lightship-lab");
-    // It takes long and does little, so that the rest goes on beside it.
-    let mut outage = Command::new(&lab);
-    outage.current_dir(root()?).args(["bench", "outage", "--json", "--speed", &speed.to_string()]);
-    let outage = outage.arg("--agent").arg(&shipped).stdout(Stdio::piped()).spawn().context("cannot start the lab")?;
     let place = Place::new(root()?, target_dir()?.join("dist-work"), None)?;
     let toolchain = toolchain::musl(&place, &inputs::collect(&inputs::cache()?)?)?;
     let variant = |name: &str, linkage: Linkage, features: Option<&'static str>| -> Result<PathBuf> {
@@ -76,6 +64,13 @@ fn measure(built: &Path, hub: &Path, seconds: u32, speed: u32) -> Result<Value> 
         fs::copy(&program, &kept).with_context(|| format!("cannot copy {}", program.display()))?;
         Ok(kept)
     };
+    let shipped = variant("lightship-shipped", Linkage::Pie, None)?;
+    run(cargo()?.args(["build", "--locked", "--release", "--package", "lightship-lab"]))?;
+    let lab = target_dir()?.join("release/lightship-lab");
+    // It takes long and does little, so that the rest goes on beside it.
+    let mut outage = Command::new(&lab);
+    outage.current_dir(root()?).args(["bench", "outage", "--json", "--speed", &speed.to_string()]);
+    let outage = outage.arg("--agent").arg(&shipped).stdout(Stdio::piped()).spawn().context("cannot start the lab")?;
     let smallest = variant("lightship-smallest", Linkage::Pie, Some(""))?;
     let fixed = variant("lightship-fixed", Linkage::Fixed, None)?;
     let footprint = |agent: &Path| -> Result<Value> {
