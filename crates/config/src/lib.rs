@@ -26,6 +26,9 @@ pub use units::{ByteSize, Span};
 pub struct Config {
     /// Version of this format; 0 is the only one.
     pub version: u32,
+    /// The most memory that the whole program may take. Parts that add up to more are refused at start; absent: the
+    /// parts' own bounds are all there is.
+    pub memory: Option<ByteSize>,
     /// Who this device is.
     pub device: Device,
     /// Directory of the journal; made when missing. Needs a file system that honours fsync.

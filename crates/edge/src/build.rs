@@ -42,6 +42,24 @@ pub(crate) fn sink(destination: &config::Destination) -> Result<Sink, StartError
     })
 }
 
+/// What the program takes itself: its code, stacks, connections and the allocator's slack.
+const PROGRAM: u64 = 4 << 20;
+
+/// Refuses parts that add up to more than the program may take (P9).
+pub(crate) fn check_memory(config: &Config) -> Result<(), StartError> {
+    let Some(limit) = config.memory else { return Ok(()) };
+    let parts: u64 = budgets(config).iter().map(|(_, bytes)| bytes).sum();
+    if parts + PROGRAM <= limit.0 {
+        return Ok(());
+    }
+    Err(start_error(format!(
+        "memory: {} KiB is less than the {} KiB that the parts add up to with the program; `lightship check` lists them \
+         when the line is removed; recorder.memory and sampling.memory are the ones to lower",
+        limit.0 / 1024,
+        (parts + PROGRAM) / 1024
+    )))
+}
+
 /// The most memory that each configured part takes, by name, bytes (P9).
 fn budgets(config: &Config) -> Vec<(&'static str, u64)> {
     vec![
@@ -64,6 +82,7 @@ pub fn check(config: &Config) -> Result<String, StartError> {
         sink(destination)?;
     }
     let _sampler = crate::policies::sampler(config)?;
+    check_memory(config)?;
     let directory = &config.data_dir;
     let fail = |error: std::io::Error| start_error(format!("data_dir {}: {error}", directory.display()));
     std::fs::create_dir_all(directory).map_err(fail)?;
@@ -77,7 +96,8 @@ pub fn check(config: &Config) -> Result<String, StartError> {
         let _written = writeln!(report, "  {:>8} KiB  {name}", bytes / 1024);
     }
     let total: u64 = budgets.iter().map(|(_, bytes)| bytes).sum();
-    let _written = writeln!(report, "  {:>8} KiB  together, on top of about 3 MiB for the program", total / 1024);
+    let _written =
+        writeln!(report, "  {:>8} KiB  together, on top of about {} MiB for the program", total / 1024, PROGRAM >> 20);
     let _written = writeln!(report, "disk at most: {} KiB in {}", config.journal.budget.0 / 1024, directory.display());
     report.push_str("the configuration is good\n");
     Ok(report)

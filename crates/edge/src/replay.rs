@@ -2,7 +2,8 @@
 //!
 //! Input and output are lines of words. In: `MILLISECONDS SIGNAL HEX`, an OTLP request of `traces`, `logs` or `metrics` that
 //! comes at that time after the start; `MILLISECONDS tick`, only time passing; `MILLISECONDS restart`, the program ends and
-//! begins anew with the decisions that it persisted. Out: `batch LANE HEX`, a frame's body (docs/wire.md); `refused LINE`, a
+//! begins anew with the decisions that it persisted; `MILLISECONDS discard HEX`, read and thrown away, and `MILLISECONDS
+//! silent`, from here on nothing that is delivered is written, both to measure what the pipeline itself costs. Out: `batch LANE HEX`, a frame's body (docs/wire.md); `refused LINE`, a
 //! request that has to wait a second, as a producer would; `bad LINE WHY`; and at the end `status NAME VALUE` for counters.
 
 use std::collections::VecDeque;
@@ -31,6 +32,8 @@ enum What {
     Request(Signal, Vec<u8>),
     Tick,
     Restart,
+    Discard,
+    Silent,
 }
 
 struct Event {
@@ -54,6 +57,8 @@ fn parse(text: &str, line: usize) -> Option<Event> {
     let what = match words.next()? {
         "tick" => What::Tick,
         "restart" => What::Restart,
+        "silent" => What::Silent,
+        "discard" => from_hex(words.next().unwrap_or_default()).map(|_| What::Discard)?,
         name => {
             let signal = Signal::ALL.into_iter().find(|signal| signal.name() == name)?;
             What::Request(signal, from_hex(words.next().unwrap_or_default())?)
@@ -67,6 +72,9 @@ struct Replay<'a, W> {
     pipeline: Pipeline,
     now_ms: u64,
     red_ms: u64,
+    silent: bool,
+    /// The most spans that were undecided at once, and what index and recorder took then.
+    most_pending: (u64, u64, u64),
     out: W,
 }
 
@@ -78,6 +86,9 @@ fn pipeline(config: &Config, now_ns: u64) -> Result<Pipeline, StartError> {
 impl<W: Write> Replay<'_, W> {
     fn write(&mut self) -> std::io::Result<()> {
         for batch in self.pipeline.take_batches() {
+            if self.silent {
+                continue;
+            }
             write!(self.out, "batch {} ", batch.lane)?;
             for byte in &batch.body {
                 write!(self.out, "{byte:02x}")?;
@@ -90,6 +101,11 @@ impl<W: Write> Replay<'_, W> {
     /// Lets time pass, in ticks as the running program has them.
     fn advance(&mut self, to_ms: u64) -> std::io::Result<()> {
         while self.now_ms < to_ms {
+            let pending = self.pipeline.ledger().pending.traces;
+            if pending > self.most_pending.0 {
+                let index = self.pipeline.sampling().bytes;
+                self.most_pending = (pending, index, self.pipeline.bytes() - index);
+            }
             self.now_ms = (self.now_ms + TICK_MS).min(to_ms);
             let now_ns = self.now_ms * MS;
             self.pipeline.set_clocks(now_ns, START_NS + now_ns);
@@ -136,12 +152,21 @@ pub fn replay(config: &Config, input: impl BufRead, out: impl Write) -> Result<(
     }
     events.make_contiguous().sort_by_key(|event| event.at_ms);
     let written = |error: std::io::Error| start_error(format!("output: {error}"));
-    let mut run = Replay { config, pipeline: pipeline(config, 0)?, now_ms: 0, red_ms: 0, out };
+    let mut run = Replay {
+        config,
+        pipeline: pipeline(config, 0)?,
+        now_ms: 0,
+        red_ms: 0,
+        silent: false,
+        most_pending: (0, 0, 0),
+        out,
+    };
     run.pipeline.set_clocks(0, START_NS);
     while let Some(mut event) = events.pop_front() {
         run.advance(event.at_ms).map_err(written)?;
         match &event.what {
-            What::Tick => {}
+            What::Tick | What::Discard => {}
+            What::Silent => run.silent = true,
             What::Restart => run.restart()?,
             What::Request(signal, body) => {
                 let request = Request { signal: *signal, body: body.clone(), key: None };
@@ -185,6 +210,9 @@ impl<W: Write> Replay<'_, W> {
             ("trace_ids_from_fields", counters.trace_ids_from_fields),
             ("lines_by_rule", counters.lines_by_rule),
             ("refused_spans", ledger.refused.traces),
+            ("most_pending_spans", self.most_pending.0),
+            ("index_bytes_then", self.most_pending.1),
+            ("recorder_bytes_then", self.most_pending.2),
             ("pending", ledger.pending.total()),
             ("difference", ledger.difference(|_| 0)),
         ] {

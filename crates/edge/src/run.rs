@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::agent::Agent;
-use crate::build::sink;
+use crate::build::{check_memory, sink};
 use crate::clock::Clock;
 use crate::drain::{Drain, Shared};
 use crate::error::{StartError, start_error};
@@ -101,6 +101,7 @@ fn write_addresses(
 
 async fn main(config: &Config) -> Result<(), StartError> {
     let clock = Clock::start();
+    check_memory(config)?;
     // Sockets first: a port in use is found before the disk is touched.
     let (admin_listener, admin_address) = bind("admin.listen", config.admin.listen).await?;
     let (mut grpc, mut http) = (None, None);

@@ -2,7 +2,7 @@
 
 use journal::Content;
 use model::otlp::{LogView, SpanView, for_each_scope, string_attribute};
-use model::proto::ProtoError;
+use model::proto::{ProtoError, varint_len};
 use model::{Signal, TraceId};
 use sampling::{
     LineFacts, OtState, Part, Route, STATUS_MASK_ERROR, STATUS_MASK_OK, STATUS_MASK_UNSET, SpanPart, Verdict,
@@ -33,7 +33,15 @@ pub(crate) fn trace_runs(signal: Signal, request: &[u8]) -> Result<usize, ProtoE
     Ok(runs)
 }
 
-fn span_part(span: &SpanView<'_>, conditions: u64) -> Part {
+/// Key and length of the messages around a trace's spans, as they are when the trace stands alone.
+const GROUP_BYTES: usize = 3;
+
+/// The bytes of a message as a field.
+fn field_bytes(message: &[u8]) -> usize {
+    1 + varint_len(message.len() as u64) + message.len()
+}
+
+fn span_part(span: &SpanView<'_>, conditions: u64, around: u32) -> Part {
     let state = if span.trace_state.is_empty() { OtState::default() } else { OtState::read(span.trace_state) };
     Part::Span(SpanPart {
         start_ns: span.start_ns,
@@ -47,6 +55,7 @@ fn span_part(span: &SpanView<'_>, conditions: u64) -> Part {
         conditions,
         randomness: state.randomness,
         sampled_before: state.randomness.is_some() || state.threshold.is_some(),
+        around,
     })
 }
 
@@ -57,6 +66,7 @@ impl Pipeline {
         let (mut pins, mut dropped) = (0, false);
         for_each_scope::<ProtoError>(request, |scope| {
             let service = string_attribute(scope.resource.resource, 1, "service.name").unwrap_or_default();
+            let around = field_bytes(scope.resource.resource) + field_bytes(scope.scope) + 2 * GROUP_BYTES;
             let of_resource = sampler.conditions().of_resource(scope.resource.resource);
             for item in scope.items() {
                 let item = item?;
@@ -70,8 +80,9 @@ impl Pipeline {
                     ledger.filtered.add(Signal::Traces, 1);
                     continue;
                 };
-                let part = span_part(&span, of_resource | sampler.conditions().of_span(&span));
-                match sampler.part(trace, part, item.len() as u64, entry, now_ns) {
+                let conditions = of_resource | sampler.conditions().of_span(&span);
+                let part = span_part(&span, conditions, around as u32);
+                match sampler.part(trace, part, field_bytes(item) as u64, entry, now_ns) {
                     Route::Waits { new_pin } => {
                         pins += u32::from(new_pin);
                         ledger.pending.add(Signal::Traces, 1);

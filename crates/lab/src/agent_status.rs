@@ -60,6 +60,12 @@ pub(crate) struct LedgerDestination {
 pub(crate) struct Sampling {
     pub(crate) pending_traces: u64,
     pub(crate) kept_traces: u64,
+    #[serde(default)]
+    pub(crate) decided_early: u64,
+    #[serde(default)]
+    pub(crate) forgotten_early: u64,
+    #[serde(default)]
+    pub(crate) recalled_traces: u64,
 }
 
 /// How one destination stands.

@@ -1,9 +1,13 @@
 //! The command line.
 
-use crate::bench::{FootprintArgs, OutageArgs, WireArgs, footprint, outage, wire_figures};
+use crate::bench::{
+    FootprintArgs, OutageArgs, SamplingArgs, WireArgs, footprint, outage, sampling_figures, wire_figures,
+};
 use crate::clock::monotonic;
 use crate::console::Console;
 use crate::demo::{Cut, ShowArgs, SmokeArgs, show, smoke};
+use crate::differential::{DifferentialArgs, differential};
+use crate::drill::{FidelityArgs, fidelity};
 use crate::otlp::Protocol;
 use crate::program::locate;
 use crate::replay::replay;
@@ -32,11 +36,64 @@ enum Command {
     Vessel(VesselArgs),
     /// Run hub, agent and vessel on this machine, cut the link between them, and restore it
     Demo(DemoArgs),
+    /// Prove one promise under load
+    #[command(subcommand)]
+    Drill(DrillCommand),
+    /// Send the same traffic through the OpenTelemetry Collector and the agent, and compare what each policy keeps
+    Differential(DifferentialOptions),
     /// Replay goldens through the real agent on a simulated clock, and compare the kept sets by trace id
     Replay(ReplayArgs),
     /// Measure, and hold the figures against their limits
     #[command(subcommand)]
     Bench(BenchCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum DrillCommand {
+    /// Every trace that should be kept is, and no other one, at a fixed rate within a fixed memory
+    Fidelity(FidelityOptions),
+}
+
+#[derive(Debug, Args)]
+struct FidelityOptions {
+    /// The agent's binary [default: lightship beside this program]
+    #[arg(long, value_name = "FILE")]
+    agent: Option<PathBuf>,
+    /// The hub's binary [default: lightship-hub beside this program]
+    #[arg(long, value_name = "FILE")]
+    hub: Option<PathBuf>,
+    /// The load
+    #[arg(long, default_value_t = 2_500, value_name = "SPANS")]
+    spans_per_second: u64,
+    /// What the agent may take, in MiB
+    #[arg(long, default_value_t = 12, value_name = "MIB")]
+    memory: u64,
+    /// Seconds of load
+    #[arg(long, default_value_t = 600, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    seconds: u64,
+    /// The seed that decides every request; without it, a new one, which is printed
+    #[arg(long)]
+    seed: Option<u64>,
+    #[command(flatten)]
+    output: OutputOptions,
+}
+
+#[derive(Debug, Args)]
+struct DifferentialOptions {
+    /// The Collector's binary (tests/collector/build.sh makes it)
+    #[arg(long, value_name = "FILE")]
+    collector: PathBuf,
+    /// The agent's binary [default: lightship beside this program]
+    #[arg(long, value_name = "FILE")]
+    agent: Option<PathBuf>,
+    /// Seconds of traffic
+    #[arg(long, default_value_t = 25, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(5..=600))]
+    seconds: u64,
+    /// The seed that decides every trace
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    #[command(flatten)]
+    output: OutputOptions,
 }
 
 #[derive(Debug, Args)]
@@ -57,6 +114,8 @@ enum BenchCommand {
     Footprint(FootprintOptions),
     /// What a long outage at the typical load leaves on the device's disk
     Outage(OutageOptions),
+    /// What a span costs on its way to the decision, and beside the OpenTelemetry Collector
+    Sampling(SamplingOptions),
     /// Bytes per span, line and sample in frames and blocks, against OTLP with gzip and zstd
     Wire(WireOptions),
 }
@@ -72,6 +131,21 @@ struct OutageOptions {
     /// How many times faster load and waits run
     #[arg(long, default_value_t = 8, value_name = "FACTOR", value_parser = clap::value_parser!(u32).range(1..=20))]
     speed: u32,
+    #[command(flatten)]
+    output: OutputOptions,
+}
+
+#[derive(Debug, Args)]
+struct SamplingOptions {
+    /// The agent's binary [default: lightship beside this program]
+    #[arg(long, value_name = "FILE")]
+    agent: Option<PathBuf>,
+    /// The Collector's binary (tests/collector/build.sh makes it); without it, it is left out
+    #[arg(long, value_name = "FILE")]
+    collector: Option<PathBuf>,
+    /// Seconds of traffic into each of both
+    #[arg(long, default_value_t = 40, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(10..=3_600))]
+    seconds: u64,
     #[command(flatten)]
     output: OutputOptions,
 }
@@ -187,9 +261,12 @@ pub(crate) fn run() -> ExitCode {
             match cli.command {
                 Command::Vessel(args) => vessel(args).await,
                 Command::Demo(args) => demo(args).await,
+                Command::Drill(DrillCommand::Fidelity(options)) => fidelity_command(options).await,
+                Command::Differential(options) => differential_command(options).await,
                 Command::Replay(args) => replay_command(&args),
                 Command::Bench(BenchCommand::Footprint(options)) => footprint_command(options).await,
                 Command::Bench(BenchCommand::Outage(options)) => outage_command(options).await,
+                Command::Bench(BenchCommand::Sampling(options)) => sampling_command(options).await,
                 Command::Bench(BenchCommand::Wire(options)) => wire_command(&options),
             }
         })
@@ -255,6 +332,44 @@ async fn footprint_command(options: FootprintOptions) -> Result<ExitCode> {
     Ok(if figures.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+async fn fidelity_command(options: FidelityOptions) -> Result<ExitCode> {
+    let console = Console::new();
+    let args = FidelityArgs {
+        agent: locate(options.agent.as_deref(), "lightship")?,
+        hub: locate(options.hub.as_deref(), "lightship-hub")?,
+        spans_per_second: options.spans_per_second,
+        memory_mib: options.memory,
+        load: Duration::from_secs(options.seconds),
+        seed: options.seed.unwrap_or_else(fresh_seed),
+    };
+    let figures = unless_told_to_stop(fidelity(&args, console))
+        .await
+        .with_context(|| format!("the drill with seed {} broke", args.seed))?;
+    options.output.write(&serde_json::to_value(&figures)?)?;
+    figures.faults.iter().for_each(|fault| console.bad(fault));
+    Ok(if figures.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn differential_command(options: DifferentialOptions) -> Result<ExitCode> {
+    let console = Console::new();
+    let args = DifferentialArgs {
+        agent: locate(options.agent.as_deref(), "lightship")?,
+        collector: locate(Some(&options.collector), "the Collector")?,
+        seconds: options.seconds,
+        seed: options.seed,
+    };
+    let comparisons = unless_told_to_stop(differential(&args, console)).await?;
+    let differ = comparisons.iter().filter(|one| !one.equal).count();
+    options
+        .output
+        .write(&serde_json::json!({ "seed": args.seed, "seconds": args.seconds, "policies": comparisons }))?;
+    if differ > 0 {
+        console.bad(&format!("{differ} policies differ"));
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 fn replay_command(args: &ReplayArgs) -> Result<ExitCode> {
     let console = Console::new();
     let agent = locate(args.agent.as_deref(), "lightship")?;
@@ -279,6 +394,16 @@ async fn outage_command(options: OutageOptions) -> Result<ExitCode> {
     options.output.write(&serde_json::to_value(&figures)?)?;
     figures.faults.iter().for_each(|fault| console.bad(fault));
     Ok(if figures.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn sampling_command(options: SamplingOptions) -> Result<ExitCode> {
+    let console = Console::new();
+    let agent = locate(options.agent.as_deref(), "lightship")?;
+    let collector = options.collector.as_deref().map(|path| locate(Some(path), "the Collector")).transpose()?;
+    let args = SamplingArgs { agent, collector, seconds: options.seconds };
+    let figures = unless_told_to_stop(sampling_figures(&args, console)).await?;
+    options.output.write(&serde_json::to_value(&figures)?)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn wire_command(options: &WireOptions) -> Result<ExitCode> {

@@ -46,6 +46,8 @@ pub(crate) enum Setting {
     Hastened(u32),
     /// The load of the vessel: more memory than a typical device needs, and short waits.
     Vessel(Waits),
+    /// The load of the vessel in so many MiB, the program and everything in it.
+    Limited { waits: Waits, memory_mib: u64 },
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -163,6 +165,25 @@ async fn launch(directory: &Path, binary: &Path) -> Result<(Program, Addresses)>
     Ok((agent, addresses))
 }
 
+/// What is left of the memory beside the program and its fixed parts goes to the recorder and the sampler.
+fn limited(waits: Waits, memory_mib: u64) -> (String, String, String) {
+    let ms = |wait: Duration| format!("{}ms", wait.as_millis());
+    let rest = (memory_mib << 10).saturating_sub(FIXED_KIB) / 2;
+    (
+        format!("  decision_wait: {}\n  memory: {rest}KiB\n", ms(waits.decision)),
+        format!(
+            "recorder: {{ memory: {rest}KiB }}\nred: {{ interval: {}, max_series: 64 }}\n\
+             journal: {{ budget: 1GiB, commit_delay: {} }}\n",
+            ms(waits.red),
+            ms(waits.commit)
+        ),
+        format!(", heartbeat: {}, max_backoff: {}", ms(waits.heartbeat), ms(waits.backoff)),
+    )
+}
+
+/// The program, sources, RED, and what waits for the journal and the destination.
+const FIXED_KIB: u64 = 6 << 10;
+
 fn configuration(data: &Path, setting: Setting, upstream: &Upstream) -> Result<String> {
     let ms = |wait: Duration| format!("{}ms", wait.as_millis());
     let (sampling, rest, pace) = match setting {
@@ -191,6 +212,11 @@ fn configuration(data: &Path, setting: Setting, upstream: &Upstream) -> Result<S
             ),
             format!(", heartbeat: {}, max_backoff: {}", ms(waits.heartbeat), ms(waits.backoff)),
         ),
+        Setting::Limited { waits, memory_mib } => limited(waits, memory_mib),
+    };
+    let limit = match setting {
+        Setting::Limited { memory_mib, .. } => format!("memory: {memory_mib}MiB\n"),
+        Setting::Typical | Setting::Hastened(_) | Setting::Vessel(_) => String::new(),
     };
     let destination = match upstream {
         Upstream::Hub { link, ca } => {
@@ -202,7 +228,7 @@ fn configuration(data: &Path, setting: Setting, upstream: &Upstream) -> Result<S
         r#"version: 0
 device: {{ id: {NAME} }}
 data_dir: {data}
-sources:
+{limit}sources:
   otlp: {{ grpc: "127.0.0.1:0", http: "127.0.0.1:0", max_request: 256KiB }}
 sampling:
 {sampling}  policies:

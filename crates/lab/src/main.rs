@@ -9,6 +9,8 @@ mod clock;
 mod console;
 mod demo;
 mod device;
+mod differential;
+mod drill;
 mod http_json;
 mod hub;
 mod otlp;

@@ -75,6 +75,8 @@ pub struct SpanPart {
     pub randomness: Option<u64>,
     /// Whether its `tracestate` says anything of sampling.
     pub sampled_before: bool,
+    /// The bytes of its resource and scope, which count once for each recorder entry.
+    pub around: u32,
 }
 
 /// A part of a trace, as the sampler sees it.
@@ -248,6 +250,7 @@ impl Sampler {
             evidence.severity = evidence.severity.max(severity);
         }
         if let Part::Span(span) = part {
+            evidence.bytes += if new_pin { u64::from(span.around) } else { 0 };
             evidence.spans += 1;
             evidence.start_ns = evidence.start_ns.min(span.start_ns);
             evidence.end_ns = evidence.end_ns.max(span.end_ns);

@@ -98,6 +98,7 @@ fn part(chance: &mut Chance) -> Part {
                 conditions: chance.next() & 0xff,
                 randomness: (chance.below(4) == 0).then(|| chance.below(1 << 56)),
                 sampled_before: chance.below(4) == 0,
+                around: 0,
             })
         }
     }

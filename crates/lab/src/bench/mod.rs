@@ -5,8 +5,12 @@ mod host;
 mod load;
 mod outage;
 mod process;
+mod sampling;
 mod wire;
 
 pub(crate) use footprint::{FootprintArgs, footprint};
+pub(crate) use host::{Host, commit};
 pub(crate) use outage::{OutageArgs, outage};
+pub(crate) use process::{Memory, cpu_seconds};
+pub(crate) use sampling::{SamplingArgs, sampling_figures};
 pub(crate) use wire::{WireArgs, wire_figures};

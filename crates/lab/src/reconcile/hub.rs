@@ -152,9 +152,18 @@ async fn lines(hub: SocketAddr, window: Window) -> Result<Vec<FoundLine>> {
     }
 }
 
+/// An answer lists so many at most and has no next page: it is asked for stretches of time.
 async fn exemplars(hub: SocketAddr, window: Window) -> Result<Vec<FoundExemplar>> {
-    let list: ExemplarList = get(hub, &page("/api/v0/exemplars", window, &[], None)).await?;
-    Ok(list.exemplars.into_iter().map(|row| FoundExemplar { trace: row.trace_id, state: row.state }).collect())
+    const STRETCH_NS: u64 = 60_000_000_000;
+    let mut found = Vec::new();
+    let mut start_ns = window.start_ns;
+    while start_ns < window.end_ns {
+        let end_ns = (start_ns + STRETCH_NS).min(window.end_ns);
+        let list: ExemplarList = get(hub, &page("/api/v0/exemplars", Window { start_ns, end_ns }, &[], None)).await?;
+        found.extend(list.exemplars.into_iter().map(|row| FoundExemplar { trace: row.trace_id, state: row.state }));
+        start_ns = end_ns;
+    }
+    Ok(found)
 }
 
 /// Asks for each metric in steps of which each holds one export at most.
@@ -192,9 +201,10 @@ pub(crate) async fn stored_points(hub: SocketAddr) -> Result<u64> {
 /// The RED calls by span name: what each series counted last before the agent was killed and what it counted last after
 /// that, added up. The agent began again from zero in between (P6).
 pub(crate) async fn red_calls(hub: SocketAddr, window: Window, killed_ns: u64) -> Result<BTreeMap<String, u64>> {
-    // Shorter than the time from a kill to the next export.
-    const STEP_MS: u64 = 100;
-    let metric = range(hub, CALLS, "value", window, STEP_MS).await?;
+    // Shorter than the time from a kill to the next export, and longer only where the hub would have to list too much.
+    const STEPS: u64 = 5_000;
+    let step_ms = ((window.end_ns - window.start_ns) / 1_000_000 / STEPS).max(100);
+    let metric = range(hub, CALLS, "value", window, step_ms).await?;
     let killed = metric.times.partition_point(|time| *time < killed_ns);
     let last = |values: &[Option<f64>]| values.iter().rev().find_map(|value| *value).unwrap_or_default() as u64;
     let mut calls = BTreeMap::new();

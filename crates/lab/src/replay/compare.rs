@@ -64,6 +64,11 @@ impl Outcome {
         Ok(outcome)
     }
 
+    /// A counter that the agent told.
+    pub(crate) fn status(&self, name: &str) -> Option<u64> {
+        self.status.get(name).copied()
+    }
+
     fn batch(&mut self, body: &[u8]) -> Result<()> {
         for section in wire::decode_body(body)? {
             match section {

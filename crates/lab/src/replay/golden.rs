@@ -1,5 +1,6 @@
 //! A golden: what comes when, and what must be kept of it. Written by hand; nothing of the agent is asked.
 
+use crate::program::path_text;
 use anyhow::{Context, Result, bail};
 use model::TraceId;
 use serde::Deserialize;
@@ -125,6 +126,29 @@ fn default_recorder() -> String {
 }
 
 impl Golden {
+    /// One that is not in a file: a block of sampling alone.
+    pub(crate) fn of_sampling(sampling: String, recorder: &str) -> Self {
+        Self {
+            scenario: String::new(),
+            sampling,
+            recorder: recorder.to_owned(),
+            steps: Vec::new(),
+            expect: Expected::default(),
+        }
+    }
+
+    /// The agent's configuration, with its data in this directory.
+    pub(crate) fn configuration(&self, directory: &Path) -> Result<String> {
+        let block: Vec<String> = self.sampling.lines().map(|line| format!("  {line}")).collect();
+        Ok(format!(
+            "version: 0\ndevice: {{ id: golden }}\ndata_dir: {}\nsampling:\n{}\nrecorder: {{ memory: {} }}\n\
+             destinations:\n  - {{ name: none, type: otlp, url: \"http://127.0.0.1:1\" }}\n",
+            path_text(directory)?,
+            block.join("\n"),
+            self.recorder
+        ))
+    }
+
     /// Reads a file.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;

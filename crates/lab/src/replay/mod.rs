@@ -5,12 +5,14 @@ mod compare;
 mod golden;
 mod script;
 
+pub(crate) use compare::Outcome;
+pub(crate) use golden::Golden;
+pub(crate) use script::{START_NS, Script};
+
 use crate::console::Console;
 use crate::program::path_text;
 use anyhow::{Context, Result, bail};
-use compare::{Outcome, compare};
-use golden::Golden;
-use script::Script;
+use compare::compare;
 use serde::Serialize;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -65,17 +67,10 @@ pub(crate) fn replay(directory: &Path, agent: &Path, console: Console) -> Result
 }
 
 /// Gives the script to the agent and reads what it delivers.
-fn run(golden: &Golden, script: &Script, agent: &Path) -> Result<Outcome> {
+pub(crate) fn run(golden: &Golden, script: &Script, agent: &Path) -> Result<Outcome> {
     let directory = tempfile::Builder::new().prefix("lightship-replay-").tempdir().context("no temporary directory")?;
     let file = directory.path().join("agent.yaml");
-    let block: Vec<String> = golden.sampling.lines().map(|line| format!("  {line}")).collect();
-    let config = format!(
-        "version: 0\ndevice: {{ id: golden }}\ndata_dir: {}\nsampling:\n{}\nrecorder: {{ memory: {} }}\ndestinations:\n  - \
-         {{ name: none, type: otlp, url: \"http://127.0.0.1:1\" }}\n",
-        path_text(directory.path())?,
-        block.join("\n"),
-        golden.recorder
-    );
+    let config = golden.configuration(directory.path())?;
     std::fs::write(&file, config).with_context(|| format!("cannot write {}", file.display()))?;
     let mut program = Command::new(agent)
         .args(["replay", "--config", path_text(&file)?])

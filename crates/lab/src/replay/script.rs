@@ -155,7 +155,8 @@ impl Script {
         Ok(script)
     }
 
-    fn put(&mut self, at_ns: i64, signal: &str, body: &[u8]) {
+    /// Adds a request at a time after the start.
+    pub(crate) fn put(&mut self, at_ns: i64, signal: &str, body: &[u8]) {
         // Writing into a String cannot fail.
         let _written = write!(self.text, "{} {signal} ", at_ns / 1_000_000);
         for byte in body {
