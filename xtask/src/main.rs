@@ -31,7 +31,7 @@ usage: cargo xtask TASK [OPTIONS]
   sdk                 OpenTelemetry's Python SDK sends to the agent, and all of it is looked for in the hub
   test-browser        the page of a demonstration, clicked through in headless Chromium
   mutants             the smoke run must fail, in the right field, with programs that are broken on purpose
-  sampling            the goldens of sampling, replayed through the agent on a simulated clock
+  sampling            the goldens of sampling, replayed on a simulated clock; fidelity under load in little memory
   fuzz [--seconds N]  the fuzz targets, each for so long (60)
   bench NAME ...      a benchmark of the lab with programs as they ship (footprint: the static agent)
   dist [OPTIONS]      the programs as they ship, static, for x86_64 and aarch64, with their lists and checksums

@@ -182,7 +182,7 @@ fn limited(waits: Waits, memory_mib: u64) -> (String, String, String) {
 }
 
 /// The program, sources, RED, and what waits for the journal and the destination.
-const FIXED_KIB: u64 = 6 << 10;
+const FIXED_KIB: u64 = 7 << 10;
 
 fn configuration(data: &Path, setting: Setting, upstream: &Upstream) -> Result<String> {
     let ms = |wait: Duration| format!("{}ms", wait.as_millis());

@@ -351,9 +351,9 @@ pub(crate) async fn differential(args: &DifferentialArgs, console: Console) -> R
             case.name, comparison.compared, comparison.collector_kept, comparison.agent_kept, ratio
         );
         if comparison.equal {
-            console.event(&line)
+            console.event(&line);
         } else {
-            console.bad(&line)
+            console.bad(&line);
         }
         comparisons.push(comparison);
     }
