@@ -8,7 +8,7 @@ use hashbrown::HashTable;
 use model::TraceId;
 
 use crate::policy::Evidence;
-use crate::sampler::EntryId;
+use crate::terms::EntryId;
 
 /// How many entries a trace names without memory of their own.
 const INLINE: usize = 3;

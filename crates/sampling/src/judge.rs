@@ -5,7 +5,7 @@ use crate::conditions::Conditions;
 use crate::decisions::Verdict;
 use crate::policy::{Circumstances, Evidence, Policy, Vote};
 use crate::probability::{ALWAYS, NEVER, hash, hash_bound, threshold};
-use crate::sampler::{Options, RouteShare};
+use crate::terms::{Options, RouteShare};
 
 /// What was judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,6 +15,7 @@ mod line;
 mod policy;
 mod probability;
 mod sampler;
+mod terms;
 
 pub use adapt::Adaptive;
 pub use conditions::{Condition, Conditions, MAX_CONDITIONS};
@@ -25,4 +26,5 @@ pub use line::{LineFacts, LineRule};
 pub use policy::{Evidence, Policy, PolicyRule, STATUS_MASK_ERROR, STATUS_MASK_OK, STATUS_MASK_UNSET, Share};
 pub use probability::{ALWAYS, DEFAULT_SALT, NEVER, OtState, probability, randomness, threshold, with_threshold};
 pub use regex_lite::{Error as PatternError, Regex};
-pub use sampler::{Decided, EntryId, Options, Part, Route, RouteShare, Sampler, SpanPart, Stats};
+pub use sampler::Sampler;
+pub use terms::{Decided, EntryId, Options, Part, Route, RouteShare, SpanPart, Stats};

@@ -1,5 +1,6 @@
 use super::*;
-use crate::policy::{Evidence, PolicyRule, STATUS_MASK_ERROR, STATUS_MASK_UNSET};
+use crate::policy::{Evidence, Policy, PolicyRule, STATUS_MASK_ERROR, STATUS_MASK_UNSET};
+use crate::terms::{RouteShare, SpanPart};
 
 const WAIT: u64 = 1_000;
 
