@@ -168,7 +168,8 @@ async fn launch(directory: &Path, binary: &Path) -> Result<(Program, Addresses)>
 /// What is left of the memory beside the program and its fixed parts goes to the recorder and the sampler.
 fn limited(waits: Waits, memory_mib: u64) -> (String, String, String) {
     let ms = |wait: Duration| format!("{}ms", wait.as_millis());
-    let rest = (memory_mib << 10).saturating_sub(FIXED_KIB) / 2;
+    let kib = memory_mib << 10;
+    let rest = kib.saturating_sub(FIXED_KIB + kib / 8) / 2;
     (
         format!("  decision_wait: {}\n  memory: {rest}KiB\n", ms(waits.decision)),
         format!(
@@ -181,8 +182,9 @@ fn limited(waits: Waits, memory_mib: u64) -> (String, String, String) {
     )
 }
 
-/// The program, sources, RED, and what waits for the journal and the destination.
-const FIXED_KIB: u64 = 7 << 10;
+/// The program, sources, RED, and what waits for the journal and the destination; an eighth of the whole comes on top, for
+/// what grows with the rate.
+const FIXED_KIB: u64 = 5_632;
 
 fn configuration(data: &Path, setting: Setting, upstream: &Upstream) -> Result<String> {
     let ms = |wait: Duration| format!("{}ms", wait.as_millis());
