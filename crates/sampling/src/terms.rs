@@ -102,7 +102,7 @@ pub enum Route {
         new_pin: bool,
     },
     /// Its trace was decided before. Parts of dropped traces should go into the recorder too, without a pin:
-    /// [`Sampler::recall`] may name them.
+    /// [`crate::Sampler::recall`] may name them.
     Decided(Verdict),
 }
 
@@ -113,7 +113,7 @@ pub struct Decided {
     pub trace: TraceId,
     /// Keep or drop; `None` for a trace of which no span came: its lines stand alone, its exemplars are dead.
     pub verdict: Option<Verdict>,
-    /// Position of the policy that kept it (or dropped it, for a drop policy); see [`Sampler::policy_name`].
+    /// Position of the policy that kept it (or dropped it, for a drop policy); see [`crate::Sampler::policy_name`].
     pub policy: Option<u16>,
     /// With which probability such traces are kept (see [`crate::threshold`]).
     pub threshold: u64,
