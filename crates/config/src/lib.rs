@@ -85,9 +85,25 @@ pub struct OtlpSource {
     /// The most bytes of all request bodies that may be in memory at once; beyond it producers are told to wait.
     #[serde(default = "default_in_flight")]
     pub in_flight: ByteSize,
+    /// When a request is answered: `received` once it is in memory, `written` once it survives the death of the program,
+    /// `durable` once it survives a power cut. The last two need `recorder.files`. Absent: `written` where there is
+    /// `recorder.files`, else `received`.
+    pub ack: Option<AckLevel>,
     /// The most connections at once, gRPC and HTTP together.
     #[serde(default = "default_connections")]
     pub connections: u16,
+}
+
+/// What an answer means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AckLevel {
+    /// In memory.
+    Received,
+    /// In the operating system's hands: survives the death of the program.
+    Written,
+    /// Synced: survives a power cut.
+    Durable,
 }
 
 /// The ring of everything that came in, before sampling.
@@ -97,6 +113,17 @@ pub struct Recorder {
     /// Its size in memory. It must hold what comes in during `sampling.decision_wait`.
     #[serde(default = "default_recorder")]
     pub memory: ByteSize,
+    /// Its size on disk, beside `journal.budget`: at least four times `memory`. What comes in is then written there too, so
+    /// that undecided traces and decisions survive a restart. Absent: in memory only.
+    pub files: Option<ByteSize>,
+}
+
+impl Config {
+    /// What an answer of the OTLP source means.
+    pub fn ack(&self) -> AckLevel {
+        let usual = if self.recorder.files.is_some() { AckLevel::Written } else { AckLevel::Received };
+        self.sources.otlp.as_ref().and_then(|otlp| otlp.ack).unwrap_or(usual)
+    }
 }
 
 /// What was decided to be delivered, on disk.
@@ -207,7 +234,7 @@ fn default_admin() -> SocketAddr {
 
 impl Default for Recorder {
     fn default() -> Self {
-        Self { memory: default_recorder() }
+        Self { memory: default_recorder(), files: None }
     }
 }
 
@@ -305,12 +332,21 @@ fn check(config: &Config) -> Result<(), String> {
             ));
         }
     }
+    if config.recorder.files.is_some_and(|files| files.0 < 4 * config.recorder.memory.0) {
+        return Err("recorder.files: must be at least four times recorder.memory".into());
+    }
     if let Some(otlp) = &config.sources.otlp {
         if otlp.in_flight.0 < otlp.max_request.0 {
             return Err("sources.otlp.in_flight: must be at least max_request".into());
         }
         if otlp.max_request.0 > config.recorder.memory.0 {
             return Err("recorder.memory: must be at least sources.otlp.max_request".into());
+        }
+        if otlp.ack.is_some_and(|ack| ack != AckLevel::Received) && config.recorder.files.is_none() {
+            return Err("sources.otlp.ack: 'written' and 'durable' need recorder.files".into());
+        }
+        if config.recorder.files.is_some() && otlp.max_request.0 > 512 * KIB {
+            return Err("sources.otlp.max_request: at most 512KiB with recorder.files".into());
         }
     }
     Ok(())

@@ -12,6 +12,24 @@ use crate::drain::{REQUEST_BYTES, Sink};
 use crate::error::{StartError, start_error};
 use crate::pipeline::MAX_QUEUED;
 
+/// Bytes that the journal leaves free on the file system for everyone else.
+const FREE_SPACE_FLOOR: u64 = 4 << 20;
+
+/// How the journal of a configuration works.
+pub fn journal_options(config: &Config) -> journal::Options {
+    let files = config.recorder.files.map_or(0, |files| files.0);
+    journal::Options {
+        device: config.device.id.clone(),
+        total_bytes: config.journal.budget.0,
+        destinations: config.destinations.iter().map(|one| one.name.clone()).collect(),
+        history_bytes: 0,
+        free_space_floor: FREE_SPACE_FLOOR,
+        recorder_bytes: files,
+        // What the sampler remembers, twice: the row is a ring of whole segments.
+        decision_bytes: if files > 0 { (2 * config.sampling.memory.0).max(1 << 20) } else { 0 },
+    }
+}
+
 pub(crate) fn sink(destination: &config::Destination) -> Result<Sink, StartError> {
     let name = &destination.name;
     let fail = |why: String| start_error(format!("destination {name}: {why}"));

@@ -6,7 +6,7 @@ use journal::Content;
 use model::otlp::{SpanView, for_each_scope, string_attribute};
 use model::proto::ProtoError;
 use model::{Signal, TraceId};
-use sampling::{Decided, EntryId, LineFacts, Verdict};
+use sampling::{Decided, EntryId, LineFacts, Remembered, Verdict};
 
 use crate::batch::{Batch, Builder};
 use crate::exemplars;
@@ -62,6 +62,9 @@ impl Pipeline {
                     self.count_policy(one.policy);
                 }
                 Some(Verdict::Drop) => self.ledger.dropped_traces += 1,
+                None if self.is_recorded() => {
+                    self.recorded.alone.push(Remembered::new(&one.trace, Verdict::Drop).bits());
+                }
                 None => {}
             }
             fates.insert(one.trace, fate);

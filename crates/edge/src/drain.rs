@@ -13,10 +13,11 @@ use sinks::{HubSink, SinkError};
 use tokio::sync::Notify;
 
 use crate::clock::{Backoff, Clock, random};
-use crate::io::{IoError, IoHandle, Range};
+use crate::io::{IoError, IoHandle};
 use crate::log;
 use crate::pipeline::Pipeline;
 use crate::status::{DestinationStatus, LinkState};
+use crate::vault::Range;
 
 /// At most so many bytes of blocks go in one request.
 pub(crate) const REQUEST_BYTES: usize = 256 << 10;
@@ -117,7 +118,7 @@ impl Drain {
         if let Sink::Hub { sink, heartbeat } = &mut self.sink {
             let due = last_hello.is_none_or(|last| now.saturating_sub(last) >= heartbeat.as_nanos() as u64);
             if due {
-                hello(&self.shared, sink).await?;
+                hello(&self.shared, self.index, &self.name, sink).await?;
                 *last_hello = Some(now);
                 self.report(LinkState::Up, "");
             }
@@ -217,7 +218,7 @@ fn disk_error(error: IoError) -> SinkError {
     SinkError::Retry { why: error.to_string(), after: None }
 }
 
-async fn hello(shared: &Shared, sink: &mut HubSink) -> Result<(), SinkError> {
+async fn hello(shared: &Shared, index: usize, name: &str, sink: &mut HubSink) -> Result<(), SinkError> {
     let state = shared.io.state().await.map_err(disk_error)?;
     let (direct, decided) = shared.watermarks.get();
     let message = Hello {
@@ -236,10 +237,24 @@ async fn hello(shared: &Shared, sink: &mut HubSink) -> Result<(), SinkError> {
             .collect(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
-    match sink.hello(&message).await?.verdict {
+    let answer = sink.hello(&message).await?;
+    match answer.verdict {
         Verdict::Ok => Ok(()),
         Verdict::Behind => {
-            log::warn("the hub has less than it confirmed (restored from a backup?); it tells its users what is missing");
+            let mut again = 0;
+            for held in &answer.lanes {
+                let Some(lane) = Lane::from_number(u64::from(held.lane)) else { continue };
+                again += shared.io.replay(index, lane, held.next_expected).await.map_err(disk_error)?;
+            }
+            if again > 0 {
+                log::warn(&format!(
+                    "destination {name}: the hub has less than it confirmed (restored from a backup?); {again} records \
+                     are sent again, and a gap tells of what is not held any more"
+                ));
+                let mut pipeline = shared.pipeline.borrow_mut();
+                let entry = pipeline.ledger_mut().destination(name);
+                entry.delivered = entry.delivered.saturating_sub(again);
+            }
             Ok(())
         }
         Verdict::NewEpoch => Err(SinkError::Blocked {

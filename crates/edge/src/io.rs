@@ -3,57 +3,45 @@
 
 use std::time::Duration;
 
-use journal::{AppendError, Depth, FrameMeta, Journal, LaneEnds, RealDisk, Stats, StoredBlock};
-use model::{Epoch, Lane, Stamp};
+use journal::{Disk, Recording, StoredBlock};
+use model::{Lane, Stamp};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::admission::Admitted;
 use crate::batch::Batch;
 use crate::log;
+use crate::vault::{Committed, Range, Rider, State, Vault};
 
-/// Jobs that may wait for the disk. Commits wait one at a time, so that these are small.
-const QUEUE: usize = 32;
+/// Jobs that may wait for the disk. Commits wait one at a time, and requests are bounded by their bytes.
+const QUEUE: usize = 64;
+/// Requests that are recorded together, and synced once.
+const GROUP: usize = 32;
 /// The IO thread does no recursion and holds its buffers on the heap.
 const STACK: usize = 256 << 10;
 /// How long health and status wait for a disk that stalls, before they tell what they knew.
 const PATIENCE: Duration = Duration::from_millis(500);
-
-/// A stretch of a lane that a destination has.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Range {
-    pub(crate) lane: Lane,
-    pub(crate) first: u64,
-    pub(crate) last: u64,
-}
-
-/// What the journal looks like at one moment.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct State {
-    pub(crate) epoch: Epoch,
-    pub(crate) heads: Vec<LaneEnds>,
-    pub(crate) depths: Vec<Depth>,
-    pub(crate) stats: Stats,
-}
-
-/// What a commit did.
-#[derive(Debug, Default)]
-pub(crate) struct Committed {
-    /// (destination's position, records) that will never be delivered there.
-    pub(crate) lost: Vec<(usize, u64)>,
-    /// Batches that found no room: they come back, to be tried again.
-    pub(crate) left: Vec<Batch>,
-    /// Why the disk did not take everything.
-    pub(crate) error: Option<String>,
-}
 
 /// The IO thread has ended, or does not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the disk thread {0}")]
 pub(crate) struct IoError(&'static str);
 
+/// A request that comes back from the disk, with its sequence when it was recorded.
+type Recorded = (Admitted, Result<u64, String>);
+
+struct Record {
+    request: Admitted,
+    wall_ns: u64,
+    durable: bool,
+    reply: oneshot::Sender<Recorded>,
+}
+
 enum Job {
-    Commit { batches: Vec<Batch>, stamp: Stamp, note: Vec<u8>, reply: oneshot::Sender<Committed> },
+    Record(Record),
+    Commit { batches: Vec<Batch>, stamp: Stamp, rider: Rider, reply: oneshot::Sender<(Committed, Rider)> },
     Next { destination: usize, max: usize, reply: oneshot::Sender<Vec<StoredBlock>> },
     Confirm { destination: usize, ranges: Vec<Range>, reply: oneshot::Sender<u64> },
+    Replay { destination: usize, lane: Lane, next_expected: u64, reply: oneshot::Sender<u64> },
     Rewind { destination: usize },
     State { reply: oneshot::Sender<State> },
     Stop { reply: oneshot::Sender<()> },
@@ -72,9 +60,19 @@ impl IoHandle {
         answer.await.map_err(|_| IoError("gave no answer"))
     }
 
-    /// Appends batches and makes everything durable, the note with it.
-    pub(crate) async fn commit(&self, batches: Vec<Batch>, stamp: Stamp, note: Vec<u8>) -> Result<Committed, IoError> {
-        self.ask(|reply| Job::Commit { batches, stamp, note, reply }).await
+    /// Records a request, and with `durable` syncs it.
+    pub(crate) async fn record(&self, request: Admitted, wall_ns: u64, durable: bool) -> Result<Recorded, IoError> {
+        self.ask(|reply| Job::Record(Record { request, wall_ns, durable, reply })).await
+    }
+
+    /// Appends batches and makes everything durable, the rider with it. The rider comes back.
+    pub(crate) async fn commit(
+        &self,
+        batches: Vec<Batch>,
+        stamp: Stamp,
+        rider: Rider,
+    ) -> Result<(Committed, Rider), IoError> {
+        self.ask(|reply| Job::Commit { batches, stamp, rider, reply }).await
     }
 
     /// The next durable blocks for a destination.
@@ -85,6 +83,11 @@ impl IoHandle {
     /// A destination has these; tells how many records of them it was not known to have.
     pub(crate) async fn confirm(&self, destination: usize, ranges: Vec<Range>) -> Result<u64, IoError> {
         self.ask(|reply| Job::Confirm { destination, ranges, reply }).await
+    }
+
+    /// A destination has a lane only up to `next_expected - 1`; tells how many records it gets again.
+    pub(crate) async fn replay(&self, destination: usize, lane: Lane, next_expected: u64) -> Result<u64, IoError> {
+        self.ask(|reply| Job::Replay { destination, lane, next_expected, reply }).await
     }
 
     /// Sending failed: the next blocks are again those behind the cursor.
@@ -106,60 +109,70 @@ impl IoHandle {
     }
 }
 
-/// Starts the thread on an open journal with so many destinations.
-pub(crate) fn start(journal: Journal<RealDisk>, destinations: usize) -> std::io::Result<IoHandle> {
+/// Starts the thread on an open vault.
+pub(crate) fn start<D: Disk + Send + 'static>(vault: Vault<D>) -> std::io::Result<IoHandle>
+where
+    D::File: Send,
+{
     let (jobs, queue) = mpsc::channel(QUEUE);
-    std::thread::Builder::new()
-        .name("disk".into())
-        .stack_size(STACK)
-        .spawn(move || Worker { journal, destinations }.run(queue))?;
+    std::thread::Builder::new().name("disk".into()).stack_size(STACK).spawn(move || Worker { vault }.run(queue))?;
     Ok(IoHandle { jobs })
 }
 
-struct Worker {
-    journal: Journal<RealDisk>,
-    destinations: usize,
+struct Worker<D: Disk> {
+    vault: Vault<D>,
 }
 
-impl Worker {
+impl<D: Disk> Worker<D> {
     fn run(mut self, mut queue: mpsc::Receiver<Job>) {
+        let mut next = None;
         // A reply that nobody waits for any more is no fault.
-        while let Some(job) = queue.blocking_recv() {
+        while let Some(job) = next.take().or_else(|| queue.blocking_recv()) {
             match job {
-                Job::Commit { batches, stamp, note, reply } => {
-                    let _heard = reply.send(self.commit(batches, stamp, &note));
+                Job::Record(first) => {
+                    let mut group = vec![first];
+                    while group.len() < GROUP {
+                        match queue.try_recv() {
+                            Ok(Job::Record(more)) => group.push(more),
+                            Ok(other) => {
+                                next = Some(other);
+                                break;
+                            }
+                            Err(_) => break,
+                        }
+                    }
+                    self.record(group);
+                }
+                Job::Commit { batches, stamp, rider, reply } => {
+                    let _heard = reply.send((self.vault.commit(batches, stamp, &rider), rider));
                 }
                 Job::Next { destination, max, reply } => {
-                    let mut blocks = Vec::new();
-                    if let Err(error) = self.journal.next_blocks(destination, max, &mut blocks) {
+                    let blocks = self.vault.next_blocks(destination, max).unwrap_or_else(|error| {
                         log::error(&format!("cannot read the journal: {error}"));
-                    }
+                        Vec::new()
+                    });
                     let _heard = reply.send(blocks);
                 }
                 Job::Confirm { destination, ranges, reply } => {
-                    let mut records = 0;
-                    for range in ranges {
-                        match self.journal.confirm(destination, range.lane, range.first, range.last) {
-                            Ok(confirmed) => records += confirmed.records,
-                            Err(error) => log::error(&format!("cannot note a confirmation: {error}")),
-                        }
+                    let (records, failed) = self.vault.confirm(destination, &ranges);
+                    if let Some(error) = failed {
+                        log::error(&format!("cannot note a confirmation: {error}"));
                     }
                     let _heard = reply.send(records);
                 }
-                Job::Rewind { destination } => self.journal.rewind(destination),
-                Job::State { reply } => {
-                    let depths = (0..self.destinations)
-                        .map(|destination| self.journal.depth(destination).unwrap_or_default())
-                        .collect();
-                    let _heard = reply.send(State {
-                        epoch: self.journal.epoch(),
-                        heads: self.journal.heads(),
-                        depths,
-                        stats: self.journal.stats(),
+                Job::Replay { destination, lane, next_expected, reply } => {
+                    let again = self.vault.replay(destination, lane, next_expected).unwrap_or_else(|error| {
+                        log::error(&format!("cannot send lane {lane} again: {error}"));
+                        0
                     });
+                    let _heard = reply.send(again);
+                }
+                Job::Rewind { destination } => self.vault.rewind(destination),
+                Job::State { reply } => {
+                    let _heard = reply.send(self.vault.state());
                 }
                 Job::Stop { reply } => {
-                    if let Err(error) = self.journal.sync_cursors() {
+                    if let Err(error) = self.vault.sync_cursors() {
                         log::warn(&format!("cursors are not written ({error}): some blocks will be sent again"));
                     }
                     let _heard = reply.send(());
@@ -169,26 +182,15 @@ impl Worker {
         }
     }
 
-    fn commit(&mut self, batches: Vec<Batch>, stamp: Stamp, note: &[u8]) -> Committed {
-        let mut committed = Committed::default();
-        for batch in batches {
-            let records = u32::try_from(batch.records.total()).unwrap_or(u32::MAX);
-            let meta = FrameMeta { records, start_ns: batch.start_ns, end_ns: batch.end_ns };
-            if let Err(error) = self.journal.append(batch.lane, &batch.body, meta, stamp) {
-                let error = match error {
-                    AppendError::Journal(error) => error.to_string(),
-                    other => other.to_string(),
-                };
-                committed.error = Some(error);
-                committed.left.push(batch);
-            }
+    /// Records requests together: one entry, and one sync where one of them asks for it.
+    fn record(&mut self, group: Vec<Record>) {
+        let requests: Vec<Recording<'_>> = group.iter().map(|one| one.request.recording()).collect();
+        let wall_ns = group.last().map_or(0, |one| one.wall_ns);
+        let durable = group.iter().any(|one| one.durable);
+        let recorded = self.vault.record(&requests, wall_ns, durable).map_err(|error| error.to_string());
+        for (place, one) in (0u64..).zip(group) {
+            let sequence = recorded.as_ref().map(|first| first + place).map_err(Clone::clone);
+            let _heard = one.reply.send((one.request, sequence));
         }
-        // Without all batches the note would speak of what is not there: it waits for the next commit.
-        let note = committed.left.is_empty().then_some(note);
-        if let Err(error) = self.journal.commit(stamp, note) {
-            committed.error = Some(error.to_string());
-        }
-        committed.lost = self.journal.take_lost().iter().map(|lost| (lost.destination, lost.records)).collect();
-        committed
     }
 }

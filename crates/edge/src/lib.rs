@@ -2,6 +2,7 @@
 
 mod admin;
 mod admin_body;
+mod admission;
 mod agent;
 mod batch;
 mod build;
@@ -21,14 +22,19 @@ mod pipeline;
 mod policies;
 mod repeats;
 mod replay;
+mod resume;
 mod run;
 mod status;
 mod take;
+mod vault;
 
+pub use admission::Admitted;
 pub use batch::Batch;
-pub use build::check;
+pub use build::{check, journal_options};
 pub use clock::Clock;
 pub use error::StartError;
 pub use pipeline::{Counters, Pipeline, Rules};
 pub use replay::replay;
-pub use run::{SOCKET, journal_options, run};
+pub use resume::{Resumed, resume};
+pub use run::{SOCKET, run};
+pub use vault::{Committed, Opened, Range, Rider, State, Vault};

@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use guard::Guard;
 use journal::Recorder;
-use ledger::Ledger;
+use ledger::{Ledger, PerSignal};
 use model::Signal;
-use model::otlp::validate;
 use red::Red;
 use sampling::{LineRule, Sampler};
-use sources::{Answer, Request};
 
+use crate::admission::Recorded;
 use crate::batch::{Batch, Builder};
 use crate::carry_out::finish;
 use crate::repeats::Repeats;
@@ -22,7 +21,7 @@ pub(crate) const FRAME_BYTES: u64 = 48 << 10;
 /// What waits for the journal may take so much memory; beyond it producers are told to wait.
 pub(crate) const MAX_QUEUED: usize = 256 << 10;
 /// How long a producer is told to wait.
-const WAIT: Duration = Duration::from_secs(1);
+pub(crate) const WAIT: Duration = Duration::from_secs(1);
 /// How many traces are decided early at once when memory runs short.
 const EARLY_TRACES: usize = 64;
 
@@ -75,7 +74,7 @@ impl Default for Rules {
 
 /// Everything between a source and the journal.
 pub struct Pipeline {
-    guard: Guard,
+    pub(crate) guard: Guard,
     pub(crate) red: Option<Red>,
     pub(crate) recorder: Recorder,
     pub(crate) sampler: Sampler,
@@ -87,7 +86,10 @@ pub struct Pipeline {
     pub(crate) direct: Builder,
     /// Ready for the journal.
     pub(crate) batches: Vec<Batch>,
-    repeats: Repeats,
+    pub(crate) repeats: Repeats,
+    pub(crate) recorded: Recorded,
+    /// What was undecided before a restart, and is again.
+    pub(crate) resumed_pending: PerSignal,
     #[cfg(feature = "mutants")]
     pub(crate) mutant: crate::mutants::Mutant,
 }
@@ -107,6 +109,8 @@ impl Pipeline {
             direct: Builder::default(),
             batches: Vec::new(),
             repeats: Repeats::default(),
+            recorded: Recorded::default(),
+            resumed_pending: PerSignal::default(),
             #[cfg(feature = "mutants")]
             mutant: crate::mutants::Mutant::from_environment(),
         }
@@ -118,59 +122,13 @@ impl Pipeline {
         Self { rules, ..self }
     }
 
-    /// Takes a request in, unless it was accepted before.
-    pub fn accept(&mut self, request: Request, now_ns: u64) -> Answer {
-        let Request { signal, body, key } = request;
-        if key.as_deref().is_some_and(|key| self.repeats.contains(key)) {
-            self.counters.repeated_requests += 1;
-            return Answer::Accepted;
-        }
-        let answer = self.accept_new(signal, body, now_ns);
-        if let (Answer::Accepted, Some(key)) = (&answer, key) {
-            self.repeats.remember(key);
-        }
-        answer
-    }
-
-    fn accept_new(&mut self, signal: Signal, request: Vec<u8>, now_ns: u64) -> Answer {
-        if let Err(error) = validate(signal, &request) {
-            self.counters.bad_requests += 1;
-            return Answer::Bad(format!("the body is not an OTLP {} request: {error}", signal.name()));
-        }
-        let request = self.guard.admit(signal, request);
-        let traces = self.traces_of(signal, &request);
-        if !self.sampler.could_hold(traces) {
-            self.counters.bad_requests += 1;
-            return Answer::Bad(format!(
-                "the request holds {traces} traces, more than sampling.memory has place for; send fewer at once, or raise it"
-            ));
-        }
-        // Points never wait for a decision: a recorder full of undecided traces must not stop them.
-        let waits = if signal == Signal::Metrics { 0 } else { request.len() };
-        if !self.has_room(waits, traces, now_ns) {
-            let records = model::otlp::count_records(signal, &request).unwrap_or(0);
-            self.ledger.refused.add(signal, records);
-            return Answer::Wait(WAIT);
-        }
-        let taken = match signal {
-            Signal::Traces => self.take_traces(&request, now_ns),
-            Signal::Logs => self.take_logs(&request, now_ns),
-            Signal::Metrics => self.take_metrics(&request, now_ns),
-        };
-        self.recall(now_ns);
-        match taken {
-            Ok(()) => Answer::Accepted,
-            // Validation has walked these very bytes; if it is wrong, say so rather than lose a request in silence.
-            Err(error) => {
-                debug_assert!(false, "validated bytes do not walk: {error}");
-                self.counters.bad_requests += 1;
-                Answer::Bad(error.to_string())
-            }
-        }
+    /// Everything recorded below this sequence was taken in, or cannot be read any more.
+    pub(crate) fn skip_to(&mut self, next: u64) {
+        self.recorded.skip_to(next);
     }
 
     /// The most traces that a request can add to the index.
-    fn traces_of(&self, signal: Signal, request: &[u8]) -> usize {
+    pub(crate) fn traces_of(&self, signal: Signal, request: &[u8]) -> usize {
         /// The least bytes of a span or line with a trace id.
         const LEAST: usize = 20;
         let most = request.len() / LEAST + 1;
@@ -182,7 +140,7 @@ impl Pipeline {
     }
 
     /// Whether there is room for a request of which so many bytes and traces may wait for decisions.
-    fn has_room(&mut self, waits: usize, traces: usize, now_ns: u64) -> bool {
+    pub(crate) fn has_room(&mut self, waits: usize, traces: usize, now_ns: u64) -> bool {
         if self.queued_bytes() > MAX_QUEUED {
             return false;
         }
@@ -198,7 +156,7 @@ impl Pipeline {
     }
 
     /// Bytes that wait for the journal.
-    fn queued_bytes(&self) -> usize {
+    pub(crate) fn queued_bytes(&self) -> usize {
         self.direct.bytes() + self.batches.iter().map(|batch| batch.body.len()).sum::<usize>()
     }
 
@@ -216,7 +174,7 @@ impl Pipeline {
     }
 
     /// Keeps dropped traces after all for which something worth it came, where the recorder still holds them.
-    fn recall(&mut self, now_ns: u64) {
+    pub(crate) fn recall(&mut self, now_ns: u64) {
         if !self.sampler.has_recalls() {
             return;
         }

@@ -6,19 +6,17 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-use config::Config;
-use journal::{Journal, Options, RealDisk, Recovery};
-use ledger::Ledger;
-use model::{Lane, Signal};
+use config::{AckLevel, Config};
+use journal::{RealDisk, Recovery};
 use red::Red;
-use sources::{Intake, Limits};
+use sources::{Answer, Intake, Limits};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::agent::Agent;
-use crate::build::{check_memory, sink};
+use crate::build::{check_memory, journal_options, sink};
 use crate::clock::Clock;
 use crate::drain::{Drain, Shared};
 use crate::error::{StartError, start_error};
@@ -26,15 +24,15 @@ use crate::io;
 use crate::memory::ProgramPages;
 use crate::pipeline::Pipeline;
 use crate::policies::{rules, sampler};
+use crate::resume::Resumed;
 use crate::status::DestinationStatus;
+use crate::vault::Vault;
 use crate::{admin, log, memory};
 
 /// The Unix socket for operators, in the data directory.
 pub const SOCKET: &str = "lightship.sock";
 /// How often waits are looked at.
 const TICK: Duration = Duration::from_millis(100);
-/// Bytes that the journal leaves free on the file system for everyone else.
-const FREE_SPACE_FLOOR: u64 = 4 << 20;
 /// How often pages of code that lately did not run are given back.
 const PAGES_EVERY: Duration = Duration::from_secs(1);
 /// How long the last commit may take when the program ends.
@@ -117,9 +115,7 @@ async fn main(config: &Config) -> Result<(), StartError> {
     for destination in &config.destinations {
         sinks.push(sink(destination)?);
     }
-    let (io, ledger) = open_journal(config, &clock)?;
-    let red = config.red.enabled.then(|| Red::new(crate::policies::red(config), clock.wall_ns()));
-    let pipeline = Pipeline::new(config.recorder.memory.0, sampler(config)?, red, ledger).with_rules(rules(config));
+    let (io, pipeline) = open_vault(config, &clock)?;
     let shared = Rc::new(Shared {
         device: config.device.id.clone(),
         clock: clock.clone(),
@@ -156,11 +152,7 @@ async fn main(config: &Config) -> Result<(), StartError> {
         };
         tokio::task::spawn_local(drain.run());
     }
-    let (pipeline, source_clock) = (Rc::clone(&shared.pipeline), clock.clone());
-    let intake: Intake = Rc::new(move |request| {
-        let now = source_clock.now_ns();
-        pipeline.borrow_mut().accept(request, now)
-    });
+    let intake = intake(&shared, config.ack());
     let mut sources = Vec::new();
     let addresses = (grpc.as_ref().map(|(_, address)| *address), http.as_ref().map(|(_, address)| *address));
     if let Some((listener, _)) = grpc {
@@ -217,6 +209,44 @@ async fn main(config: &Config) -> Result<(), StartError> {
     Ok(())
 }
 
+/// The way in, by what an answer means.
+fn intake(shared: &Rc<Shared>, ack: AckLevel) -> Intake {
+    let shared = Rc::clone(shared);
+    Rc::new(move |request| {
+        let shared = Rc::clone(&shared);
+        if ack == AckLevel::Received {
+            let now = shared.clock.now_ns();
+            let answer = shared.pipeline.borrow_mut().accept(request, now);
+            return Box::pin(std::future::ready(answer));
+        }
+        let admitted = shared.pipeline.borrow_mut().admit(request, shared.clock.now_ns());
+        let admitted = match admitted {
+            Ok(admitted) => admitted,
+            Err(answer) => return Box::pin(std::future::ready(answer)),
+        };
+        // A task of its own: a producer that hangs up must not leave a recorded request behind.
+        let recorded = tokio::task::spawn_local(async move {
+            let wall = shared.clock.wall_ns();
+            let (admitted, sequence) = match shared.io.record(admitted, wall, ack == AckLevel::Durable).await {
+                Ok(recorded) => recorded,
+                Err(error) => {
+                    log::error(&format!("{error}; producers are told to wait"));
+                    return Answer::Wait(Duration::from_secs(1));
+                }
+            };
+            let mut pipeline = shared.pipeline.borrow_mut();
+            match sequence {
+                Ok(sequence) => pipeline.take(admitted, Some(sequence), shared.clock.now_ns()),
+                Err(error) => {
+                    log::error(&format!("{error}; producers are told to wait"));
+                    pipeline.refuse(&admitted)
+                }
+            }
+        });
+        Box::pin(async move { recorded.await.unwrap_or(Answer::Wait(Duration::from_secs(1))) })
+    })
+}
+
 /// Tells what the journal found in its directory, where it was not as it was left.
 fn report(recovery: &Recovery) {
     if recovery.created {
@@ -247,58 +277,35 @@ fn report(recovery: &Recovery) {
     }
 }
 
-/// What the configuration says of the journal.
-pub fn journal_options(config: &Config) -> Options {
-    Options {
-        device: config.device.id.clone(),
-        total_bytes: config.journal.budget.0,
-        destinations: config.destinations.iter().map(|one| one.name.clone()).collect(),
-        history_bytes: 0,
-        free_space_floor: FREE_SPACE_FLOOR,
-        recorder_bytes: 0,
-        decision_bytes: 0,
-    }
-}
-
-fn open_journal(config: &Config, clock: &Clock) -> Result<(io::IoHandle, Ledger), StartError> {
+fn open_vault(config: &Config, clock: &Clock) -> Result<(io::IoHandle, Pipeline), StartError> {
     let data_dir = &config.data_dir;
     let fail = |why: String| start_error(format!("data_dir {}: {why}", data_dir.display()));
     std::fs::create_dir_all(data_dir).map_err(|error| fail(format!("{error}; make it, or choose another data_dir")))?;
     let disk = RealDisk::new(data_dir).map_err(|error| fail(error.to_string()))?;
-    let (mut journal, recovery) =
-        Journal::open(disk, journal_options(config), clock.stamp()).map_err(|error| fail(error.to_string()))?;
-    report(&recovery);
-    let mut ledger = match &recovery.note {
-        Some(note) => Ledger::recover(note).unwrap_or_else(|error| {
-            log::error(&format!("{error}; counting starts anew"));
-            Ledger::default()
-        }),
-        None => Ledger::default(),
+    let sampler = sampler(config)?;
+    let make = |ledger| {
+        let red = config.red.enabled.then(|| Red::new(crate::policies::red(config), clock.wall_ns()));
+        Pipeline::new(config.recorder.memory.0, sampler, red, ledger).with_rules(rules(config))
     };
-    for destination in &config.destinations {
-        ledger.destination(&destination.name);
+    let opened = Vault::open(disk, journal_options(config), clock.stamp(), clock.now_ns(), make)
+        .map_err(|error| fail(error.to_string()))?;
+    report(&opened.recovery);
+    if let Some(error) = &opened.bad_note {
+        log::error(&format!("{error}; counting starts anew"));
     }
-    for after in &recovery.after_note {
-        // Durable, but the books that spoke of them were not: they came in, and they were routed.
-        let signal = match after.lane {
-            Lane::Metrics => Signal::Metrics,
-            Lane::Logs => Signal::Logs,
-            _ => Signal::Traces,
-        };
-        ledger.received.add(signal, after.records);
-        ledger.pending.add(signal, after.records);
-        ledger.route(signal, after.records);
+    if opened.resumed != Resumed::default() {
+        log::info(&format!(
+            "{} undecided records wait again, {} decisions are remembered, {} requests came after the last commit",
+            opened.resumed.undecided.total(),
+            opened.resumed.decisions,
+            opened.resumed.requests
+        ));
     }
-    for (index, destination) in config.destinations.iter().enumerate() {
-        let queued = journal.depth(index).map_err(|error| fail(error.to_string()))?.records;
-        let entry = ledger.destination(&destination.name);
-        // A confirmation and its count are not written together: the cursor on disk is what counts.
-        entry.delivered = entry.routed.saturating_sub(queued + entry.rejected + entry.lost);
-        entry.routed = queued + entry.delivered + entry.rejected + entry.lost;
+    if opened.resumed.damaged > 0 {
+        log::error(&format!("{} places of the recorder's files cannot be read", opened.resumed.damaged));
     }
-    let io = io::start(journal, config.destinations.len())
-        .map_err(|error| fail(format!("cannot start the disk thread: {error}")))?;
-    Ok((io, ledger))
+    let io = io::start(opened.vault).map_err(|error| fail(format!("cannot start the disk thread: {error}")))?;
+    Ok((io, opened.pipeline))
 }
 
 /// What happens at every tick.
@@ -342,15 +349,16 @@ impl Heart<'_> {
     async fn commit(&mut self) {
         let shared = self.agent.shared();
         let wall = shared.clock.wall_ns();
-        let (batches, note) = {
+        let (batches, rider) = {
             let mut pipeline = shared.pipeline.borrow_mut();
-            (pipeline.take_batches(), pipeline.ledger().note())
+            let batches = pipeline.take_batches();
+            (batches, pipeline.rider(shared.clock.now_ns()))
         };
-        if batches.is_empty() && note == self.committed_note {
+        if batches.is_empty() && rider.note == self.committed_note {
             self.advance_watermarks(wall);
             return;
         }
-        let committed = match shared.io.commit(batches, shared.clock.stamp(), note.clone()).await {
+        let (committed, rider) = match shared.io.commit(batches, shared.clock.stamp(), rider).await {
             Ok(committed) => committed,
             Err(error) => {
                 self.agent.set_disk_error(Some(error.to_string()));
@@ -365,7 +373,8 @@ impl Heart<'_> {
         }
         if committed.error.is_none() {
             self.advance_watermarks(wall);
-            self.committed_note = note;
+            pipeline.committed(&rider);
+            self.committed_note = rider.note;
         }
         pipeline.put_back(committed.left);
         let before = self.agent.set_disk_error(committed.error.clone());

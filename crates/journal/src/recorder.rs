@@ -43,6 +43,7 @@ struct Block {
     slots: Box<[Slot]>,
     pieces: Box<[Piece]>,
     pins: u32,
+    tag: u64,
 }
 
 /// Bytes that a block is counted with beyond its content: the struct, its slots' and pieces' heap headers.
@@ -73,6 +74,8 @@ pub struct Recorder {
     open_slots: Vec<Slot>,
     open_pins: u32,
     open_first: EntryId,
+    open_tag: u64,
+    tag: u64,
     /// The block that was read last, inflated.
     inflated: Vec<u8>,
     inflated_first: Option<EntryId>,
@@ -91,6 +94,8 @@ impl Recorder {
             open_slots: Vec::new(),
             open_pins: 0,
             open_first: 0,
+            open_tag: u64::MAX,
+            tag: u64::MAX,
             inflated: Vec::new(),
             inflated_first: None,
             capacity,
@@ -117,6 +122,7 @@ impl Recorder {
                 self.open_first += self.open_slots.len() as u64;
                 self.open = Vec::new();
                 self.open_slots = Vec::new();
+                self.open_tag = u64::MAX;
             } else if self.open.len() > 64 && self.close() {
                 // Compressed it takes less.
             } else {
@@ -150,6 +156,17 @@ impl Recorder {
         }
     }
 
+    /// Entries that come next are told by this number, which never falls by much; the lowest one of a block counts.
+    pub fn set_tag(&mut self, tag: u64) {
+        self.tag = tag;
+    }
+
+    /// The lowest tag of the blocks that have pins; `None` when nothing is pinned.
+    pub fn oldest_pinned_tag(&self) -> Option<u64> {
+        let blocks = self.blocks.iter().filter(|block| block.pins > 0).map(|block| block.tag);
+        blocks.chain((self.open_pins > 0).then_some(self.open_tag)).min()
+    }
+
     /// Adds an entry with its pins (undecided traces with parts in it) and gives its id. [`Recorder::make_room`] comes
     /// first.
     pub fn push(&mut self, content: Content, bytes: &[u8], pins: u32) -> EntryId {
@@ -161,7 +178,7 @@ impl Recorder {
         let slot = Slot { start: self.open.len() as u32, len: bytes.len() as u32, content };
         if bytes.len() > self.target / 2 && self.open_slots.is_empty() {
             // Large enough for a block of its own: it is never copied uncompressed.
-            self.put(id, Box::new([slot]), bytes, pins);
+            self.put(id, Box::new([slot]), bytes, pins, self.tag);
             self.open_first = id + 1;
             return id;
         }
@@ -171,6 +188,7 @@ impl Recorder {
         self.open.extend_from_slice(bytes);
         self.open_slots.push(slot);
         self.open_pins += pins;
+        self.open_tag = self.open_tag.min(self.tag);
         id
     }
 
@@ -183,11 +201,12 @@ impl Recorder {
         let slots = std::mem::take(&mut self.open_slots).into_boxed_slice();
         let (first, pins) = (self.open_first, std::mem::take(&mut self.open_pins));
         self.open_first += slots.len() as u64;
-        self.put(first, slots, &content, pins);
+        let tag = std::mem::replace(&mut self.open_tag, u64::MAX);
+        self.put(first, slots, &content, pins, tag);
         true
     }
 
-    fn put(&mut self, first: EntryId, slots: Box<[Slot]>, content: &[u8], pins: u32) {
+    fn put(&mut self, first: EntryId, slots: Box<[Slot]>, content: &[u8], pins: u32, tag: u64) {
         let mut out = Vec::new();
         let pieces = content
             .chunks(PIECE)
@@ -197,7 +216,7 @@ impl Recorder {
                 Piece { raw_len: raw.len() as u32, data: out.as_slice().into() }
             })
             .collect();
-        let block = Block { first, slots, pieces, pins };
+        let block = Block { first, slots, pieces, pins, tag };
         self.blocks_bytes += block.bytes();
         if self.blocks.len() == self.blocks.capacity() {
             self.blocks.reserve_exact(MORE_BLOCKS);

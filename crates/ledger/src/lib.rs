@@ -114,6 +114,17 @@ impl Ledger {
         Ok(ledger)
     }
 
+    /// As [`Ledger::recover`] for a program that has recorded what was pending: it is told beside the ledger, to be booked when
+    /// it is known what of it is there.
+    ///
+    /// # Errors
+    /// [`NoteError`] when the bytes are not a note.
+    pub fn resume(note: &[u8]) -> Result<(Self, PerSignal), NoteError> {
+        let mut ledger = note::decode(note)?;
+        let pending = std::mem::take(&mut ledger.pending);
+        Ok((ledger, pending))
+    }
+
     /// The bytes to commit.
     pub fn note(&self) -> Vec<u8> {
         note::encode(self)

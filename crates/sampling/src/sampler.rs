@@ -388,6 +388,11 @@ impl Sampler {
         self.decisions.remember(Remembered::new(&trace, verdict), now_ns);
     }
 
+    /// What was decided for a trace, as far as it is remembered.
+    pub fn verdict(&self, trace: &TraceId) -> Option<Verdict> {
+        self.decisions.get(trace)
+    }
+
     /// Takes the decisions that were made since the last call, to be persisted with what they let through.
     pub fn take_new_decisions(&mut self) -> NewDecisions {
         self.decisions.take_new()

@@ -56,7 +56,7 @@ fn with_server<F: Future<Output = ()>>(answer: fn(&[u8]) -> Answer, mut test: im
             let intake: Intake = Rc::new(move |request| {
                 let answer = answer(&request.body);
                 taken.borrow_mut().push((request.signal, request.body));
-                answer
+                Box::pin(std::future::ready(answer))
             });
             let limits = Limits::new(1 << 20, 1 << 21, 8);
             if grpc {

@@ -113,7 +113,7 @@ async fn answer(request: Request<Incoming>, intake: &Intake, limits: &Rc<Limits>
             return body_refusal(error, limits);
         }
     };
-    match intake(crate::Request { signal, body: message.into_bytes(), key }) {
+    match intake(crate::Request { signal, body: message.into_bytes(), key }).await {
         Answer::Accepted => {
             let mut trailers = HeaderMap::with_capacity(1);
             trailers.insert("grpc-status", HeaderValue::from_static("0"));

@@ -80,7 +80,7 @@ async fn answer(request: Request<Incoming>, intake: &Intake, limits: &Rc<Limits>
             return body_refusal(error, limits);
         }
     };
-    match intake(crate::Request { signal, body: held.into_bytes(), key }) {
+    match intake(crate::Request { signal, body: held.into_bytes(), key }).await {
         Answer::Accepted => {
             let mut response = Response::new(Full::default());
             response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(PROTOBUF));

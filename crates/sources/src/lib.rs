@@ -15,6 +15,7 @@ mod server;
 mod status;
 
 use std::cell::Cell;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,8 +59,11 @@ fn idempotency_key(headers: &http::HeaderMap) -> Option<Box<[u8]>> {
     (1..=MAX_KEY).contains(&key.len()).then(|| key.into())
 }
 
-/// Takes a request and answers at once.
-pub type Intake = Rc<dyn Fn(Request) -> Answer>;
+/// An answer to come.
+pub type Pending = Pin<Box<dyn Future<Output = Answer>>>;
+
+/// Takes a request and answers when it is as safe as it was asked for.
+pub type Intake = Rc<dyn Fn(Request) -> Pending>;
 
 /// The caps of all sources together, and what they refused.
 #[derive(Debug)]

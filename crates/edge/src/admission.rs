@@ -1,0 +1,226 @@
+//! Taking requests in: first checked, masked and given a place; then, where the acknowledgement level asks for it, recorded
+//! in files by whoever owns the disk; then taken in. Nothing counts as received before it is recorded.
+
+use std::collections::BTreeSet;
+
+use journal::{Content, Recording, Taken};
+use model::Signal;
+use model::otlp::validate;
+use model::proto::ProtoError;
+use sources::{Answer, Request};
+
+use crate::pipeline::{Pipeline, WAIT};
+use crate::vault::Rider;
+
+/// Requests that may be on their way to the disk at once, bytes.
+const MAX_RECORDING: usize = 512 << 10;
+
+/// A request that may be taken in.
+#[derive(Debug)]
+pub struct Admitted {
+    signal: Signal,
+    body: Vec<u8>,
+    key: Option<Box<[u8]>>,
+    /// Traces that it may add to the index.
+    traces: usize,
+}
+
+impl Admitted {
+    /// What is to be recorded.
+    pub fn recording(&self) -> Recording<'_> {
+        Recording {
+            content: Content::Request(self.signal),
+            key: self.key.as_deref().unwrap_or_default(),
+            bytes: &self.body,
+        }
+    }
+
+    fn waits(&self) -> usize {
+        if self.signal == Signal::Metrics { 0 } else { self.body.len() }
+    }
+}
+
+/// What the pipeline keeps for the recorder in files.
+#[derive(Debug, Default)]
+pub(crate) struct Recorded {
+    /// Everything below this sequence was taken in.
+    next: u64,
+    /// Taken in beyond it, out of order.
+    ahead: BTreeSet<u64>,
+    /// What was admitted and is not taken in yet.
+    bytes: usize,
+    waits: usize,
+    traces: usize,
+    keys: Vec<Box<[u8]>>,
+    /// Whether there is one.
+    on: bool,
+    /// Traces let go without a decision since the last commit.
+    pub(crate) alone: Vec<u64>,
+    decided: Vec<u64>,
+}
+
+impl Recorded {
+    pub(crate) fn skip_to(&mut self, next: u64) {
+        self.next = self.next.max(next);
+        self.ahead.retain(|sequence| *sequence >= next);
+    }
+}
+
+impl Pipeline {
+    /// Takes a request in at once: it is held in memory only.
+    pub fn accept(&mut self, request: Request, now_ns: u64) -> Answer {
+        match self.admit(request, now_ns) {
+            Ok(admitted) => self.take(admitted, None, now_ns),
+            Err(answer) => answer,
+        }
+    }
+
+    /// Checks and masks a request and sees to it that there is room. What is admitted has to be given to
+    /// [`Pipeline::take`], or to [`Pipeline::refuse`].
+    ///
+    /// # Errors
+    /// The answer, when there is nothing to take in: it came before, it is bad, or there is no room.
+    pub fn admit(&mut self, request: Request, now_ns: u64) -> Result<Admitted, Answer> {
+        let Request { signal, body, key } = request;
+        if key.as_deref().is_some_and(|key| self.repeats.contains(key)) {
+            self.counters.repeated_requests += 1;
+            return Err(Answer::Accepted);
+        }
+        if key.as_ref().is_some_and(|key| self.recorded.keys.contains(key)) {
+            // The same request is on its way to the disk.
+            return Err(Answer::Wait(WAIT));
+        }
+        if let Err(error) = validate(signal, &body) {
+            self.counters.bad_requests += 1;
+            return Err(Answer::Bad(format!("the body is not an OTLP {} request: {error}", signal.name())));
+        }
+        let body = self.guard.admit(signal, body);
+        let traces = self.traces_of(signal, &body);
+        if !self.sampler.could_hold(traces) {
+            self.counters.bad_requests += 1;
+            return Err(Answer::Bad(format!(
+                "the request holds {traces} traces, more than sampling.memory has place for; send fewer at once, or raise it"
+            )));
+        }
+        // Points never wait for a decision: a recorder full of undecided traces must not stop them.
+        let admitted = Admitted { signal, body, key, traces };
+        let waits = match admitted.waits() {
+            0 => 0,
+            bytes => bytes + self.recorded.waits,
+        };
+        let recording = self.recorded.bytes > 0 && self.recorded.bytes + admitted.body.len() > MAX_RECORDING;
+        if recording || !self.has_room(waits, traces + self.recorded.traces, now_ns) {
+            let records = model::otlp::count_records(signal, &admitted.body).unwrap_or(0);
+            self.ledger.refused.add(signal, records);
+            return Err(Answer::Wait(WAIT));
+        }
+        self.recorded.bytes += admitted.body.len();
+        self.recorded.waits += admitted.waits();
+        self.recorded.traces += traces;
+        self.recorded.keys.extend(admitted.key.clone());
+        Ok(admitted)
+    }
+
+    fn settle(&mut self, admitted: &Admitted) {
+        self.recorded.bytes -= admitted.body.len();
+        self.recorded.waits -= admitted.waits();
+        self.recorded.traces -= admitted.traces;
+        if let Some(key) = &admitted.key {
+            self.recorded.keys.retain(|other| other != key);
+        }
+    }
+
+    /// Takes an admitted request in. `sequence` is its place in the recorder's files, when it was recorded.
+    pub fn take(&mut self, admitted: Admitted, sequence: Option<u64>, now_ns: u64) -> Answer {
+        self.settle(&admitted);
+        let taken = self.take_in(admitted.signal, &admitted.body, sequence, now_ns);
+        match taken {
+            Ok(()) => {
+                if let Some(key) = admitted.key {
+                    self.repeats.remember(key);
+                }
+                Answer::Accepted
+            }
+            // Validation has walked these very bytes; if it is wrong, say so rather than lose a request in silence.
+            Err(error) => {
+                debug_assert!(false, "validated bytes do not walk: {error}");
+                self.counters.bad_requests += 1;
+                Answer::Bad(error.to_string())
+            }
+        }
+    }
+
+    pub(crate) fn take_in(
+        &mut self,
+        signal: Signal,
+        body: &[u8],
+        sequence: Option<u64>,
+        now_ns: u64,
+    ) -> Result<(), ProtoError> {
+        if let Some(sequence) = sequence {
+            self.recorder.set_tag(sequence);
+            self.recorded.ahead.insert(sequence);
+            while self.recorded.ahead.remove(&self.recorded.next) {
+                self.recorded.next += 1;
+            }
+        }
+        let taken = match signal {
+            Signal::Traces => self.take_traces(body, now_ns),
+            Signal::Logs => self.take_logs(body, now_ns),
+            Signal::Metrics => self.take_metrics(body, now_ns),
+        };
+        self.recall(now_ns);
+        taken
+    }
+
+    /// Lets an admitted request go: it could not be recorded.
+    pub fn refuse(&mut self, admitted: &Admitted) -> Answer {
+        self.settle(admitted);
+        let records = model::otlp::count_records(admitted.signal, &admitted.body).unwrap_or(0);
+        self.ledger.refused.add(admitted.signal, records);
+        Answer::Wait(WAIT)
+    }
+
+    /// From now on requests are recorded in files; the next one under this sequence.
+    pub fn record_from(&mut self, next: u64) {
+        self.recorded = Recorded { next, on: true, ..Recorded::default() };
+    }
+
+    /// Whether traces that are let go without a decision have to be told.
+    pub(crate) fn is_recorded(&self) -> bool {
+        self.recorded.on
+    }
+
+    /// How far everything recorded is in what [`Pipeline::take_batches`] gave so far, and what is still needed of it. At the
+    /// same moment as the batches and the ledger's note.
+    fn taken(&self) -> Taken {
+        let next = self.recorded.next;
+        Taken { next, needed: self.recorder.oldest_pinned_tag().map_or(next, |tag| tag.min(next)) }
+    }
+
+    /// What rides with the batches that [`Pipeline::take_batches`] gave at the same moment: books, decisions, and how far the
+    /// recorder is taken over. The decisions are given again until [`Pipeline::committed`].
+    pub fn rider(&mut self, now_ns: u64) -> Rider {
+        let news = self.sampler.take_new_decisions();
+        if !self.recorded.on {
+            return Rider { note: self.ledger.note(), ..Rider::default() };
+        }
+        if !news.complete {
+            self.recorded.decided = self.sampler.decisions(now_ns).map(|(one, _)| one.bits()).collect();
+        }
+        self.recorded.decided.extend(news.decisions.iter().map(|one| one.bits()));
+        Rider {
+            note: self.ledger.note(),
+            remembered: self.recorded.decided.clone(),
+            alone: self.recorded.alone.clone(),
+            taken: Some(self.taken()),
+        }
+    }
+
+    /// A rider is committed.
+    pub fn committed(&mut self, rider: &Rider) {
+        // What was decided since stands behind it.
+        self.recorded.decided.drain(..rider.remembered.len().min(self.recorded.decided.len()));
+        self.recorded.alone.drain(..rider.alone.len().min(self.recorded.alone.len()));
+    }
+}

@@ -1,0 +1,231 @@
+//! What the disk thread does, without the thread: the journal with what the assembly needs of it. The crash model drives the
+//! same code on its disk.
+
+use journal::{
+    AppendError, Decisions, Depth, Disk, FrameMeta, Journal, JournalError, LaneEnds, Options, Recording, Recovery,
+    Stats, StoredBlock, Taken, TapeError,
+};
+use ledger::{Ledger, PerSignal};
+use model::{Epoch, Lane, Signal, Stamp};
+
+use crate::batch::Batch;
+use crate::pipeline::Pipeline;
+use crate::resume::{Resumed, resume};
+
+/// A stretch of a lane that a destination has.
+#[derive(Debug, Clone, Copy)]
+pub struct Range {
+    /// The lane.
+    pub lane: Lane,
+    /// First sequence.
+    pub first: u64,
+    /// Last sequence, inclusive.
+    pub last: u64,
+}
+
+/// What the journal looks like at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct State {
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// The ends of its lanes.
+    pub heads: Vec<LaneEnds>,
+    /// What each destination still has to get.
+    pub depths: Vec<Depth>,
+    /// Figures.
+    pub stats: Stats,
+}
+
+/// What rides with the batches of a commit.
+#[derive(Debug, Clone, Default)]
+pub struct Rider {
+    /// The ledger's note.
+    pub note: Vec<u8>,
+    /// Decisions, as [`journal::Decisions`] has them.
+    pub remembered: Vec<u64>,
+    /// See [`journal::Decisions::alone`].
+    pub alone: Vec<u64>,
+    /// How far the recorder is taken over; `None` without a recorder in files.
+    pub taken: Option<Taken>,
+}
+
+/// What a commit did.
+#[derive(Debug, Default)]
+pub struct Committed {
+    /// (destination's position, records) that will never be delivered there.
+    pub lost: Vec<(usize, u64)>,
+    /// Batches that found no room: they come back, to be tried again.
+    pub left: Vec<Batch>,
+    /// Why the disk did not take everything. Without one, the rider is committed too.
+    pub error: Option<String>,
+}
+
+/// The journal of a running edge.
+pub struct Vault<D: Disk> {
+    journal: Journal<D>,
+    destinations: usize,
+}
+
+/// An edge as it starts: its disk, its pipeline, and what was found.
+pub struct Opened<D: Disk> {
+    /// The disk's side.
+    pub vault: Vault<D>,
+    /// Everything before the disk.
+    pub pipeline: Pipeline,
+    /// What the journal found.
+    pub recovery: Recovery,
+    /// What was taken in again.
+    pub resumed: Resumed,
+    /// Why the ledger's note could not be read; counting then starts anew.
+    pub bad_note: Option<String>,
+}
+
+impl<D: Disk> Vault<D> {
+    /// Opens a data directory and brings books and pipeline to where they were: `make` builds the pipeline that goes on with
+    /// a ledger.
+    ///
+    /// # Errors
+    /// As [`Journal::open`].
+    pub fn open(
+        disk: D,
+        options: Options,
+        stamp: Stamp,
+        now_ns: u64,
+        make: impl FnOnce(Ledger) -> Pipeline,
+    ) -> Result<Opened<D>, JournalError> {
+        let names = options.destinations.clone();
+        let (mut journal, recovery) = Journal::open(disk, options, stamp)?;
+        let mut bad_note = None;
+        let (mut ledger, pending) = match &recovery.note {
+            Some(note) => Ledger::resume(note).unwrap_or_else(|error| {
+                bad_note = Some(error.to_string());
+                <(Ledger, PerSignal)>::default()
+            }),
+            None => <(Ledger, PerSignal)>::default(),
+        };
+        for name in &names {
+            ledger.destination(name);
+        }
+        for after in &recovery.after_note {
+            // Durable, but the books that spoke of them were not: they came in, and they were routed.
+            let signal = match after.lane {
+                Lane::Metrics => Signal::Metrics,
+                Lane::Logs => Signal::Logs,
+                _ => Signal::Traces,
+            };
+            ledger.received.add(signal, after.records);
+            ledger.pending.add(signal, after.records);
+            ledger.route(signal, after.records);
+        }
+        for (index, name) in names.iter().enumerate() {
+            let queued = journal.depth(index)?.records;
+            let entry = ledger.destination(name);
+            // A confirmation and its count are not written together: the cursor on disk is what counts.
+            entry.delivered = entry.routed.saturating_sub(queued + entry.rejected + entry.lost);
+            entry.routed = queued + entry.delivered + entry.rejected + entry.lost;
+        }
+        let mut pipeline = make(ledger);
+        let resumed = if journal.records() {
+            resume(&journal, &mut pipeline, &pending, now_ns, stamp.wall_ns)?
+        } else {
+            for signal in Signal::ALL {
+                pipeline.ledger_mut().lost_crash.add(signal, pending.get(signal));
+            }
+            Resumed::default()
+        };
+        let vault = Self { journal, destinations: names.len() };
+        Ok(Opened { vault, pipeline, recovery, resumed, bad_note })
+    }
+
+    /// Records requests; see [`Journal::record`].
+    ///
+    /// # Errors
+    /// [`TapeError`]: nothing was recorded for good.
+    pub fn record(&mut self, requests: &[Recording<'_>], wall_ns: u64, durable: bool) -> Result<u64, TapeError> {
+        self.journal.record(requests, wall_ns, durable)
+    }
+
+    /// Appends batches and makes everything durable, the rider with it.
+    pub fn commit(&mut self, batches: Vec<Batch>, stamp: Stamp, rider: &Rider) -> Committed {
+        let mut committed = Committed::default();
+        for batch in batches {
+            let records = u32::try_from(batch.records.total()).unwrap_or(u32::MAX);
+            let meta = FrameMeta { records, start_ns: batch.start_ns, end_ns: batch.end_ns };
+            if let Err(error) = self.journal.append(batch.lane, &batch.body, meta, stamp) {
+                let error = match error {
+                    AppendError::Journal(error) => error.to_string(),
+                    other => other.to_string(),
+                };
+                committed.error = Some(error);
+                committed.left.push(batch);
+            }
+        }
+        // Without all batches the note would speak of what is not there: it waits for the next commit.
+        let done = match (committed.left.is_empty(), rider.taken) {
+            (false, _) => self.journal.commit(stamp, None),
+            (true, None) => self.journal.commit(stamp, Some(&rider.note)),
+            (true, Some(taken)) => {
+                let decisions = Decisions { remembered: &rider.remembered, alone: &rider.alone };
+                self.journal.commit_taken(stamp, &rider.note, &decisions, taken)
+            }
+        };
+        if let Err(error) = done {
+            committed.error = Some(error.to_string());
+        }
+        committed.lost = self.journal.take_lost().iter().map(|lost| (lost.destination, lost.records)).collect();
+        committed
+    }
+
+    /// The next committed blocks for a destination; see [`Journal::next_blocks`].
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn next_blocks(&mut self, destination: usize, max: usize) -> Result<Vec<StoredBlock>, JournalError> {
+        let mut blocks = Vec::new();
+        self.journal.next_blocks(destination, max, &mut blocks)?;
+        Ok(blocks)
+    }
+
+    /// A destination has these; tells how many records of them it was not known to have.
+    ///
+    /// # Errors
+    /// [`JournalError`] of the last range that failed; the others are confirmed.
+    pub fn confirm(&mut self, destination: usize, ranges: &[Range]) -> (u64, Option<JournalError>) {
+        let (mut records, mut failed) = (0, None);
+        for range in ranges {
+            match self.journal.confirm(destination, range.lane, range.first, range.last) {
+                Ok(confirmed) => records += confirmed.records,
+                Err(error) => failed = Some(error),
+            }
+        }
+        (records, failed)
+    }
+
+    /// What was handed out is handed out again.
+    pub fn rewind(&mut self, destination: usize) {
+        self.journal.rewind(destination);
+    }
+
+    /// The destination has a lane only up to `next_expected - 1`; gives the records that it gets again.
+    ///
+    /// # Errors
+    /// As [`Journal::replay`].
+    pub fn replay(&mut self, destination: usize, lane: Lane, next_expected: u64) -> Result<u64, JournalError> {
+        self.journal.replay(destination, lane, next_expected)
+    }
+
+    /// Heads, depths and figures.
+    pub fn state(&mut self) -> State {
+        let depths =
+            (0..self.destinations).map(|destination| self.journal.depth(destination).unwrap_or_default()).collect();
+        State { epoch: self.journal.epoch(), heads: self.journal.heads(), depths, stats: self.journal.stats() }
+    }
+
+    /// Writes the cursors, for an orderly end.
+    ///
+    /// # Errors
+    /// [`JournalError`]: some blocks will be sent again.
+    pub fn sync_cursors(&mut self) -> Result<(), JournalError> {
+        self.journal.sync_cursors()
+    }
+}
