@@ -239,8 +239,8 @@ async fn hello(shared: &Shared, index: usize, name: &str, sink: &mut HubSink) ->
     };
     let answer = sink.hello(&message).await?;
     match answer.verdict {
-        Verdict::Ok => Ok(()),
-        Verdict::Behind => {
+        Verdict::Ok | Verdict::Behind => {
+            // Where the hub has everything that it confirmed this changes nothing.
             let mut again = 0;
             for held in &answer.lanes {
                 let Some(lane) = Lane::from_number(u64::from(held.lane)) else { continue };

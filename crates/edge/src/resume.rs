@@ -82,6 +82,9 @@ pub fn resume<D: Disk>(
     for signal in Signal::ALL {
         let lost = pending.get(signal).saturating_sub(resumed.undecided.get(signal));
         pipeline.ledger.lost_crash.add(signal, lost);
+        // Where decisions cannot be read any more, what they decided comes in a second time.
+        let twice = resumed.undecided.get(signal).saturating_sub(pending.get(signal));
+        pipeline.ledger.received.add(signal, twice);
     }
     Ok(resumed)
 }

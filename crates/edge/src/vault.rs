@@ -117,6 +117,15 @@ impl<D: Disk> Vault<D> {
             ledger.pending.add(signal, after.records);
             ledger.route(signal, after.records);
         }
+        for index in 0..names.len() {
+            // Looking finds damage, which is lost before it is counted what waits.
+            journal.depth(index)?;
+        }
+        for lost in journal.take_lost() {
+            if let Some(name) = names.get(lost.destination) {
+                ledger.destination(name).lost += lost.records;
+            }
+        }
         for (index, name) in names.iter().enumerate() {
             let queued = journal.depth(index)?.records;
             let entry = ledger.destination(name);

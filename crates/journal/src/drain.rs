@@ -139,7 +139,7 @@ impl<D: Disk> Journal<D> {
     /// `next_expected - 1`. What is still held, history included, is given to it again; a gap record `hub-restore` tells
     /// of the rest. Returns the records that it gets again, which the ledger had as delivered.
     ///
-    /// Asking again while the replay is on its way changes nothing.
+    /// Asking again while the replay is on its way changes nothing; nor does a hub that waits for a gap record.
     ///
     /// # Errors
     /// [`JournalError::Options`] when there is no such destination.
@@ -150,7 +150,8 @@ impl<D: Disk> Journal<D> {
         let window = &self.destinations[destination].windows[index];
         let (confirmed, before, restored) = (window.confirmed, window.records_before, window.restored);
         let missing = held.min(confirmed + 1).saturating_sub(1);
-        if next_expected > confirmed {
+        // Where a gap record on its way tells of what is missing, the hub only does not know of it yet.
+        if next_expected > confirmed || self.lanes[index].holes.is_untold(next_expected.max(1), confirmed) {
             return Ok(0);
         }
         if next_expected.max(1) <= missing && restored < missing {
@@ -173,7 +174,8 @@ impl<D: Disk> Journal<D> {
         let mut window = self.place(index, start - 1, None);
         let old = &self.destinations[destination].windows[index];
         (window.served, window.restored) = (old.served, old.restored);
-        let again = before.saturating_sub(window.records_before);
+        let lost = self.lanes[index].holes.records_between(window.records_before, before);
+        let again = before.saturating_sub(window.records_before).saturating_sub(lost);
         self.destinations[destination].windows[index] = window;
         self.destinations[destination].dirty = true;
         Ok(again)

@@ -15,9 +15,20 @@ impl Span {
     }
 }
 
+/// So many holes are kept although every destination is past them.
+const KEEP: usize = 64;
+
 /// Known holes in order, without overlaps; neighbours are merged.
 #[derive(Debug, Default)]
-pub(crate) struct Holes(Vec<Span>);
+pub(crate) struct Holes(Vec<Span>, Vec<Told>);
+
+/// A hole as it was declared, and a sequence that its gap record does not stand before.
+#[derive(Debug)]
+struct Told {
+    first: u64,
+    last: u64,
+    from: u64,
+}
 
 impl Holes {
     /// Whether every sequence of the stretch is in a known hole.
@@ -61,14 +72,30 @@ impl Holes {
         self.0.insert(at, merged);
     }
 
+    /// Notes that the gap record of a hole stands at `from` or behind it.
+    pub(crate) fn tell(&mut self, span: &Span, from: u64) {
+        if self.1.len() > KEEP {
+            self.1.remove(0);
+        }
+        self.1.push(Told { first: span.first, last: span.last, from });
+    }
+
+    /// Whether a sequence is in a hole whose gap record a destination that has confirmed so much cannot have.
+    pub(crate) fn is_untold(&self, sequence: u64, confirmed: u64) -> bool {
+        self.1.iter().any(|told| told.first <= sequence && sequence <= told.last && told.from > confirmed)
+    }
+
     /// Records in holes, as far as they lie between two record counts of the lane.
     pub(crate) fn records_between(&self, before: u64, after: u64) -> u64 {
         self.0.iter().map(|hole| hole.after.min(after).saturating_sub(hole.before.max(before))).sum()
     }
 
-    /// Forgets holes that end before a sequence.
+    /// Forgets holes that end before a sequence, when there are many: a hub that has not got their gap records yet asks for
+    /// them.
     pub(crate) fn forget_below(&mut self, sequence: u64) {
-        self.0.retain(|hole| hole.last >= sequence);
+        if self.0.len() > KEEP {
+            self.0.retain(|hole| hole.last >= sequence);
+        }
     }
 }
 
@@ -94,7 +121,10 @@ mod tests {
         holes.insert(span(7, 9));
         assert!(holes.cover(5, 12));
         assert_eq!(holes.0.len(), 1);
+        for number in 0..KEEP as u64 {
+            holes.insert(span(20 + 2 * number, 20 + 2 * number));
+        }
         holes.forget_below(13);
-        assert!(holes.0.is_empty());
+        assert!(!holes.cover(5, 12) && holes.cover(20, 20));
     }
 }

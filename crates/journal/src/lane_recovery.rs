@@ -26,8 +26,8 @@ pub(crate) struct LaneFound {
     pub(crate) lost: Vec<Span>,
 }
 
-/// Gap records found in the entries of a lane.
-type Gaps = Vec<LostStretch>;
+/// Gap records found in the entries of a lane, with their sequences.
+type Gaps = Vec<(LostStretch, u64)>;
 
 /// What one file holds.
 struct Walk {
@@ -111,8 +111,9 @@ pub(crate) fn recover_lane<D: Disk>(
     }
     let gaps = std::mem::take(&mut scan.gaps);
     finish_evictions(scan.core, &mut state, &gaps, recovery)?;
-    for lost in gaps.iter().filter(|lost| lost.exact) {
+    for (lost, sequence) in gaps.iter().filter(|(lost, _)| lost.exact) {
         state.holes.insert(lost.span());
+        state.holes.tell(&lost.span(), *sequence);
         found.lost = found.lost.iter().flat_map(|lost| state.holes.uncovered(*lost)).collect();
     }
     if mutants::is_on(Mutant::SequenceReused) && next > 1 {
@@ -134,7 +135,8 @@ fn finish_evictions<D: Disk>(
     gaps: &Gaps,
     recovery: &mut Recovery,
 ) -> Result<(), JournalError> {
-    for span in gaps.iter().filter(|lost| lost.exact && lost.gap.reason == GapReason::Evicted).map(LostStretch::span) {
+    let evicted = gaps.iter().map(|(lost, _)| lost).filter(|lost| lost.exact && lost.gap.reason == GapReason::Evicted);
+    for span in evicted.map(LostStretch::span) {
         let mut position = 0;
         while position + 1 < state.segments.len() {
             let (first, end) = (state.segments[position].first, state.segments[position + 1].first - 1);
@@ -280,7 +282,7 @@ impl<D: Disk> Scan<'_, D> {
         while let Step::Entry { at: found, entry } = next_entry(&self.core.disk, file, key, at, segment.data_end) {
             at = found + entry.total_len();
             if entry.kind == EntryKind::Gap && read_payload(&self.core.disk, file, found, &entry, &mut self.payload) {
-                self.gaps.extend(LostStretch::decode(self.lane, &self.payload));
+                self.gaps.extend(LostStretch::decode(self.lane, &self.payload).map(|lost| (lost, entry.first)));
             }
         }
     }
@@ -326,7 +328,7 @@ impl<D: Disk> Scan<'_, D> {
                 });
             }
             if entry.kind == EntryKind::Gap {
-                self.gaps.extend(LostStretch::decode(self.lane, &self.payload));
+                self.gaps.extend(LostStretch::decode(self.lane, &self.payload).map(|lost| (lost, entry.first)));
             }
             walk.segment.absorb(&entry, at);
             walk.expected = entry.last() + 1;

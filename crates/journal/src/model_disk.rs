@@ -78,6 +78,27 @@ struct State {
     fail_syncs: BTreeSet<u64>,
     syncs: u64,
     bytes_read: u64,
+    /// Every so manieth read gives less than was asked for; 0 for none.
+    short_reads: u64,
+    reads: u64,
+    counts: FaultCounts,
+}
+
+/// How often each fault happened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FaultCounts {
+    /// Unsynced sectors that a power cut lost, where others of the same file were kept: torn and reordered writes.
+    pub torn_files: u64,
+    /// Unsynced sectors lost in power cuts.
+    pub lost_sectors: u64,
+    /// Unsynced names lost in power cuts.
+    pub lost_names: u64,
+    /// Syncs that failed.
+    pub failed_syncs: u64,
+    /// Calls that found the disk full.
+    pub full: u64,
+    /// Reads that gave less than was asked for.
+    pub short_reads: u64,
 }
 
 /// The disk; clones are handles of the same one, as a restarted program would have.
@@ -167,6 +188,7 @@ impl State {
     fn grow(&mut self, inode: usize, len: usize) -> io::Result<()> {
         let more = len.saturating_sub(self.inodes[inode].seen.len()) as u64;
         if self.capacity.is_some_and(|capacity| self.used() + more > capacity) {
+            self.counts.full += 1;
             return Err(io::ErrorKind::StorageFull.into());
         }
         self.inodes[inode].seen.resize(len, 0);
@@ -176,7 +198,8 @@ impl State {
 
 impl Inode {
     /// The durable content with some of the dirty sectors: what a power cut leaves.
-    fn torn(&mut self, chance: &mut Chance) {
+    fn torn(&mut self, chance: &mut Chance) -> (u64, u64) {
+        let (mut lost, mut kept) = (0, 0);
         let mut left = self.durable.clone();
         // The new length is a sector's neighbour in the journal of the file system: kept or lost as a whole.
         if self.seen.len() != left.len() && chance.percent(50) {
@@ -187,11 +210,15 @@ impl Inode {
             let to = (from + SECTOR).min(self.seen.len()).min(left.len());
             if from < to && chance.percent(50) {
                 left[from..to].copy_from_slice(&self.seen[from..to]);
+                kept += 1;
+            } else {
+                lost += 1;
             }
         }
         self.seen.clone_from(&left);
         self.durable = left;
         self.betrayed = false;
+        (lost, kept)
     }
 }
 
@@ -219,6 +246,42 @@ impl ModelDisk {
         self.state.borrow().syncs
     }
 
+    /// A disk whose epoch is chosen, so that a seed always gives the same run.
+    pub fn of_epoch(epoch: u64) -> Self {
+        let disk = Self::new();
+        let written = crate::identity::write(&disk, model::Epoch(epoch));
+        debug_assert!(written.is_ok(), "an empty disk takes a file");
+        disk
+    }
+
+    /// Every so manieth read gives half of what was asked for; 0 for none.
+    pub fn set_short_reads(&self, every: u64) {
+        self.state.borrow_mut().short_reads = every;
+    }
+
+    /// How often each fault happened.
+    pub fn faults(&self) -> FaultCounts {
+        self.state.borrow().counts
+    }
+
+    /// Takes over the content of another disk, durably: a copy of the directory comes back.
+    pub fn become_copy(&self, other: &Self) {
+        let mut copy = other.state.borrow().clone();
+        let mut state = self.state.borrow_mut();
+        copy.operations = state.operations;
+        copy.syncs = state.syncs;
+        copy.counts = state.counts;
+        copy.locked = false;
+        copy.generation = state.generation + 1;
+        copy.changes.clear();
+        copy.durable = copy.seen.clone();
+        for inode in &mut copy.inodes {
+            inode.durable.clone_from(&inode.seen);
+            inode.dirty.clear();
+        }
+        *state = copy;
+    }
+
     /// Bytes that were read from files.
     pub fn bytes_read(&self) -> u64 {
         self.state.borrow().bytes_read
@@ -242,12 +305,15 @@ impl ModelDisk {
         for (_, changes) in std::mem::take(&mut state.changes) {
             // Changes of one directory become durable in order.
             let kept = chance.below(changes.len() as u64 + 1) as usize;
+            state.counts.lost_names += (changes.len() - kept) as u64;
             for change in changes.into_iter().take(kept) {
                 state.make_durable(change);
             }
         }
         for inode in &mut state.inodes {
-            inode.torn(chance);
+            let (lost, kept) = inode.torn(chance);
+            state.counts.lost_sectors += lost;
+            state.counts.torn_files += u64::from(lost > 0 && kept > 0);
         }
         state.dirs.clone_from(&state.durable_dirs);
         state.durable.retain(|path, _| {
@@ -393,6 +459,7 @@ impl Disk for ModelDisk {
         }
         let inode = state.inodes.len();
         if state.capacity.is_some_and(|capacity| state.used() + len > capacity) {
+            state.counts.full += 1;
             return Err(io::ErrorKind::StorageFull.into());
         }
         state.inodes.push(Inode { seen: vec![0; len as usize], ..Inode::default() });
@@ -448,7 +515,11 @@ impl Disk for ModelDisk {
             }
             let inode = &state.inodes[inode];
             let from = (offset as usize).min(inode.seen.len());
-            let to = (from + buffer.len()).min(inode.seen.len());
+            state.reads += 1;
+            let short = state.short_reads > 0 && state.reads.is_multiple_of(state.short_reads) && buffer.len() > 1;
+            let want = if short { buffer.len() / 2 } else { buffer.len() };
+            state.counts.short_reads += u64::from(short);
+            let to = (from + want).min(inode.seen.len());
             if (from / SECTOR..to.div_ceil(SECTOR)).any(|sector| inode.unreadable.contains(&sector)) {
                 return Err(io_error());
             }
@@ -486,6 +557,7 @@ impl Disk for ModelDisk {
             let fails = state.fail_syncs.remove(&state.syncs);
             let inode = &mut state.inodes[inode];
             if fails {
+                state.counts.failed_syncs += 1;
                 inode.betrayed = true;
                 inode.dirty.clear();
                 return Err(io_error());

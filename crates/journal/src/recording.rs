@@ -7,11 +7,12 @@ use crate::disk::Disk;
 use crate::error::JournalError;
 use crate::format::{EntryKind, PAYLOAD_CAP, Reader};
 use crate::journal::{Commit, Journal};
+use crate::lane::Core;
 use crate::lz4::{self, PIECE};
 use crate::mutants::{self, Mutant};
 use crate::note::Rows;
 use crate::recorder::Content;
-use crate::tape::{Label, TapeError};
+use crate::tape::{Label, Tape, TapeError};
 
 /// Bytes in front of each request in an entry: content, length of the key, 2 zero bytes, length.
 const REQUEST_HEAD: usize = 8;
@@ -158,6 +159,31 @@ fn decode_decisions(payload: &[u8], wall_ns: u64) -> Option<DecisionsRead> {
     Some(DecisionsRead { remembered, alone, before, wall_ns })
 }
 
+/// Appends requests in groups.
+fn append_all<D: Disk>(
+    recorder: &mut Tape<D::File>,
+    core: &mut Core<D>,
+    requests: &[Recording<'_>],
+    wall_ns: u64,
+    keep: u64,
+) -> Result<(), TapeError> {
+    let mut rest = requests;
+    let mut payload = Vec::new();
+    while !rest.is_empty() {
+        let mut bytes = 0;
+        let fits = rest.iter().take_while(|request| {
+            bytes += request.bytes.len() + request.key.len() + REQUEST_HEAD;
+            bytes <= GROUP
+        });
+        let (now, later) = rest.split_at(fits.count().max(1));
+        encode(now, &mut payload);
+        let label = Label { kind: EntryKind::Requests, count: now.len() as u32, wall_ns };
+        recorder.append(core, label, &payload, keep)?;
+        rest = later;
+    }
+    Ok(())
+}
+
 impl<D: Disk> Journal<D> {
     /// Whether requests are recorded in files.
     pub fn records(&self) -> bool {
@@ -174,26 +200,17 @@ impl<D: Disk> Journal<D> {
             return Err(JournalError::Options("there is no recorder in files".into()).into());
         };
         let keep = self.rows.taken.needed;
-        let mut first = None;
-        let mut rest = requests;
-        let mut payload = Vec::new();
-        while !rest.is_empty() {
-            let mut bytes = 0;
-            let fits = rest.iter().take_while(|request| {
-                bytes += request.bytes.len() + request.key.len() + REQUEST_HEAD;
-                bytes <= GROUP
-            });
-            let (now, later) = rest.split_at(fits.count().max(1));
-            encode(now, &mut payload);
-            let label = Label { kind: EntryKind::Requests, count: now.len() as u32, wall_ns };
-            let sequence = recorder.append(&mut self.core, label, &payload, keep)?;
-            first.get_or_insert(sequence);
-            rest = later;
+        let mark = recorder.mark();
+        let recorded = append_all(recorder, &mut self.core, requests, wall_ns, keep);
+        let recorded = recorded.and_then(|()| match durable {
+            true => Ok(recorder.sync(&mut self.core)?),
+            false => Ok(()),
+        });
+        if let Err(error) = recorded {
+            recorder.take_back(&self.core, mark);
+            return Err(error);
         }
-        if durable {
-            recorder.sync(&mut self.core)?;
-        }
-        Ok(first.unwrap_or(recorder.next))
+        Ok(mark.0)
     }
 
     /// As [`Journal::commit`], and with it what was decided and how far the recorder is taken over: frames, decisions, note

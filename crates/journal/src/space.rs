@@ -273,6 +273,8 @@ impl<D: Disk> Journal<D> {
         let (first, last) = (span.first, span.last);
         let gap = Gap { lane, first, last, reason, records: span.records(), start_ns, end_ns };
         self.lose(index, &span, &gap);
+        let next = self.lanes[index].next;
+        self.lanes[index].holes.tell(&span, next);
         if self.due.len() >= DUE_CAP
             && let Some(due) = self.due.iter_mut().find(|due| due.gap.lane == lane && due.gap.reason == reason)
         {
@@ -366,6 +368,8 @@ impl<D: Disk> Journal<D> {
             self.noted = heads;
         }
         self.lose(index, &span, &gap);
+        let last = self.lanes[index].next - 1;
+        self.lanes[index].holes.tell(&span, last);
         // What tells of earlier losses, and every destination has, is not told again: their cursors must know it.
         self.sync_cursors()?;
         for _ in from..to {

@@ -79,7 +79,10 @@ impl<F> Tape<F> {
             dirty: false,
             dir_dirty: true,
         };
-        for first in firsts(&core.disk, row)? {
+        let firsts = firsts(&core.disk, row)?;
+        for (position, first) in firsts.iter().copied().enumerate() {
+            // A later segment owns everything from its first sequence on.
+            let limit = firsts.get(position + 1).copied().unwrap_or(u64::MAX).min(limit);
             let key = tape.key(core, first);
             let file = core.disk.open_settled(&key.path()).map_err(JournalError::io("open", key.path()))?;
             match tape.recover(core, &key, &file, limit)? {
@@ -93,6 +96,8 @@ impl<F> Tape<F> {
         // A process that was killed may have left names unsynced that are seen now.
         core.disk.sync_dir(&dir).map_err(JournalError::io("sync directory of", &dir))?;
         tape.dir_dirty = false;
+        // So that a disk that fills up later finds the row ready. Where there is no room now, the first entry tries again.
+        let _ready = tape.roll(core, 0, 1);
         Ok(tape)
     }
 
@@ -264,7 +269,9 @@ impl<F> Tape<F> {
             match self.create(core, size) {
                 Ok(()) => return Ok(()),
                 Err(error) if error.is_full() => {
-                    if !self.drop_oldest(core, keep)? {
+                    // Somebody else fills the disk: the row makes room for itself, but never gives up most of what it holds.
+                    let many = self.segments.len() as u64 > SEGMENTS / 2;
+                    if !(many && self.drop_oldest(core, keep)?) {
                         return Err(TapeError::Full(self.name()));
                     }
                 }
@@ -291,6 +298,36 @@ impl<F> Tape<F> {
         self.segments.push_back(Segment::empty(key.first, 0, 0, size));
         self.open = Some(Open { file, end: FIXED, capacity: size });
         Ok(())
+    }
+
+    /// The row as it is, to go back to when what follows fails.
+    pub(crate) fn mark(&self) -> (u64, Option<Segment>) {
+        (self.next, self.segments.back().copied())
+    }
+
+    /// Takes back what was appended since a mark, after the segment was given up: its sequences are given out again, in a new
+    /// segment, which then owns them.
+    pub(crate) fn take_back<D: Disk<File = F>>(&mut self, core: &Core<D>, mark: (u64, Option<Segment>)) {
+        let (next, last) = mark;
+        self.open = None;
+        while let Some(segment) = self.segments.back_mut() {
+            if let Some(last) = last.filter(|last| last.first == segment.first) {
+                *segment = last;
+                break;
+            }
+            if segment.first < next {
+                break;
+            }
+            let path = SegmentKey { epoch: core.epoch, row: self.row, first: segment.first }.path();
+            let _left = core.disk.remove(&path);
+            self.segments.pop_back();
+        }
+        self.next = next;
+        if self.segments.back().is_some_and(Segment::is_empty)
+            && let Some(segment) = self.segments.pop_back()
+        {
+            let _left = core.disk.remove(&self.key(core, segment.first).path());
+        }
     }
 
     /// Removes the oldest segment; false when it is still needed.

@@ -43,9 +43,19 @@ enum Command {
     Differential(DifferentialOptions),
     /// Replay goldens through the real agent on a simulated clock, and compare the kept sets by trace id
     Replay(ReplayArgs),
+    /// Run the assembled edge on a model disk with power cuts and every other fault, and check every promise
+    Crash(CrashArgs),
     /// Measure, and hold the figures against their limits
     #[command(subcommand)]
     Bench(BenchCommand),
+}
+
+/// Options of `lightship-crash`, which stands apart so that the lab shares no code with what it judges.
+#[derive(Debug, Args)]
+struct CrashArgs {
+    /// Passed on; `lightship-lab crash -- --help` tells them
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    options: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -264,6 +274,7 @@ pub(crate) fn run() -> ExitCode {
                 Command::Drill(DrillCommand::Fidelity(options)) => fidelity_command(options).await,
                 Command::Differential(options) => differential_command(options).await,
                 Command::Replay(args) => replay_command(&args),
+                Command::Crash(args) => crash(&args).await,
                 Command::Bench(BenchCommand::Footprint(options)) => footprint_command(options).await,
                 Command::Bench(BenchCommand::Outage(options)) => outage_command(options).await,
                 Command::Bench(BenchCommand::Sampling(options)) => sampling_command(options).await,
@@ -278,6 +289,15 @@ pub(crate) fn run() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Starts `lightship-crash`, which stands beside this program.
+async fn crash(args: &CrashArgs) -> Result<ExitCode> {
+    let program = locate(None, "lightship-crash")?;
+    let mut child = tokio::process::Command::new(&program);
+    let status = child.args(&args.options).status().await;
+    let status = status.with_context(|| format!("cannot start {}", program.display()))?;
+    Ok(ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(2)))
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime> {

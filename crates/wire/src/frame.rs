@@ -330,8 +330,20 @@ pub enum Token<'b> {
 pub fn each_token<'b>(frame: &'b [u8], mut each: impl FnMut(Token<'b>)) -> Result<(), FrameError> {
     let mut decoder = Decoder::new(frame);
     read_header(&mut decoder)?;
-    cbor::expect_array(&mut decoder, 5)?;
-    let dictionary = DictionaryReader::read(&mut decoder)?;
+    tokens_of_body(&mut decoder, &mut each)
+}
+
+/// As [`each_token`], for a frame body without its identity.
+///
+/// # Errors
+/// [`FrameError`] when the bytes are not a body.
+pub fn each_token_of_body<'b>(body: &'b [u8], mut each: impl FnMut(Token<'b>)) -> Result<(), FrameError> {
+    tokens_of_body(&mut Decoder::new(body), &mut each)
+}
+
+fn tokens_of_body<'b>(decoder: &mut Decoder<'b>, each: &mut impl FnMut(Token<'b>)) -> Result<(), FrameError> {
+    cbor::expect_array(decoder, 5)?;
+    let dictionary = DictionaryReader::read(decoder)?;
     dictionary.ids().for_each(|id| each(Token::Trace(id)));
     dictionary.strings().for_each(|text| each(Token::Text(text)));
     Ok(())

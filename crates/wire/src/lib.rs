@@ -22,6 +22,6 @@ pub use block::{
 pub use decode::MAX_SECTION_BYTES;
 pub use frame::{
     BodyEncoder, EncodeStats, FRAME_VERSION, Frame, FrameError, FrameHeader, Gap, GapReason, Section, SectionRef,
-    Token, decode_body, decode_frame, decode_header, digest, each_token, encode_body, seal_frame,
+    Token, decode_body, decode_frame, decode_header, digest, each_token, each_token_of_body, encode_body, seal_frame,
 };
 pub use inflate::{InflateError, Inflater};

@@ -1,0 +1,523 @@
+//! One seeded run: producers, the assembled edge on the model disk, two model destinations, and faults.
+
+use std::collections::BTreeSet;
+
+use edge::{Batch, Pipeline, Range, Vault};
+use journal::model_disk::{Chance, ModelDisk};
+use journal::{Content, Options};
+use model::{Lane, Stamp};
+use sampling::{Policy, PolicyRule, STATUS_MASK_ERROR, Sampler};
+use sources::{Answer, Request};
+
+use crate::hub::Hub;
+use crate::plan::{Plan, Planned, START_NS, numbers};
+use crate::report::Counts;
+
+pub(crate) const SECOND: u64 = 1_000_000_000;
+pub(crate) const DESTINATIONS: [&str; 2] = ["hub", "other"];
+
+/// What an answer means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Level {
+    Received,
+    Written,
+    Durable,
+}
+
+/// How a run is to be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Setting {
+    pub(crate) seed: u64,
+    /// Steps of the workload before everything is settled.
+    pub(crate) steps: u64,
+    /// Whether to note every step.
+    pub(crate) trace: bool,
+}
+
+/// A run that is going on.
+pub(crate) struct World {
+    pub(crate) setting: Setting,
+    pub(crate) chance: Chance,
+    pub(crate) disk: ModelDisk,
+    pub(crate) options: Options,
+    pub(crate) level: Level,
+    pub(crate) bulk: u64,
+    pub(crate) now_ns: u64,
+    pub(crate) plan: Plan,
+    pub(crate) hubs: [Hub; 2],
+    pub(crate) up: Option<(Vault<ModelDisk>, Pipeline)>,
+    /// Records in frames that were handed to the journal and not committed.
+    pub(crate) handed: BTreeSet<u64>,
+    /// Requests whose answer was lost or that were told to wait.
+    pub(crate) again: Vec<Planned>,
+    /// What was sent and is not answered yet, with whether the destination has it.
+    pub(crate) in_flight: [Option<(Vec<Range>, bool)>; 2],
+    pub(crate) old_copy: Option<ModelDisk>,
+    pub(crate) old_copy_is_back: bool,
+    /// A flipped bit or a full disk may cost what was not committed, and let things come twice.
+    pub(crate) damaged: bool,
+    /// Bytes were flipped in the lanes.
+    pub(crate) flipped_lanes: bool,
+    pub(crate) filled: bool,
+    pub(crate) cuts: u64,
+    pub(crate) counts: Counts,
+    pub(crate) log: Vec<String>,
+}
+
+pub(crate) type Check = Result<(), String>;
+
+impl World {
+    pub(crate) fn new(setting: Setting) -> Self {
+        let mut chance = Chance::new(setting.seed.wrapping_add(1));
+        let level = [Level::Received, Level::Written, Level::Durable][chance.below(3) as usize];
+        let small = chance.percent(35);
+        let options = Options {
+            device: "vessel".into(),
+            destinations: DESTINATIONS.map(str::to_owned).to_vec(),
+            total_bytes: if small { 512 << 10 } else { 4 << 20 },
+            history_bytes: if chance.percent(50) { 128 << 10 } else { 0 },
+            free_space_floor: 0,
+            recorder_bytes: if level == Level::Received { 0 } else { 1 << 20 },
+            decision_bytes: if level == Level::Received { 0 } else { 1 << 20 },
+        };
+        let disk = ModelDisk::of_epoch(chance.bits() | 1);
+        if chance.percent(25) {
+            disk.set_short_reads(2 + chance.below(9));
+        }
+        Self {
+            setting,
+            disk,
+            options,
+            level,
+            bulk: if small { 6000 } else { 600 },
+            now_ns: SECOND,
+            plan: Plan::default(),
+            hubs: Default::default(),
+            up: None,
+            handed: BTreeSet::new(),
+            again: Vec::new(),
+            in_flight: [None, None],
+            old_copy: None,
+            old_copy_is_back: false,
+            damaged: false,
+            flipped_lanes: false,
+            filled: false,
+            cuts: 0,
+            counts: Counts::default(),
+            log: Vec::new(),
+            chance,
+        }
+    }
+
+    pub(crate) fn note(&mut self, what: impl FnOnce() -> String) {
+        if self.setting.trace {
+            let line = format!("{:>6.2} s  {}", self.now_ns as f64 / SECOND as f64, what());
+            self.log.push(line);
+        }
+    }
+
+    pub(crate) fn stamp(&self) -> Stamp {
+        Stamp { boot_id: [1; 16], uptime_ns: self.now_ns, wall_ns: START_NS + self.now_ns, synchronised: true }
+    }
+
+    /// Runs all of it.
+    pub(crate) fn run(&mut self) -> Check {
+        self.start()?;
+        let every = (self.setting.steps / 5).max(1);
+        for step in 0..self.setting.steps {
+            self.counts.operations += 1;
+            self.step()?;
+            if (step + 1) % every == 0 && self.cuts < 4 {
+                self.cut_power()?;
+            } else if self.disk.is_dead() {
+                self.power_lost()?;
+            } else if self.chance.percent(1) {
+                self.kill()?;
+            }
+        }
+        self.settle()
+    }
+
+    fn pipeline(ledger: ledger::Ledger) -> Pipeline {
+        let rule = PolicyRule::Status(STATUS_MASK_ERROR);
+        let policies = vec![Policy { name: "errors".into(), rule }];
+        let options = sampling::Options {
+            policies,
+            decision_wait_ns: 2 * SECOND,
+            log_wait_ns: 4 * SECOND,
+            remember_ns: 3600 * SECOND,
+            memory: 1 << 20,
+            ..sampling::Options::default()
+        };
+        Pipeline::new(1 << 20, Sampler::new(options), None, ledger)
+    }
+
+    /// Starts the program; recovery has to end whatever the disk holds.
+    pub(crate) fn start(&mut self) -> Check {
+        loop {
+            let stamp = self.stamp();
+            let failed_syncs = self.disk.faults().failed_syncs;
+            let opened = Vault::open(self.disk.clone(), self.options.clone(), stamp, self.now_ns, Self::pipeline);
+            let opened = match opened {
+                Ok(opened) => opened,
+                Err(_) if self.disk.is_dead() => {
+                    self.power_cycle();
+                    continue;
+                }
+                // The supervisor starts it again.
+                Err(_) if self.disk.faults().failed_syncs > failed_syncs => continue,
+                Err(error) if self.filled => {
+                    // A full disk may keep it from starting; somebody makes room.
+                    self.note(|| format!("cannot start: {error}; the disk gets room"));
+                    self.disk.set_capacity(None);
+                    self.filled = false;
+                    self.damaged = true;
+                    continue;
+                }
+                Err(error) => return Err(format!("recovery failed: {error}")),
+            };
+            self.note(|| {
+                let recovery = &opened.recovery;
+                format!(
+                    "started: {} frames, {} torn, {} corrupt, {:?}",
+                    recovery.frames,
+                    recovery.torn.len(),
+                    recovery.corrupt.len(),
+                    opened.resumed
+                )
+            });
+            if !opened.recovery.corrupt.is_empty() && !self.flipped_lanes && !self.damaged {
+                return Err(format!("a crash damaged what was committed: {:?}", opened.recovery.corrupt));
+            }
+            if opened.resumed.damaged > 0 && !self.damaged && self.level == Level::Durable {
+                return Err("a crash damaged what was recorded durably".into());
+            }
+            self.up = Some((opened.vault, opened.pipeline));
+            self.in_flight = [None, None];
+            self.handed.clear();
+            self.commit_all();
+            self.balance("after a start")?;
+            for destination in 0..2 {
+                self.hello(destination)?;
+            }
+            return Ok(());
+        }
+    }
+
+    pub(crate) fn balance(&mut self, when: &str) -> Check {
+        if self.flipped_lanes || self.damaged {
+            // What was found to be unreadable is booked with the next commit.
+            self.commit_all();
+        }
+        let Some((vault, pipeline)) = &mut self.up else { return Ok(()) };
+        if self.disk.is_dead() {
+            return Ok(());
+        }
+        let state = vault.state();
+        for (ranges, _) in self.in_flight.iter().flatten() {
+            for range in ranges {
+                let oldest = state.heads.iter().find(|head| head.lane == range.lane).map_or(1, |head| head.oldest);
+                if oldest > range.first {
+                    return Err(format!("{when} {} {} is gone while it is on its way", range.lane, range.first));
+                }
+            }
+        }
+        let depths = state.depths;
+        let queued = |name: &str| {
+            let position = DESTINATIONS.iter().position(|one| *one == name).unwrap_or_default();
+            depths.get(position).map_or(0, |depth| depth.records)
+        };
+        match pipeline.ledger().difference(queued) {
+            0 => Ok(()),
+            // A gap record that found no room on a full disk before the next crash: what it told of is found again, and
+            // may be booked twice.
+            _ if self.flipped_lanes && self.damaged => {
+                self.counts.double_faults += 1;
+                Ok(())
+            }
+            difference => Err(format!("{when} the books miss by {difference}: {:?}, {depths:?}", pipeline.ledger())),
+        }
+    }
+
+    fn step(&mut self) -> Check {
+        self.now_ns += self.chance.below(400) * 1_000_000;
+        match self.chance.below(100) {
+            // On a small disk producers are faster than destinations.
+            68..82 if self.bulk > 1000 => self.send(),
+            0..42 => self.send(),
+            42..52 => {
+                let now = self.now_ns;
+                if let Some((_, pipeline)) = &mut self.up {
+                    pipeline.tick(now);
+                }
+                Ok(())
+            }
+            52..68 => self.commit(),
+            68..88 => {
+                let destination = self.chance.below(2) as usize;
+                self.deliver(destination)
+            }
+            88..90 => {
+                if let Some((vault, _)) = &mut self.up {
+                    // Cursors that are not written mean that blocks are sent twice.
+                    let _later = vault.sync_cursors();
+                }
+                Ok(())
+            }
+            90..92 => {
+                let destination = self.chance.below(2) as usize;
+                self.hello(destination)
+            }
+            92..94 => {
+                let hub = self.chance.below(2) as usize;
+                if self.chance.percent(60) {
+                    self.hubs[hub].back_up();
+                } else if self.hubs[hub].restore() {
+                    self.counts.hub_restores += 1;
+                    self.note(|| format!("hub {hub} comes back from its backup"));
+                    self.hello(hub)?;
+                }
+                Ok(())
+            }
+            94..96 => {
+                let later = self.chance.below(3);
+                self.disk.fail_sync_after(later);
+                self.note(|| format!("the sync after {later} more will fail"));
+                Ok(())
+            }
+            96 => {
+                let room = self.chance.below(60_000);
+                self.disk.set_capacity(Some(self.disk.used() + room));
+                self.filled = true;
+                // What waits in memory for room is not in the journal when the program dies.
+                self.damaged = true;
+                self.note(|| format!("the disk is full but for {room} bytes"));
+                Ok(())
+            }
+            97 => {
+                self.disk.set_capacity(None);
+                self.filled = false;
+                Ok(())
+            }
+            _ => {
+                if self.chance.percent(10) {
+                    self.old_copy = Some(self.disk.fork());
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// A producer sends; what was told to wait or got no answer comes first.
+    pub(crate) fn send(&mut self) -> Check {
+        if !self.again.is_empty() && self.chance.percent(70) {
+            return self.send_again();
+        }
+        let planned = self.plan.request(&mut self.chance, START_NS + self.now_ns, self.bulk);
+        self.give(planned)
+    }
+
+    /// A producer sends again what was not answered.
+    pub(crate) fn send_again(&mut self) -> Check {
+        let position = self.chance.below(self.again.len() as u64) as usize;
+        let planned = self.again.remove(position);
+        self.give(planned)
+    }
+
+    fn give(&mut self, planned: Planned) -> Check {
+        let (now, level) = (self.now_ns, self.level);
+        let Some((vault, pipeline)) = &mut self.up else { return Ok(()) };
+        let request =
+            Request { signal: planned.signal, body: planned.body.clone(), key: Some(planned.key.clone().into()) };
+        let answer = match level {
+            Level::Received => pipeline.accept(request, now),
+            _ => match pipeline.admit(request, now) {
+                Err(answer) => answer,
+                Ok(admitted) => {
+                    debug_assert_eq!(admitted.recording().content, Content::Request(planned.signal));
+                    match vault.record(&[admitted.recording()], START_NS + now, level == Level::Durable) {
+                        Ok(sequence) => pipeline.take(admitted, Some(sequence), now),
+                        Err(_) => pipeline.refuse(&admitted),
+                    }
+                }
+            },
+        };
+        match answer {
+            Answer::Accepted => {
+                for number in &planned.records {
+                    let forgotten = self.plan.forgotten;
+                    let record = &mut self.plan.records[*number as usize];
+                    record.answered = true;
+                    record.may_be_lost |= record.trace.is_some_and(|trace| trace <= forgotten);
+                }
+                self.note(|| format!("request {:?} of records {:?} answered", planned.signal, planned.records));
+                Ok(())
+            }
+            Answer::Wait(_) => {
+                self.note(|| format!("request of records {:?} told to wait", planned.records));
+                self.plan.unanswered(&planned);
+                self.again.push(planned);
+                Ok(())
+            }
+            Answer::Bad(why) => Err(format!("a good request was refused: {why}")),
+        }
+    }
+
+    pub(crate) fn commit(&mut self) -> Check {
+        self.commit_all();
+        self.balance("after a commit")
+    }
+
+    /// Everything that is ready goes to the journal, books and decisions with it.
+    fn commit_all(&mut self) {
+        let (stamp, now) = (self.stamp(), self.now_ns);
+        let Some((vault, pipeline)) = &mut self.up else { return };
+        let batches = pipeline.take_batches();
+        let rider = pipeline.rider(now);
+        let records = |batch: &Batch| numbers(|each| wire::each_token_of_body(&batch.body, each).unwrap_or_default());
+        let mut handed: BTreeSet<u64> = batches.iter().flat_map(records).collect();
+        let committed = vault.commit(batches, stamp, &rider);
+        for (position, records) in &committed.lost {
+            pipeline.ledger_mut().destination(DESTINATIONS[*position]).lost += records;
+        }
+        for batch in &committed.left {
+            for number in records(batch) {
+                handed.remove(&number);
+            }
+        }
+        self.handed.append(&mut handed);
+        let failed = committed.error.clone();
+        if failed.is_none() {
+            pipeline.committed(&rider);
+            for number in std::mem::take(&mut self.handed) {
+                self.plan.records[number as usize].committed = true;
+            }
+        }
+        pipeline.put_back(committed.left);
+        self.note(|| format!("commit: {}", failed.as_deref().unwrap_or("done")));
+    }
+
+    /// A turn of a drain: blocks out, an answer or none, confirmations in.
+    pub(crate) fn deliver(&mut self, destination: usize) -> Check {
+        let most = 1 + self.chance.below(60_000) as usize;
+        let Some((vault, pipeline)) = &mut self.up else { return Ok(()) };
+        if let Some((ranges, stored)) = self.in_flight[destination].take() {
+            if stored {
+                let (records, _) = vault.confirm(destination, &ranges);
+                pipeline.ledger_mut().destination(DESTINATIONS[destination]).delivered += records;
+            } else {
+                vault.rewind(destination);
+            }
+            self.note(|| format!("an answer of {}: {stored}", DESTINATIONS[destination]));
+            return self.balance("after an answer");
+        }
+        let Ok(blocks) = vault.next_blocks(destination, most) else { return Ok(()) };
+        let epoch = vault.state().epoch;
+        let outcome = self.chance.below(10);
+        let mut ranges = Vec::new();
+        if outcome < 3 && !blocks.is_empty() {
+            // The answer takes its time; it may say that nothing was stored.
+            let stored = outcome == 0;
+            for block in &blocks {
+                if stored && let Err(why) = self.hubs[destination].store(epoch, block) {
+                    return self.quarantined(why);
+                }
+                ranges.push(Range { lane: block.lane, first: block.first, last: block.last });
+            }
+            self.in_flight[destination] = Some((ranges, stored));
+            self.note(|| format!("{} blocks are on their way to {}", blocks.len(), DESTINATIONS[destination]));
+            return Ok(());
+        }
+        for block in &blocks {
+            // The hub answers for what is durable there; it may lose its power before that, or its answer may be lost.
+            if outcome == 9 && self.chance.percent(50) {
+                continue;
+            }
+            if let Err(why) = self.hubs[destination].store(epoch, block) {
+                return self.quarantined(why);
+            }
+            ranges.push(Range { lane: block.lane, first: block.first, last: block.last });
+        }
+        self.counts.hub_failures += u64::from(outcome >= 8 && !blocks.is_empty());
+        if outcome < 8 {
+            let (records, _) = vault.confirm(destination, &ranges);
+            pipeline.ledger_mut().destination(DESTINATIONS[destination]).delivered += records;
+        } else {
+            vault.rewind(destination);
+        }
+        self.note(|| {
+            let sent: Vec<String> =
+                blocks.iter().map(|one| format!("{} {}-{}", one.lane, one.first, one.last)).collect();
+            format!(
+                "to {}: {} {}",
+                DESTINATIONS[destination],
+                sent.join(", "),
+                if outcome < 8 { "" } else { "(no answer)" }
+            )
+        });
+        self.balance("after a delivery")
+    }
+
+    /// The hub found other content under an identity and keeps both. That happens only when a device wrote on an old copy of
+    /// its directory before it could ask.
+    fn quarantined(&mut self, why: String) -> Check {
+        if !self.old_copy_is_back {
+            return Err(why);
+        }
+        self.counts.quarantined += 1;
+        self.new_directory()
+    }
+
+    /// What device and hub say to each other when they meet.
+    pub(crate) fn hello(&mut self, destination: usize) -> Check {
+        let Some((vault, pipeline)) = &mut self.up else { return Ok(()) };
+        if self.disk.is_dead() || self.in_flight[destination].is_some() {
+            return Ok(());
+        }
+        let state = vault.state();
+        let hub = &self.hubs[destination];
+        let next = |lane: Lane| state.heads.iter().find(|head| head.lane == lane).map_or(1, |head| head.next);
+        if Lane::ALL.iter().any(|lane| hub.highest(state.epoch, *lane) > next(*lane)) {
+            if self.old_copy_is_back {
+                return self.new_directory();
+            }
+            return Err(format!("the hub has more of {} than was committed: {:?}", state.epoch, state.heads));
+        }
+        let mut again = 0;
+        for head in &state.heads {
+            let expected = hub.next_expected(state.epoch, head.lane);
+            again += vault.replay(destination, head.lane, expected).unwrap_or(0);
+        }
+        let entry = pipeline.ledger_mut().destination(DESTINATIONS[destination]);
+        entry.delivered = entry.delivered.saturating_sub(again);
+        self.note(|| {
+            let heads: Vec<String> =
+                state.heads.iter().map(|head| format!("{} {}..{}", head.lane, head.oldest, head.next)).collect();
+            format!("hello to {}: {again} records again; {}", DESTINATIONS[destination], heads.join(", "))
+        });
+        self.balance("after a hello")
+    }
+}
+
+impl World {
+    /// Delivers with an answer to everything; false when there was nothing.
+    pub(crate) fn drain(&mut self, destination: usize) -> Result<bool, String> {
+        let Some((vault, pipeline)) = &mut self.up else { return Ok(false) };
+        vault.rewind(destination);
+        let blocks = vault.next_blocks(destination, 64 << 10).map_err(|error| format!("at the end: {error}"))?;
+        let epoch = vault.state().epoch;
+        let mut ranges = Vec::new();
+        for block in &blocks {
+            if let Err(why) = self.hubs[destination].store(epoch, block) {
+                self.quarantined(why)?;
+                return Ok(true);
+            }
+            ranges.push(Range { lane: block.lane, first: block.first, last: block.last });
+        }
+        let (records, _) = vault.confirm(destination, &ranges);
+        pipeline.ledger_mut().destination(DESTINATIONS[destination]).delivered += records;
+        let left = vault.state().depths[destination];
+        self.note(|| format!("drained {} blocks to {}, {left:?} left", blocks.len(), DESTINATIONS[destination]));
+        Ok(!blocks.is_empty())
+    }
+}
