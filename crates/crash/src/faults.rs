@@ -11,7 +11,8 @@ impl World {
     fn put_at_risk(&mut self, power: bool) {
         let at_risk = match self.level {
             Level::Received => true,
-            Level::Written => power || self.damaged,
+            // A sync that fails may lose what was only written, though the program goes on to see it.
+            Level::Written => power || self.damaged || self.disk.faults().failed_syncs > self.failed_syncs,
             Level::Durable => self.damaged,
         };
         // Keys that are held in memory only are forgotten: what comes again is new.

@@ -54,6 +54,8 @@ pub(crate) struct World {
     pub(crate) in_flight: [Option<(Vec<Range>, bool)>; 2],
     pub(crate) old_copy: Option<ModelDisk>,
     pub(crate) old_copy_is_back: bool,
+    /// Syncs that had failed when the program started.
+    pub(crate) failed_syncs: u64,
     /// A flipped bit or a full disk may cost what was not committed, and let things come twice.
     pub(crate) damaged: bool,
     /// Bytes were flipped in the lanes.
@@ -99,6 +101,7 @@ impl World {
             in_flight: [None, None],
             old_copy: None,
             old_copy_is_back: false,
+            failed_syncs: 0,
             damaged: false,
             flipped_lanes: false,
             filled: false,
@@ -194,6 +197,7 @@ impl World {
             }
             self.up = Some((opened.vault, opened.pipeline));
             self.in_flight = [None, None];
+            self.failed_syncs = self.disk.faults().failed_syncs;
             self.handed.clear();
             self.commit_all();
             self.balance("after a start")?;
