@@ -149,8 +149,6 @@ impl JournalQueue {
             free_space_floor: 0,
             recorder_bytes: 0,
             decision_bytes: 0,
-            recorder_bytes: 0,
-            decision_bytes: 0,
         };
         let (journal, _) = Journal::open(RealDisk::new(directory)?, options, Stamp::default())?;
         Ok(Self { journal, blocks: Vec::new() })

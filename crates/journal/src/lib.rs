@@ -8,6 +8,8 @@
 //! - without owning it: [`reader`], [`verify()`]; when it is damaged: [`repair()`]
 //! - after a crash: [`Journal::open`] and its [`Recovery`]
 
+#[cfg(any(test, feature = "model"))]
+mod chance;
 mod cursor;
 mod disk;
 mod drain;

@@ -9,38 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::rc::Rc;
 
+pub use crate::chance::Chance;
 use crate::disk::Disk;
 
 const SECTOR: usize = 512;
-
-/// A deterministic source of chance (xorshift64*).
-#[derive(Debug, Clone)]
-pub struct Chance(u64);
-
-impl Chance {
-    /// The chance of a seed.
-    pub fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    /// The next 64 bits.
-    pub fn bits(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    /// A number below `bound`; 0 when that is 0.
-    pub fn below(&mut self, bound: u64) -> u64 {
-        if bound == 0 { 0 } else { (self.bits() >> 11) % bound }
-    }
-
-    /// Whether an event of this probability happens, in percent.
-    pub fn percent(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
-}
 
 #[derive(Debug, Clone, Default)]
 struct Inode {
@@ -78,7 +50,6 @@ struct State {
     fail_syncs: BTreeSet<u64>,
     syncs: u64,
     bytes_read: u64,
-    /// Every so manieth read gives less than was asked for; 0 for none.
     short_reads: u64,
     reads: u64,
     counts: FaultCounts,
@@ -87,7 +58,7 @@ struct State {
 /// How often each fault happened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct FaultCounts {
-    /// Unsynced sectors that a power cut lost, where others of the same file were kept: torn and reordered writes.
+    /// Files of which a power cut lost some unsynced sectors and kept others.
     pub torn_files: u64,
     /// Unsynced sectors lost in power cuts.
     pub lost_sectors: u64,
