@@ -15,10 +15,13 @@ use tokio::sync::Notify;
 use crate::clock::{Backoff, Clock, random};
 use crate::io::{IoError, IoHandle};
 use crate::log;
+use crate::memory::ProgramPages;
 use crate::pipeline::Pipeline;
 use crate::status::{DestinationStatus, LinkState};
 use crate::vault::Range;
 
+/// Before a request of so many bytes, code pages are given back: it needs the memory more than they do.
+pub(crate) const LARGE_REQUEST: usize = 64 << 10;
 /// At most so many bytes of blocks go in one request.
 pub(crate) const REQUEST_BYTES: usize = 256 << 10;
 /// How long a drain looks for new blocks by itself when nobody wakes it.
@@ -30,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) device: String,
     pub(crate) clock: Clock,
     pub(crate) io: IoHandle,
+    /// The program's own code, given back where memory is needed for data.
+    pub(crate) pages: ProgramPages,
     pub(crate) pipeline: Rc<RefCell<Pipeline>>,
     /// Wall time up to which everything that came in is committed: for lanes without decisions, and for traces.
     pub(crate) watermarks: Cell<(u64, u64)>,
@@ -127,14 +132,16 @@ impl Drain {
         if self.shared.is_paused(self.index) {
             return Ok(false);
         }
-        let blocks = self.shared.io.next_blocks(self.index, REQUEST_BYTES).await.map_err(disk_error)?;
+        let mut blocks = self.shared.io.next_blocks(self.index, REQUEST_BYTES).await.map_err(disk_error)?;
         if blocks.is_empty() {
             return Ok(false);
         }
         match &mut self.sink {
             Sink::Hub { sink, .. } => {
-                let mut request = Vec::with_capacity(blocks.iter().map(|block| block.bytes.len()).sum());
-                blocks.iter().for_each(|block| request.extend_from_slice(&block.bytes));
+                let request = joined(&mut blocks);
+                if request.len() >= LARGE_REQUEST {
+                    self.shared.pages.give_back();
+                }
                 let ack = sink.deliver(request).await?;
                 self.confirm_hub(&blocks, &ack).await?;
             }
@@ -208,6 +215,19 @@ async fn confirm(
     entry.delivered += records - rejected;
     entry.rejected += rejected;
     Ok(())
+}
+
+/// The bytes of all blocks, moved out of them: a large block is never in memory twice.
+fn joined(blocks: &mut [StoredBlock]) -> Vec<u8> {
+    if let [block] = blocks {
+        return std::mem::take(&mut block.bytes);
+    }
+    let mut request = Vec::with_capacity(blocks.iter().map(|block| block.bytes.len()).sum());
+    for block in blocks {
+        request.append(&mut block.bytes);
+        block.bytes = Vec::new();
+    }
+    request
 }
 
 fn range_of(block: &StoredBlock) -> Range {

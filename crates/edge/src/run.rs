@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use crate::agent::Agent;
 use crate::build::{check_memory, journal_options, sink};
 use crate::clock::Clock;
-use crate::drain::{Drain, Shared};
+use crate::drain::{Drain, LARGE_REQUEST, Shared};
 use crate::error::{StartError, start_error};
 use crate::io;
 use crate::memory::ProgramPages;
@@ -44,12 +44,15 @@ const LAST_COMMIT: Duration = Duration::from_secs(10);
 /// [`StartError`] when it cannot start; once it runs, it goes on.
 pub fn run(config: &Config) -> Result<(), StartError> {
     memory::limit_allocator();
+    let pages = ProgramPages::find();
+    // Reading the configuration needed much code that never runs again.
+    pages.give_back();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
         .build()
         .map_err(|error| start_error(format!("cannot start: {error}")))?;
-    tokio::task::LocalSet::new().block_on(&runtime, main(config))
+    tokio::task::LocalSet::new().block_on(&runtime, main(config, pages))
 }
 
 async fn bind(what: &str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
@@ -97,7 +100,7 @@ fn write_addresses(
     std::fs::rename(temporary, data_dir.join("addresses.json"))
 }
 
-async fn main(config: &Config) -> Result<(), StartError> {
+async fn main(config: &Config, pages: ProgramPages) -> Result<(), StartError> {
     let clock = Clock::start();
     check_memory(config)?;
     // Sockets first: a port in use is found before the disk is touched.
@@ -117,6 +120,7 @@ async fn main(config: &Config) -> Result<(), StartError> {
     }
     let (io, pipeline) = open_vault(config, &clock)?;
     let shared = Rc::new(Shared {
+        pages,
         device: config.device.id.clone(),
         clock: clock.clone(),
         io,
@@ -173,8 +177,7 @@ async fn main(config: &Config) -> Result<(), StartError> {
         config.device.id
     ));
 
-    let pages = ProgramPages::find();
-    pages.give_back();
+    shared.pages.give_back();
     let mut heart = Heart {
         config,
         agent: &agent,
@@ -183,7 +186,6 @@ async fn main(config: &Config) -> Result<(), StartError> {
         last_red: 0,
         committed_note: Vec::new(),
         last_drop: 0,
-        pages,
     };
     let fail = |error: std::io::Error| start_error(format!("cannot listen for signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(fail)?;
@@ -214,6 +216,9 @@ fn intake(shared: &Rc<Shared>, ack: AckLevel) -> Intake {
     let shared = Rc::clone(shared);
     Rc::new(move |request| {
         let shared = Rc::clone(&shared);
+        if request.body.len() >= LARGE_REQUEST {
+            shared.pages.give_back();
+        }
         if ack == AckLevel::Received {
             let now = shared.clock.now_ns();
             let answer = shared.pipeline.borrow_mut().accept(request, now);
@@ -317,7 +322,6 @@ struct Heart<'a> {
     last_red: u64,
     committed_note: Vec<u8>,
     last_drop: u64,
-    pages: ProgramPages,
 }
 
 impl Heart<'_> {
@@ -335,9 +339,10 @@ impl Heart<'_> {
             }
             pipeline.is_full() || due(self.last_commit, self.config.journal.commit_delay.0)
         };
-        if due(self.last_drop, PAGES_EVERY) {
+        // A commit is about to need memory, and little of the code that ran before it.
+        if commit || due(self.last_drop, PAGES_EVERY) {
             self.last_drop = now;
-            self.pages.give_back();
+            shared.pages.give_back();
         }
         if commit {
             self.last_commit = now;
