@@ -303,8 +303,9 @@ fn aggregate(input: &mut Input<'_>) -> ModalResult<RawAggregate> {
 
 /// The name of a column: a field, or an aggregate as it is written.
 fn column(input: &mut Input<'_>) -> ModalResult<Word> {
-    let name =
-        (bare, opt(('(', take_while(0.., is_bare), ')'))).take().with_span().context(expected("a field or column"));
-    let (text, at) = { name }.parse_next(input)?;
+    // A minus in front of it is an order.
+    let name = bare.verify(|word: &Word| !word.text.starts_with('-'));
+    let whole = (name, opt(('(', take_while(0.., is_bare), ')'))).take().with_span();
+    let (text, at) = whole.context(expected("a field or column")).parse_next(input)?;
     Ok(Word { text: text.to_owned(), quoted: false, at })
 }

@@ -163,7 +163,9 @@ fn pair(out: &mut String, key: &str, value: &Value<'_>) {
         return;
     }
     out.push(' ');
-    out.push_str(key);
+    // A key has no quotes: what would end it is replaced.
+    let ends = |c: char| c.is_whitespace() || c.is_control() || c == '"' || c == '=';
+    out.push_str(&key.replace(ends, "_"));
     out.push('=');
     match value {
         Value::Text(text) => logfmt_text(out, text),
