@@ -8,11 +8,8 @@ use winnow::prelude::*;
 use winnow::stream::LocatingSlice;
 use winnow::token::{any, none_of, one_of, take_while};
 
-use crate::MAX_QUERY;
 use crate::error::ParseError;
-
-/// Parentheses and negations that a query may have: the reader goes down into each.
-const MAX_NESTING: usize = 64;
+use crate::{MAX_PARENTHESES, MAX_QUERY};
 
 type Input<'a> = LocatingSlice<&'a str>;
 
@@ -78,8 +75,8 @@ pub(crate) fn parse(text: &str) -> Result<Raw<'_>, ParseError> {
             format!("a query has at most {MAX_QUERY} bytes"),
         ));
     }
-    if let Some(at) = parentheses(text).nth(MAX_NESTING) {
-        return Err(ParseError::new(text, at..at + 1, format!("a query has at most {MAX_NESTING} parentheses")));
+    if let Some(at) = parentheses(text).nth(MAX_PARENTHESES) {
+        return Err(ParseError::new(text, at..at + 1, format!("a query has at most {MAX_PARENTHESES} parentheses")));
     }
     let (filter, pipes) =
         whole.parse(LocatingSlice::new(text)).map_err(|error| explain(text, error.offset(), error.inner()))?;

@@ -29,6 +29,9 @@ pub use record::{Record, Value};
 /// The longest query that is read, bytes.
 pub const MAX_QUERY: usize = 4096;
 
+/// The most parentheses of a query, outside quotes: the reader goes down into each.
+pub const MAX_PARENTHESES: usize = 64;
+
 /// Reads a query. Relative times (`since=2h`) are taken from `now_ns`, Unix nanoseconds.
 ///
 /// # Errors
