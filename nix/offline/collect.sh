@@ -30,13 +30,20 @@ if [ -d "$inputs/toolchain" ] && ! "$inputs/toolchain/bin/rustc" --version | gre
   rm -rf "$inputs/toolchain"
 fi
 
+# Where this machine's apt gets Debian from.
+debian_archive() {
+  local known=(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Label: Debian')
+  [ -n "$("${known[@]}")" ] || apt-get -qq update >&2
+  "${known[@]}" | head -n 1
+}
+
 # debian RELEASE PACKAGE VERSION FILE: one package of a release that this machine need not use.
 debian() {
   local release=$1 package=$2 version=$3 file=$inputs/$4 apt
   [ -f "$file" ] && return
   apt=$(mktemp -d)
   mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial"
-  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian $release main" >"$apt/sources"
+  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(debian_archive) $release main" >"$apt/sources"
   local options=(-qq -o "Dir::State::lists=$apt/lists" -o "Dir::Cache=$apt/cache" -o "Dir::Etc::sourcelist=$apt/sources"
     -o Dir::Etc::sourceparts=- -o Dir::State::status=/dev/null -o APT::Sandbox::User=root)
   (cd "$apt" && apt-get "${options[@]}" update && apt-get "${options[@]}" download "$package=$version") || {

@@ -1,7 +1,7 @@
 //! What a musl build needs beyond the Rust toolchain: the source of the standard library, and a C compiler and linker
 //! for both architectures. Both come from where they are published, through the ordinary clients, pinned by digest.
 
-use crate::tools::run;
+use crate::tools::{output, run};
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 use std::fs;
@@ -73,6 +73,21 @@ fn rust_src(into: &Path) -> Result<()> {
     fs::remove_dir_all(&unpacked).with_context(|| format!("cannot remove {}", unpacked.display()))
 }
 
+/// Where this machine's apt gets Debian from.
+fn debian_archive() -> Result<String> {
+    let known = || {
+        let mut apt = Command::new("apt-get");
+        output(apt.args(["indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Label: Debian"]))
+    };
+    let mut archives = known()?;
+    if archives.trim().is_empty() {
+        // A machine whose apt was never asked has no lists yet.
+        run(Command::new("apt-get").args(["--quiet=2", "update"]))?;
+        archives = known()?;
+    }
+    archives.lines().next().map(str::to_owned).context("apt knows no archive of Debian")
+}
+
 /// Lets apt fetch one package of a release that this machine does not use, with lists of its own and its own trust.
 fn debian_package(release: &str, package: &str, into: &Path) -> Result<()> {
     let apt = into.join("apt");
@@ -80,7 +95,7 @@ fn debian_package(release: &str, package: &str, into: &Path) -> Result<()> {
         fs::create_dir_all(apt.join(part)).with_context(|| format!("cannot make {}", apt.display()))?;
     }
     let keyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
-    let sources = format!("deb [signed-by={keyring}] http://deb.debian.org/debian {release} main\n");
+    let sources = format!("deb [signed-by={keyring}] {} {release} main\n", debian_archive()?);
     fs::write(apt.join("sources.list"), sources).with_context(|| format!("cannot write into {}", apt.display()))?;
     let settings = [
         ("Dir::State::lists", apt.join("lists")),
