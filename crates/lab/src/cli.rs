@@ -141,6 +141,9 @@ struct OutageOptions {
     /// How many times faster load and waits run
     #[arg(long, default_value_t = 8, value_name = "FACTOR", value_parser = clap::value_parser!(u32).range(1..=20))]
     speed: u32,
+    /// Minutes from one request of 250 KiB of spans, and one of random digits in a log line, to the next
+    #[arg(long, default_value_t = 10, value_name = "MINUTES", value_parser = clap::value_parser!(u64).range(1..))]
+    large_minutes: u64,
     #[command(flatten)]
     output: OutputOptions,
 }
@@ -409,7 +412,8 @@ fn replay_command(args: &ReplayArgs) -> Result<ExitCode> {
 async fn outage_command(options: OutageOptions) -> Result<ExitCode> {
     let console = Console::new();
     let agent = locate(options.agent.as_deref(), "lightship")?;
-    let args = OutageArgs { agent, time: Duration::from_secs(options.seconds), speed: options.speed };
+    let OutageOptions { seconds, speed, large_minutes, .. } = options;
+    let args = OutageArgs { agent, time: Duration::from_secs(seconds), speed, large_minutes };
     let figures = unless_told_to_stop(outage(&args, console)).await?;
     options.output.write(&serde_json::to_value(&figures)?)?;
     figures.faults.iter().for_each(|fault| console.bad(fault));

@@ -98,7 +98,7 @@ pub(crate) async fn footprint(args: &FootprintArgs, console: Console) -> Result<
     let memory_at_start = Memory::of(process)?;
     console.event(&format!("the agent runs; load for {} s", args.time.as_secs()));
 
-    let mut run = Run::new(&device);
+    let mut run = Run::new(&device, 1);
     let begin = monotonic();
     let mut most_anonymous = memory_at_start.anonymous;
     let mut second = 0;
@@ -182,20 +182,22 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    pub(crate) fn new(device: &Device) -> Self {
+    /// One trace and one line fill a large request every `large_minutes`.
+    pub(crate) fn new(device: &Device, large_minutes: u64) -> Self {
         const PATIENCE: Duration = Duration::from_secs(20);
         const SEED: u64 = 1;
         let pipe = |protocol, signal, target: &tokio::sync::watch::Sender<_>| {
             Pipe::start(protocol, signal, target.subscribe(), PATIENCE, SEED)
         };
+        let often = if large_minutes == 1 { "minute".to_owned() } else { format!("{large_minutes} minutes") };
         let description = format!(
             "every {METRICS_SECONDS} s one export of {POINTS} points, every {TRACE_SECONDS} s a trace of 5 spans, every \
-             {LINE_SECONDS} s a log line; in each minute one trace and one line fill a request of about 250 KiB \
+             {LINE_SECONDS} s a log line; in each {often} one trace and one line fill a request of about 250 KiB \
              (the limit is {} KiB)",
             LIMIT / 1024
         );
         Self {
-            load: Load::new(SEED, wall_ns()),
+            load: Load::new(SEED, wall_ns(), large_minutes),
             traces: pipe(Protocol::Grpc, Signal::Traces, &device.otlp_grpc),
             lines: pipe(Protocol::Http, Signal::Logs, &device.otlp_http),
             metrics: pipe(Protocol::Grpc, Signal::Metrics, &device.otlp_grpc),

@@ -26,9 +26,9 @@ pub(crate) const POINTS: u64 = 50 * METRICS_SECONDS;
 pub(crate) const TRACE_SECONDS: u64 = 6;
 /// Seconds between two log lines: 5 a minute.
 pub(crate) const LINE_SECONDS: u64 = 12;
-/// Every how many traces, and every how many lines, one fills a large request: one of each in a minute.
-const LARGE_TRACE_EVERY: u64 = 10;
-const LARGE_LINE_EVERY: u64 = 5;
+/// Traces and lines in a minute.
+const TRACES_PER_MINUTE: u64 = 60 / TRACE_SECONDS;
+const LINES_PER_MINUTE: u64 = 60 / LINE_SECONDS;
 
 /// One encoded request and how many records it has.
 pub(crate) struct Request {
@@ -40,14 +40,17 @@ pub(crate) struct Request {
 pub(crate) struct Load {
     rng: Rng,
     start_ns: u64,
+    /// Minutes from one large trace, and one large line, to the next.
+    large_minutes: u64,
     samples: u64,
     traces: u64,
     lines: u64,
 }
 
 impl Load {
-    pub(crate) fn new(seed: u64, start_ns: u64) -> Self {
-        Self { rng: Rng::new(seed, 1), start_ns, samples: 0, traces: 0, lines: 0 }
+    /// One trace and one line fill a large request every `large_minutes`.
+    pub(crate) fn new(seed: u64, start_ns: u64, large_minutes: u64) -> Self {
+        Self { rng: Rng::new(seed, 1), start_ns, large_minutes, samples: 0, traces: 0, lines: 0 }
     }
 
     /// An export of metrics: ten metrics of fifty series each, half of them gauges and half counters.
@@ -90,7 +93,7 @@ impl Load {
     /// every large one, so that it is kept, stored and sent.
     pub(crate) fn trace(&mut self, now_ns: u64) -> Request {
         self.traces += 1;
-        let large = self.traces.is_multiple_of(LARGE_TRACE_EVERY);
+        let large = self.traces.is_multiple_of(TRACES_PER_MINUTE * self.large_minutes);
         let trace: [u8; 16] = self.rng.id();
         let root: [u8; 8] = self.rng.id();
         let mut spans = vec![self.span(trace, root, &[], now_ns)];
@@ -113,7 +116,7 @@ impl Load {
     pub(crate) fn line(&mut self, now_ns: u64) -> Request {
         self.lines += 1;
         let mut body = format!("controller cycle {} finished in {} us", self.lines, self.rng.between(300, 900));
-        if self.lines.is_multiple_of(LARGE_LINE_EVERY) {
+        if self.lines.is_multiple_of(LINES_PER_MINUTE * self.large_minutes) {
             body.push_str("; registers:");
             while body.len() < LARGE {
                 body.push_str(&format!(" {:016x}", self.rng.bits()));
@@ -169,7 +172,7 @@ mod tests {
     #[test]
     fn a_minute_is_as_stated() {
         const NOW: u64 = 1_763_716_800_000_000_000;
-        let mut load = Load::new(1, NOW);
+        let mut load = Load::new(1, NOW, 1);
         let traces: Vec<Request> = (0..60 / TRACE_SECONDS).map(|_| load.trace(NOW)).collect();
         let lines: Vec<Request> = (0..60 / LINE_SECONDS).map(|_| load.line(NOW)).collect();
         let points: u64 = (0..60 / METRICS_SECONDS).map(|_| load.metrics(NOW).records).sum();

@@ -1,7 +1,7 @@
 //! `bench outage`: what a long outage at the typical load leaves on the device's disk. Load and waits run faster by one
 //! factor, so that commits, blocks and decisions are as many as in the real time.
 
-use crate::bench::footprint::{LIMITS, Run};
+use crate::bench::footprint::{LIMITS, LoadReport, Run};
 use crate::bench::host::{Binary, Host, commit};
 use crate::bench::process::{DirectorySize, Memory};
 use crate::clock::{monotonic, wall_ns};
@@ -22,6 +22,8 @@ pub(crate) struct OutageArgs {
     pub(crate) time: Duration,
     /// How many times faster both run.
     pub(crate) speed: u32,
+    /// Minutes from one large trace, and one large line, to the next.
+    pub(crate) large_minutes: u64,
 }
 
 /// The outcome, as printed. Sizes are in bytes.
@@ -33,7 +35,9 @@ pub(crate) struct Outage {
     binary: Binary,
     seconds: u64,
     speed: u32,
+    load: LoadReport,
     data: DirectorySize,
+    /// The program and the most that its directory had at the end of any minute.
     binary_and_data: u64,
     binary_and_data_limit: u64,
     memory_at_end: Memory,
@@ -54,17 +58,20 @@ pub(crate) async fn outage(args: &OutageArgs, console: Console) -> Result<Outage
     let upstream = Upstream::Otlp { address };
     let mut device = Device::start(directory.path(), &args.agent, Setting::Hastened(args.speed), &upstream).await?;
     let process = device.process()?;
-    let mut run = Run::new(&device);
+    let mut run = Run::new(&device, args.large_minutes);
     let (begin, seconds) = (monotonic(), args.time.as_secs());
+    let mut most = 0;
     // The last record is of now, so that none comes from the future.
     let first_ns = wall_ns().saturating_sub(seconds * 1_000_000_000);
     for second in 0..seconds {
         run.second_at(second, first_ns + second * 1_000_000_000).await?;
         let due = Duration::from_secs(second + 1) / args.speed;
         sleep(due.saturating_sub(monotonic().duration_since(begin))).await;
-        if (second + 1) % 600 == 0 {
-            let size = DirectorySize::of(&device.data_dir())?.worst() / 1024;
-            console.progress(&format!("{} minutes of the outage: {size} KiB of data", (second + 1) / 60));
+        if (second + 1) % 60 == 0 {
+            let size = DirectorySize::of(&device.data_dir())?.worst();
+            most = most.max(size);
+            let minutes = (second + 1) / 60;
+            console.progress(&format!("{minutes} minutes of the outage: {} KiB of data", size / 1024));
         }
     }
     let took = monotonic().duration_since(begin);
@@ -86,14 +93,15 @@ pub(crate) async fn outage(args: &OutageArgs, console: Console) -> Result<Outage
         host: Host::this(),
         seconds,
         speed: args.speed,
-        binary_and_data: binary.bytes + data.worst(),
+        not_taken: load.not_taken,
+        load,
+        binary_and_data: binary.bytes + most.max(data.worst()),
         binary_and_data_limit: LIMITS.binary_and_data,
         binary,
         data,
         memory_at_end,
         queued,
         yielded,
-        not_taken: load.not_taken,
         ledger_difference,
         faults: Vec::new(),
     };
