@@ -27,6 +27,17 @@ enum Fate {
     Alone,
 }
 
+/// What is carried out together: the fate of each trace, and the entries in which it is meant. An entry that is walked for
+/// one trace may hold parts of another one that were let go earlier, before its first span came: they keep that fate.
+struct Fates<'a>(HashMap<TraceId, (Fate, &'a [EntryId])>);
+
+impl Fates<'_> {
+    fn of(&self, trace: TraceId, entry: EntryId) -> Option<Fate> {
+        let (fate, entries) = self.0.get(&trace)?;
+        entries.binary_search(&entry).is_ok().then_some(*fate)
+    }
+}
+
 impl Pipeline {
     pub(crate) fn carry_out(&mut self, decided: &[Decided]) {
         let mut rest = decided;
@@ -46,7 +57,7 @@ impl Pipeline {
 
     /// Goes once through every recorder entry that holds parts of these traces.
     fn carry_out_group(&mut self, decided: &[Decided]) {
-        let mut fates: HashMap<TraceId, Fate> = HashMap::with_capacity(decided.len());
+        let mut fates = Fates(HashMap::with_capacity(decided.len()));
         let mut entries: BTreeSet<EntryId> = BTreeSet::new();
         for one in decided {
             let fate = match one.verdict {
@@ -67,7 +78,7 @@ impl Pipeline {
                 }
                 None => {}
             }
-            fates.insert(one.trace, fate);
+            fates.0.insert(one.trace, (fate, &*one.entries));
             entries.extend(&*one.entries);
         }
         let mut builder = Builder::default();
@@ -97,7 +108,7 @@ impl Pipeline {
     fn carry_out_entry(
         &mut self,
         entry: EntryId,
-        fates: &HashMap<TraceId, Fate>,
+        fates: &Fates<'_>,
         builder: &mut Builder,
         finished: &mut Vec<Batch>,
     ) -> Result<(), ProtoError> {
@@ -111,15 +122,15 @@ impl Pipeline {
                 for item in scope.items() {
                     let item = item?;
                     let span = SpanView::read(item)?;
-                    match span.trace_id.and_then(|trace| fates.get(&trace)) {
+                    match span.trace_id.and_then(|trace| fates.of(trace, entry)) {
                         Some(Fate::Deliver { policy, threshold, recalled }) => {
-                            if *recalled {
+                            if recalled {
                                 ledger.sampled_out.sub(Signal::Traces, 1);
                                 ledger.pending.add(Signal::Traces, 1);
                             }
                             let policy = policy.filter(|_| rules.record_policy && span.parent_span_id.is_none());
                             let policy = policy.and_then(|position| sampler.policy_name(position));
-                            let marked = with_marks(item, &span, policy, rules.tracestate.then_some(*threshold));
+                            let marked = with_marks(item, &span, policy, rules.tracestate.then_some(threshold));
                             builder.cut(marked.len(), counters, finished);
                             builder.traces.push(&scope, &marked);
                             if let Some(red) = red {
@@ -140,9 +151,9 @@ impl Pipeline {
                 for item in scope.items() {
                     let item = item?;
                     let line = LineFacts::read(item, &[rules.spanless_lines])?;
-                    match line.trace_id.and_then(|trace| fates.get(&trace)) {
+                    match line.trace_id.and_then(|trace| fates.of(trace, entry)) {
                         Some(Fate::Deliver { recalled, .. }) => {
-                            if *recalled {
+                            if recalled {
                                 ledger.sampled_out.sub(Signal::Logs, 1);
                                 ledger.pending.add(Signal::Logs, 1);
                             }
@@ -165,7 +176,7 @@ impl Pipeline {
                 Ok(())
             }),
             Content::Exemplars => exemplars::for_each(bytes, |trace, series| {
-                if let Some(Fate::Deliver { .. }) = fates.get(&trace) {
+                if let Some(Fate::Deliver { .. }) = fates.of(trace, entry) {
                     counters.exemplars += 1;
                     exemplars::put(series, &mut builder.exemplars);
                 }

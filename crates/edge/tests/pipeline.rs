@@ -288,6 +288,29 @@ fn lines_without_spans_fall_to_their_level() {
     assert_eq!(pipeline.ledger().difference(|_| 1), 0);
 }
 
+/// Scenario: one request has lines of two traces. The first one's lines wait in vain for a span and are let go; then its span
+/// comes, and both traces are decided in the same tick. Guarantees: what was let go, or delivered alone, is not booked or
+/// delivered a second time because the request is walked again for the other trace (P1).
+#[test]
+fn what_was_let_go_keeps_its_fate() {
+    for error in [false, true] {
+        let mut pipeline = pipeline(1 << 20);
+        accept(&mut pipeline, Signal::Logs, lines(&[(Some(1), 9, "let go"), (Some(1), 13, "alone")]), 0);
+        accept(&mut pipeline, Signal::Logs, lines(&[(Some(1), 9, "let go too"), (Some(2), 9, "kept")]), 0);
+        accept(&mut pipeline, Signal::Traces, spans(vec![span(2, 1, 5, true)]), 3 * SECOND);
+        pipeline.tick(4 * SECOND);
+        assert_eq!(read(&pipeline.take_batches()).free_lines, ["alone"]);
+        accept(&mut pipeline, Signal::Traces, spans(vec![span(1, 2, 5, error)]), 4 * SECOND);
+        // Both are decided now, and the second request is walked for the second trace.
+        pipeline.tick(6 * SECOND);
+        let out = read(&pipeline.take_batches());
+        assert_eq!(out.trace_lines, ["kept"]);
+        assert_eq!(out.spans, if error { vec![2, 1] } else { vec![2] });
+        assert_eq!(pipeline.ledger().difference(|_| pipeline.ledger().routed.total()), 0);
+        assert_eq!((pipeline.ledger().pending.total(), pipeline.ledger().sampled_out.logs), (0, 2));
+    }
+}
+
 /// Scenario: more undecided spans than the recorder holds; then the wait passes.
 /// Guarantees: the producer is told to wait, points still pass, what was accepted is complete, and there is room again
 /// (P2, P9).
