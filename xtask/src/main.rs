@@ -9,6 +9,7 @@ mod containers;
 mod dist;
 mod floors;
 mod fuzz;
+mod kill;
 mod links;
 mod mutants;
 mod report;
@@ -32,6 +33,8 @@ usage: cargo xtask TASK [OPTIONS]
   test-browser        the page of a demonstration, clicked through in headless Chromium
   mutants             the smoke run must fail, in the right field, with programs that are broken on purpose
   sampling            the goldens of sampling, replayed on a simulated clock; fidelity under load in little memory
+  kill [--kills N]    the agent is killed so often (200) under load, link up and down, with every trace kept and with
+                      sampling; everything is compared by id (--figures: the outcome goes into docs/figures)
   fuzz [--seconds N]  the fuzz targets, each for so long (60)
   bench NAME ...      a benchmark of the lab with programs as they ship (footprint: the static agent)
   dist [OPTIONS]      the programs as they ship, static, for x86_64 and aarch64, with their lists and checksums
@@ -68,6 +71,7 @@ fn run() -> Result<()> {
         Some("sdk") => no_options(&rest).and_then(|()| sdk::task()),
         Some("test-browser") => no_options(&rest).and_then(|()| browser::task()),
         Some("sampling") => no_options(&rest).and_then(|()| sampling::task()),
+        Some("kill") => kill::task(&rest),
         Some("fuzz") => fuzz::task(&rest),
         Some("dist") => dist::task(&rest),
         Some("figures") => dist::figures::task(&rest),

@@ -7,7 +7,7 @@ use crate::clock::monotonic;
 use crate::console::Console;
 use crate::demo::{Cut, ShowArgs, SmokeArgs, show, smoke};
 use crate::differential::{DifferentialArgs, differential};
-use crate::drill::{FidelityArgs, fidelity};
+use crate::drill::{FidelityArgs, KillArgs, Mode, fidelity, kill};
 use crate::otlp::Protocol;
 use crate::program::locate;
 use crate::replay::replay;
@@ -62,6 +62,29 @@ struct CrashArgs {
 enum DrillCommand {
     /// Every trace that should be kept is, and no other one, at a fixed rate within a fixed memory
     Fidelity(FidelityOptions),
+    /// Nothing acknowledged is lost and nothing is stored twice, however often the agent is killed
+    Kill(KillOptions),
+}
+
+#[derive(Debug, Args)]
+struct KillOptions {
+    /// The agent's binary [default: lightship beside this program]
+    #[arg(long, value_name = "FILE")]
+    agent: Option<PathBuf>,
+    /// The hub's binary [default: lightship-hub beside this program]
+    #[arg(long, value_name = "FILE")]
+    hub: Option<PathBuf>,
+    /// What the agent is to keep
+    #[arg(long, value_enum, default_value_t = Mode::Sampling)]
+    mode: Mode,
+    /// How often it is killed
+    #[arg(long, default_value_t = 200, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    kills: u64,
+    /// The seed that decides every request and every kill; without it, a new one, which is printed
+    #[arg(long)]
+    seed: Option<u64>,
+    #[command(flatten)]
+    output: OutputOptions,
 }
 
 #[derive(Debug, Args)]
@@ -275,6 +298,7 @@ pub(crate) fn run() -> ExitCode {
                 Command::Vessel(args) => vessel(args).await,
                 Command::Demo(args) => demo(args).await,
                 Command::Drill(DrillCommand::Fidelity(options)) => fidelity_command(options).await,
+                Command::Drill(DrillCommand::Kill(options)) => kill_command(options).await,
                 Command::Differential(options) => differential_command(options).await,
                 Command::Replay(args) => replay_command(&args),
                 Command::Crash(args) => crash(&args).await,
@@ -368,6 +392,23 @@ async fn fidelity_command(options: FidelityOptions) -> Result<ExitCode> {
     let figures = unless_told_to_stop(fidelity(&args, console))
         .await
         .with_context(|| format!("the drill with seed {} broke", args.seed))?;
+    options.output.write(&serde_json::to_value(&figures)?)?;
+    figures.faults.iter().for_each(|fault| console.bad(fault));
+    Ok(if figures.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn kill_command(options: KillOptions) -> Result<ExitCode> {
+    let console = Console::new();
+    let args = KillArgs {
+        agent: locate(options.agent.as_deref(), "lightship")?,
+        hub: locate(options.hub.as_deref(), "lightship-hub")?,
+        mode: options.mode,
+        kills: options.kills,
+        seed: options.seed.unwrap_or_else(fresh_seed),
+    };
+    let figures = unless_told_to_stop(kill(&args, console))
+        .await
+        .with_context(|| format!("seed {} broke the drill", args.seed))?;
     options.output.write(&serde_json::to_value(&figures)?)?;
     figures.faults.iter().for_each(|fault| console.bad(fault));
     Ok(if figures.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })

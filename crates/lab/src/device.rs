@@ -46,6 +46,9 @@ pub(crate) enum Setting {
     Hastened(u32),
     /// The load of the vessel: more memory than a typical device needs, and short waits.
     Vessel(Waits),
+    /// The recorder in files, answers once the request survives the death of the program; every trace is kept, or those
+    /// that the policies say.
+    Written { waits: Waits, keep_all: bool },
     /// The load of the vessel in so many MiB, the program and everything in it.
     Limited { waits: Waits, memory_mib: u64 },
 }
@@ -101,6 +104,13 @@ impl Device {
         Ok(())
     }
 
+    /// Starts the agent and kills it after this time, ready or not.
+    pub(crate) async fn kill_while_starting(&mut self, after: Duration) -> Result<()> {
+        let agent = spawn(&self.directory, &self.binary)?;
+        sleep(after).await;
+        agent.kill().await
+    }
+
     /// Asks the agent to end, and waits until it has.
     pub(crate) async fn stop(&mut self) -> Result<()> {
         self.program.take().context("the agent does not run")?.stop().await
@@ -142,9 +152,9 @@ impl Device {
     }
 }
 
-async fn launch(directory: &Path, binary: &Path) -> Result<(Program, Addresses)> {
-    let file = directory.join("agent/addresses.json");
-    // What a former life wrote would be taken for the answer of this one.
+/// Starts the program; what a former life wrote of its addresses is gone then.
+fn spawn(directory: &Path, binary: &Path) -> Result<Program> {
+    let file = addresses_file(directory);
     if let Err(error) = fs::remove_file(&file)
         && error.kind() != std::io::ErrorKind::NotFound
     {
@@ -152,8 +162,16 @@ async fn launch(directory: &Path, binary: &Path) -> Result<(Program, Addresses)>
     }
     let config = directory.join("agent.yaml");
     let arguments = ["run", "--config", path_text(&config)?];
-    let mut agent = Program::start("lightship", binary, &arguments, &directory.join("agent.log"))?;
-    let addresses: Addresses = agent.wrote(&file).await?;
+    Program::start("lightship", binary, &arguments, &directory.join("agent.log"))
+}
+
+fn addresses_file(directory: &Path) -> PathBuf {
+    directory.join("agent/addresses.json")
+}
+
+async fn launch(directory: &Path, binary: &Path) -> Result<(Program, Addresses)> {
+    let mut agent = spawn(directory, binary)?;
+    let addresses: Addresses = agent.wrote(&addresses_file(directory)).await?;
     let begin = monotonic();
     while !http_json::is_ok(addresses.admin, "/readyz").await {
         agent.id()?;
@@ -214,11 +232,28 @@ fn configuration(data: &Path, setting: Setting, upstream: &Upstream) -> Result<S
             ),
             format!(", heartbeat: {}, max_backoff: {}", ms(waits.heartbeat), ms(waits.backoff)),
         ),
+        Setting::Written { waits, .. } => (
+            format!("  decision_wait: {}\n  memory: 16MiB\n", ms(waits.decision)),
+            format!(
+                "recorder: {{ memory: 16MiB, files: 96MiB }}\nred: {{ interval: {} }}\n\
+                 journal: {{ budget: 256MiB, commit_delay: {} }}\n",
+                ms(waits.red),
+                ms(waits.commit)
+            ),
+            format!(", heartbeat: {}, max_backoff: {}", ms(waits.heartbeat), ms(waits.backoff)),
+        ),
         Setting::Limited { waits, memory_mib } => limited(waits, memory_mib),
+    };
+    let policies = match setting {
+        Setting::Written { keep_all: true, .. } => "    - { name: all, type: always_sample }\n",
+        _ => {
+            "    - { name: errors, type: status_code, status_code: { status_codes: [ERROR] } }\n    \
+             - { name: slow, type: latency, latency: { threshold_ms: 200 } }\n"
+        }
     };
     let limit = match setting {
         Setting::Limited { memory_mib, .. } => format!("memory: {memory_mib}MiB\n"),
-        Setting::Typical | Setting::Hastened(_) | Setting::Vessel(_) => String::new(),
+        Setting::Typical | Setting::Hastened(_) | Setting::Vessel(_) | Setting::Written { .. } => String::new(),
     };
     let destination = match upstream {
         Upstream::Hub { link, ca } => {
@@ -234,9 +269,7 @@ data_dir: {data}
   otlp: {{ grpc: "127.0.0.1:0", http: "127.0.0.1:0", max_request: 256KiB }}
 sampling:
 {sampling}  policies:
-    - {{ name: errors, type: status_code, status_code: {{ status_codes: [ERROR] }} }}
-    - {{ name: slow, type: latency, latency: {{ threshold_ms: 200 }} }}
-{rest}destinations:
+{policies}{rest}destinations:
   - {{ {destination}{pace} }}
 admin: {{ listen: "127.0.0.1:0" }}
 "#,

@@ -4,6 +4,6 @@ mod link;
 mod show;
 mod smoke;
 
-pub(crate) use link::Cut;
+pub(crate) use link::{Cut, Link};
 pub(crate) use show::{ShowArgs, show};
 pub(crate) use smoke::{SmokeArgs, smoke};

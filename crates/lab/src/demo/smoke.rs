@@ -8,7 +8,7 @@ use crate::demo::link::{Cut, Link};
 use crate::device::{Device, Setting, Upstream, Waits};
 use crate::hub::Hub;
 use crate::otlp::Protocol;
-use crate::reconcile::{AgentFigures, Verdict, Window, judge, read_hub, red_calls, stored_points};
+use crate::reconcile::{AgentFigures, Verdict, Window, both_ledgers, judge, read_hub, red_calls};
 use crate::vessel::{Manifest, Options, Ramp, Totals, Vessel};
 use anyhow::{Context, Result, bail};
 use std::path::PathBuf;
@@ -223,7 +223,7 @@ async fn reconcile(
     let hour = nanoseconds(Duration::from_secs(3_600));
     let window = Window { start_ns: run.start_ns.saturating_sub(hour), end_ns: run.end_ns + hour };
     let found = read_hub(hub.http, window, manifest, METRICS_EVERY_MS).await?;
-    let (stored_points, status) = both_ledgers(hub, device).await?;
+    let (stored_points, status) = both_ledgers(hub.http, device, DRAIN).await?;
     let agent = AgentFigures {
         status,
         stored_points,
@@ -232,21 +232,4 @@ async fn reconcile(
         red_calls: red_calls(hub.http, run, killed_wall_ns).await?,
     };
     Ok(judge(args.seed, manifest, &found, &agent))
-}
-
-/// The points that the hub has stored and what the agent says, at a moment between two of its deliveries.
-async fn both_ledgers(hub: &Hub, device: &Device) -> Result<(u64, Status)> {
-    const ATTEMPTS: u32 = 200;
-    let delivered =
-        |status: &Status| -> u64 { status.ledger.destinations.iter().map(|destination| destination.delivered).sum() };
-    for _ in 0..ATTEMPTS {
-        let before = device.wait_until("drained", DRAIN, Status::is_drained).await?;
-        let points = stored_points(hub.http).await?;
-        let after = device.status().await?;
-        if delivered(&before) == delivered(&after) && after.is_drained() {
-            return Ok((points, after));
-        }
-        sleep(Duration::from_millis(50)).await;
-    }
-    bail!("the agent went on delivering while the hub was asked, {ATTEMPTS} times in a row")
 }

@@ -1,5 +1,7 @@
 //! Drills: one promise under load, judged by the generator's plan.
 
 mod fidelity;
+mod kill;
 
 pub(crate) use fidelity::{FidelityArgs, fidelity};
+pub(crate) use kill::{KillArgs, Mode, kill};

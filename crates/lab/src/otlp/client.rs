@@ -39,8 +39,22 @@ pub(crate) enum Answer {
     Taken(u64, String),
     /// To be sent again, not before this time when the receiver named one.
     Later(Option<Duration>, String),
+    /// Nothing was sent: there is no connection.
+    Unreachable(String),
+    /// Sent, and no answer came: it may have been taken or not.
+    Lost(String),
     /// Never to be sent again.
     Refused(String),
+}
+
+impl Answer {
+    /// The wait that the receiver named, and what it or the connection said.
+    pub(crate) fn later(self) -> (Option<Duration>, String) {
+        match self {
+            Answer::Later(wait, why) => (wait, why),
+            Answer::Taken(_, why) | Answer::Refused(why) | Answer::Unreachable(why) | Answer::Lost(why) => (None, why),
+        }
+    }
 }
 
 enum Connection {
@@ -61,35 +75,45 @@ impl Client {
         Self { protocol, signal, target, open: None }
     }
 
-    /// Sends one encoded request under its idempotency key. A broken connection is an answer to try later.
-    pub(crate) async fn send(&mut self, body: &Bytes, key: &str) -> Answer {
-        match timeout(REQUEST_TIMEOUT, self.exchange(body, key)).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => {
-                self.open = None;
-                Answer::Later(None, format!("{error:#}"))
-            }
-            Err(_) => {
-                self.open = None;
-                Answer::Later(None, format!("no answer within {} s", REQUEST_TIMEOUT.as_secs()))
-            }
+    /// Sends one encoded request, under its idempotency key where it has one.
+    pub(crate) async fn send(&mut self, body: &Bytes, key: Option<&str>) -> Answer {
+        let answer = match timeout(REQUEST_TIMEOUT, self.ready()).await {
+            Ok(Ok(address)) => match timeout(REQUEST_TIMEOUT, self.exchange(address, body, key)).await {
+                Ok(Ok(answer)) => answer,
+                Ok(Err(error)) => Answer::Lost(format!("{error:#}")),
+                Err(_) => Answer::Lost(format!("no answer within {} s", REQUEST_TIMEOUT.as_secs())),
+            },
+            Ok(Err(error)) => Answer::Unreachable(format!("{error:#}")),
+            Err(_) => Answer::Unreachable(format!("no connection within {} s", REQUEST_TIMEOUT.as_secs())),
+        };
+        if matches!(answer, Answer::Unreachable(_) | Answer::Lost(_)) {
+            self.open = None;
         }
+        answer
     }
 
-    async fn exchange(&mut self, body: &Bytes, key: &str) -> Result<Answer> {
+    /// Connects where there is no connection to where the receiver is now.
+    async fn ready(&mut self) -> Result<SocketAddr> {
         let address = *self.target.borrow();
         if self.open.as_ref().is_none_or(|(connected, _)| *connected != address) {
             self.open = Some((address, connect(self.protocol, address).await?));
         }
+        match &mut self.open {
+            Some((_, Connection::Grpc(sender))) => sender.ready().await.context("the connection was closed")?,
+            Some((_, Connection::Http(sender))) => sender.ready().await.context("the connection was closed")?,
+            None => bail!("not connected"),
+        }
+        Ok(address)
+    }
+
+    async fn exchange(&mut self, address: SocketAddr, body: &Bytes, key: Option<&str>) -> Result<Answer> {
         let Some((_, connection)) = &mut self.open else { bail!("not connected") };
         match connection {
             Connection::Grpc(sender) => {
-                sender.ready().await.context("the connection was closed")?;
                 let answer = sender.send_request(grpc_request(self.signal, address, body, key)?).await?;
                 read_grpc(self.signal, answer).await
             }
             Connection::Http(sender) => {
-                sender.ready().await.context("the connection was closed")?;
                 let answer = sender.send_request(http_request(self.signal, address, body, key)?).await?;
                 read_http(self.signal, answer).await
             }
@@ -128,24 +152,29 @@ async fn connect(protocol: Protocol, address: SocketAddr) -> Result<Connection> 
     })
 }
 
-fn grpc_request(signal: Signal, address: SocketAddr, body: &Bytes, key: &str) -> Result<Request<Full<Bytes>>> {
+fn grpc_request(signal: Signal, address: SocketAddr, body: &Bytes, key: Option<&str>) -> Result<Request<Full<Bytes>>> {
     let mut message = BytesMut::with_capacity(5 + body.len());
     message.put_u8(0);
     message.put_u32(u32::try_from(body.len()).context("the request is longer than gRPC can say")?);
     message.extend_from_slice(body);
-    Ok(Request::post(format!("http://{address}{}", path(Protocol::Grpc, signal)))
+    let request = Request::post(format!("http://{address}{}", path(Protocol::Grpc, signal)))
         .header(header::CONTENT_TYPE, "application/grpc")
-        .header(header::TE, "trailers")
-        .header("idempotency-key", key)
-        .body(Full::new(message.freeze()))?)
+        .header(header::TE, "trailers");
+    Ok(with_key(request, key).body(Full::new(message.freeze()))?)
 }
 
-fn http_request(signal: Signal, address: SocketAddr, body: &Bytes, key: &str) -> Result<Request<Full<Bytes>>> {
-    Ok(Request::post(path(Protocol::Http, signal))
+fn http_request(signal: Signal, address: SocketAddr, body: &Bytes, key: Option<&str>) -> Result<Request<Full<Bytes>>> {
+    let request = Request::post(path(Protocol::Http, signal))
         .header(header::HOST, address.to_string())
-        .header(header::CONTENT_TYPE, "application/x-protobuf")
-        .header("idempotency-key", key)
-        .body(Full::new(body.clone()))?)
+        .header(header::CONTENT_TYPE, "application/x-protobuf");
+    Ok(with_key(request, key).body(Full::new(body.clone()))?)
+}
+
+fn with_key(request: http::request::Builder, key: Option<&str>) -> http::request::Builder {
+    match key {
+        Some(key) => request.header("idempotency-key", key),
+        None => request,
+    }
 }
 
 /// gRPC status codes that OTLP says are to be sent again.

@@ -6,7 +6,7 @@ mod receiver;
 mod request;
 pub(crate) mod value;
 
-pub(crate) use client::{Protocol, Target};
+pub(crate) use client::{Answer, Client, Protocol, Target};
 pub(crate) use pipe::{Pipe, Tally};
 #[cfg(test)]
 pub(crate) use receiver::Received;

@@ -89,7 +89,7 @@ async fn run(
         let deadline = Instant::now() + patience;
         let mut backoff = BACKOFF.0;
         loop {
-            match client.send(&body, &key).await {
+            match client.send(&body, Some(&key)).await {
                 Answer::Taken(0, _) => note(&mut |tally| tally.taken += records),
                 Answer::Taken(rejected, why) => note(&mut |tally| {
                     tally.taken += records.saturating_sub(rejected);
@@ -100,7 +100,8 @@ async fn run(
                     tally.not_taken += records;
                     tally.last_refusal = Some(why.clone());
                 }),
-                Answer::Later(wait, why) => {
+                again @ (Answer::Later(..) | Answer::Unreachable(_) | Answer::Lost(_)) => {
+                    let (wait, why) = again.later();
                     // Full jitter, so that the three signals do not come back in step.
                     let wait = wait.unwrap_or_else(|| backoff.mul_f64(keys.unit()));
                     let patient = Instant::now() + wait < deadline;

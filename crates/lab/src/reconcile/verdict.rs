@@ -1,17 +1,15 @@
 //! The judgement: pure comparison, no IO.
 
 use crate::agent_status::Status;
+use crate::reconcile::compare::{Compared, Faults, Lines, compare};
 use crate::reconcile::found::Found;
 use crate::vessel::{Boundary, Manifest, Request, SLOW_NS};
-use model::TraceId;
 use serde::Serialize;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 /// The least that a run must have to prove anything.
 const LEAST_SPANS: u64 = 5_000;
 const LEAST_OF_EACH_KIND: u64 = 20;
-/// How many examples of a fault are named.
-const EXAMPLES: usize = 5;
 
 /// What the agent and the vessel's exporters say, beside the hub.
 #[derive(Debug, Clone)]
@@ -80,62 +78,12 @@ pub(crate) struct Verdict {
 
 /// Judges a run.
 pub(crate) fn judge(seed: u64, manifest: &Manifest, found: &Found, agent: &AgentFigures) -> Verdict {
-    let planned: HashMap<TraceId, &Request> =
-        manifest.requests.iter().map(|request| (request.trace, request)).collect();
     let mut faults = Faults::default();
     let lines = Lines::count(found);
     let count = |pick: &dyn Fn(&Request) -> bool| manifest.requests.iter().filter(|one| pick(one)).count() as u64;
 
-    let mut lost = 0;
-    let (mut stored, mut errors_kept) = (0, 0);
-    for request in manifest.requests.iter().filter(|request| request.should_keep) {
-        let missing = missing_of(request, found, &lines);
-        if missing > 0 {
-            lost += missing;
-            faults.name("lost", || format!("{missing} records of trace {} ({})", request.trace, reason(request)));
-        } else {
-            stored += 1;
-            errors_kept += u64::from(request.fails);
-        }
-    }
-    for number in 0..manifest.loose_lines {
-        if !lines.ids.contains_key(format!("loose-{number}").as_str()) {
-            lost += 1;
-            faults.name("lost", || format!("log line loose-{number}"));
-        }
-    }
-    for point in manifest.points.iter().filter(|point| !found.has_point(point)) {
-        lost += 1;
-        faults.name("lost", || format!("point {point:?}"));
-    }
-
-    let mut orphan_traces = 0;
-    for trace in found.traces.keys() {
-        let fault = match planned.get(trace) {
-            None => "is not of this run",
-            Some(request) if !request.should_keep => "must not be kept",
-            Some(request) if missing_of(request, found, &lines) > 0 => "is not whole",
-            Some(_) => continue,
-        };
-        orphan_traces += 1;
-        faults.name("orphan trace", || format!("{trace} {fault}"));
-    }
-    let mut orphan_logs = 0;
-    for line in &found.lines {
-        let Some(trace) = line.trace else { continue };
-        let kept = planned.get(&trace).is_some_and(|request| request.should_keep);
-        if !kept || !found.traces.contains_key(&trace) {
-            orphan_logs += 1;
-            faults.name("orphan log line", || format!("{:?} of trace {trace}", line.id));
-        }
-    }
-    let mut dead_exemplars = 0;
-    for exemplar in &found.exemplars {
-        if !found.traces.contains_key(&exemplar.trace) || exemplar.state != "stored" {
-            dead_exemplars += 1;
-            faults.name("dead exemplar", || format!("trace {} ({})", exemplar.trace, exemplar.state));
-        }
-    }
+    let Compared { stored, errors_kept, lost, orphan_traces, orphan_logs, dead_exemplars } =
+        compare(manifest, found, &lines, &mut faults);
 
     let span_surplus: u64 = found.traces.values().map(|trace| trace.rows.abs_diff(trace.spans.len() as u64)).sum();
     let point_surplus = surplus_points(found, &lines, agent);
@@ -220,23 +168,6 @@ impl Verdict {
     }
 }
 
-/// Log rows by the vessel's id.
-struct Lines<'a> {
-    ids: HashMap<&'a str, u64>,
-    surplus: u64,
-}
-
-impl<'a> Lines<'a> {
-    fn count(found: &'a Found) -> Self {
-        let mut ids: HashMap<&str, u64> = HashMap::new();
-        for id in found.lines.iter().filter_map(|line| line.id.as_deref()) {
-            *ids.entry(id).or_default() += 1;
-        }
-        let surplus = ids.values().map(|rows| rows - 1).sum();
-        Self { ids, surplus }
-    }
-}
-
 /// Points that the hub has stored beyond those that were delivered. The agent counts all records that it delivered, so what
 /// is left after spans and lines are points.
 fn surplus_points(found: &Found, lines: &Lines<'_>, agent: &AgentFigures) -> u64 {
@@ -244,20 +175,6 @@ fn surplus_points(found: &Found, lines: &Lines<'_>, agent: &AgentFigures) -> u64
     let spans: u64 = found.traces.values().map(|trace| trace.spans.len() as u64).sum();
     let points = delivered.saturating_sub(spans + lines.ids.len() as u64);
     agent.stored_points.saturating_sub(points)
-}
-
-/// How many spans and lines of a request are not at the hub.
-fn missing_of(request: &Request, found: &Found, lines: &Lines<'_>) -> u64 {
-    let stored = found.traces.get(&request.trace);
-    let has_span = |span| stored.is_some_and(|trace| trace.spans.contains(span));
-    let spans = request.spans.iter().filter(|span| !has_span(span)).count() as u64;
-    let line = |count: &u64| format!("{}-{count}", request.number);
-    spans + (0..request.lines).filter(|count| !lines.ids.contains_key(line(count).as_str())).count() as u64
-}
-
-fn reason(request: &Request) -> String {
-    let failed = if request.fails { ", failed" } else { "" };
-    format!("request {}, {:.6} ms{failed}", request.number, request.length_ns as f64 / 1e6)
 }
 
 fn red_difference(manifest: &Manifest, agent: &AgentFigures, faults: &mut Faults) -> u64 {
@@ -272,23 +189,6 @@ fn red_difference(manifest: &Manifest, agent: &AgentFigures, faults: &mut Faults
         }
     }
     difference
-}
-
-/// The first few faults of each kind.
-#[derive(Default)]
-struct Faults {
-    named: Vec<String>,
-    counts: HashMap<&'static str, usize>,
-}
-
-impl Faults {
-    fn name(&mut self, kind: &'static str, words: impl FnOnce() -> String) {
-        let count = self.counts.entry(kind).or_default();
-        *count += 1;
-        if *count <= EXAMPLES {
-            self.named.push(format!("{kind}: {}", words()));
-        }
-    }
 }
 
 #[cfg(test)]

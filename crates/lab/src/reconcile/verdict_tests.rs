@@ -3,7 +3,7 @@
 use super::*;
 use crate::reconcile::found::{FoundExemplar, FoundLine, FoundMetric, FoundSeries, FoundTrace};
 use crate::vessel::PlannedPoint;
-use model::SpanId;
+use model::{SpanId, TraceId};
 
 const STATUS: &str = r#"{"epoch":"00000000000000aa","ledger":{
     "received":{"traces":0,"logs":0,"metrics":0},"generated":{"traces":0,"logs":0,"metrics":0},
