@@ -5,6 +5,8 @@
 
 mod endpoint;
 mod error;
+#[cfg(any(feature = "otlp-http", feature = "otlp-grpc"))]
+mod exemplars;
 #[cfg(feature = "otlp-grpc")]
 mod grpc;
 mod http1;
@@ -17,7 +19,7 @@ pub use endpoint::{Endpoint, EndpointError};
 pub use error::SinkError;
 pub use hub::HubSink;
 #[cfg(any(feature = "otlp-http", feature = "otlp-grpc"))]
-pub use otlp::{Delivered, OtlpSink};
+pub use otlp::{Delivered, ExemplarCounts, OtlpSink};
 pub use tls::{TlsError, client_config};
 
 /// How a sink reaches its server.

@@ -10,6 +10,7 @@ use model::otlp::count_records;
 use model::proto::{Reader, Value};
 use wire::{Inflater, RawBlock, Section};
 
+use crate::exemplars::Exemplars;
 #[cfg(feature = "otlp-grpc")]
 use crate::grpc::GrpcClient;
 #[cfg(feature = "otlp-http")]
@@ -32,24 +33,42 @@ pub struct Delivered {
     pub rejected: u64,
 }
 
-/// The connection to an OTLP endpoint. Exemplars that travel apart from their points have no place in OTLP and stay
-/// behind; so do gap records.
+/// What became of exemplars, since start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ExemplarCounts {
+    /// That went with a point of their series, after their trace was confirmed.
+    pub sent: u64,
+    /// Whose trace is not known to be there, or that found no point in time.
+    pub left_out: u64,
+}
+
+/// The connection to an OTLP endpoint. Gap records have no place in OTLP and stay behind. Exemplars go with the next point of
+/// their series once their trace was confirmed here; what waits for that lives in memory, at most 100 KiB.
 pub struct OtlpSink {
     transport: Transport,
     inflater: Inflater,
+    exemplars: Exemplars,
 }
 
 impl OtlpSink {
     /// A sink that speaks OTLP/HTTP and connects when it is first used.
     #[cfg(feature = "otlp-http")]
     pub fn http(access: Access) -> Self {
-        Self { transport: Transport::Http(Client::new(access)), inflater: Inflater::new() }
+        Self {
+            transport: Transport::Http(Client::new(access)),
+            inflater: Inflater::new(),
+            exemplars: Exemplars::default(),
+        }
     }
 
     /// A sink that speaks OTLP/gRPC and connects when it is first used.
     #[cfg(feature = "otlp-grpc")]
     pub fn grpc(access: Access) -> Self {
-        Self { transport: Transport::Grpc(GrpcClient::new(access)), inflater: Inflater::new() }
+        Self {
+            transport: Transport::Grpc(GrpcClient::new(access)),
+            inflater: Inflater::new(),
+            exemplars: Exemplars::default(),
+        }
     }
 
     /// Sends a block. The whole block goes as one request per signal; when the server refuses that for good, its frames
@@ -70,9 +89,28 @@ impl OtlpSink {
         }
         let mut whole = Requests::default();
         frames.iter().for_each(|frame| whole.append(frame));
+        let attached = self.exemplars.attach(&whole.bodies[METRICS]).unwrap_or_default();
+        if let Some(attached) = &attached {
+            whole.bodies[METRICS].clone_from(&attached.metrics);
+        }
         match self.send(&whole).await {
             Err(SinkError::Rejected { .. }) => {}
-            other => return other,
+            Ok(delivered) => {
+                drop(whole);
+                if let Some(attached) = &attached {
+                    self.exemplars.release(attached, true);
+                }
+                // Which ones were rejected is not told.
+                if delivered.rejected == 0 {
+                    frames.iter().for_each(|frame| self.confirmed(frame));
+                }
+                return Ok(delivered);
+            }
+            Err(error) => return Err(error),
+        }
+        // They may be what was refused.
+        if let Some(attached) = &attached {
+            self.exemplars.release(attached, false);
         }
         let mut sum = Delivered::default();
         for frame in &frames {
@@ -80,12 +118,27 @@ impl OtlpSink {
                 Ok(one) => {
                     sum.delivered += one.delivered;
                     sum.rejected += one.rejected;
+                    if one.rejected == 0 {
+                        self.confirmed(frame);
+                    }
                 }
                 Err(SinkError::Rejected { .. }) => sum.rejected += frame.records(),
                 Err(error) => return Err(error),
             }
         }
         Ok(sum)
+    }
+
+    /// A frame is there: what links to its traces may follow.
+    fn confirmed(&mut self, frame: &Requests) {
+        let [traces, ..] = &frame.bodies;
+        let noted = self.exemplars.confirm(traces).and_then(|()| self.exemplars.hold(&frame.exemplars));
+        debug_assert!(noted.is_ok(), "decoded sections do not walk");
+    }
+
+    /// What became of exemplars.
+    pub fn exemplars(&self) -> ExemplarCounts {
+        ExemplarCounts { sent: self.exemplars.sent, left_out: self.exemplars.left_out }
     }
 
     async fn send(&mut self, requests: &Requests) -> Result<Delivered, SinkError> {
@@ -121,19 +174,25 @@ impl OtlpSink {
 #[derive(Default)]
 struct Requests {
     bodies: [Vec<u8>; 3],
+    /// `ExemplarsData`, not sent by itself.
+    exemplars: Vec<u8>,
 }
+
+/// The place of points among the bodies.
+const METRICS: usize = 2;
 
 impl Requests {
     fn of(sections: Vec<Section>) -> Self {
         let mut requests = Self::default();
-        let [traces, logs, metrics] = &mut requests.bodies;
+        let Self { bodies: [traces, logs, metrics], exemplars } = &mut requests;
         for section in sections {
             match section {
                 // Repeated fields of one message type: one after the other they are one message.
                 Section::Traces(bytes) => traces.extend(bytes),
                 Section::Logs(bytes) => logs.extend(bytes),
                 Section::Metrics(bytes) => metrics.extend(bytes),
-                Section::Exemplars(_) | Section::Gap(_) => {}
+                Section::Exemplars(bytes) => exemplars.extend(bytes),
+                Section::Gap(_) => {}
             }
         }
         requests
