@@ -123,9 +123,12 @@ fn exemplars(request: &[u8]) -> Vec<(usize, TraceId)> {
     found
 }
 
+/// How a server answers a request.
+type Rule = fn(Signal, &[u8]) -> Answer;
+
 /// A server that answers as it is told, and what it took or refused of points, newest last.
 struct Server {
-    answer: Rc<Cell<fn(Signal, &[u8]) -> Answer>>,
+    answer: Rc<Cell<Rule>>,
     points: Rc<RefCell<Vec<Vec<u8>>>>,
 }
 
@@ -141,7 +144,7 @@ fn with_server(test: impl AsyncFnOnce(OtlpSink, Server)) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
         let access = Access { endpoint, tls: None, token: None, timeout: Duration::from_secs(10) };
-        let yes: fn(Signal, &[u8]) -> Answer = |_, _| Answer::Accepted;
+        let yes: Rule = |_, _| Answer::Accepted;
         let server = Server { answer: Rc::new(Cell::new(yes)), points: Rc::default() };
         let (answer, points) = (Rc::clone(&server.answer), Rc::clone(&server.points));
         let intake: Intake = Rc::new(move |request| {
