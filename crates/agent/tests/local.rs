@@ -3,34 +3,10 @@
 
 mod support;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
 use model::proto::{put_bytes, put_fixed64, put_message, put_uint};
-use support::{Agent, PROTOBUF, run};
+use support::{Agent, PROTOBUF, now_ns, request, run, text_attribute, wait_until};
 
 const TRACE: [u8; 16] = [7; 16];
-
-#[allow(clippy::disallowed_methods, reason = "records of now")]
-fn now_ns() -> u64 {
-    u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos()).unwrap()
-}
-
-fn text_attribute(out: &mut Vec<u8>, number: u32, key: &str, value: &str) {
-    put_message(out, number, |out| {
-        put_bytes(out, 1, key.as_bytes());
-        put_message(out, 2, |out| put_bytes(out, 1, value.as_bytes()));
-    });
-}
-
-/// A request with these records under `service.name: api`.
-fn request(records: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
-    let mut request = Vec::new();
-    put_message(&mut request, 1, |out| {
-        put_message(out, 1, |out| text_attribute(out, 1, "service.name", "api"));
-        put_message(out, 2, records);
-    });
-    request
-}
 
 fn span(out: &mut Vec<u8>, id: u8, parent: Option<u8>, name: &str, start_ns: u64, length_ms: u64, failed: bool) {
     put_message(out, 2, |out| {
@@ -98,16 +74,6 @@ fn send(agent: &Agent) {
     for (path, body) in [("/v1/traces", spans), ("/v1/logs", logs), ("/v1/metrics", points)] {
         assert_eq!(agent.post(path, PROTOBUF, &body).0, 200, "{path}");
     }
-}
-
-fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..200 {
-        if holds() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    panic!("not in 10 s: {what}");
 }
 
 /// Scenario: an agent with no network takes in a trace, its lines and a point; they are looked for while the trace is

@@ -2,6 +2,7 @@
 //!
 //! [`load`] reads and checks a file; nothing here opens a socket or a directory.
 
+mod lanes;
 mod policy;
 mod red;
 mod sampling;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+pub use lanes::{LaneBudgets, LaneRule, Lanes, OwnLane};
 pub use policy::{Policy, PolicyKind, RateAllocation, SeverityLevel, StatusCode};
 pub use red::{Dimension, HistogramKind, Red, Temporality};
 pub use sampling::{Adaptive, Incident, LineRule, LogRules, RouteShare, Sampling};
@@ -48,6 +50,9 @@ pub struct Config {
     /// What was decided to be delivered, on disk.
     #[serde(default)]
     pub journal: Journal,
+    /// Records that go into lanes of their own, and how much each lane may take.
+    #[serde(default)]
+    pub lanes: Lanes,
     /// Where it is delivered to.
     pub destinations: Vec<Destination>,
     /// Health, metrics and status of the agent itself.
@@ -89,6 +94,8 @@ pub struct OtlpSource {
     /// `durable` once it survives a power cut. The last two need `recorder.files`. Absent: `written` where there is
     /// `recorder.files`, else `received`.
     pub ack: Option<AckLevel>,
+    /// The lane of everything from this source that no attribute and no rule puts elsewhere; absent: the usual ones.
+    pub lane: Option<OwnLane>,
     /// The most connections at once, gRPC and HTTP together.
     #[serde(default = "default_connections")]
     pub connections: u16,
@@ -299,6 +306,8 @@ pub fn parse(text: &str) -> Result<Config, ConfigError> {
     })?;
     check(&config).map_err(|what| ConfigError(format!(": {what}")))?;
     sampling::check(&config.sampling).map_err(|(place, what)| ConfigError(format!("{place}: {what}")))?;
+    lanes::check(&config.lanes, config.journal.budget.0)
+        .map_err(|(place, what)| ConfigError(format!("{place}: {what}")))?;
     red::check(&config.red).map_err(|what| ConfigError(format!(": {what}")))?;
     Ok(config)
 }
@@ -471,6 +480,22 @@ admin: { listen: "127.0.0.1:8888" }
             ("type: latency, latency: { threshold_ms: 200 }", "type: latency", "needs a block named 'latency'"),
             ("url: \"https", "url: \"ftp", "must start with https://"),
             ("id: vessel-1", "id: 'a b'", "device.id"),
+            (
+                "recorder: {",
+                "lanes: { rules: [{ filter: 'level>=', lane: audit }] }\nrecorder: {",
+                ":12:28: lanes.rules[0].filter: ",
+            ),
+            (
+                "recorder: {",
+                "lanes: { rules: [{ filter: 'level>=error last 2h', lane: audit }] }\nrecorder: {",
+                "no time range",
+            ),
+            ("recorder: {", "lanes: { rules: [{ filter: 'x', lane: traces }] }\nrecorder: {", "unknown variant"),
+            (
+                "recorder: {",
+                "lanes: { budgets: { audit: 1KiB } }\nrecorder: {",
+                "lanes.budgets.audit: must be at least",
+            ),
             ("version: 0", "version: 7", "this program reads version 0"),
             ("data_dir: /var/lib/lightship", "", "missing field"),
             ("version: 0", "version: [", ":"),

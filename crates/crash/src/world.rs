@@ -77,6 +77,7 @@ impl World {
             device: "vessel".into(),
             destinations: DESTINATIONS.map(str::to_owned).to_vec(),
             total_bytes: if small { 512 << 10 } else { 4 << 20 },
+            lane_bytes: [u64::MAX; 6],
             history_bytes: if chance.percent(50) { 128 << 10 } else { 0 },
             free_space_floor: 0,
             recorder_bytes: if level == Level::Received { 0 } else { 1 << 20 },

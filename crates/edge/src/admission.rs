@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 
 use journal::{Content, Recording, Taken};
-use model::Signal;
 use model::otlp::validate;
 use model::proto::ProtoError;
+use model::{Lane, Signal};
 use sources::{Answer, Request};
 
 use crate::pipeline::{Pipeline, WAIT};
@@ -23,6 +23,8 @@ pub struct Admitted {
     key: Option<Box<[u8]>>,
     /// Traces that it may add to the index.
     traces: usize,
+    /// Bytes for the lanes mission and audit.
+    urgent: [usize; 2],
 }
 
 impl Admitted {
@@ -33,6 +35,12 @@ impl Admitted {
             key: self.key.as_deref().unwrap_or_default(),
             bytes: &self.body,
         }
+    }
+
+    /// The lanes that are never given up for which it has something, with about how many bytes. Such a request is answered
+    /// once it is synced.
+    pub fn urgent(&self) -> impl Iterator<Item = (Lane, usize)> + use<> {
+        [Lane::Mission, Lane::Audit].into_iter().zip(self.urgent).filter(|(_, bytes)| *bytes > 0)
     }
 
     fn waits(&self) -> usize {
@@ -103,7 +111,8 @@ impl Pipeline {
             )));
         }
         // Points never wait for a decision: a recorder full of undecided traces must not stop them.
-        let admitted = Admitted { signal, body, key, traces };
+        let split = self.lanes.split(signal, &body).ok().flatten();
+        let admitted = Admitted { signal, body, key, traces, urgent: split.map_or([0; 2], |split| split.urgent()) };
         let waits = match admitted.waits() {
             0 => 0,
             bytes => bytes + self.recorded.waits,
@@ -164,13 +173,25 @@ impl Pipeline {
                 self.recorded.next += 1;
             }
         }
-        let taken = match signal {
-            Signal::Traces => self.take_traces(body, now_ns),
-            Signal::Logs => self.take_logs(body, now_ns),
-            Signal::Metrics => self.take_metrics(body, now_ns),
-        };
+        let taken = self.take_split(signal, body, now_ns);
         self.recall(now_ns);
         taken
+    }
+
+    fn take_split(&mut self, signal: Signal, body: &[u8], now_ns: u64) -> Result<(), ProtoError> {
+        let Some(split) = self.lanes.split(signal, body)? else { return self.take_rest(signal, body, now_ns) };
+        for (lane, own) in &split.own {
+            self.take_own(signal, *lane, own, now_ns)?;
+        }
+        self.take_rest(signal, &split.rest, now_ns)
+    }
+
+    fn take_rest(&mut self, signal: Signal, body: &[u8], now_ns: u64) -> Result<(), ProtoError> {
+        match signal {
+            Signal::Traces => self.take_traces(body, now_ns),
+            Signal::Logs => self.take_logs(body, now_ns),
+            Signal::Metrics => self.take_metrics(body, None, now_ns),
+        }
     }
 
     /// Lets an admitted request go: it could not be recorded.

@@ -43,18 +43,49 @@ pub(crate) struct Builder {
     pub(crate) lines: Selection,
     /// Points: `MetricsData`.
     pub(crate) points: Vec<u8>,
+    /// What goes into lanes of their own.
+    pub(crate) own: Vec<(Lane, Own)>,
+}
+
+/// Records of one lane that nothing decides over.
+#[derive(Default)]
+pub(crate) struct Own {
+    pub(crate) spans: Selection,
+    pub(crate) lines: Selection,
+    pub(crate) points: Vec<u8>,
 }
 
 impl Builder {
     /// About how many bytes it holds.
     pub(crate) fn bytes(&self) -> usize {
-        self.traces.bytes() + self.trace_lines.bytes() + self.exemplars.len() + self.lines.bytes() + self.points.len()
+        let own = |(_, own): &(Lane, Own)| own.spans.bytes() + own.lines.bytes() + own.points.len();
+        self.traces.bytes()
+            + self.trace_lines.bytes()
+            + self.exemplars.len()
+            + self.lines.bytes()
+            + self.points.len()
+            + self.own.iter().map(own).sum::<usize>()
+    }
+
+    /// What is gathered for a lane of its own.
+    pub(crate) fn own(&mut self, lane: Lane) -> &mut Own {
+        let position = self.own.iter().position(|(other, _)| *other == lane).unwrap_or_else(|| {
+            self.own.push((lane, Own::default()));
+            self.own.len() - 1
+        });
+        &mut self.own[position].1
     }
 
     /// The batches to be, by lane; lanes without content are left out.
     pub(crate) fn into_lanes(self) -> Vec<(Lane, Sections)> {
         let mut lanes = Vec::new();
-        let Self { traces: spans, trace_lines, exemplars, lines, points } = self;
+        let Self { traces: spans, trace_lines, exemplars, lines, points, own } = self;
+        for (lane, Own { spans, lines, points }) in own {
+            let mut sections = Sections { metrics: points, ..Sections::default() };
+            spans.write(&mut sections.traces);
+            lines.write(&mut sections.logs);
+            lanes.push((lane, sections));
+        }
         let mut traces = Sections { exemplars, ..Sections::default() };
         spans.write(&mut traces.traces);
         drop(spans);

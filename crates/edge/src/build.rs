@@ -22,6 +22,7 @@ pub fn journal_options(config: &Config) -> journal::Options {
         device: config.device.id.clone(),
         total_bytes: config.journal.budget.0,
         destinations: config.destinations.iter().map(|one| one.name.clone()).collect(),
+        lane_bytes: config.lanes.budgets.in_order().map(|budget| budget.map_or(u64::MAX, |budget| budget.0)),
         history_bytes: 0,
         free_space_floor: FREE_SPACE_FLOOR,
         recorder_bytes: files,
@@ -100,6 +101,7 @@ pub fn check(config: &Config) -> Result<String, StartError> {
         sink(destination)?;
     }
     let _sampler = crate::policies::sampler(config)?;
+    crate::policies::lanes(config)?;
     check_memory(config)?;
     let directory = &config.data_dir;
     let fail = |error: std::io::Error| start_error(format!("data_dir {}: {error}", directory.display()));

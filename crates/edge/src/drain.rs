@@ -10,7 +10,7 @@ use model::Lane;
 #[cfg(feature = "sink-otlp")]
 use sinks::OtlpSink;
 use sinks::{HubSink, SinkError};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::clock::{Backoff, Clock, random};
 use crate::io::{IoError, IoHandle};
@@ -39,6 +39,63 @@ pub(crate) struct Shared {
     /// Wall time up to which everything that came in is committed: for lanes without decisions, and for traces.
     pub(crate) watermarks: Cell<(u64, u64)>,
     pub(crate) destinations: RefCell<Vec<DestinationStatus>>,
+    pub(crate) commits: Commits,
+}
+
+/// Waiting for commits.
+pub(crate) struct Commits {
+    /// Somebody waits: the next commit is to begin at once.
+    wanted: Notify,
+    /// How many have begun.
+    begun: Cell<u64>,
+    /// The number of the last one that made everything durable that was ready when it began.
+    done: watch::Sender<u64>,
+    /// Whether somebody was sent away without knowing.
+    unsure: Cell<bool>,
+}
+
+impl Default for Commits {
+    fn default() -> Self {
+        Self { wanted: Notify::new(), begun: Cell::new(0), done: watch::Sender::new(0), unsure: Cell::new(false) }
+    }
+}
+
+impl Commits {
+    /// Waits until everything that is ready now is durable.
+    pub(crate) async fn wait(&self) {
+        let mine = self.begun.get() + 1;
+        self.wanted.notify_one();
+        let mut done = self.done.subscribe();
+        // Its sender lives as long as this does.
+        let _done = done.wait_for(|done| *done >= mine).await;
+    }
+
+    /// Returns when somebody waits.
+    pub(crate) async fn wanted(&self) {
+        self.wanted.notified().await;
+    }
+
+    /// A commit begins; gives its number.
+    pub(crate) fn begin(&self) -> u64 {
+        self.begun.set(self.begun.get() + 1);
+        self.begun.get()
+    }
+
+    /// A commit is durable.
+    pub(crate) fn done(&self, number: u64) {
+        self.unsure.set(false);
+        self.done.send_replace(number);
+    }
+
+    /// Whether somebody was sent away, and what it waited for may still not be durable.
+    pub(crate) fn is_unsure(&self) -> bool {
+        self.unsure.get()
+    }
+
+    /// Somebody is sent away.
+    pub(crate) fn set_unsure(&self) {
+        self.unsure.set(true);
+    }
 }
 
 impl Shared {

@@ -38,6 +38,7 @@ struct Record {
 
 enum Job {
     Record(Record),
+    Room { lane: Lane, bytes: usize, stamp: Stamp, reply: oneshot::Sender<Result<(), String>> },
     Commit { batches: Vec<Batch>, stamp: Stamp, rider: Rider, reply: oneshot::Sender<(Committed, Rider)> },
     Next { destination: usize, max: usize, reply: oneshot::Sender<Vec<StoredBlock>> },
     Confirm { destination: usize, ranges: Vec<Range>, reply: oneshot::Sender<u64> },
@@ -63,6 +64,16 @@ impl IoHandle {
     /// Records a request, and with `durable` syncs it.
     pub(crate) async fn record(&self, request: Admitted, wall_ns: u64, durable: bool) -> Result<Recorded, IoError> {
         self.ask(|reply| Job::Record(Record { request, wall_ns, durable, reply })).await
+    }
+
+    /// Sees to it that records of about so many bytes find room in a lane with the next commit; else tells why not.
+    pub(crate) async fn make_room(
+        &self,
+        lane: Lane,
+        bytes: usize,
+        stamp: Stamp,
+    ) -> Result<Result<(), String>, IoError> {
+        self.ask(|reply| Job::Room { lane, bytes, stamp, reply }).await
     }
 
     /// Appends batches and makes everything durable, the rider with it. The rider comes back.
@@ -142,6 +153,10 @@ impl<D: Disk> Worker<D> {
                         }
                     }
                     self.record(group);
+                }
+                Job::Room { lane, bytes, stamp, reply } => {
+                    let room = self.vault.make_room(lane, bytes, stamp).map_err(|error| error.to_string());
+                    let _heard = reply.send(room);
                 }
                 Job::Commit { batches, stamp, rider, reply } => {
                     let _heard = reply.send((self.vault.commit(batches, stamp, &rider), rider));

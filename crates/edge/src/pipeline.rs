@@ -13,6 +13,7 @@ use sampling::{LineRule, Sampler};
 use crate::admission::Recorded;
 use crate::batch::{Batch, Builder};
 use crate::carry_out::finish;
+use crate::lanes::LaneRules;
 use crate::repeats::Repeats;
 use crate::take::trace_runs;
 
@@ -79,6 +80,7 @@ pub struct Pipeline {
     pub(crate) recorder: Recorder,
     pub(crate) sampler: Sampler,
     pub(crate) rules: Rules,
+    pub(crate) lanes: LaneRules,
     pub(crate) ledger: Ledger,
     pub(crate) counters: Counters,
     pub(crate) policy_keeps: Vec<u64>,
@@ -103,6 +105,7 @@ impl Pipeline {
             recorder: Recorder::new(recorder_bytes),
             sampler,
             rules: Rules::default(),
+            lanes: LaneRules::default(),
             ledger,
             counters: Counters::default(),
             policy_keeps: Vec::new(),
@@ -120,6 +123,12 @@ impl Pipeline {
     #[must_use]
     pub fn with_rules(self, rules: Rules) -> Self {
         Self { rules, ..self }
+    }
+
+    /// Sets who goes into lanes of their own.
+    #[must_use]
+    pub fn with_lanes(self, lanes: LaneRules) -> Self {
+        Self { lanes, ..self }
     }
 
     /// Everything recorded below this sequence was taken in, or cannot be read any more.

@@ -1,12 +1,14 @@
 //! The sampler, the rules of lines and the RED metrics, from their configuration.
 
-use config::{Config, Policy as Written, PolicyKind, StatusCode};
+use config::{Config, OwnLane, Policy as Written, PolicyKind, StatusCode};
+use model::Lane;
 use sampling::{
     Adaptive, Condition, Conditions, DEFAULT_SALT, LineRule, MAX_CONDITIONS, Policy, PolicyRule, Regex, RouteShare,
     STATUS_MASK_ERROR, STATUS_MASK_OK, STATUS_MASK_UNSET, Sampler, Share, TokenBucket,
 };
 
 use crate::error::{StartError, start_error};
+use crate::lanes::LaneRules;
 use crate::pipeline::Rules;
 
 fn nanos(span: std::time::Duration) -> u64 {
@@ -63,6 +65,26 @@ pub(crate) fn rules(config: &Config) -> Rules {
         record_policy: config.sampling.record_policy,
         tracestate: config.sampling.tracestate,
     }
+}
+
+fn lane(own: OwnLane) -> Lane {
+    match own {
+        OwnLane::Mission => Lane::Mission,
+        OwnLane::Audit => Lane::Audit,
+        OwnLane::Debug => Lane::Debug,
+    }
+}
+
+/// Who goes into lanes of their own.
+pub(crate) fn lanes(config: &Config) -> Result<LaneRules, StartError> {
+    let mut rules = Vec::with_capacity(config.lanes.rules.len());
+    for (index, rule) in config.lanes.rules.iter().enumerate() {
+        let query = filter::parse(&rule.filter.value, 0)
+            .map_err(|error| start_error(format!("lanes.rules[{index}].filter: {}", error.message())))?;
+        rules.push((query.filter, lane(rule.lane)));
+    }
+    let source = config.sources.otlp.as_ref().and_then(|otlp| otlp.lane).map(lane);
+    Ok(LaneRules { device: config.device.id.clone(), source, rules })
 }
 
 /// How RED metrics are made.

@@ -17,7 +17,7 @@ use sources::{Answer, Request};
 
 use crate::error::{StartError, start_error};
 use crate::pipeline::Pipeline;
-use crate::policies::{red, rules, sampler};
+use crate::policies::{lanes, red, rules, sampler};
 
 /// The simulated start, Unix nanoseconds: 2026-01-01.
 const START_NS: u64 = 1_767_225_600_000_000_000;
@@ -80,7 +80,9 @@ struct Replay<'a, W> {
 
 fn pipeline(config: &Config, now_ns: u64) -> Result<Pipeline, StartError> {
     let metrics = config.red.enabled.then(|| Red::new(red(config), START_NS + now_ns));
-    Ok(Pipeline::new(config.recorder.memory.0, sampler(config)?, metrics, Ledger::default()).with_rules(rules(config)))
+    Ok(Pipeline::new(config.recorder.memory.0, sampler(config)?, metrics, Ledger::default())
+        .with_rules(rules(config))
+        .with_lanes(lanes(config)?))
 }
 
 impl<W: Write> Replay<'_, W> {

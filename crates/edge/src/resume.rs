@@ -110,15 +110,18 @@ fn wait_again(
             count += 1;
         }
     };
+    // What went into lanes of its own is there.
+    let split = pipeline.lanes.split(signal, request.bytes)?;
+    let bytes = split.as_ref().map_or(request.bytes, |split| &split.rest);
     match signal {
-        Signal::Traces => for_each_scope::<ProtoError>(request.bytes, |scope| {
+        Signal::Traces => for_each_scope::<ProtoError>(bytes, |scope| {
             for item in scope.items() {
                 let item = item?;
                 choose(&scope, item, SpanView::read(item)?.trace_id);
             }
             Ok(())
         })?,
-        Signal::Logs => for_each_scope::<ProtoError>(request.bytes, |scope| {
+        Signal::Logs => for_each_scope::<ProtoError>(bytes, |scope| {
             for item in scope.items() {
                 let item = item?;
                 let own = LogView::read(item)?.trace_id;

@@ -6,10 +6,10 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-use config::{AckLevel, Config};
+use config::Config;
 use journal::{RealDisk, Recovery};
 use red::Red;
-use sources::{Answer, Intake, Limits};
+use sources::{Intake, Limits};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
@@ -18,16 +18,16 @@ use tokio::task::JoinHandle;
 use crate::agent::Agent;
 use crate::build::{check_memory, journal_options, sink};
 use crate::clock::Clock;
-use crate::drain::{Drain, LARGE_REQUEST, Shared};
+use crate::drain::{Commits, Drain, Shared};
 use crate::error::{StartError, start_error};
 use crate::io;
 use crate::memory::ProgramPages;
 use crate::pipeline::Pipeline;
-use crate::policies::{rules, sampler};
+use crate::policies::{lanes, rules, sampler};
 use crate::resume::Resumed;
 use crate::status::DestinationStatus;
 use crate::vault::Vault;
-use crate::{admin, log, memory};
+use crate::{admin, intake, log, memory};
 
 /// The Unix socket for operators, in the data directory.
 pub const SOCKET: &str = "lightship.sock";
@@ -125,6 +125,7 @@ async fn main(config: &Config, pages: ProgramPages) -> Result<(), StartError> {
         clock: clock.clone(),
         io,
         pipeline: Rc::new(RefCell::new(pipeline)),
+        commits: Commits::default(),
         watermarks: Cell::default(),
         destinations: RefCell::new(
             config
@@ -156,7 +157,7 @@ async fn main(config: &Config, pages: ProgramPages) -> Result<(), StartError> {
         };
         tokio::task::spawn_local(drain.run());
     }
-    let intake = intake(&shared, config.ack());
+    let intake = intake::intake(&shared, config.ack());
     let mut sources = Vec::new();
     let addresses = (grpc.as_ref().map(|(_, address)| *address), http.as_ref().map(|(_, address)| *address));
     if let Some((listener, _)) = grpc {
@@ -193,6 +194,7 @@ async fn main(config: &Config, pages: ProgramPages) -> Result<(), StartError> {
     loop {
         tokio::select! {
             () = tokio::time::sleep(TICK) => heart.beat().await,
+            () = shared.commits.wanted() => heart.commit().await,
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         }
@@ -209,47 +211,6 @@ async fn main(config: &Config, pages: ProgramPages) -> Result<(), StartError> {
         Err(_) => log::error("ended without the last commit: the disk does not answer"),
     }
     Ok(())
-}
-
-/// The way in, by what an answer means.
-fn intake(shared: &Rc<Shared>, ack: AckLevel) -> Intake {
-    let shared = Rc::clone(shared);
-    Rc::new(move |request| {
-        let shared = Rc::clone(&shared);
-        if request.body.len() >= LARGE_REQUEST {
-            shared.pages.give_back();
-        }
-        if ack == AckLevel::Received {
-            let now = shared.clock.now_ns();
-            let answer = shared.pipeline.borrow_mut().accept(request, now);
-            return Box::pin(std::future::ready(answer));
-        }
-        let admitted = shared.pipeline.borrow_mut().admit(request, shared.clock.now_ns());
-        let admitted = match admitted {
-            Ok(admitted) => admitted,
-            Err(answer) => return Box::pin(std::future::ready(answer)),
-        };
-        // A task of its own: a producer that hangs up must not leave a recorded request behind.
-        let recorded = tokio::task::spawn_local(async move {
-            let wall = shared.clock.wall_ns();
-            let (admitted, sequence) = match shared.io.record(admitted, wall, ack == AckLevel::Durable).await {
-                Ok(recorded) => recorded,
-                Err(error) => {
-                    log::error(&format!("{error}; producers are told to wait"));
-                    return Answer::Wait(Duration::from_secs(1));
-                }
-            };
-            let mut pipeline = shared.pipeline.borrow_mut();
-            match sequence {
-                Ok(sequence) => pipeline.take(admitted, Some(sequence), shared.clock.now_ns()),
-                Err(error) => {
-                    log::error(&format!("{error}; producers are told to wait"));
-                    pipeline.refuse(&admitted)
-                }
-            }
-        });
-        Box::pin(async move { recorded.await.unwrap_or(Answer::Wait(Duration::from_secs(1))) })
-    })
 }
 
 /// Tells what the journal found in its directory, where it was not as it was left.
@@ -287,10 +248,10 @@ fn open_vault(config: &Config, clock: &Clock) -> Result<(io::IoHandle, Pipeline)
     let fail = |why: String| start_error(format!("data_dir {}: {why}", data_dir.display()));
     std::fs::create_dir_all(data_dir).map_err(|error| fail(format!("{error}; make it, or choose another data_dir")))?;
     let disk = RealDisk::new(data_dir).map_err(|error| fail(error.to_string()))?;
-    let sampler = sampler(config)?;
+    let (sampler, lanes) = (sampler(config)?, lanes(config)?);
     let make = |ledger| {
         let red = config.red.enabled.then(|| Red::new(crate::policies::red(config), clock.wall_ns()));
-        Pipeline::new(config.recorder.memory.0, sampler, red, ledger).with_rules(rules(config))
+        Pipeline::new(config.recorder.memory.0, sampler, red, ledger).with_rules(rules(config)).with_lanes(lanes)
     };
     let opened = Vault::open(disk, journal_options(config), clock.stamp(), clock.now_ns(), make)
         .map_err(|error| fail(error.to_string()))?;
@@ -359,7 +320,9 @@ impl Heart<'_> {
             let batches = pipeline.take_batches();
             (batches, pipeline.rider(shared.clock.now_ns()))
         };
+        let number = shared.commits.begin();
         if batches.is_empty() && rider.note == self.committed_note {
+            shared.commits.done(number);
             self.advance_watermarks(wall);
             return;
         }
@@ -377,6 +340,7 @@ impl Heart<'_> {
             }
         }
         if committed.error.is_none() {
+            shared.commits.done(number);
             self.advance_watermarks(wall);
             pipeline.committed(&rider);
             self.committed_note = rider.note;

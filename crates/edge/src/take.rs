@@ -3,7 +3,7 @@
 use journal::Content;
 use model::otlp::{LogView, SpanView, for_each_scope, string_attribute};
 use model::proto::{ProtoError, varint_len};
-use model::{Signal, TraceId};
+use model::{Lane, Signal, TraceId};
 use sampling::{
     LineFacts, OtState, Part, Route, STATUS_MASK_ERROR, STATUS_MASK_OK, STATUS_MASK_UNSET, SpanPart, Verdict,
 };
@@ -60,6 +60,40 @@ fn span_part(span: &SpanView<'_>, conditions: u64, around: u32) -> Part {
 }
 
 impl Pipeline {
+    /// Takes records in that go into a lane of their own, past sampler and recorder. Their spans count in RED as all do.
+    pub(crate) fn take_own(
+        &mut self,
+        signal: Signal,
+        lane: Lane,
+        request: &[u8],
+        now_ns: u64,
+    ) -> Result<(), ProtoError> {
+        if signal == Signal::Metrics {
+            return self.take_metrics(request, Some(lane), now_ns);
+        }
+        let Self { red, ledger, counters, direct, .. } = self;
+        let own = direct.own(lane);
+        for_each_scope::<ProtoError>(request, |scope| {
+            let service = string_attribute(scope.resource.resource, 1, "service.name").unwrap_or_default();
+            for item in scope.items() {
+                let item = item?;
+                ledger.received.add(signal, 1);
+                ledger.pending.add(signal, 1);
+                if signal == Signal::Traces {
+                    if let Some(red) = red {
+                        red.observe(scope.resource.resource, service, &SpanView::read(item)?);
+                    }
+                    own.spans.push(&scope, item);
+                } else {
+                    let line = LineFacts::read(item, &[])?;
+                    counters.trace_ids_from_fields += u64::from(line.trace_id.is_some() && !line.has_own_trace_id);
+                    own.lines.push(&scope, &with_ids(item, &line));
+                }
+            }
+            Ok(())
+        })
+    }
+
     pub(crate) fn take_traces(&mut self, request: &[u8], now_ns: u64) -> Result<(), ProtoError> {
         let entry = self.recorder.next_id();
         let Self { red, sampler, ledger, counters, direct, .. } = self;
@@ -155,9 +189,14 @@ impl Pipeline {
         Ok(())
     }
 
-    pub(crate) fn take_metrics(&mut self, request: &[u8], now_ns: u64) -> Result<(), ProtoError> {
+    /// Takes points in; `lane` when they go into one of their own.
+    pub(crate) fn take_metrics(&mut self, request: &[u8], lane: Option<Lane>, now_ns: u64) -> Result<(), ProtoError> {
         let mut parked = Vec::new();
-        let points = exemplars::split(request, &mut self.direct.points, &mut parked)?;
+        let out = match lane {
+            None => &mut self.direct.points,
+            Some(lane) => &mut self.direct.own(lane).points,
+        };
+        let points = exemplars::split(request, out, &mut parked)?;
         self.ledger.received.add(Signal::Metrics, points);
         self.ledger.pending.add(Signal::Metrics, points);
         if parked.is_empty() {

@@ -64,6 +64,8 @@ pub struct Committed {
 pub struct Vault<D: Disk> {
     journal: Journal<D>,
     destinations: usize,
+    /// Bytes by lane that somebody was promised room for since the last commit.
+    promised: [usize; Lane::ALL.len()],
 }
 
 /// An edge as it starts: its disk, its pipeline, and what was found.
@@ -142,7 +144,7 @@ impl<D: Disk> Vault<D> {
             }
             Resumed::default()
         };
-        let vault = Self { journal, destinations: names.len() };
+        let vault = Self { journal, destinations: names.len(), promised: [0; Lane::ALL.len()] };
         Ok(Opened { vault, pipeline, recovery, resumed, bad_note })
     }
 
@@ -154,9 +156,21 @@ impl<D: Disk> Vault<D> {
         self.journal.record(requests, wall_ns, durable)
     }
 
+    /// Sees to it that records of about so many bytes find room in a lane with the next commit.
+    ///
+    /// # Errors
+    /// [`AppendError::Full`] when there is none, also after others yielded.
+    pub fn make_room(&mut self, lane: Lane, bytes: usize, stamp: Stamp) -> Result<(), AppendError> {
+        let promised = self.promised[usize::from(lane.number())] + bytes;
+        self.journal.make_room(lane, promised, stamp)?;
+        self.promised[usize::from(lane.number())] = promised;
+        Ok(())
+    }
+
     /// Appends batches and makes everything durable, the rider with it.
     pub fn commit(&mut self, batches: Vec<Batch>, stamp: Stamp, rider: &Rider) -> Committed {
         let mut committed = Committed::default();
+        self.promised = [0; Lane::ALL.len()];
         for batch in batches {
             let records = u32::try_from(batch.records.total()).unwrap_or(u32::MAX);
             let meta = FrameMeta { records, start_ns: batch.start_ns, end_ns: batch.end_ns };

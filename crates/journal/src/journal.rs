@@ -34,6 +34,8 @@ pub struct Options {
     /// Bytes of segments that are kept after every destination has confirmed them. Part of `total_bytes`, and the first
     /// to go when space is short.
     pub history_bytes: u64,
+    /// The most bytes that each lane may take, by its number; [`u64::MAX`] for no bound of its own.
+    pub lane_bytes: [u64; Lane::ALL.len()],
     /// Bytes that are left free on the file system.
     pub free_space_floor: u64,
     /// Bytes that the recorder takes on disk, beside `total_bytes`; 0 for none. With it, frames that a crash left behind
@@ -141,6 +143,15 @@ impl<D: Disk> Journal<D> {
             let _ = self.sync_lanes(stamp);
         }
         Ok(sequence)
+    }
+
+    /// Sees to it that a frame of at most so many bytes finds room in a lane, so that [`Journal::append`] will not say that it
+    /// is full.
+    ///
+    /// # Errors
+    /// As [`Journal::append`].
+    pub fn make_room(&mut self, lane: Lane, frame_len: usize, stamp: Stamp) -> Result<(), AppendError> {
+        self.make_fit(usize::from(lane.number()), frame_len, stamp)
     }
 
     /// Makes everything that was appended durable, and with it the caller's `note` (latest wins; the ledger's snapshot):

@@ -101,7 +101,8 @@ impl<D: Disk> Journal<D> {
         let needed = self.lanes[index].size_for(frame_len).next_multiple_of(4096).max(MIN_SEGMENT);
         let mut size = self.wanted_size(index).max(needed);
         loop {
-            if self.affords(size) {
+            let within = self.lanes[index].disk_bytes() + size <= self.options.lane_bytes[index];
+            if within && self.affords(size) {
                 match self.lanes[index].create_segment(&mut self.core, size, None) {
                     Ok(()) => return Ok(()),
                     Err(error) if error.is_full() => {}
@@ -110,10 +111,26 @@ impl<D: Disk> Journal<D> {
             }
             if size > needed {
                 size = needed;
-            } else if !self.free_something(index, size, stamp)? {
+            } else if !within && !self.free_own(index, size, stamp)?
+                || within && !self.free_something(index, size, stamp)?
+            {
                 return Err(AppendError::Full { lane: self.lanes[index].lane, needed: size });
             }
         }
+    }
+
+    /// Gives up what a lane itself has, because of its own budget. `false` when there is nothing to give up.
+    fn free_own(&mut self, index: usize, size: u64, stamp: Stamp) -> Result<bool, JournalError> {
+        if !self.lanes[index].segments.is_empty() && self.is_history(index, 0) {
+            self.sync_cursors()?;
+            self.lanes[index].remove_segment(&self.core, 0)?;
+            self.forget_holes(index);
+            return Ok(true);
+        }
+        if yields(self.lanes[index].lane) == 0 {
+            return Ok(false);
+        }
+        self.evict(index, size, stamp)
     }
 
     /// Gives up history, else what yields before the lane or with it. `false` when there is nothing left to give up.

@@ -22,4 +22,4 @@ pub mod waterfall;
 pub use found::Found;
 pub use recorder_stream::{Entry, StreamError, read_entry, write_entry};
 pub use scan::{Scan, ScanError, Scanned, TailPosition};
-pub use view::{View, each_record};
+pub use view::{View, What, each_record};

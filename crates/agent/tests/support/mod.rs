@@ -6,7 +6,9 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use model::proto::{put_bytes, put_message};
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_lightship");
 /// The header of OTLP over HTTP.
@@ -46,17 +48,14 @@ impl Agent {
         let data_dir = directory.path().join("data");
         let file = directory.path().join("lightship.yaml");
         std::fs::write(&file, configuration(&data_dir, extra)).unwrap();
-        let child = Command::new(PROGRAM).arg("run").arg("--config").arg(&file).stderr(Stdio::null()).spawn().unwrap();
-        let addresses = data_dir.join("addresses.json");
-        for _ in 0..200 {
-            if let Ok(text) = std::fs::read_to_string(&addresses) {
-                let addresses: serde_json::Value = serde_json::from_str(&text).unwrap();
-                let address = |name: &str| addresses[name].as_str().unwrap().to_owned();
-                return Self { child, directory, http: address("otlp_http"), admin: address("admin") };
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        panic!("the agent did not start");
+        let (child, http, admin) = launch(directory.path());
+        Self { child, directory, http, admin }
+    }
+
+    /// Starts it again on the same data.
+    pub fn restart(&mut self) {
+        std::fs::remove_file(self.directory.path().join("data/addresses.json")).unwrap();
+        (self.child, self.http, self.admin) = launch(self.directory.path());
     }
 
     /// Status code and body of a request; the code is 0 when the connection ended without an answer.
@@ -110,4 +109,50 @@ impl Agent {
 /// Runs the program with these arguments to its end.
 pub fn run(arguments: &[&str]) -> Output {
     Command::new(PROGRAM).args(arguments).output().unwrap()
+}
+
+#[allow(clippy::disallowed_methods, reason = "records of now")]
+pub fn now_ns() -> u64 {
+    u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos()).unwrap()
+}
+
+pub fn text_attribute(out: &mut Vec<u8>, number: u32, key: &str, value: &str) {
+    put_message(out, number, |out| {
+        put_bytes(out, 1, key.as_bytes());
+        put_message(out, 2, |out| put_bytes(out, 1, value.as_bytes()));
+    });
+}
+
+/// A request with these records under `service.name: api`.
+pub fn request(records: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut request = Vec::new();
+    put_message(&mut request, 1, |out| {
+        put_message(out, 1, |out| text_attribute(out, 1, "service.name", "api"));
+        put_message(out, 2, records);
+    });
+    request
+}
+
+fn launch(directory: &Path) -> (Child, String, String) {
+    let file = directory.join("lightship.yaml");
+    let child = Command::new(PROGRAM).arg("run").arg("--config").arg(file).stderr(Stdio::null()).spawn().unwrap();
+    for _ in 0..200 {
+        if let Ok(text) = std::fs::read_to_string(directory.join("data/addresses.json")) {
+            let addresses: serde_json::Value = serde_json::from_str(&text).unwrap();
+            let address = |name: &str| addresses[name].as_str().unwrap().to_owned();
+            return (child, address("otlp_http"), address("admin"));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("the agent did not start");
+}
+
+pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..200 {
+        if holds() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("not in 10 s: {what}");
 }

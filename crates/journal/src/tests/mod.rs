@@ -23,6 +23,7 @@ pub(crate) fn options() -> Options {
         device: "vessel-1".into(),
         destinations: vec!["hub".into(), "otlp".into()],
         total_bytes: 64 << 20,
+        lane_bytes: [u64::MAX; 6],
         history_bytes: 0,
         free_space_floor: 0,
         recorder_bytes: 0,

@@ -6,6 +6,7 @@ use model::Lane;
 use wire::GapReason;
 
 use super::{Hub, STAMP, body, disk_of_epoch, drain, meta, noise, open, options};
+use crate::disk::Disk;
 use crate::model_disk::{Chance, ModelDisk};
 use crate::{AppendError, Journal, Options};
 
@@ -88,6 +89,33 @@ fn lanes_yield_in_order() {
     }
     // Room is back: appends go on.
     journal.append(Lane::Mission, &body(&noise(1, 40_000)), meta(1), STAMP).unwrap();
+    journal.commit(STAMP, None).unwrap();
+}
+
+/// Scenario: logs and audit have budgets of their own, far below the whole. Guarantees: logs yield their own oldest and
+/// nobody else's, audit is refused and keeps all that it has; what was promised room finds it (P9, P11).
+#[test]
+fn a_lane_stays_within_its_own_budget() {
+    let disk = disk_of_epoch(1);
+    let mut options = small(2 << 20);
+    options.lane_bytes[usize::from(Lane::Logs.number())] = 256 << 10;
+    options.lane_bytes[usize::from(Lane::Audit.number())] = 256 << 10;
+    let (mut journal, _) = open(&disk, &options);
+    let used = |lane: Lane| {
+        let names = disk.list(&crate::format::lane_dir(lane)).unwrap();
+        let path = |name: &String| format!("{}/{name}", crate::format::lane_dir(lane));
+        names.iter().map(|name| disk.len(&disk.open(&path(name)).unwrap()).unwrap()).sum::<u64>()
+    };
+    assert_eq!(fill(&mut journal, Lane::Metrics, 1, 100), 100);
+    assert_eq!(fill(&mut journal, Lane::Logs, 2, 1000), 1000);
+    assert!((100..260).contains(&held(&journal, Lane::Logs)) && used(Lane::Logs) <= 256 << 10);
+    assert_eq!(held(&journal, Lane::Metrics), 100);
+    let taken = fill(&mut journal, Lane::Audit, 3, 1000);
+    assert!((100..260).contains(&taken) && held(&journal, Lane::Audit) == taken && used(Lane::Audit) <= 256 << 10);
+    assert!(matches!(journal.make_room(Lane::Audit, 40_000, STAMP), Err(AppendError::Full { lane: Lane::Audit, .. })));
+    journal.make_room(Lane::Mission, 40_000, STAMP).unwrap();
+    fill(&mut journal, Lane::Traces, 4, 3000);
+    journal.append(Lane::Mission, &body(&noise(1, 39_000)), meta(1), STAMP).unwrap();
     journal.commit(STAMP, None).unwrap();
 }
 
