@@ -222,7 +222,7 @@ impl World {
                     return Err(format!("record {number} of a trace that nothing keeps was delivered"));
                 }
                 if let Some(identities) = came.filter(|identities| identities.len() > 1)
-                    && !(record.may_be_twice || self.damaged)
+                    && !(record.may_be_twice || self.damaged || self.was_full)
                 {
                     return Err(format!("record {number} came under several identities: {identities:?}"));
                 }

@@ -18,8 +18,6 @@ pub(crate) struct Counts {
     pub(crate) flipped_bits: u64,
     pub(crate) old_copies: u64,
     pub(crate) quarantined: u64,
-    /// Checks of the books that were passed over after a flipped bit met a full disk.
-    pub(crate) double_faults: u64,
     pub(crate) new_epochs: u64,
     pub(crate) hub_restores: u64,
     pub(crate) hub_failures: u64,
@@ -35,7 +33,7 @@ impl Counts {
         self.short_reads += faults.short_reads;
     }
 
-    fn fields(&mut self) -> [&mut u64; 16] {
+    fn fields(&mut self) -> [&mut u64; 15] {
         [
             &mut self.operations,
             &mut self.power_cuts,
@@ -49,7 +47,6 @@ impl Counts {
             &mut self.flipped_bits,
             &mut self.old_copies,
             &mut self.quarantined,
-            &mut self.double_faults,
             &mut self.new_epochs,
             &mut self.hub_restores,
             &mut self.hub_failures,

@@ -175,7 +175,7 @@ impl<D: Disk> Journal<D> {
         let old = &self.destinations[destination].windows[index];
         (window.served, window.restored) = (old.served, old.restored);
         let lost = self.lanes[index].holes.records_between(window.records_before, before);
-        let again = before.saturating_sub(window.records_before).saturating_sub(lost);
+        let again = before.saturating_sub(window.records_before).saturating_sub(lost) + old.confirmed_ahead();
         self.destinations[destination].windows[index] = window;
         self.destinations[destination].dirty = true;
         Ok(again)

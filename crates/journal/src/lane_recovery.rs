@@ -248,11 +248,7 @@ impl<D: Disk> Scan<'_, D> {
             HeaderRead::Good(header) => Some(header),
             _ => None,
         };
-        let totals = header.unwrap_or_else(|| SegmentHeader {
-            records_before: before.map_or(0, |before| before.records_after),
-            bytes_before: before.map_or(0, |before| before.bytes_at(before.data_end)),
-            watermark_ns: 0,
-        });
+        let totals = header.unwrap_or_else(|| self.totals(key, file, before, len));
         let mut walk = Walk {
             segment: Segment::empty(key.first, totals.records_before, totals.bytes_before, len),
             expected: key.first,
@@ -275,6 +271,17 @@ impl<D: Disk> Scan<'_, D> {
             _ => self.walk_entries(key, file, &mut walk, limit, newest, len),
         }
         Ok(walk)
+    }
+
+    /// What a header that cannot be read said, from the first entry behind it, else from the segment before.
+    fn totals(&self, key: &SegmentKey, file: &D::File, before: Option<&Segment>, len: u64) -> SegmentHeader {
+        let records_before = match (next_entry(&self.core.disk, file, key, FIXED, len), before) {
+            _ if key.first == 1 => 0,
+            (Step::Entry { entry, .. }, before) if entry.first == key.first || before.is_none() => entry.records_before,
+            (_, before) => before.map_or(0, |before| before.records_after),
+        };
+        let bytes_before = before.map_or(0, |before| before.bytes_at(before.data_end));
+        SegmentHeader { records_before, bytes_before, watermark_ns: 0 }
     }
 
     fn collect_gaps(&mut self, key: &SegmentKey, file: &D::File, segment: &Segment) {

@@ -235,22 +235,23 @@ impl ModelDisk {
         self.state.borrow().counts
     }
 
-    /// Takes over the content of another disk, durably: a copy of the directory comes back.
+    /// Takes over the content of another disk, durably: a copy of the directory comes back. The disk is the same one, with
+    /// its faults and as much room as it had.
     pub fn become_copy(&self, other: &Self) {
-        let mut copy = other.state.borrow().clone();
+        let other = other.state.borrow();
         let mut state = self.state.borrow_mut();
-        copy.operations = state.operations;
-        copy.syncs = state.syncs;
-        copy.counts = state.counts;
-        copy.locked = false;
-        copy.generation = state.generation + 1;
-        copy.changes.clear();
-        copy.durable = copy.seen.clone();
-        for inode in &mut copy.inodes {
+        state.generation += 1;
+        state.locked = false;
+        state.changes.clear();
+        state.inodes.clone_from(&other.inodes);
+        state.seen.clone_from(&other.seen);
+        state.durable.clone_from(&other.seen);
+        state.dirs.clone_from(&other.dirs);
+        state.durable_dirs.clone_from(&other.dirs);
+        for inode in &mut state.inodes {
             inode.durable.clone_from(&inode.seen);
             inode.dirty.clear();
         }
-        *state = copy;
     }
 
     /// Bytes that were read from files.

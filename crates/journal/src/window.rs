@@ -174,6 +174,11 @@ impl Window {
         self.blocks.iter().filter(done).map(|known| known.records).sum()
     }
 
+    /// Records that are confirmed behind something that is not.
+    pub(crate) fn confirmed_ahead(&self) -> u64 {
+        self.blocks.iter().filter(|known| known.state == State::Confirmed).map(|known| known.records).sum()
+    }
+
     /// Whether something is on its way.
     pub(crate) fn any_in_flight(&self) -> bool {
         self.blocks.iter().any(|known| known.state == State::InFlight)

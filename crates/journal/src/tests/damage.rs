@@ -88,6 +88,35 @@ fn a_flipped_byte_costs_at_most_its_block() {
     assert!(flips > 400 && costly > 200, "{flips} flips, {costly} of them cost something");
 }
 
+/// Scenario: the oldest segment is gone, for it was confirmed, and the header of the one that is the oldest now is damaged.
+/// Guarantees: how many records came before is known from its first block, so the depth stays true (P1).
+#[test]
+fn a_damaged_header_keeps_the_count() {
+    let (disk, _) = filled();
+    let (mut journal, _) = open(&disk, &one_destination());
+    let first_of = |disk: &ModelDisk| {
+        let paths = disk.paths().into_iter();
+        paths.filter(|path| path.starts_with("lanes/logs/")).min().unwrap()
+    };
+    let oldest = first_of(&disk);
+    while first_of(&disk) == oldest {
+        let mut blocks = Vec::new();
+        journal.next_blocks(0, 4000, &mut blocks).unwrap();
+        for block in &blocks {
+            journal.confirm(0, block.lane, block.first, block.last).unwrap();
+        }
+        journal.commit(STAMP, None).unwrap();
+    }
+    let depth = journal.depth(0).unwrap();
+    drop(journal);
+    for offset in [0, 16, 24, 63] {
+        let bad = disk.fork();
+        bad.flip(&first_of(&disk), offset, 1);
+        let (mut journal, _) = open(&bad, &one_destination());
+        assert_eq!(journal.depth(0).unwrap().records, depth.records, "byte {offset}");
+    }
+}
+
 /// Scenario: an unreadable sector in each segment. Guarantees: at most the blocks that touch it are lost, and told.
 #[test]
 fn an_unreadable_sector_costs_its_blocks() {

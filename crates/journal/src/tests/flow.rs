@@ -219,6 +219,25 @@ fn a_drained_journal_stays_small() {
     assert!(disk.used() <= stats.disk_bytes, "{} {stats:?}", disk.used());
 }
 
+/// Scenario: a hub confirms the first and the third of four blocks, and is then restored from a backup without any of them.
+/// Guarantees: all that it had confirmed counts as queued again, also what it had ahead of its cursor (P1).
+#[test]
+fn a_restored_hub_had_blocks_ahead() {
+    let disk = ModelDisk::new();
+    let (mut journal, _) = open(&disk, &options());
+    for n in 0..4u64 {
+        journal.append(Lane::Logs, &body(&noise(n, 300)), meta(5), STAMP).unwrap();
+        journal.commit(STAMP, None).unwrap();
+    }
+    journal.next_blocks(0, 1 << 20, &mut Vec::new()).unwrap();
+    for sequence in [1, 3] {
+        assert_eq!(journal.confirm(0, Lane::Logs, sequence, sequence).unwrap().records, 5);
+    }
+    assert_eq!(journal.depth(0).unwrap().records, 10);
+    assert_eq!(journal.replay(0, Lane::Logs, 1).unwrap(), 10);
+    assert_eq!(journal.depth(0).unwrap().records, 20);
+}
+
 /// Scenario: the hub is restored from a backup and has less than it confirmed, once within history and once before it.
 /// Guarantees: it gets again what is held; the rest is told as a gap of its own kind, once; a replay that is on its way is
 /// not started again.
