@@ -117,12 +117,17 @@ impl<D: Disk> Journal<D> {
             return Err(JournalError::Internal("one state per lane".into()));
         };
         let (recorder, decisions) = open_tapes(&mut core, &options, &note)?;
+        let mut rows = note.rows;
+        if let Some(decisions) = decisions.as_ref().filter(|_| !note.trusted) {
+            // None was cut, so all of them count: the note that spoke of the last ones may be the damaged one.
+            rows.decisions = decisions.next;
+        }
         let mut journal = Self {
             core,
             lanes,
             recorder,
             decisions,
-            rows: note.rows,
+            rows,
             noted: note.heads,
             destinations: Vec::new(),
             notes,

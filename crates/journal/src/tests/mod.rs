@@ -7,6 +7,7 @@ mod reading;
 mod real;
 mod recording;
 mod space;
+mod whole;
 
 use std::collections::BTreeMap;
 

@@ -1,15 +1,14 @@
-//! Reading by time and token, verifying and repairing.
+//! Reading by time and token.
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use model::{Lane, TraceId};
 use wire::{Inflater, RawBlock, SectionRef};
 
-use super::{Hub, STAMP, drain, meta, noise, open, options};
+use super::{STAMP, meta, noise, open, options};
 use crate::model_disk::{Chance, ModelDisk};
 use crate::reader::{Filter, Reader, Walked};
-use crate::{FrameMeta, Options, StoredBlock, repair, verify};
+use crate::{FrameMeta, Options};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -164,83 +163,4 @@ fn strings_are_found() {
     }
     assert_eq!(find("word-9").0, 0);
     assert!(find(&noise(1, 100)).1 >= 400, "too long for an index: everything is looked at");
-}
-
-type Frames = BTreeMap<(Lane, u64), Vec<u8>>;
-
-/// A small directory with every kind of file, and the blocks of it that are confirmed.
-fn small() -> (ModelDisk, Frames, Vec<StoredBlock>) {
-    let disk = ModelDisk::new();
-    let (mut journal, _) = open(&disk, &one());
-    let mut frames = BTreeMap::new();
-    for number in 0..22u64 {
-        let lane = if number % 6 == 5 { Lane::Audit } else { Lane::Logs };
-        for part in 0..2 {
-            let body = lines(&[trace(number)], &format!("{number}.{part} {}", noise(number * 2 + part, 700)));
-            let seq = journal.append(lane, &body, meta(1), STAMP).unwrap();
-            frames.insert((lane, seq), body);
-        }
-        journal.commit(STAMP, Some(&vec![number as u8; 100 + number as usize % 7])).unwrap();
-    }
-    let mut blocks = Vec::new();
-    journal.next_blocks(0, 4000, &mut blocks).unwrap();
-    for block in &blocks {
-        journal.confirm(0, block.lane, block.first, block.last).unwrap();
-    }
-    journal.sync_cursors().unwrap();
-    drop(journal);
-    (disk, frames, blocks)
-}
-
-/// Scenario: every single byte of every file of a directory is flipped, one at a time. Guarantees: `verify` finds each;
-/// it finds nothing where nothing was flipped.
-#[test]
-fn verify_finds_every_flip() {
-    let (disk, ..) = small();
-    let clean = verify(&disk).unwrap();
-    assert_eq!(clean.findings, []);
-    assert_eq!(clean.records, 44);
-    let mut flips = 0;
-    for path in disk.paths() {
-        for offset in 0..disk.len_of(&path).unwrap() {
-            let mask = 1 << (offset % 8);
-            disk.flip(&path, offset, mask);
-            let found = verify(&disk).unwrap().findings;
-            assert!(found.iter().any(|finding| finding.path == path), "{path} byte {offset}: {found:?}");
-            disk.flip(&path, offset, mask);
-            flips += 1;
-        }
-    }
-    assert!(flips > 80_000, "{flips}");
-}
-
-/// Scenario: a byte of a directory is flipped, in every file and all over it, and the directory is repaired. Guarantees:
-/// nothing is found afterwards; every frame of every other block is delivered; what is lost is told as a gap.
-#[test]
-fn repair_keeps_every_other_block() {
-    let (disk, frames, confirmed) = small();
-    let mut costly = 0;
-    for path in disk.paths() {
-        let len = disk.len_of(&path).unwrap();
-        for offset in (0..len).step_by(if path.ends_with(".seg") { 331 } else { 509 }) {
-            let bad = disk.fork();
-            bad.flip(&path, offset, 0x20);
-            let what = format!("{path} byte {offset}");
-            let repaired = repair(bad.clone(), one(), STAMP).unwrap_or_else(|error| panic!("{what}: {error}"));
-            assert!(!repaired.before.findings.is_empty(), "{what}");
-            assert_eq!(repaired.after.findings, [], "{what}");
-            let (mut journal, recovery) = open(&bad, &one());
-            assert_eq!(recovery.corrupt, [], "{what}: repaired once");
-            let mut hub = Hub::default();
-            confirmed.iter().for_each(|block| hub.take(block));
-            drain(&mut journal, 0, &mut hub);
-            let missing = frames.iter().filter(|((lane, seq), body)| !hub.has(*lane, *seq, body)).count();
-            assert!(missing <= 2, "{what} cost {missing} frames");
-            for (lane, seq) in frames.keys().filter(|(lane, seq)| !hub.frames.contains_key(&(*lane, *seq))) {
-                assert!(hub.excuses(*lane, *seq), "{what}: {lane} {seq} is missing and not told");
-            }
-            costly += usize::from(missing > 0);
-        }
-    }
-    assert!(costly > 20, "{costly}");
 }
