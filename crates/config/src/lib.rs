@@ -18,7 +18,7 @@ use serde::Deserialize;
 pub use lanes::{LaneBudgets, LaneRule, Lanes, OwnLane};
 pub use policy::{Policy, PolicyKind, RateAllocation, SeverityLevel, StatusCode};
 pub use red::{Dimension, HistogramKind, Red, Temporality};
-pub use sampling::{Adaptive, Incident, LineRule, LogRules, RouteShare, Sampling};
+pub use sampling::{Adaptive, Incident, IncidentAlert, LineRule, LogRules, RouteShare, Sampling};
 pub use serde_saphyr::Spanned;
 pub use units::{ByteSize, Span};
 

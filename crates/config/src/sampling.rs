@@ -70,7 +70,7 @@ pub struct Sampling {
     /// The most bytes of kept records an hour, as they came in. Beyond it probabilistic policies keep less, then all
     /// others, but failed traces are always kept. Absent: no bound.
     pub bytes_per_hour: Option<ByteSize>,
-    /// What an incident window changes; it is opened by command.
+    /// What an incident window changes, and what opens one beside a command.
     #[serde(default)]
     pub incident: Incident,
     /// Between which shares of spans the kept one is expected, from 0 to 1; shown beside the gauge.
@@ -214,20 +214,55 @@ pub struct Adaptive {
     pub interval: Span,
 }
 
-/// What an incident window changes.
-#[derive(Debug, Clone, Copy, Deserialize)]
+/// What an incident window changes, and what opens one beside a command.
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Incident {
     /// The share of all traces that is kept while it is open, from 0 to 100.
     #[serde(default = "all_of_it")]
     pub percentage: f64,
+    /// The longest that an alert or the hub may keep one open at once.
+    #[serde(default = "default_longest")]
+    pub longest: Span,
+    /// Alerts that open one.
+    #[serde(default)]
+    pub when: Vec<IncidentAlert>,
 }
 
 impl Default for Incident {
     fn default() -> Self {
-        Self { percentage: all_of_it() }
+        Self { percentage: all_of_it(), longest: default_longest(), when: Vec::new() }
     }
 }
+
+/// Opens an incident window when too many spans fail; counted from every span, before any decision.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IncidentAlert {
+    /// Names it in logs.
+    pub name: String,
+    /// Only spans of this `service.name`; absent: of any.
+    pub service: Option<String>,
+    /// Only root and server spans of this `http.route` or name, a `*` at the end stands for anything; absent: with
+    /// `service` every span of it, else root spans.
+    pub route: Option<String>,
+    /// It opens when more than this share of them failed, from 0 to 1.
+    pub error_share: f64,
+    /// It stays open while at least this share fails; absent: half of `error_share`.
+    pub clear_share: Option<f64>,
+    /// Over which time the share is taken.
+    #[serde(default = "default_interval")]
+    pub over: Span,
+    /// Fewer spans than this in that time say nothing.
+    #[serde(default = "default_least_spans")]
+    pub min_spans: u32,
+    /// For how long the window stays open after that.
+    #[serde(rename = "for", default = "default_open")]
+    pub open: Span,
+}
+
+/// The most alerts.
+const MAX_ALERTS: usize = 16;
 
 fn yes() -> bool {
     true
@@ -252,6 +287,15 @@ fn default_threshold() -> Span {
 }
 fn default_step() -> Span {
     Span(Duration::from_millis(50))
+}
+fn default_longest() -> Span {
+    Span(Duration::from_secs(3600))
+}
+fn default_open() -> Span {
+    Span(Duration::from_secs(600))
+}
+fn default_least_spans() -> u32 {
+    50
 }
 fn default_interval() -> Span {
     Span(Duration::from_secs(60))
@@ -341,9 +385,34 @@ pub(crate) fn check(sampling: &Sampling) -> Result<(), Placed> {
     {
         return everywhere("sampling.expected_kept_share: two shares from 0 to 1, the lower one first".into());
     }
+    if let Err(what) = check_incident(&sampling.incident) {
+        return everywhere(format!("sampling.incident{what}"));
+    }
     for (index, route) in sampling.route_shares.iter().enumerate() {
         if !(0.0..=100.0).contains(&route.percentage) {
             return everywhere(format!("sampling.route_shares[{index}].percentage: from 0 to 100"));
+        }
+    }
+    Ok(())
+}
+
+fn check_incident(incident: &Incident) -> Result<(), String> {
+    if incident.when.len() > MAX_ALERTS {
+        return Err(format!(".when: at most {MAX_ALERTS} alerts"));
+    }
+    for (index, alert) in incident.when.iter().enumerate() {
+        let fault = |what: &str| Err(format!(".when[{index}].{what}"));
+        if !(alert.error_share > 0.0 && alert.error_share < 1.0) {
+            return fault("error_share: above 0 and below 1");
+        }
+        if alert.clear_share.is_some_and(|clear| !(0.0..=alert.error_share).contains(&clear)) {
+            return fault("clear_share: from 0 to error_share");
+        }
+        if alert.over.0 < Duration::from_secs(1) {
+            return fault("over: at least 1s");
+        }
+        if incident.when.iter().take(index).any(|other| other.name == alert.name) {
+            return fault("name: it stands twice; logs need different names");
         }
     }
     Ok(())

@@ -36,7 +36,7 @@ pub(crate) fn order(path: &str, query: &str, agent: &Agent) -> Option<Result<Str
     let until = |time: Duration| now.saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     Some(match path {
         "/sampling/incident" => time().map(|time| {
-            pipeline.borrow_mut().sampler_mut().set_incident(until(time));
+            pipeline.borrow_mut().sampler_mut().set_incident(until(time), now);
             format!("the incident window is open for {} s", time.as_secs())
         }),
         "/sampling/keep-route" => time().and_then(|time| {

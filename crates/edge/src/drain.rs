@@ -39,6 +39,8 @@ pub(crate) struct Shared {
     /// Wall time up to which everything that came in is committed: for lanes without decisions, and for traces.
     pub(crate) watermarks: Cell<(u64, u64)>,
     pub(crate) destinations: RefCell<Vec<DestinationStatus>>,
+    /// The destination that wants an incident window open.
+    pub(crate) incident_by: Cell<Option<usize>>,
     pub(crate) commits: Commits,
 }
 
@@ -315,6 +317,12 @@ async fn hello(shared: &Shared, index: usize, name: &str, sink: &mut HubSink) ->
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let answer = sink.hello(&message).await?;
+    // Another hub's silence does not end what this one wants.
+    if answer.incident_s.is_some() || shared.incident_by.get() == Some(index) {
+        shared.incident_by.set(answer.incident_s.map(|_| index));
+        let wanted = answer.incident_s.map_or(0, |seconds| u64::from(seconds) * 1_000_000_000);
+        shared.pipeline.borrow_mut().sampler_mut().set_remote_incident(wanted, shared.clock.now_ns());
+    }
     match answer.verdict {
         Verdict::Ok | Verdict::Behind => {
             // Where the hub has everything that it confirmed this changes nothing.

@@ -3,8 +3,8 @@
 use config::{Config, OwnLane, Policy as Written, PolicyKind, StatusCode};
 use model::Lane;
 use sampling::{
-    Adaptive, Condition, Conditions, DEFAULT_SALT, LineRule, MAX_CONDITIONS, Policy, PolicyRule, Regex, RouteShare,
-    STATUS_MASK_ERROR, STATUS_MASK_OK, STATUS_MASK_UNSET, Sampler, Share, TokenBucket,
+    Adaptive, Alert, Condition, Conditions, DEFAULT_SALT, LineRule, MAX_CONDITIONS, Policy, PolicyRule, Regex,
+    RouteShare, STATUS_MASK_ERROR, STATUS_MASK_OK, STATUS_MASK_UNSET, Sampler, Share, TokenBucket,
 };
 
 use crate::error::{StartError, start_error};
@@ -29,6 +29,10 @@ pub(crate) fn sampler(config: &Config) -> Result<Sampler, StartError> {
         let bit = add(&mut conditions, Condition::Route(vec![route.route.clone()]))?;
         route_shares.push(RouteShare { bit, share: route.percentage / 100.0, keep_errors: route.keep_errors });
     }
+    let mut alerts = Vec::with_capacity(sampling.incident.when.len());
+    for written in &sampling.incident.when {
+        alerts.push(alert(written, nanos(sampling.incident.longest.0), &mut conditions)?);
+    }
     Ok(Sampler::new(sampling::Options {
         policies,
         conditions,
@@ -49,8 +53,29 @@ pub(crate) fn sampler(config: &Config) -> Result<Sampler, StartError> {
         bytes_per_hour: sampling.bytes_per_hour.map_or(0, |bytes| bytes.0),
         route_shares,
         incident_share: sampling.incident.percentage / 100.0,
+        longest_incident_ns: nanos(sampling.incident.longest.0),
+        alerts,
         reads_tracestate: sampling.tracestate,
     }))
+}
+
+fn alert(written: &config::IncidentAlert, longest_ns: u64, conditions: &mut Conditions) -> Result<Alert, StartError> {
+    let service = |service: &String| Condition::Text { key: "service.name".into(), values: vec![service.clone()] };
+    let route = |route: &String| Condition::Route(vec![route.clone()]);
+    let mut bits = 0;
+    for condition in [written.service.as_ref().map(service), written.route.as_ref().map(route)].into_iter().flatten() {
+        bits |= add(conditions, condition)?;
+    }
+    Ok(Alert {
+        name: written.name.clone(),
+        bits,
+        error_share: written.error_share,
+        clear_share: written.clear_share.unwrap_or(written.error_share / 2.0),
+        over_ns: nanos(written.over.0),
+        least_spans: u64::from(written.min_spans),
+        open_ns: nanos(written.open.0),
+        longest_ns,
+    })
 }
 
 /// What happens to lines that no trace decides, and what is written on kept records.

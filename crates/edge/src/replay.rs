@@ -208,6 +208,7 @@ impl<W: Write> Replay<'_, W> {
             ("decided_early", sampling.decided_early),
             ("forgotten_early", sampling.forgotten_early),
             ("late_unknown", sampling.late_unknown),
+            ("incidents_by_alert", sampling.incidents_by_alert),
             ("late_parts", sampling.late_parts),
             ("trace_ids_from_fields", counters.trace_ids_from_fields),
             ("lines_by_rule", counters.lines_by_rule),

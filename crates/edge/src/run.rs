@@ -127,6 +127,7 @@ async fn main(config: &Config, pages: ProgramPages) -> Result<(), StartError> {
         pipeline: Rc::new(RefCell::new(pipeline)),
         commits: Commits::default(),
         watermarks: Cell::default(),
+        incident_by: Cell::default(),
         destinations: RefCell::new(
             config
                 .destinations
@@ -294,6 +295,13 @@ impl Heart<'_> {
             let mut pipeline = shared.pipeline.borrow_mut();
             pipeline.set_clocks(now, shared.clock.wall_ns());
             pipeline.tick(now);
+            for raised in pipeline.sampler_mut().take_raised() {
+                log::warn(&format!(
+                    "alert {}: {:.1} % of its spans failed; an incident window is open, more traces are kept",
+                    raised.alert,
+                    raised.share * 100.0
+                ));
+            }
             if due(self.last_red, self.config.red.interval.0) {
                 self.last_red = now;
                 pipeline.write_red(shared.clock.wall_ns());

@@ -332,6 +332,13 @@ impl Snapshot<'_> {
                 "Traces that should have been kept after all, but were overwritten in the recorder.",
                 sampling.recalled_too_late,
             ),
+            (
+                "incidents_by_alert_total",
+                "counter",
+                "Incident windows that alerts opened.",
+                sampling.incidents_by_alert,
+            ),
+            ("incident_open", "gauge", "Whether an incident window is open.", u64::from(sampling.incident_open)),
             ("recallable_traces", "gauge", "Dropped traces that may yet be kept.", sampling.recallable_traces),
             (
                 "spanless_traces_total",

@@ -11,6 +11,7 @@ use store::{FrameOutcome, Incoming, Store, StoreError};
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 
 use crate::clock;
+use crate::incidents::Incidents;
 
 /// Memory for request bodies in flight, in KiB.
 const BODY_BUDGET_KIB: usize = 64 << 10;
@@ -48,6 +49,7 @@ pub(crate) struct App {
     pub(crate) store: Store,
     token: Option<String>,
     pub(crate) counters: Counters,
+    pub(crate) incidents: Incidents,
     bodies: Semaphore,
     queries: Semaphore,
     boot_id: [u8; 16],
@@ -129,6 +131,7 @@ impl App {
             store,
             token,
             counters: Counters::default(),
+            incidents: Incidents::default(),
             bodies: Semaphore::new(BODY_BUDGET_KIB),
             queries: Semaphore::new(QUERIES),
             boot_id,
@@ -136,7 +139,7 @@ impl App {
         }))
     }
 
-    /// Checks the token of a request that brings data.
+    /// Checks the token of a request that brings data or gives an order.
     pub(crate) fn authorize(&self, headers: &axum::http::HeaderMap) -> Result<(), Refusal> {
         let Some(token) = &self.token else { return Ok(()) };
         let given = headers.get("authorization").map(axum::http::HeaderValue::as_bytes).unwrap_or_default();

@@ -17,6 +17,7 @@ mod app;
 pub mod clock;
 pub mod duration;
 mod health;
+mod incidents;
 mod link_api;
 mod otlp_api;
 pub mod run;

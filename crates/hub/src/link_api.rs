@@ -71,6 +71,7 @@ async fn take_hello(app: &Arc<App>, request: Request) -> Result<Vec<u8>, Refusal
         version: hello.version.clone(),
         heads: heads.collect(),
     };
+    let incident_s = app.incidents.left_s(&hello.device, now_ns);
     let shared = Arc::clone(app);
     let device = hello.device;
     let reached = tokio::task::spawn_blocking(move || {
@@ -90,7 +91,7 @@ async fn take_hello(app: &Arc<App>, request: Request) -> Result<Vec<u8>, Refusal
         .iter()
         .map(|reached| LaneConfirmed { lane: reached.lane.number(), next_expected: reached.next_expected })
         .collect();
-    Ok(link::encode(&HelloAck { verdict, lanes, hub_wall_ns: now_ns }))
+    Ok(link::encode(&HelloAck { verdict, lanes, hub_wall_ns: now_ns, incident_s }))
 }
 
 fn check_name(device: &str) -> Result<(), Refusal> {

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{SECOND, block, connect_tls, get, line, post_link, start, trace};
+use common::{SECOND, block, connect_tls, get, line, post, post_link, start, trace};
 use hub::clock;
 use link::{BLOCKS_PATH, BlocksAck, ClockStamp, HELLO_PATH, Hello, HelloAck, LaneHead, Outcome, Verdict};
 use wire::SectionRef;
@@ -165,4 +165,24 @@ async fn the_certificate_stays() {
     config.tls_names = vec!["hub.example.org".into()];
     let error = hub::run::start(config).await.err().unwrap().to_string();
     assert!(error.contains("not valid for hub.example.org; remove"), "{error}");
+}
+
+/// Scenario: an operator wants an incident window on a device that was heard of, and on one that was not, and ends it.
+/// Guarantees: the device is told with its next hello, for how long, and of no window when none is wanted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_is_told_of_an_incident() {
+    let dir = tempfile::tempdir().unwrap();
+    let hub = start(dir.path()).await;
+    let ask = async || {
+        let answer = post_link(&hub, HELLO_PATH, &[], &hello(1, 1)).await;
+        link::decode::<HelloAck>(&answer.body).unwrap().incident_s
+    };
+    assert_eq!(ask().await, None);
+    let open = post(&hub, "/api/v0/devices/vessel-1/incident?for=10m", &[], &[]).await;
+    assert_eq!((open.status, open.json()["device"].as_str()), (200, Some("vessel-1")));
+    assert!((595..=600).contains(&ask().await.unwrap()));
+    assert_eq!(post(&hub, "/api/v0/devices/vessel-9/incident?for=10m", &[], &[]).await.status, 404);
+    assert_eq!(post(&hub, "/api/v0/devices/vessel-1/incident", &[], &[]).await.status, 400);
+    assert_eq!(post(&hub, "/api/v0/devices/vessel-1/incident?for=0s", &[], &[]).await.status, 200);
+    assert_eq!(ask().await, None);
 }

@@ -96,6 +96,9 @@ pub struct HelloAck {
     /// The hub's wall clock, nanoseconds since the Unix epoch.
     #[n(2)]
     pub hub_wall_ns: u64,
+    /// For how many seconds more an operator wants an incident window open on the device; absent: not (any more).
+    #[n(3)]
+    pub incident_s: Option<u32>,
 }
 
 /// What the device has to do about its identity.
@@ -235,6 +238,19 @@ mod tests {
         assert_eq!(decode::<BlocksAck>(&encode(&ack)).unwrap(), ack);
     }
 
+    /// Scenario: an answer of a hub that knows no incident windows, and of one that has none to ask for. Guarantees: both are
+    /// read as "none", and the bytes are the same.
+    #[test]
+    fn what_an_older_hub_does_not_say_is_not_asked_for() {
+        #[derive(Encode)]
+        #[cbor(array)]
+        struct Older(#[n(0)] Verdict, #[n(1)] Vec<LaneConfirmed>, #[n(2)] u64);
+        let bytes = encode(&Older(Verdict::Ok, Vec::new(), 7));
+        let ack = HelloAck { verdict: Verdict::Ok, lanes: Vec::new(), hub_wall_ns: 7, incident_s: None };
+        assert_eq!(decode::<HelloAck>(&bytes).unwrap(), ack);
+        assert_eq!(encode(&ack), bytes);
+    }
+
     /// Scenario: bytes cut off anywhere. Guarantees: an error, never a panic or a wrong message.
     #[test]
     fn a_cut_message_is_an_error() {
@@ -242,6 +258,7 @@ mod tests {
             verdict: Verdict::Behind,
             lanes: vec![LaneConfirmed { lane: 1, next_expected: 1 << 40 }],
             hub_wall_ns: 1,
+            incident_s: Some(600),
         };
         let bytes = encode(&ack);
         for cut in 0..bytes.len() {

@@ -36,6 +36,25 @@ const BUDGET_SALT: &[u8] = b"lightship-budget";
 /// Routes that are kept for a time.
 const MAX_KEPT_ROUTES: usize = 16;
 
+/// Until when who keeps an incident window open, monotonic nanoseconds.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Incident {
+    /// Somebody on this machine.
+    pub(crate) command: u64,
+    /// An alert.
+    pub(crate) alert: u64,
+    /// The hub.
+    pub(crate) remote: u64,
+    /// Since when the hub wants one without a break; 0 when it does not.
+    pub(crate) remote_since: u64,
+}
+
+impl Incident {
+    fn until_ns(self) -> u64 {
+        self.command.max(self.alert).max(self.remote)
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Judge {
     policies: Vec<Policy>,
@@ -48,7 +67,9 @@ pub(crate) struct Judge {
     share: KeptShare,
     routes: Vec<RouteShare>,
     incident_share: f64,
-    incident_until_ns: u64,
+    incident: Incident,
+    /// At the last tick.
+    incident_open: bool,
     kept_routes: Vec<(String, u64)>,
 }
 
@@ -68,7 +89,8 @@ impl Judge {
             share: KeptShare::default(),
             routes: std::mem::take(&mut options.route_shares),
             incident_share: options.incident_share,
-            incident_until_ns: 0,
+            incident: Incident::default(),
+            incident_open: false,
             kept_routes: Vec::new(),
         }
     }
@@ -158,7 +180,7 @@ impl Judge {
             return Some(keep(self.built_in(KEEP_ROUTE), ALWAYS));
         }
         let share_keeps = |salt, share: f64| share > 0.0 && hash(salt, &evidence.trace) <= hash_bound(share);
-        if now_ns < self.incident_until_ns && share_keeps(INCIDENT_SALT, self.incident_share) {
+        if now_ns < self.incident.until_ns() && share_keeps(INCIDENT_SALT, self.incident_share) {
             return Some(keep(self.built_in(INCIDENT), threshold(self.incident_share)));
         }
         let route = self.routes.iter().find(|route| evidence.conditions & route.bit != 0)?;
@@ -180,7 +202,8 @@ impl Judge {
     }
 
     pub(crate) fn tick(&mut self, now_ns: u64) {
-        let incident = now_ns < self.incident_until_ns;
+        let incident = now_ns < self.incident.until_ns();
+        self.incident_open = incident;
         if let Some(latency) = &mut self.latency {
             latency.tick(now_ns, incident);
         }
@@ -197,8 +220,12 @@ impl Judge {
         self.conditions.set_temporary(self.kept_routes.iter().map(|(route, _)| route.clone()).collect());
     }
 
-    pub(crate) fn set_incident(&mut self, until_ns: u64) {
-        self.incident_until_ns = until_ns;
+    pub(crate) fn incident(&mut self) -> &mut Incident {
+        &mut self.incident
+    }
+
+    pub(crate) fn incident_open(&self) -> bool {
+        self.incident_open
     }
 
     pub(crate) fn keep_route(&mut self, route: &str, until_ns: u64, now_ns: u64) -> bool {

@@ -5,6 +5,7 @@
 //! while the recorder still holds it.
 
 mod adapt;
+mod alarm;
 mod conditions;
 mod decisions;
 mod index;
@@ -18,6 +19,7 @@ mod sampler;
 mod terms;
 
 pub use adapt::Adaptive;
+pub use alarm::{Alert, Raised};
 pub use conditions::{Condition, Conditions, MAX_CONDITIONS};
 pub use decisions::{NewDecisions, Remembered, Verdict};
 pub use index::Entries;

@@ -4,14 +4,19 @@ use std::collections::VecDeque;
 
 use model::TraceId;
 
+use crate::alarm::{Alarm, Raised};
 use crate::conditions::Conditions;
 use crate::decisions::{Decisions, NewDecisions, Remembered, Verdict};
 use crate::index::{Index, Place, State, push_grown, queue_bytes};
 use crate::judge::{Judge, Judgement};
+use crate::policy::STATUS_MASK_ERROR;
 use crate::terms::{Decided, EntryId, Options, Part, Route, Stats};
 
 /// A trace with a root is quiet when nothing came for this part of the wait.
 const QUIET_PART: u64 = 4;
+
+/// Alerts that wait to be told.
+const MAX_RAISED: usize = 16;
 
 type Deadlines = VecDeque<(u64, Place)>;
 
@@ -20,6 +25,8 @@ type Deadlines = VecDeque<(u64, Place)>;
 pub struct Sampler {
     options: Options,
     pub(crate) judge: Judge,
+    alarms: Vec<Alarm>,
+    raised: Vec<Raised>,
     index: Index,
     /// Traces by deadline. A deadline that moved stands in two; only the one that the trace agrees with counts.
     after_span: Deadlines,
@@ -42,9 +49,12 @@ impl Sampler {
     pub fn new(mut options: Options) -> Self {
         let judge = Judge::new(&mut options);
         let decisions = Decisions::new(options.remember_ns, options.memory / 2);
+        let alarms = std::mem::take(&mut options.alerts).into_iter().map(Alarm::new).collect();
         Self {
             options,
             judge,
+            alarms,
+            raised: Vec::new(),
             index: Index::new(),
             after_span: VecDeque::new(),
             after_root: VecDeque::new(),
@@ -73,6 +83,10 @@ impl Sampler {
     ///
     /// Lines and exemplars do not start a trace's wait: it runs from the first span.
     pub fn part(&mut self, trace: TraceId, part: Part, bytes: u64, entry: EntryId, now_ns: u64) -> Route {
+        if let Part::Span(span) = part {
+            let failed = span.status == STATUS_MASK_ERROR;
+            self.alarms.iter_mut().for_each(|alarm| alarm.observe(span.root, span.conditions, failed, now_ns));
+        }
         let mut old = false;
         let place = match self.index.find(&trace) {
             Some(place) => place,
@@ -251,6 +265,7 @@ impl Sampler {
 
     /// Decides every trace whose wait is over, oldest first.
     pub fn tick(&mut self, now_ns: u64, mut each: impl FnMut(Decided)) {
+        self.look_at_alarms(now_ns);
         self.judge.tick(now_ns);
         let queues: [fn(&mut Self) -> &mut Deadlines; 4] = [
             |sampler| &mut sampler.after_span,
@@ -418,9 +433,49 @@ impl Sampler {
         self.judge.name(position)
     }
 
-    /// Opens an incident window until this moment (monotonic), or closes it when that has passed.
-    pub fn set_incident(&mut self, until_ns: u64) {
-        self.judge.set_incident(until_ns);
+    fn look_at_alarms(&mut self, now_ns: u64) {
+        let mut until = 0;
+        for alarm in &mut self.alarms {
+            let (open, raised) = alarm.tick(now_ns);
+            until = until.max(open);
+            self.stats.incidents_by_alert += u64::from(raised.is_some());
+            // Whom nobody asks for them has the counter.
+            self.raised.extend(raised.filter(|_| self.raised.len() < MAX_RAISED));
+        }
+        self.judge.incident().alert = until;
+    }
+
+    /// Opens an incident window until this moment (monotonic). When that has passed, it closes whatever window is open, and
+    /// an alert that held it open stays quiet until its errors were gone.
+    pub fn set_incident(&mut self, until_ns: u64, now_ns: u64) {
+        let incident = self.judge.incident();
+        incident.command = until_ns;
+        if until_ns <= now_ns {
+            incident.alert = 0;
+            incident.remote = 0;
+            self.alarms.iter_mut().for_each(Alarm::close);
+        }
+    }
+
+    /// The hub wants an incident window open for so long from now, or none when that is 0. It may say so again and again;
+    /// what it wants at once is bounded as alerts are.
+    pub fn set_remote_incident(&mut self, for_ns: u64, now_ns: u64) {
+        let longest = self.options.longest_incident_ns;
+        let incident = self.judge.incident();
+        if for_ns == 0 {
+            (incident.remote, incident.remote_since) = (0, 0);
+            return;
+        }
+        if incident.remote_since == 0 {
+            incident.remote_since = now_ns.max(1);
+        }
+        let latest = incident.remote_since.saturating_add(longest);
+        incident.remote = now_ns.saturating_add(for_ns).min(latest);
+    }
+
+    /// The alerts that opened an incident window since the last call, to be told to people.
+    pub fn take_raised(&mut self) -> Vec<Raised> {
+        std::mem::take(&mut self.raised)
     }
 
     /// Keeps every trace of a route until this moment (monotonic); a `*` at the end of the route stands for anything.
@@ -439,6 +494,7 @@ impl Sampler {
             kept_share: self.judge.kept_share(),
             latency_ns: self.judge.latency_ns(),
             tightened: self.judge.tightened(),
+            incident_open: self.judge.incident_open(),
             ..self.stats
         }
     }

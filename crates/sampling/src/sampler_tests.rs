@@ -1,4 +1,5 @@
 use super::*;
+use crate::alarm::{Alert, Raised};
 use crate::policy::{Evidence, Policy, PolicyRule, STATUS_MASK_ERROR, STATUS_MASK_UNSET};
 use crate::terms::{RouteShare, SpanPart};
 
@@ -209,7 +210,7 @@ fn orders_stand_above_policies() {
     };
     let kept = |name: &str| (true, name.to_owned());
     assert_eq!(judge(&mut sampler, &evidence, 0), (false, String::new()));
-    sampler.set_incident(100);
+    sampler.set_incident(100, 0);
     assert_eq!(judge(&mut sampler, &evidence, 99), kept("incident"));
     assert_eq!(judge(&mut sampler, &Evidence { spans: 5, ..evidence }, 99), (false, "never".to_owned()));
     assert!(!judge(&mut sampler, &evidence, 100).0);
@@ -244,4 +245,46 @@ fn what_is_older_than_the_memory_is_judged_alone() {
     assert_eq!(sampler.stats().late_unknown, 2);
     let at_once = tick(&mut sampler, 5_000);
     assert_eq!((at_once.len(), at_once[0].trace, at_once[0].verdict), (1, id(2), None));
+}
+
+/// Scenario: an alert opens an incident window and a person closes it; the hub wants one again and again, then no more.
+/// Guarantees: while one is open every trace is kept; a closed one stays closed; the hub's is bounded as well.
+#[test]
+fn incidents_open_by_alert_and_by_the_hub() {
+    let alert = Alert {
+        name: "failing".into(),
+        error_share: 0.5,
+        clear_share: 0.25,
+        over_ns: 60,
+        least_spans: 2,
+        open_ns: 100,
+        longest_ns: 1_000,
+        ..Alert::default()
+    };
+    let base = Options { incident_share: 1.0, longest_incident_ns: 50, alerts: vec![alert], ..options() };
+    let mut sampler = Sampler::new(base);
+    let evidence = Evidence { trace: id(1), spans: 1, statuses: STATUS_MASK_UNSET, ..Evidence::default() };
+    let keeps = |sampler: &mut Sampler, now| sampler.judge.decide(&evidence, now).verdict == Some(Verdict::Keep);
+    tick(&mut sampler, 1);
+    assert!(!keeps(&mut sampler, 1) && !sampler.stats().incident_open);
+    let failed = SpanPart { root: true, status: STATUS_MASK_ERROR, ..SpanPart::default() };
+    for number in 10..12 {
+        sampler.part(id(number), Part::Span(failed), 1, 0, 2);
+    }
+    tick(&mut sampler, 2);
+    assert_eq!(sampler.take_raised(), [Raised { alert: "failing".into(), share: 1.0 }]);
+    assert!(keeps(&mut sampler, 101) && !keeps(&mut sampler, 102) && sampler.stats().incident_open);
+    sampler.set_incident(50, 50);
+    tick(&mut sampler, 51);
+    assert!(!keeps(&mut sampler, 51) && sampler.take_raised().is_empty());
+    for now in [200, 210, 240] {
+        sampler.set_remote_incident(20, now);
+        assert!(keeps(&mut sampler, now + 9));
+    }
+    assert!(!keeps(&mut sampler, 250), "50 at most since it began");
+    sampler.set_remote_incident(0, 260);
+    sampler.set_remote_incident(20, 270);
+    assert!(keeps(&mut sampler, 289));
+    sampler.set_remote_incident(0, 280);
+    assert!(!keeps(&mut sampler, 281));
 }

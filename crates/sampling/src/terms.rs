@@ -3,6 +3,7 @@
 use model::TraceId;
 
 use crate::adapt::Adaptive;
+use crate::alarm::Alert;
 use crate::conditions::Conditions;
 use crate::decisions::Verdict;
 use crate::index::Entries;
@@ -40,6 +41,10 @@ pub struct Options {
     pub route_shares: Vec<RouteShare>,
     /// The share of all traces that is kept while an incident window is open, from 0 to 1.
     pub incident_share: f64,
+    /// The longest that the hub may keep one open at once.
+    pub longest_incident_ns: u64,
+    /// What opens such a window by itself.
+    pub alerts: Vec<Alert>,
     /// Whether probabilistic policies go by the randomness that a trace carries.
     pub reads_tracestate: bool,
 }
@@ -158,4 +163,8 @@ pub struct Stats {
     pub latency_ns: u64,
     /// What is left of probabilistic shares under the volume budget.
     pub tightened: f64,
+    /// Whether an incident window was open at the last tick.
+    pub incident_open: bool,
+    /// Incident windows that alerts opened.
+    pub incidents_by_alert: u64,
 }

@@ -1,6 +1,7 @@
 //! The hub's own query API (docs/hub-api.md).
 
 mod fleet;
+mod incident;
 mod logs;
 mod metrics;
 mod params;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 use store::query::QueryError;
@@ -24,6 +25,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/api/v0/services", get(fleet::services))
         .route("/api/v0/devices", get(fleet::devices))
+        .route("/api/v0/devices/{device}/incident", post(incident::open))
         .route("/api/v0/coverage", get(fleet::coverage))
         .route("/api/v0/ledger", get(fleet::ledger))
         .route("/api/v0/red", get(metrics::red))

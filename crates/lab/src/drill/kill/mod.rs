@@ -40,7 +40,7 @@ const DRAIN: Duration = Duration::from_secs(120);
 /// Of each of four kinds: gRPC and HTTP, with and without an idempotency key.
 const PRODUCERS_OF_A_KIND: u64 = 2;
 /// The longest rest of a producer between two rounds.
-const REST: Duration = Duration::from_millis(60);
+const REST: Duration = Duration::from_millis(160);
 /// The agent lives so long until it is killed, milliseconds.
 const LIFE_MS: (u64, u64) = (20, 3_000);
 /// The share of kills that are followed by one while the agent starts, within so many milliseconds.

@@ -1,0 +1,42 @@
+//! `POST /api/v0/devices/{device}/incident`: keep more of a device's traces for a time.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use serde_json::json;
+
+use super::params::Params;
+use super::{Answer, ApiError, render};
+use crate::app::App;
+use crate::clock;
+
+/// The longest that a window may be wanted.
+const LONGEST_NS: u64 = 24 * 3_600 * 1_000_000_000;
+
+pub(super) async fn open(
+    State(app): State<Arc<App>>,
+    Path(device): Path<String>,
+    headers: HeaderMap,
+    params: Params,
+) -> Answer {
+    // It changes what a device sends: as much as bringing data.
+    app.authorize(&headers)?;
+    params.only(&["for"])?;
+    let time_ns = params.duration_ns("for")?;
+    let time_ns = time_ns.ok_or_else(|| ApiError::bad_request("for how long?", "for=10m; for=0s ends it"))?;
+    let now_ns = clock::now_ns();
+    let name = device.clone();
+    let known = app.query(move |store| store.devices(now_ns).iter().any(|one| one.device == name)).await?;
+    if !known {
+        let hint = "GET /api/v0/devices lists those that were heard of";
+        return Err(ApiError::new(StatusCode::NOT_FOUND, format!("no device {device}"), hint));
+    }
+    let until_ns = now_ns + time_ns.min(LONGEST_NS);
+    if !app.incidents.want(&device, until_ns, now_ns) {
+        let what = "too many incident windows are wanted already";
+        return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, what, "end one with for=0s"));
+    }
+    Ok(Json(json!({"device": device, "until": render::ns(until_ns)})))
+}
