@@ -24,6 +24,7 @@ mod pipeline;
 mod policies;
 mod repeats;
 mod replay;
+mod replay_files;
 mod resume;
 mod run;
 mod status;

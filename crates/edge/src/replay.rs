@@ -1,8 +1,10 @@
-//! The pipeline on a simulated clock: recorded requests in, what would be delivered out. No socket, no disk.
+//! The pipeline on a simulated clock: recorded requests in, what would be delivered out. No socket; no disk, unless the
+//! recorder is in files.
 //!
 //! Input and output are lines of words. In: `MILLISECONDS SIGNAL HEX`, an OTLP request of `traces`, `logs` or `metrics` that
-//! comes at that time after the start; `MILLISECONDS tick`, only time passing; `MILLISECONDS restart`, the program ends and
-//! begins anew with the decisions that it persisted; `MILLISECONDS discard HEX`, read and thrown away, and `MILLISECONDS
+//! comes at that time after the start; `MILLISECONDS tick`, only time passing; `MILLISECONDS restart`, the program is killed and
+//! begins anew with what it persisted: its decisions, and with `recorder.files` what was undecided and what came in since the
+//! last commit; `MILLISECONDS discard HEX`, read and thrown away, and `MILLISECONDS
 //! silent`, from here on nothing that is delivered is written, both to measure what the pipeline itself costs. Out: `batch LANE HEX`, a frame's body (docs/wire.md); `refused LINE`, a
 //! request that has to wait a second, as a producer would; `bad LINE WHY`; and at the end `status NAME VALUE` for counters.
 
@@ -15,9 +17,11 @@ use model::Signal;
 use red::Red;
 use sources::{Answer, Request};
 
+use crate::batch::Batch;
 use crate::error::{StartError, start_error};
 use crate::pipeline::Pipeline;
 use crate::policies::{lanes, red, rules, sampler};
+use crate::replay_files::Files;
 
 /// The simulated start, Unix nanoseconds: 2026-01-01.
 const START_NS: u64 = 1_767_225_600_000_000_000;
@@ -70,6 +74,8 @@ fn parse(text: &str, line: usize) -> Option<Event> {
 struct Replay<'a, W> {
     config: &'a Config,
     pipeline: Pipeline,
+    /// With `recorder.files`.
+    files: Option<Files>,
     now_ms: u64,
     red_ms: u64,
     silent: bool,
@@ -78,16 +84,35 @@ struct Replay<'a, W> {
     out: W,
 }
 
-fn pipeline(config: &Config, now_ns: u64) -> Result<Pipeline, StartError> {
-    let metrics = config.red.enabled.then(|| Red::new(red(config), START_NS + now_ns));
-    Ok(Pipeline::new(config.recorder.memory.0, sampler(config)?, metrics, Ledger::default())
-        .with_rules(rules(config))
-        .with_lanes(lanes(config)?))
+/// A life of the program, as it begins.
+fn begin(config: &Config, now_ns: u64) -> Result<(Pipeline, Option<Files>), StartError> {
+    let (sampler, lanes) = (sampler(config)?, lanes(config)?);
+    let make = |ledger| {
+        let metrics = config.red.enabled.then(|| Red::new(red(config), START_NS + now_ns));
+        let pipeline = Pipeline::new(config.recorder.memory.0, sampler, metrics, ledger);
+        pipeline.with_rules(rules(config)).with_lanes(lanes)
+    };
+    if config.recorder.files.is_none() {
+        return Ok((make(Ledger::default()), None));
+    }
+    let (files, pipeline) = Files::open(config, now_ns, START_NS + now_ns, make)?;
+    Ok((pipeline, Some(files)))
 }
 
 impl<W: Write> Replay<'_, W> {
-    fn write(&mut self) -> std::io::Result<()> {
-        for batch in self.pipeline.take_batches() {
+    /// Delivers what is ready. `tick`: time passed, and what is in files is committed; before that it is not delivered.
+    fn write(&mut self, tick: bool) -> Result<(), StartError> {
+        let now_ns = self.now_ms * MS;
+        let ready = match &mut self.files {
+            Some(files) if tick => files.commit(&mut self.pipeline, now_ns, START_NS + now_ns)?,
+            Some(_) => Vec::new(),
+            None => self.pipeline.take_batches(),
+        };
+        self.deliver(ready).map_err(|error| output(&error))
+    }
+
+    fn deliver(&mut self, batches: Vec<Batch>) -> std::io::Result<()> {
+        for batch in batches {
             if self.silent {
                 continue;
             }
@@ -101,7 +126,7 @@ impl<W: Write> Replay<'_, W> {
     }
 
     /// Lets time pass, in ticks as the running program has them.
-    fn advance(&mut self, to_ms: u64) -> std::io::Result<()> {
+    fn advance(&mut self, to_ms: u64) -> Result<(), StartError> {
         while self.now_ms < to_ms {
             let pending = self.pipeline.ledger().pending.traces;
             if pending > self.most_pending.0 {
@@ -116,21 +141,36 @@ impl<W: Write> Replay<'_, W> {
                 self.red_ms = self.now_ms;
                 self.pipeline.write_red(START_NS + now_ns);
             }
-            self.write()?;
+            self.write(true)?;
         }
         Ok(())
     }
 
-    /// The next life: decisions come back, undecided requests do too when the recorder is in files.
+    fn take(&mut self, request: Request) -> Answer {
+        let now_ns = self.now_ms * MS;
+        match &mut self.files {
+            Some(files) => files.take(&mut self.pipeline, request, now_ns, START_NS + now_ns),
+            None => self.pipeline.accept(request, now_ns),
+        }
+    }
+
     fn restart(&mut self) -> Result<(), StartError> {
         let now_ns = self.now_ms * MS;
-        let mut next = pipeline(self.config, now_ns)?;
+        if self.files.take().is_some() {
+            (self.pipeline, self.files) = begin(self.config, now_ns)?;
+            return Ok(());
+        }
+        let (mut next, _) = begin(self.config, now_ns)?;
         for (decision, age_ns) in self.pipeline.sampler_mut().decisions(now_ns) {
             next.sampler_mut().restore(std::iter::once(decision), age_ns, now_ns);
         }
         self.pipeline = next;
         Ok(())
     }
+}
+
+fn output(error: &std::io::Error) -> StartError {
+    start_error(format!("output: {error}"))
 }
 
 /// Replays lines from `input` into `out`.
@@ -153,26 +193,19 @@ pub fn replay(config: &Config, input: impl BufRead, out: impl Write) -> Result<(
         events.push_back(event);
     }
     events.make_contiguous().sort_by_key(|event| event.at_ms);
-    let written = |error: std::io::Error| start_error(format!("output: {error}"));
-    let mut run = Replay {
-        config,
-        pipeline: pipeline(config, 0)?,
-        now_ms: 0,
-        red_ms: 0,
-        silent: false,
-        most_pending: (0, 0, 0),
-        out,
-    };
+    let written = |error: std::io::Error| output(&error);
+    let (pipeline, files) = begin(config, 0)?;
+    let mut run = Replay { config, pipeline, files, now_ms: 0, red_ms: 0, silent: false, most_pending: (0, 0, 0), out };
     run.pipeline.set_clocks(0, START_NS);
     while let Some(mut event) = events.pop_front() {
-        run.advance(event.at_ms).map_err(written)?;
+        run.advance(event.at_ms)?;
         match &event.what {
             What::Tick | What::Discard => {}
             What::Silent => run.silent = true,
             What::Restart => run.restart()?,
             What::Request(signal, body) => {
                 let request = Request { signal: *signal, body: body.clone(), key: None };
-                match run.pipeline.accept(request, run.now_ms * MS) {
+                match run.take(request) {
                     Answer::Accepted => {}
                     Answer::Bad(why) => writeln!(run.out, "bad {} {why}", event.line).map_err(written)?,
                     Answer::Wait(_) => {
@@ -187,15 +220,16 @@ pub fn replay(config: &Config, input: impl BufRead, out: impl Write) -> Result<(
                 }
             }
         }
-        run.write().map_err(written)?;
+        run.write(false)?;
     }
     let wait = config.sampling.longest_wait().as_millis() as u64;
-    run.advance(run.now_ms + wait + TICK_MS).map_err(written)?;
+    run.advance(run.now_ms + wait + TICK_MS)?;
     run.finish().map_err(written)
 }
 
 impl<W: Write> Replay<'_, W> {
     fn finish(&mut self) -> std::io::Result<()> {
+        let queued = self.files.as_mut().map_or(0, Files::queued);
         let sampling = self.pipeline.sampling();
         let counters = self.pipeline.counters();
         let ledger = self.pipeline.ledger();
@@ -217,7 +251,7 @@ impl<W: Write> Replay<'_, W> {
             ("index_bytes_then", self.most_pending.1),
             ("recorder_bytes_then", self.most_pending.2),
             ("pending", ledger.pending.total()),
-            ("difference", ledger.difference(|_| 0)),
+            ("difference", ledger.difference(|_| queued)),
         ] {
             writeln!(self.out, "status {name} {value}")?;
         }

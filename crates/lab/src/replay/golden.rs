@@ -19,6 +19,8 @@ pub(crate) struct Golden {
     /// `recorder.memory`.
     #[serde(default = "default_recorder")]
     pub(crate) recorder: String,
+    /// `recorder.files`.
+    pub(crate) files: Option<String>,
     pub(crate) steps: Vec<Step>,
     pub(crate) expect: Expected,
 }
@@ -132,6 +134,7 @@ impl Golden {
             scenario: String::new(),
             sampling,
             recorder: recorder.to_owned(),
+            files: None,
             steps: Vec::new(),
             expect: Expected::default(),
         }
@@ -139,9 +142,10 @@ impl Golden {
 
     /// The agent's configuration, with its data in this directory.
     pub(crate) fn configuration(&self, directory: &Path) -> Result<String> {
+        let files = self.files.as_ref().map(|size| format!(", files: {size}")).unwrap_or_default();
         let block: Vec<String> = self.sampling.lines().map(|line| format!("  {line}")).collect();
         Ok(format!(
-            "version: 0\ndevice: {{ id: golden }}\ndata_dir: {}\nsampling:\n{}\nrecorder: {{ memory: {} }}\n\
+            "version: 0\ndevice: {{ id: golden }}\ndata_dir: {}\nsampling:\n{}\nrecorder: {{ memory: {}{files} }}\n\
              destinations:\n  - {{ name: none, type: otlp, url: \"http://127.0.0.1:1\" }}\n",
             path_text(directory)?,
             block.join("\n"),
