@@ -87,8 +87,21 @@ fn budgets(config: &Config) -> Vec<(&'static str, u64)> {
         ("sampling.memory", config.sampling.memory.0),
         ("red.max_series", if config.red.enabled { Red::budget(&crate::policies::red(config)) } else { 0 }),
         ("queue to the journal", MAX_QUEUED as u64),
+        ("exemplars for OTLP destinations", exemplar_bytes(config)),
         ("requests to destinations", 2 * REQUEST_BYTES as u64 * config.destinations.len() as u64),
     ]
+}
+
+/// What waits in memory for points on their way to OTLP destinations.
+#[cfg(feature = "sink-otlp")]
+fn exemplar_bytes(config: &Config) -> u64 {
+    let otlp = config.destinations.iter().filter(|one| one.kind == DestinationKind::Otlp).count();
+    (otlp * sinks::EXEMPLAR_BYTES) as u64
+}
+
+#[cfg(not(feature = "sink-otlp"))]
+fn exemplar_bytes(_: &Config) -> u64 {
+    0
 }
 
 /// Checks what a configuration needs of this machine, without starting anything: the data directory can be written,

@@ -209,6 +209,10 @@ impl Drain {
                 for block in &blocks {
                     let delivered = sink.deliver(&block.bytes).await?;
                     confirm(&self.shared, self.index, &self.name, vec![range_of(block)], delivered.rejected).await?;
+                    let counts = sink.exemplars();
+                    if let Some(status) = self.shared.destinations.borrow_mut().get_mut(self.index) {
+                        status.exemplars = (counts.sent, counts.left_out);
+                    }
                 }
             }
         }

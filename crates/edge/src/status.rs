@@ -46,6 +46,8 @@ pub(crate) struct DestinationStatus {
     pub(crate) last_error: String,
     /// Requests that failed, since start.
     pub(crate) failures: u64,
+    /// Exemplars that went there apart from frames (OTLP), and those that did not.
+    pub(crate) exemplars: (u64, u64),
     /// Records in the journal that it has not confirmed, those in flight included.
     pub(crate) queued_records: u64,
     /// Their bytes on disk.
@@ -439,6 +441,18 @@ impl Snapshot<'_> {
                 "counter",
                 "Requests that failed, since start.",
                 by_destination(&|one| one.failures as f64),
+            ),
+            (
+                "otlp_exemplars_total",
+                "counter",
+                "Exemplars that followed their trace to an OTLP destination.",
+                by_destination(&|one| one.exemplars.0 as f64),
+            ),
+            (
+                "otlp_exemplars_left_out_total",
+                "counter",
+                "Exemplars whose trace is not known to be there, or that found no point.",
+                by_destination(&|one| one.exemplars.1 as f64),
             ),
         ] {
             family(name, kind, help, &rows);

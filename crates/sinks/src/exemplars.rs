@@ -13,6 +13,8 @@ use model::proto::{ProtoError, Reader, Value, put_bytes, put_fixed32, put_fixed6
 const HELD_BYTES: usize = 64 << 10;
 /// So many confirmed traces are remembered, for exemplars that come later than their trace.
 const CONFIRMED: usize = 4096;
+/// The most memory that the exemplars of one destination take, bytes.
+pub const EXEMPLAR_BYTES: usize = HELD_BYTES + CONFIRMED * size_of::<u64>();
 /// What an exemplar takes beside its bytes.
 const OVERHEAD: usize = size_of::<Held>() + 16;
 

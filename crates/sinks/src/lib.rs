@@ -19,7 +19,7 @@ pub use endpoint::{Endpoint, EndpointError};
 pub use error::SinkError;
 pub use hub::HubSink;
 #[cfg(any(feature = "otlp-http", feature = "otlp-grpc"))]
-pub use otlp::{Delivered, ExemplarCounts, OtlpSink};
+pub use otlp::{Delivered, EXEMPLAR_BYTES, ExemplarCounts, OtlpSink};
 pub use tls::{TlsError, client_config};
 
 /// How a sink reaches its server.

@@ -10,6 +10,7 @@ use model::otlp::count_records;
 use model::proto::{Reader, Value};
 use wire::{Inflater, RawBlock, Section};
 
+pub use crate::exemplars::EXEMPLAR_BYTES;
 use crate::exemplars::Exemplars;
 #[cfg(feature = "otlp-grpc")]
 use crate::grpc::GrpcClient;
@@ -43,7 +44,7 @@ pub struct ExemplarCounts {
 }
 
 /// The connection to an OTLP endpoint. Gap records have no place in OTLP and stay behind. Exemplars go with the next point of
-/// their series once their trace was confirmed here; what waits for that lives in memory, at most 100 KiB.
+/// their series once their trace was confirmed here; what waits for that lives in memory, at most [`EXEMPLAR_BYTES`].
 pub struct OtlpSink {
     transport: Transport,
     inflater: Inflater,
