@@ -118,6 +118,12 @@ impl Hub {
         self.restored && self.held.gaps.iter().any(|(_, gap)| gap.lane == lane)
     }
 
+    /// Whether a gap record of a lane was damaged: a stretch without records cannot be read. What it told is told again by
+    /// its sequences at the next hello, but how many records they held is not known any more.
+    pub(crate) fn lost_a_gap(&self, lane: Lane) -> bool {
+        self.held.gaps.iter().any(|(_, gap)| gap.lane == lane && gap.reason == GapReason::Corrupt && gap.records == 0)
+    }
+
     /// Records that gaps of these reasons say are lost.
     pub(crate) fn told_lost(&self, reasons: &[GapReason]) -> u64 {
         self.held.gaps.iter().filter(|(_, gap)| reasons.contains(&gap.reason)).map(|(_, gap)| gap.records).sum()

@@ -9,7 +9,7 @@ use model::{Epoch, Lane};
 
 use crate::disk::{Disk, read_exact_at};
 use crate::error::JournalError;
-use crate::format::{Reader, VERSION, Writer};
+use crate::format::{MOST, Reader, VERSION, Writer};
 use crate::stats::Counters;
 
 pub(crate) const DIR: &str = "cursors";
@@ -137,12 +137,16 @@ impl<F> CursorFile<F> {
         if bytes[4] != VERSION {
             return Err(JournalError::Version { path: self.path.clone(), found: bytes[4], known: VERSION });
         }
+        let mut places = Places::default();
+        for place in &mut places {
+            *place = Place { confirmed: fields.u64(), records: fields.u64() };
+        }
+        if places.iter().any(|place| place.confirmed > 2 * MOST || place.records > 2 * MOST) || counter > MOST {
+            read.damaged = true;
+            return Ok(());
+        }
         if counter > self.counter {
             self.counter = counter;
-            let mut places = Places::default();
-            for place in &mut places {
-                *place = Place { confirmed: fields.u64(), records: fields.u64() };
-            }
             read.places = Some(places);
         }
         Ok(())

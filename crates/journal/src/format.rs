@@ -19,6 +19,9 @@ pub(crate) const PAYLOAD_CAP: usize = GAP_PREFIX_LEN + wire::BLOCK_HEADER_LEN + 
 /// A segment holds no sequence at or beyond its first one plus this, so that the numbers that unreadable bytes may have
 /// used are known.
 pub(crate) const SEQUENCES_PER_SEGMENT: u64 = 1 << 20;
+/// Sequences and sums of records or bytes beyond this are no numbers of a journal, whatever their checksum says. A million a
+/// second reach it in two thousand years; below it no sum of two of them overflows.
+pub(crate) const MOST: u64 = 1 << 56;
 
 const SEGMENT_MAGIC: [u8; 4] = *b"LSSG";
 /// The bytes that every entry starts with; a reader that lost its place looks for them.
@@ -110,7 +113,7 @@ pub(crate) fn lane_dir(lane: Lane) -> String {
 pub(crate) fn first_of_name(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".seg")?;
     let plain = digits.len() == 16 && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    plain.then(|| u64::from_str_radix(digits, 16).ok()).flatten().filter(|first| *first > 0)
+    plain.then(|| u64::from_str_radix(digits, 16).ok()).flatten().filter(|first| (1..=MOST).contains(first))
 }
 
 /// Appends little-endian fields to a fixed buffer.
@@ -212,7 +215,11 @@ impl SegmentHeader {
             return HeaderRead::Version(fixed[4]);
         }
         let mut fields = Reader::at(fixed, 24);
-        HeaderRead::Good(Self { records_before: fields.u64(), bytes_before: fields.u64(), watermark_ns: fields.u64() })
+        let header = Self { records_before: fields.u64(), bytes_before: fields.u64(), watermark_ns: fields.u64() };
+        match header.records_before <= MOST && header.bytes_before <= MOST {
+            true => HeaderRead::Good(header),
+            false => HeaderRead::Bad,
+        }
     }
 
     /// The epoch that a header of any key states, when it fits the lane and the name.
@@ -315,8 +322,8 @@ impl Entry {
         let sane = entry.first >= key.first
             && entry.frames > 0
             && entry.len as usize <= PAYLOAD_CAP
-            && entry.first.checked_add(u64::from(entry.frames)).is_some()
-            && entry.records_before.checked_add(u64::from(entry.records)).is_some();
+            && entry.first <= MOST
+            && entry.records_before <= MOST;
         sane.then_some(entry)
     }
 }
@@ -371,8 +378,11 @@ impl Footer {
             index_len: fields.u32(),
             has_gaps: fixed[5] & 1 != 0,
         };
-        (u64::from(footer.data_end) + u64::from(footer.index_len) == offset && footer.last >= key.first - 1)
-            .then_some(footer)
+        let sane = u64::from(footer.data_end) + u64::from(footer.index_len) == offset
+            && u64::from(footer.data_end) >= FIXED
+            && (key.first - 1..=2 * MOST).contains(&footer.last)
+            && footer.records_after <= 2 * MOST;
+        sane.then_some(footer)
     }
 }
 
@@ -419,7 +429,9 @@ impl LostStretch {
         let (before, after) = (fields.u64(), fields.u64());
         let gap =
             Gap { lane, first, last, reason, records: fields.u64(), start_ns: fields.u64(), end_ns: fields.u64() };
-        (first > 0 && first <= last).then_some(Self { gap, before, after, exact: bytes[57] == 1 })
+        let sane =
+            first > 0 && first <= last && [last, before, after, gap.records].iter().all(|most| *most <= 2 * MOST);
+        sane.then_some(Self { gap, before, after, exact: bytes[57] == 1 })
     }
 }
 

@@ -9,7 +9,7 @@ use model::{Epoch, Lane};
 
 use crate::disk::{Disk, read_exact_at};
 use crate::error::JournalError;
-use crate::format::{Reader, VERSION, Writer};
+use crate::format::{MOST, Reader, VERSION, Writer};
 use crate::recording::Taken;
 use crate::stats::Counters;
 
@@ -293,7 +293,11 @@ fn read_slot<D: Disk>(disk: &D, file: &D::File, index: usize, len: u64, epoch: E
     if bytes[4] != VERSION {
         return Err(JournalError::Version { path: PATHS[index].into(), found: bytes[4], known: VERSION });
     }
-    if (counter % 2) as usize != index {
+    let mut numbers = Reader::at(&bytes, 24);
+    let heads = (0..4 * Lane::ALL.len()).map(|_| numbers.u64()).max();
+    let mut numbers = Reader::at(&bytes, PLACES_AT);
+    let rows = (0..3).map(|_| numbers.u64()).max();
+    if (counter % 2) as usize != index || counter > MOST || heads.max(rows).is_some_and(|most| most > 2 * MOST) {
         return Ok(Slot::Damaged);
     }
     Ok(Slot::Good { counter, bytes })
