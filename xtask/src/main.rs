@@ -31,7 +31,7 @@ usage: cargo xtask TASK [OPTIONS]
   check               formatting, lints, docs, floors, file lengths, links, the agent's smallest builds, licences
   sdk                 OpenTelemetry's Python SDK sends to the agent, and all of it is looked for in the hub
   test-browser        the page of a demonstration, clicked through in headless Chromium
-  mutants             the smoke run must fail, in the right field, with programs that are broken on purpose
+  mutants             smoke run and kill drill must fail, in the right field, with programs that are broken on purpose
   sampling            the goldens of sampling, replayed on a simulated clock; fidelity under load in little memory
   kill [--kills N]    the agent is killed so often (200) under load, link up and down, with every trace kept and with
                       sampling; everything is compared by id (--figures: the outcome goes into docs/figures)

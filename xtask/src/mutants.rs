@@ -1,5 +1,5 @@
-//! `cargo xtask mutants`: programs that are broken on purpose must fail the smoke run, and fail it in the field that is
-//! there for that fault. A smoke run that lets one through proves nothing.
+//! `cargo xtask mutants`: programs that are broken on purpose must fail the run that is there for their fault, and fail it in
+//! the field that is there for it. A run that lets one through proves nothing.
 
 use crate::build::{self, Programs};
 use crate::report::Report;
@@ -10,20 +10,27 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-/// A fault, and the field of the smoke run's outcome that must show it.
+/// A fault, the lab's command that must notice it, and the place in its outcome that must show it.
 struct Mutant {
     /// The value of `LIGHTSHIP_MUTANT`.
     name: &'static str,
+    command: &'static [&'static str],
+    /// A JSON pointer.
     field: &'static str,
 }
 
-const MUTANTS: [Mutant; 3] = [
+const SMOKE: &[&str] = &["demo", "--smoke"];
+const KILL: &[&str] = &["drill", "kill", "--kills", "5", "--json"];
+
+const MUTANTS: [Mutant; 4] = [
     // The agent forgets one frame of kept traces between journal and hub.
-    Mutant { name: "drop-frame", field: "lost" },
+    Mutant { name: "drop-frame", command: SMOKE, field: "/lost" },
     // The agent delivers one log line of a trace that it dropped.
-    Mutant { name: "orphan-line", field: "orphan_logs" },
+    Mutant { name: "orphan-line", command: SMOKE, field: "/orphan_logs" },
     // The hub stores one frame twice.
-    Mutant { name: "store-twice", field: "duplicates" },
+    Mutant { name: "store-twice", command: SMOKE, field: "/duplicates" },
+    // The agent answers before a request is recorded.
+    Mutant { name: "answer-early", command: KILL, field: "/verdict/acknowledged_and_lost" },
 ];
 
 /// Builds agent and hub with their switch for faults, and runs each mutant.
@@ -60,7 +67,8 @@ fn judge(mutant: &Mutant, programs: &Programs) -> Result<()> {
     fs::create_dir_all(&files).with_context(|| format!("cannot create {}", files.display()))?;
     let output = Command::new(&programs.lab)
         .current_dir(root()?)
-        .args(["demo", "--smoke", "--agent"])
+        .args(mutant.command)
+        .arg("--agent")
         .arg(&programs.agent)
         .arg("--hub")
         .arg(&programs.hub)
@@ -70,13 +78,15 @@ fn judge(mutant: &Mutant, programs: &Programs) -> Result<()> {
         .output()
         .context("cannot start the lab")?;
     if output.status.success() {
-        bail!("the smoke run passed with the fault {} in it", mutant.name);
+        bail!("`{}` passed with the fault {} in it", mutant.command.join(" "), mutant.name);
     }
-    let outcome: Value = serde_json::from_slice(&output.stdout)
-        .with_context(|| format!("the smoke run broke instead of judging the fault {}", mutant.name))?;
-    let value = outcome[mutant.field].as_u64().with_context(|| format!("the outcome has no {}", mutant.field))?;
+    let outcome: Value = serde_json::from_slice(&output.stdout).with_context(|| {
+        format!("`{}` broke instead of judging the fault {}", mutant.command.join(" "), mutant.name)
+    })?;
+    let value = outcome.pointer(mutant.field).and_then(Value::as_u64);
+    let value = value.with_context(|| format!("the outcome has no {}", mutant.field))?;
     if value == 0 {
-        bail!("the smoke run failed, but not by {}: {}", mutant.field, outcome["faults"]);
+        bail!("the run failed, but not by {}: {}", mutant.field, outcome["faults"]);
     }
     eprintln!("{}: seen, {} is {value}", mutant.name, mutant.field);
     Ok(())

@@ -6,6 +6,11 @@ use model::Lane;
 /// The frame of the traces lane, counted from the start of the program, that is lost.
 const LOST_FRAME: u32 = 5;
 
+/// Whether requests are answered while they are in memory only, whatever an answer is to mean.
+pub(crate) fn answers_early() -> bool {
+    std::env::var("LIGHTSHIP_MUTANT").is_ok_and(|name| name == "answer-early")
+}
+
 /// The chosen fault, until it has happened.
 #[derive(Debug, Default)]
 pub(crate) struct Mutant {
