@@ -6,6 +6,7 @@ mod build;
 mod check;
 mod clock;
 mod containers;
+mod disk;
 mod dist;
 mod floors;
 mod fuzz;
@@ -35,6 +36,7 @@ usage: cargo xtask TASK [OPTIONS]
   sampling            the goldens of sampling, replayed on a simulated clock; fidelity under load in little memory
   kill [--kills N]    the agent is killed so often (200) under load, link up and down, with every trace kept and with
                       sampling; everything is compared by id (--figures: the outcome goes into docs/figures)
+  disk                a small file system is filled by someone else under load (--figures: into docs/figures)
   fuzz [--seconds N]  the fuzz targets, each for so long (60)
   bench NAME ...      a benchmark of the lab with programs as they ship (footprint: the static agent)
   dist [OPTIONS]      the programs as they ship, static, for x86_64 and aarch64, with their lists and checksums
@@ -73,6 +75,7 @@ fn run() -> Result<()> {
         Some("sampling") => no_options(&rest).and_then(|()| sampling::task()),
         Some("kill") => kill::task(&rest),
         Some("fuzz") => fuzz::task(&rest),
+        Some("disk") => disk::task(&rest),
         Some("dist") => dist::task(&rest),
         Some("figures") => dist::figures::task(&rest),
         Some("test-containers") => containers::task(&rest),

@@ -140,6 +140,9 @@ pub struct Journal {
     /// The most bytes on disk.
     #[serde(default = "default_budget")]
     pub budget: ByteSize,
+    /// Bytes that are left free on the file system for everyone else: below it the journal does not grow.
+    #[serde(default = "default_keep_free")]
+    pub keep_free: ByteSize,
     /// How long records may wait in memory for others, so that one fsync serves them all.
     #[serde(default = "default_commit_delay")]
     pub commit_delay: Span,
@@ -223,6 +226,9 @@ fn default_recorder() -> ByteSize {
 fn default_budget() -> ByteSize {
     ByteSize(64 * MIB)
 }
+fn default_keep_free() -> ByteSize {
+    ByteSize(4 * MIB)
+}
 fn default_commit_delay() -> Span {
     Span(Duration::from_secs(1))
 }
@@ -247,7 +253,7 @@ impl Default for Recorder {
 
 impl Default for Journal {
     fn default() -> Self {
-        Self { budget: default_budget(), commit_delay: default_commit_delay() }
+        Self { budget: default_budget(), keep_free: default_keep_free(), commit_delay: default_commit_delay() }
     }
 }
 

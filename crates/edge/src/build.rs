@@ -12,9 +12,6 @@ use crate::drain::{REQUEST_BYTES, Sink};
 use crate::error::{StartError, start_error};
 use crate::pipeline::MAX_QUEUED;
 
-/// Bytes that the journal leaves free on the file system for everyone else.
-const FREE_SPACE_FLOOR: u64 = 4 << 20;
-
 /// How the journal of a configuration works.
 pub fn journal_options(config: &Config) -> journal::Options {
     let files = config.recorder.files.map_or(0, |files| files.0);
@@ -24,7 +21,7 @@ pub fn journal_options(config: &Config) -> journal::Options {
         destinations: config.destinations.iter().map(|one| one.name.clone()).collect(),
         lane_bytes: config.lanes.budgets.in_order().map(|budget| budget.map_or(u64::MAX, |budget| budget.0)),
         history_bytes: 0,
-        free_space_floor: FREE_SPACE_FLOOR,
+        free_space_floor: config.journal.keep_free.0,
         recorder_bytes: files,
         // What the sampler remembers, twice: the row is a ring of whole segments.
         decision_bytes: if files > 0 { (2 * config.sampling.memory.0).max(1 << 20) } else { 0 },

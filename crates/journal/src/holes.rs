@@ -74,8 +74,17 @@ impl Holes {
 
     /// Notes that the gap record of a hole stands at `from` or behind it.
     pub(crate) fn tell(&mut self, span: &Span, from: u64) {
+        // What is told again stands at its new place only.
+        self.1.retain(|told| told.first < span.first || span.last < told.last);
         if self.1.len() > KEEP {
-            self.1.remove(0);
+            // The two oldest become one, told where the later one is: forgotten, a hub that has not got its gap record yet would
+            // be taken for one that was restored.
+            let oldest = self.1.remove(0);
+            if let Some(next) = self.1.first_mut() {
+                next.first = next.first.min(oldest.first);
+                next.last = next.last.max(oldest.last);
+                next.from = next.from.max(oldest.from);
+            }
         }
         self.1.push(Told { first: span.first, last: span.last, from });
     }

@@ -94,6 +94,8 @@ pub struct Journal<D: Disk> {
     pub(crate) destinations: Vec<Destination<D::File>>,
     pub(crate) notes: NoteFiles<D::File>,
     pub(crate) spare: Spare,
+    /// What the journal took, or asked for, when there last was more free than the floor; at open, what it has.
+    pub(crate) rightful: u64,
     pub(crate) recorder: Option<Tape<D::File>>,
     pub(crate) decisions: Option<Tape<D::File>>,
     /// The heads of the note that was written last: never less than what is committed.

@@ -132,6 +132,7 @@ impl<D: Disk> Journal<D> {
             destinations: Vec::new(),
             notes,
             spare: Spare::Missing,
+            rightful: 0,
             due: Vec::new(),
             lost: Vec::new(),
             scratch: Vec::new(),
@@ -140,6 +141,7 @@ impl<D: Disk> Journal<D> {
         };
         journal.place_destinations(cursors, &found);
         journal.find_spare()?;
+        journal.rightful = journal.disk_bytes();
         for (index, lane_found) in found.iter().enumerate() {
             for span in &lane_found.lost {
                 journal.declare(index, *span, GapReason::Corrupt, 0, 0);

@@ -77,13 +77,21 @@ impl<D: Disk> Journal<D> {
         lanes + spare + self.notes.disk_bytes() + 2 * 4096 + FILE_LEN * self.destinations.len() as u64
     }
 
-    /// Whether a new segment stays within the budget and above the floor of free space.
-    fn affords(&self, size: u64) -> bool {
+    /// Whether a new segment stays within the budget and above the floor of free space. Where others fill the disk the journal
+    /// does not grow, but may have again what it had when they did not.
+    fn affords(&mut self, size: u64) -> bool {
         let owed = if self.spare == Spare::Missing { MIN_SEGMENT } else { 0 };
-        let budget = self.disk_bytes() + owed + size <= self.options.total_bytes;
+        let after = self.disk_bytes() + size;
+        if after + owed > self.options.total_bytes {
+            return false;
+        }
         let floor = self.options.free_space_floor;
         // A file system that does not say how much is free says so when the segment is made.
-        budget && (floor == 0 || self.core.disk.free_space().map_or(true, |free| free >= floor.saturating_add(size)))
+        if floor == 0 || self.core.disk.free_space().map_or(true, |free| free >= floor.saturating_add(size)) {
+            self.rightful = after;
+            return true;
+        }
+        after <= self.rightful
     }
 
     /// A size for the lane's next segment: small on a device with little to keep, larger when segments fill quickly or a
@@ -344,20 +352,26 @@ impl<D: Disk> Journal<D> {
         let span =
             Span { first: start.first, last: end.first - 1, before: start.records_before, after: end.records_before };
         let gone = || lane.segments.range(from..to);
-        let known = lane.holes.records_between(span.before, span.after);
+        // What every destination has of it is not lost.
+        let places =
+            self.destinations.iter().map(|one| (one.windows[index].confirmed, one.windows[index].records_before));
+        let had = places.min().filter(|(confirmed, _)| (span.first..span.last).contains(confirmed));
+        let (first, before) = had.map_or((span.first, span.before), |(confirmed, before)| (confirmed + 1, before));
+        let known = lane.holes.records_between(before, span.after);
         let gap = Gap {
             lane: lane.lane,
-            first: span.first,
+            first,
             last: span.last,
             reason: GapReason::Evicted,
-            records: span.records().saturating_sub(known),
+            records: span.after.saturating_sub(before + known),
             start_ns: gone().fold(0, |time, segment| earliest(time, segment.start_ns)),
             end_ns: gone().map(|segment| segment.end_ns).max().unwrap_or_default(),
         };
         if !self.fit_gap(index)? {
             return Ok(false);
         }
-        let mut told = LostStretch { gap, before: span.before, after: span.after, exact: true };
+        let mut told = LostStretch { gap, before, after: span.after, exact: true };
+        let mut again = Vec::new();
         for earlier in self.gaps_within(index, from, to) {
             // What an evicted gap record told has to be told again: with this one where they touch.
             let touches = earlier.exact && earlier.gap.reason == gap.reason && earlier.gap.last + 1 == told.gap.first;
@@ -366,6 +380,7 @@ impl<D: Disk> Journal<D> {
                 told.before = earlier.before;
             } else {
                 self.lanes[index].push_gap(&mut self.core, &earlier, stamp)?;
+                again.push(earlier.span());
                 if !self.fit_gap(index)? {
                     return Ok(false);
                 }
@@ -386,7 +401,10 @@ impl<D: Disk> Journal<D> {
         }
         self.lose(index, &span, &gap);
         let last = self.lanes[index].next - 1;
-        self.lanes[index].holes.tell(&span, last);
+        again.push(told.span());
+        for told in &again {
+            self.lanes[index].holes.tell(told, last);
+        }
         // What tells of earlier losses, and every destination has, is not told again: their cursors must know it.
         self.sync_cursors()?;
         for _ in from..to {

@@ -3,11 +3,11 @@
 use crate::bench::{
     FootprintArgs, OutageArgs, SamplingArgs, WireArgs, footprint, outage, sampling_figures, wire_figures,
 };
+use crate::cli_drill::{self, DrillCommand};
 use crate::clock::monotonic;
 use crate::console::Console;
 use crate::demo::{Cut, ShowArgs, SmokeArgs, show, smoke};
 use crate::differential::{DifferentialArgs, differential};
-use crate::drill::{FidelityArgs, KillArgs, Mode, fidelity, kill};
 use crate::otlp::Protocol;
 use crate::program::locate;
 use crate::replay::replay;
@@ -56,59 +56,6 @@ struct CrashArgs {
     /// Passed on; `lightship-lab crash -- --help` tells them
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     options: Vec<String>,
-}
-
-#[derive(Debug, Subcommand)]
-enum DrillCommand {
-    /// Every trace that should be kept is, and no other one, at a fixed rate within a fixed memory
-    Fidelity(FidelityOptions),
-    /// Nothing acknowledged is lost and nothing is stored twice, however often the agent is killed
-    Kill(KillOptions),
-}
-
-#[derive(Debug, Args)]
-struct KillOptions {
-    /// The agent's binary [default: lightship beside this program]
-    #[arg(long, value_name = "FILE")]
-    agent: Option<PathBuf>,
-    /// The hub's binary [default: lightship-hub beside this program]
-    #[arg(long, value_name = "FILE")]
-    hub: Option<PathBuf>,
-    /// What the agent is to keep
-    #[arg(long, value_enum, default_value_t = Mode::Sampling)]
-    mode: Mode,
-    /// How often it is killed
-    #[arg(long, default_value_t = 200, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
-    kills: u64,
-    /// The seed that decides every request and every kill; without it, a new one, which is printed
-    #[arg(long)]
-    seed: Option<u64>,
-    #[command(flatten)]
-    output: OutputOptions,
-}
-
-#[derive(Debug, Args)]
-struct FidelityOptions {
-    /// The agent's binary [default: lightship beside this program]
-    #[arg(long, value_name = "FILE")]
-    agent: Option<PathBuf>,
-    /// The hub's binary [default: lightship-hub beside this program]
-    #[arg(long, value_name = "FILE")]
-    hub: Option<PathBuf>,
-    /// The load
-    #[arg(long, default_value_t = 2_500, value_name = "SPANS")]
-    spans_per_second: u64,
-    /// What the agent may take, in MiB
-    #[arg(long, default_value_t = 12, value_name = "MIB")]
-    memory: u64,
-    /// Seconds of load
-    #[arg(long, default_value_t = 600, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
-    seconds: u64,
-    /// The seed that decides every request; without it, a new one, which is printed
-    #[arg(long)]
-    seed: Option<u64>,
-    #[command(flatten)]
-    output: OutputOptions,
 }
 
 #[derive(Debug, Args)]
@@ -212,7 +159,7 @@ struct FootprintOptions {
 
 /// Where the figures go.
 #[derive(Debug, Args)]
-struct OutputOptions {
+pub(crate) struct OutputOptions {
     /// Print the figures as JSON on standard output; without it, a table
     #[arg(long)]
     json: bool,
@@ -297,8 +244,7 @@ pub(crate) fn run() -> ExitCode {
             match cli.command {
                 Command::Vessel(args) => vessel(args).await,
                 Command::Demo(args) => demo(args).await,
-                Command::Drill(DrillCommand::Fidelity(options)) => fidelity_command(options).await,
-                Command::Drill(DrillCommand::Kill(options)) => kill_command(options).await,
+                Command::Drill(command) => cli_drill::run(command).await,
                 Command::Differential(options) => differential_command(options).await,
                 Command::Replay(args) => replay_command(&args),
                 Command::Crash(args) => crash(&args).await,
@@ -379,41 +325,6 @@ async fn footprint_command(options: FootprintOptions) -> Result<ExitCode> {
     Ok(if figures.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn fidelity_command(options: FidelityOptions) -> Result<ExitCode> {
-    let console = Console::new();
-    let args = FidelityArgs {
-        agent: locate(options.agent.as_deref(), "lightship")?,
-        hub: locate(options.hub.as_deref(), "lightship-hub")?,
-        spans_per_second: options.spans_per_second,
-        memory_mib: options.memory,
-        load: Duration::from_secs(options.seconds),
-        seed: options.seed.unwrap_or_else(fresh_seed),
-    };
-    let figures = unless_told_to_stop(fidelity(&args, console))
-        .await
-        .with_context(|| format!("the drill with seed {} broke", args.seed))?;
-    options.output.write(&serde_json::to_value(&figures)?)?;
-    figures.faults.iter().for_each(|fault| console.bad(fault));
-    Ok(if figures.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-async fn kill_command(options: KillOptions) -> Result<ExitCode> {
-    let console = Console::new();
-    let args = KillArgs {
-        agent: locate(options.agent.as_deref(), "lightship")?,
-        hub: locate(options.hub.as_deref(), "lightship-hub")?,
-        mode: options.mode,
-        kills: options.kills,
-        seed: options.seed.unwrap_or_else(fresh_seed),
-    };
-    let figures = unless_told_to_stop(kill(&args, console))
-        .await
-        .with_context(|| format!("seed {} broke the drill", args.seed))?;
-    options.output.write(&serde_json::to_value(&figures)?)?;
-    figures.faults.iter().for_each(|fault| console.bad(fault));
-    Ok(if figures.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
 async fn differential_command(options: DifferentialOptions) -> Result<ExitCode> {
     let console = Console::new();
     let args = DifferentialArgs {
@@ -479,7 +390,7 @@ fn wire_command(options: &WireOptions) -> Result<ExitCode> {
 
 impl OutputOptions {
     /// Prints and writes the figures as asked for.
-    fn write(&self, figures: &serde_json::Value) -> Result<()> {
+    pub(crate) fn write(&self, figures: &serde_json::Value) -> Result<()> {
         let json = serde_json::to_string_pretty(figures)?;
         if let Some(path) = &self.output {
             std::fs::write(path, format!("{json}\n")).with_context(|| format!("cannot write {}", path.display()))?;

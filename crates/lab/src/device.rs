@@ -49,6 +49,8 @@ pub(crate) enum Setting {
     /// The recorder in files, answers once the request survives the death of the program; every trace is kept, or those
     /// that the policies say.
     Written { waits: Waits, keep_all: bool },
+    /// Every trace is kept; the journal may take more than the disk has.
+    SmallDisk(Waits),
     /// The load of the vessel in so many MiB, the program and everything in it.
     Limited { waits: Waits, memory_mib: u64 },
 }
@@ -242,10 +244,20 @@ fn configuration(data: &Path, setting: Setting, upstream: &Upstream) -> Result<S
             ),
             format!(", heartbeat: {}, max_backoff: {}", ms(waits.heartbeat), ms(waits.backoff)),
         ),
+        Setting::SmallDisk(waits) => (
+            format!("  decision_wait: {}\n  memory: 1MiB\n", ms(waits.decision)),
+            format!(
+                "recorder: {{ memory: 1MiB }}\nred: {{ interval: {} }}\n\
+                 journal: {{ budget: 64MiB, commit_delay: {} }}\n",
+                ms(waits.red),
+                ms(waits.commit)
+            ),
+            format!(", heartbeat: {}, max_backoff: {}", ms(waits.heartbeat), ms(waits.backoff)),
+        ),
         Setting::Limited { waits, memory_mib } => limited(waits, memory_mib),
     };
     let policies = match setting {
-        Setting::Written { keep_all: true, .. } => "    - { name: all, type: always_sample }\n",
+        Setting::Written { keep_all: true, .. } | Setting::SmallDisk(_) => "    - { name: all, type: always_sample }\n",
         _ => {
             "    - { name: errors, type: status_code, status_code: { status_codes: [ERROR] } }\n    \
              - { name: slow, type: latency, latency: { threshold_ms: 200 } }\n"
@@ -253,7 +265,7 @@ fn configuration(data: &Path, setting: Setting, upstream: &Upstream) -> Result<S
     };
     let limit = match setting {
         Setting::Limited { memory_mib, .. } => format!("memory: {memory_mib}MiB\n"),
-        Setting::Typical | Setting::Hastened(_) | Setting::Vessel(_) | Setting::Written { .. } => String::new(),
+        _ => String::new(),
     };
     let destination = match upstream {
         Upstream::Hub { link, ca } => {

@@ -5,6 +5,7 @@
 mod agent_status;
 mod bench;
 mod cli;
+mod cli_drill;
 mod clock;
 mod console;
 mod demo;

@@ -208,6 +208,61 @@ fn the_floor_of_free_space_holds() {
     assert!(held(&journal, Lane::Logs) > 500, "{:?} {:?}", journal.stats(), journal.heads());
 }
 
+/// Scenario: somebody else fills the disk down to less than the floor, and takes all that is given up. Guarantees: new frames
+/// take the place of the oldest, nearly as much stays held as before, and nothing is refused.
+#[test]
+fn others_fill_the_disk() {
+    let disk = disk_of_epoch(1);
+    disk.set_capacity(Some(3 << 20));
+    let options = Options { free_space_floor: 1 << 20, ..small(64 << 20) };
+    let (mut journal, _) = open(&disk, &options);
+    fill(&mut journal, Lane::Logs, 1, 3000);
+    let before = (disk.used(), held(&journal, Lane::Logs));
+    disk.set_capacity(Some(disk.used() + (64 << 10)));
+    assert_eq!(fill(&mut journal, Lane::Logs, 2, 2000), 2000);
+    let after = (disk.used(), held(&journal, Lane::Logs));
+    assert!(after.0 <= before.0 && after.1 * 10 > before.1 * 9, "{before:?} {after:?}");
+}
+
+/// Scenario: half of a segment is confirmed before the outage that makes its lane yield. Guarantees: what is told as lost is
+/// what the hub does not have, to the record (P3).
+#[test]
+fn what_was_confirmed_is_not_told_as_lost() {
+    let disk = disk_of_epoch(1);
+    let (mut journal, _) = open(&disk, &small(1 << 20));
+    let mut hub = Hub::default();
+    fill(&mut journal, Lane::Logs, 1, 10);
+    drain(&mut journal, 0, &mut hub);
+    fill(&mut journal, Lane::Logs, 2, 2000);
+    let lost: u64 = journal.take_lost().iter().map(|lost| lost.records).sum();
+    drain(&mut journal, 0, &mut hub);
+    assert!(lost > 500 && hub.gaps.iter().all(|gap| gap.first > 10), "{lost} {:?}", hub.gaps);
+    assert_eq!(hub.gaps.iter().map(|gap| gap.records).sum::<u64>(), lost);
+    assert_eq!(hub.frames.len() as u64 - hub.gaps.len() as u64 + lost, 2010);
+    hub.is_whole(Lane::Logs, journal.heads()[0].next);
+}
+
+/// Scenario: an outage in which a lane yields a hundred times; then the hub, which has none of the gap records yet, asks for
+/// what it expects. Guarantees: it is not taken for a hub that was restored, and is told all that was lost (P3).
+#[test]
+fn a_hub_that_missed_many_evictions_is_not_a_restored_one() {
+    let disk = disk_of_epoch(1);
+    let (mut journal, _) = open(&disk, &small(1 << 20));
+    let mut evictions = 0;
+    for seed in 0..60 {
+        fill(&mut journal, Lane::Logs, seed, 100);
+        evictions += journal.take_lost().len();
+    }
+    assert!(evictions >= 50, "{evictions}");
+    assert_eq!(journal.replay(0, Lane::Logs, 1).unwrap(), 0);
+    let mut hub = Hub::default();
+    drain(&mut journal, 0, &mut hub);
+    assert!(hub.gaps.iter().all(|gap| gap.reason == GapReason::Evicted), "{:?}", hub.gaps);
+    let told: u64 = hub.gaps.iter().map(|gap| gap.records).sum();
+    assert_eq!(hub.frames.len() as u64 - hub.gaps.len() as u64 + told, 6000);
+    hub.is_whole(Lane::Logs, journal.heads()[0].next);
+}
+
 /// Scenario: long seeded runs on a budget that is always too small, with two destinations, restarts, power cuts and the
 /// odd full disk. Guarantees: what a destination did not get was told to it, the budget holds, recovery ends (P3, P9).
 #[test]

@@ -55,6 +55,11 @@ impl Pipe {
         self.jobs.send(Job::Batch { body, records }).await.map_err(|_| anyhow!("the exporter has ended"))
     }
 
+    /// Whether [`Pipe::send`] would wait now.
+    pub(crate) fn is_full(&self) -> bool {
+        self.jobs.capacity() == 0
+    }
+
     /// Waits until everything queued so far was taken or given up.
     pub(crate) async fn settled(&self) -> Result<()> {
         let (reached, wait) = oneshot::channel();

@@ -115,7 +115,7 @@ pub(crate) async fn read_hub(hub: SocketAddr, window: Window, manifest: &Manifes
             found.traces.insert(trace, FoundTrace { spans, rows: stored.stored_spans });
         }
     }
-    found.lines = lines(hub, window).await?;
+    found.lines = stored_lines(hub, window).await?;
     found.exemplars = exemplars(hub, window).await?;
     read_points(hub, manifest, step_ms, &mut found).await?;
     Ok(found)
@@ -135,7 +135,8 @@ async fn listed_traces(hub: SocketAddr, window: Window) -> Result<Vec<TraceId>> 
     }
 }
 
-async fn lines(hub: SocketAddr, window: Window) -> Result<Vec<FoundLine>> {
+/// Every log row in the window, oldest first.
+pub(crate) async fn stored_lines(hub: SocketAddr, window: Window) -> Result<Vec<FoundLine>> {
     let mut lines = Vec::new();
     let mut after: Option<String> = None;
     loop {

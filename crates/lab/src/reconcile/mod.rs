@@ -10,6 +10,6 @@ pub(crate) use compare::{Compared, Faults, Lines, compare};
 pub(crate) use found::Found;
 #[cfg(test)]
 pub(crate) use found::{FoundExemplar, FoundLine, FoundTrace};
-pub(crate) use hub::{Window, read_hub, red_calls, stored_points};
+pub(crate) use hub::{Window, read_hub, red_calls, stored_lines, stored_points};
 pub(crate) use ledgers::both_ledgers;
 pub(crate) use verdict::{AgentFigures, Verdict, judge};
