@@ -125,8 +125,8 @@ fn never_dropped<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Er
     match bool::deserialize(deserializer)? {
         false => Ok(()),
         true => Err(D::Error::custom(
-            "drop_pending_traces_on_shutdown is not supported: at the end everything is decided by what is known; \
-             remove the line",
+            "drop_pending_traces_on_shutdown is not supported: at the end what is known decides, or with recorder.files \
+             traces wait on; remove the line",
         )),
     }
 }

@@ -200,15 +200,18 @@ async fn main(config: &Config, pages: ProgramPages) -> Result<(), StartError> {
             _ = interrupt.recv() => break,
         }
     }
-    // Nothing more comes in; what is known of undecided traces decides them; everything is made durable.
+    // Nothing more comes in, and everything is made durable. With the recorder in files undecided traces wait on in the next
+    // life, with what comes of them then; else what is known decides them.
     sources.iter().for_each(JoinHandle::abort);
-    shared.pipeline.borrow_mut().tick(u64::MAX);
+    if config.recorder.files.is_none() {
+        shared.pipeline.borrow_mut().tick(u64::MAX);
+    }
     let ended = tokio::time::timeout(LAST_COMMIT, async {
         heart.commit().await;
         shared.io.stop().await;
     });
     match ended.await {
-        Ok(()) => log::info("ended; everything accepted is in the journal"),
+        Ok(()) => log::info("ended; everything accepted is on disk"),
         Err(_) => log::error("ended without the last commit: the disk does not answer"),
     }
     Ok(())

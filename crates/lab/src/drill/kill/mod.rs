@@ -46,6 +46,8 @@ const LIFE_MS: (u64, u64) = (20, 3_000);
 /// The share of kills that are followed by one while the agent starts, within so many milliseconds.
 const WHILE_STARTING: f64 = 0.15;
 const START_MS: u64 = 60;
+/// The share of lives that end in order, by SIGTERM.
+const IN_ORDER: f64 = 0.15;
 /// The link is up and down for so long in turns, milliseconds.
 const TURN_MS: (u64, u64) = (300, 4_000);
 
@@ -79,6 +81,8 @@ pub(crate) struct Kill {
     kills: u64,
     /// Kills of an agent that was not ready yet.
     kills_while_starting: u64,
+    /// How often the agent was told to end in order, beside the kills.
+    stops: u64,
     /// How often the link went down.
     outages: u64,
     load_seconds: f64,
@@ -103,6 +107,7 @@ pub(crate) async fn kill(args: &KillArgs, console: Console) -> Result<Kill> {
 struct Killed {
     all: u64,
     while_starting: u64,
+    stops: u64,
     undecided: u64,
 }
 
@@ -153,6 +158,7 @@ async fn run(args: &KillArgs, directory: &std::path::Path, console: Console) -> 
         seed: args.seed,
         kills: killed.all,
         kills_while_starting: killed.while_starting,
+        stops: killed.stops,
         outages,
         load_seconds,
         undecided_at_kills: killed.undecided,
@@ -214,6 +220,7 @@ async fn kill_again_and_again(
 ) -> Result<Killed> {
     let mut rng = Rng::new(args.seed, u64::MAX / 3);
     let mut killed = Killed::default();
+    let mut told = 0;
     let epoch = device.status().await?.epoch;
     while killed.all < args.kills {
         let life = Duration::from_millis(rng.between(LIFE_MS.0, LIFE_MS.1));
@@ -224,8 +231,13 @@ async fn kill_again_and_again(
                 bail!("a producer ended early");
             }
         }
-        device.kill().await?;
-        killed.all += 1;
+        if rng.chance(IN_ORDER) {
+            device.stop().await?;
+            killed.stops += 1;
+        } else {
+            device.kill().await?;
+            killed.all += 1;
+        }
         while killed.all < args.kills && rng.chance(WHILE_STARTING) {
             device.kill_while_starting(Duration::from_millis(rng.between(0, START_MS))).await?;
             killed.all += 1;
@@ -237,7 +249,8 @@ async fn kill_again_and_again(
             bail!("the agent came back with another epoch: {} instead of {epoch}", status.epoch);
         }
         killed.undecided += status.ledger.pending.traces + status.ledger.pending.logs;
-        if killed.all % 20 == 0 {
+        if killed.all >= told + 20 {
+            told = killed.all;
             console.progress(&format!("{} kills, {} undecided records survived", killed.all, killed.undecided));
         }
     }
