@@ -239,8 +239,8 @@ impl World {
                     let excused =
                         hub.restored && before.is_some_and(|identities| identities.iter().any(|one| hub.excuses(one)));
                     let before_restore = hub.lost_by_restore(record.lane());
-                    let told_by_a_flipped_byte = self.flipped_lanes && hub.lost_a_gap(record.lane());
-                    if !excused && !before_restore && !told_by_a_flipped_byte {
+                    let uncounted = self.flipped_lanes && hub.told_without_records(record.lane());
+                    if !excused && !before_restore && !uncounted {
                         missing.insert(number);
                     }
                 }

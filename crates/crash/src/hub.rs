@@ -118,10 +118,12 @@ impl Hub {
         self.restored && self.held.gaps.iter().any(|(_, gap)| gap.lane == lane)
     }
 
-    /// Whether a gap record of a lane was damaged: a stretch without records cannot be read. What it told is told again by
-    /// its sequences at the next hello, but how many records they held is not known any more.
-    pub(crate) fn lost_a_gap(&self, lane: Lane) -> bool {
-        self.held.gaps.iter().any(|(_, gap)| gap.lane == lane && gap.reason == GapReason::Corrupt && gap.records == 0)
+    /// Whether something of a lane is told by its sequences only. So it is with what a gap record told that a flipped byte hit:
+    /// how many records they held is not known any more.
+    pub(crate) fn told_without_records(&self, lane: Lane) -> bool {
+        let uncounted =
+            |gap: &Gap| gap.records == 0 && matches!(gap.reason, GapReason::Corrupt | GapReason::HubRestore);
+        self.held.gaps.iter().any(|(_, gap)| gap.lane == lane && uncounted(gap))
     }
 
     /// Records that gaps of these reasons say are lost.

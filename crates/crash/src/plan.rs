@@ -60,6 +60,17 @@ pub(crate) struct Plan {
     requests: u64,
 }
 
+/// Letters that hardly compress, fewer than `bulk`.
+fn filler(chance: &mut Chance, bulk: u64) -> String {
+    let len = chance.below(bulk) as usize;
+    let mut letters = Vec::with_capacity(len + 8);
+    while letters.len() < len {
+        letters.extend(chance.bits().to_le_bytes().map(|byte| b'a' + byte % 26));
+    }
+    letters.truncate(len);
+    String::from_utf8(letters).unwrap_or_default()
+}
+
 /// The name of a record.
 fn name(number: u64) -> String {
     format!("record:{number}")
@@ -102,7 +113,7 @@ impl Plan {
         let mut records = Vec::new();
         let mut items = Vec::new();
         for _ in 0..1 + chance.below(4) {
-            let filler: String = (0..chance.below(bulk)).map(|_| char::from(b'a' + chance.below(26) as u8)).collect();
+            let filler = filler(chance, bulk);
             let (number, field) = match signal {
                 Signal::Traces => {
                     let fresh = self.open.is_empty() || chance.percent(50);
