@@ -1,13 +1,13 @@
 //! What the tasks of a running agent share, and how it shows itself.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 
-use model::Epoch;
 use sources::Limits;
 
 use crate::drain::Shared;
 use crate::status::{Snapshot, View};
+use crate::vault::State;
 
 /// Parts that the tasks share.
 pub(crate) struct Agent {
@@ -15,7 +15,8 @@ pub(crate) struct Agent {
     limits: Rc<Limits>,
     started_ns: u64,
     disk_error: RefCell<Option<String>>,
-    epoch: Cell<Epoch>,
+    /// What the disk thread told last.
+    state: RefCell<State>,
     expected_share: Option<(f64, f64)>,
 }
 
@@ -23,7 +24,7 @@ impl Agent {
     /// An agent that starts now.
     pub(crate) fn new(shared: Rc<Shared>, limits: Rc<Limits>, expected_share: Option<(f64, f64)>) -> Self {
         let started_ns = shared.clock.now_ns();
-        Self { shared, limits, started_ns, disk_error: RefCell::new(None), epoch: Cell::default(), expected_share }
+        Self { shared, limits, started_ns, disk_error: RefCell::new(None), state: RefCell::default(), expected_share }
     }
 
     /// What it shares with its drains.
@@ -43,8 +44,15 @@ impl Agent {
 
     /// Gathers what status and metrics tell, and shows it.
     pub(crate) async fn show(&self, view: View) -> String {
-        let state = self.shared.io.state().await.unwrap_or_default();
-        self.epoch.set(state.epoch);
+        let stalls = match self.shared.io.state().await {
+            Ok(state) => {
+                *self.state.borrow_mut() = state;
+                None
+            }
+            // What was known is shown, and why it is not newer.
+            Err(error) => Some(error.to_string()),
+        };
+        let state = self.state.borrow();
         let mut destinations = self.shared.destinations.borrow_mut();
         for (status, depth) in destinations.iter_mut().zip(&state.depths) {
             status.queued_records = depth.records;
@@ -52,10 +60,10 @@ impl Agent {
             status.oldest_ns = depth.oldest_ns.unwrap_or(0);
         }
         let pipeline = self.shared.pipeline.borrow();
-        let disk_error = self.disk_error().unwrap_or_default();
+        let disk_error = self.disk_error().or(stalls).unwrap_or_default();
         let snapshot = Snapshot {
             device: &self.shared.device,
-            epoch: self.epoch.get().to_string(),
+            epoch: state.epoch.to_string(),
             uptime_ns: self.shared.clock.now_ns().saturating_sub(self.started_ns),
             wall_ns: self.shared.clock.wall_ns(),
             pipeline: &pipeline,

@@ -27,6 +27,8 @@ mod replay;
 mod replay_files;
 mod resume;
 mod run;
+#[cfg(test)]
+mod stall_tests;
 mod status;
 mod take;
 mod vault;

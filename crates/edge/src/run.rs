@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use config::Config;
-use journal::{RealDisk, Recovery};
+use journal::{Disk, RealDisk, Recovery};
 use red::Red;
 use sources::{Intake, Limits};
 use tokio::net::TcpListener;
@@ -52,7 +52,7 @@ pub fn run(config: &Config) -> Result<(), StartError> {
         .enable_time()
         .build()
         .map_err(|error| start_error(format!("cannot start: {error}")))?;
-    tokio::task::LocalSet::new().block_on(&runtime, main(config, pages))
+    tokio::task::LocalSet::new().block_on(&runtime, main(config, pages, |path| RealDisk::new(path)))
 }
 
 async fn bind(what: &str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
@@ -100,7 +100,16 @@ fn write_addresses(
     std::fs::rename(temporary, data_dir.join("addresses.json"))
 }
 
-async fn main(config: &Config, pages: ProgramPages) -> Result<(), StartError> {
+/// Everything, on the disk that `disk` makes of the data directory.
+pub(crate) async fn main<D>(
+    config: &Config,
+    pages: ProgramPages,
+    disk: impl FnOnce(&Path) -> std::io::Result<D>,
+) -> Result<(), StartError>
+where
+    D: Disk + Send + 'static,
+    D::File: Send,
+{
     let clock = Clock::start();
     check_memory(config)?;
     // Sockets first: a port in use is found before the disk is touched.
@@ -118,7 +127,7 @@ async fn main(config: &Config, pages: ProgramPages) -> Result<(), StartError> {
     for destination in &config.destinations {
         sinks.push(sink(destination)?);
     }
-    let (io, pipeline) = open_vault(config, &clock)?;
+    let (io, pipeline) = open_vault(config, &clock, disk)?;
     let shared = Rc::new(Shared {
         pages,
         device: config.device.id.clone(),
@@ -247,11 +256,19 @@ fn report(recovery: &Recovery) {
     }
 }
 
-fn open_vault(config: &Config, clock: &Clock) -> Result<(io::IoHandle, Pipeline), StartError> {
+fn open_vault<D>(
+    config: &Config,
+    clock: &Clock,
+    disk: impl FnOnce(&Path) -> std::io::Result<D>,
+) -> Result<(io::IoHandle, Pipeline), StartError>
+where
+    D: Disk + Send + 'static,
+    D::File: Send,
+{
     let data_dir = &config.data_dir;
     let fail = |why: String| start_error(format!("data_dir {}: {why}", data_dir.display()));
     std::fs::create_dir_all(data_dir).map_err(|error| fail(format!("{error}; make it, or choose another data_dir")))?;
-    let disk = RealDisk::new(data_dir).map_err(|error| fail(error.to_string()))?;
+    let disk = disk(data_dir).map_err(|error| fail(error.to_string()))?;
     let (sampler, lanes) = (sampler(config)?, lanes(config)?);
     let make = |ledger| {
         let red = config.red.enabled.then(|| Red::new(crate::policies::red(config), clock.wall_ns()));
