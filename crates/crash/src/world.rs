@@ -491,8 +491,7 @@ impl World {
             let expected = hub.next_expected(state.epoch, head.lane);
             again += vault.replay(destination, head.lane, expected).unwrap_or(0);
         }
-        let entry = pipeline.ledger_mut().destination(DESTINATIONS[destination]);
-        entry.delivered = entry.delivered.saturating_sub(again);
+        pipeline.ledger_mut().destination(DESTINATIONS[destination]).queue_again(again);
         self.note(|| {
             let heads: Vec<String> =
                 state.heads.iter().map(|head| format!("{} {}..{}", head.lane, head.oldest, head.next)).collect();

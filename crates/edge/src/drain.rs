@@ -341,8 +341,7 @@ async fn hello(shared: &Shared, index: usize, name: &str, sink: &mut HubSink) ->
                      are sent again, and a gap tells of what is not held any more"
                 ));
                 let mut pipeline = shared.pipeline.borrow_mut();
-                let entry = pipeline.ledger_mut().destination(name);
-                entry.delivered = entry.delivered.saturating_sub(again);
+                pipeline.ledger_mut().destination(name).queue_again(again);
             }
             Ok(())
         }
