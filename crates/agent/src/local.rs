@@ -118,6 +118,9 @@ fn explain(query: &Query, scanned: &Scanned) {
         time::size(scanned.bytes_held)
     ));
     out.push_str(&format!("records:    {} looked at, {} passed\n", scanned.records, scanned.passed));
+    if let Some(bytes) = high_water() {
+        out.push_str(&format!("memory:     {} at most\n", time::size(bytes)));
+    }
     if scanned.damaged > 0 {
         out.push_str(&format!("damaged:    {} blocks or frames; see `lightship journal verify`\n", scanned.damaged));
     }
@@ -125,6 +128,13 @@ fn explain(query: &Query, scanned: &Scanned) {
         out.push_str(&format!("incomplete: {}\n", gap_line(gap)));
     }
     let _written = std::io::stderr().write_all(out.as_bytes());
+}
+
+/// The most memory that this process ever had, bytes; `None` where the system does not tell.
+fn high_water() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
 fn gap_line(gap: &wire::Gap) -> String {

@@ -1,0 +1,129 @@
+//! What a query on a full device costs: bytes read and memory.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::path::Path;
+
+use journal::{FrameMeta, Journal, Options, RealDisk};
+use model::proto::{put_bytes, put_fixed64, put_message, put_uint};
+use model::{Lane, Stamp, TraceId};
+use support::{now_ns, request, run, text_attribute};
+use wire::SectionRef;
+
+const SECOND: u64 = 1_000_000_000;
+
+fn bits(state: &mut u64) -> u64 {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    *state
+}
+
+/// A data directory with a trace of one span for each second up to `end_ns`; filler makes it hard to compress. Gives the id
+/// of a trace in the middle.
+fn directory(path: &Path, seconds: u64, end_ns: u64) -> TraceId {
+    let disk = RealDisk::new(path).unwrap();
+    let options = Options {
+        device: "test-1".to_owned(),
+        destinations: vec!["hub".to_owned()],
+        total_bytes: 24 << 20,
+        lane_bytes: [u64::MAX; 6],
+        history_bytes: 0,
+        free_space_floor: 0,
+        recorder_bytes: 0,
+        decision_bytes: 0,
+    };
+    let stamp = Stamp::default();
+    let (mut journal, _) = Journal::open(disk, options, stamp).unwrap();
+    let (mut state, mut middle) = (7, TraceId::default());
+    for second in 0..seconds {
+        let start = end_ns - (seconds - second) * SECOND;
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&bits(&mut state).to_be_bytes());
+        id[8..].copy_from_slice(&bits(&mut state).to_be_bytes());
+        if second == seconds / 2 {
+            middle = TraceId(id);
+        }
+        let filler: String = (0..240).map(|_| format!("{:016x}", bits(&mut state))).collect();
+        let spans = request(|out| {
+            put_message(out, 2, |out| {
+                put_bytes(out, 1, &id);
+                put_bytes(out, 2, &id[..8]);
+                put_bytes(out, 5, b"GET /cart");
+                put_uint(out, 6, 2);
+                put_fixed64(out, 7, start);
+                put_fixed64(out, 8, start + SECOND / 2);
+                text_attribute(out, 9, "filler", &filler);
+            });
+        });
+        let mut body = Vec::new();
+        wire::encode_body(&[SectionRef::Traces(&spans)], &mut body).unwrap();
+        let meta = FrameMeta { records: 1, start_ns: start, end_ns: start + SECOND / 2 };
+        journal.append(Lane::Traces, &body, meta, stamp).unwrap();
+        if second % 10 == 9 {
+            journal.commit(stamp, None).unwrap();
+        }
+    }
+    journal.commit(stamp, None).unwrap();
+    middle
+}
+
+/// What `--explain` says that a query cost.
+struct Cost {
+    read: f64,
+    held: f64,
+    memory: f64,
+}
+
+/// Bytes of a size as it is printed.
+fn size(words: &[&str]) -> f64 {
+    let number: f64 = words[0].parse().unwrap();
+    number * [("B", 1.0), ("KiB", 1024.0), ("MiB", 1_048_576.0)].iter().find(|(unit, _)| *unit == words[1]).unwrap().1
+}
+
+/// The least of three runs: how much of the program itself is resident depends on the page cache.
+fn cost(path: &Path, filter: &str, found: usize) -> Cost {
+    let mut runs: Vec<Cost> = (0..3).map(|_| one_run(path, filter, found)).collect();
+    runs.sort_by(|one, other| one.memory.total_cmp(&other.memory));
+    runs.remove(0)
+}
+
+fn one_run(path: &Path, filter: &str, found: usize) -> Cost {
+    let output = run(&["query", "--data-dir", path.to_str().unwrap(), "--explain", "-o", "ndjson", filter]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), found, "{filter}: {said}");
+    let words = |name: &str| -> Vec<String> {
+        let line = said.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name}: {said}"));
+        line.split([' ', ',']).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+    };
+    let (journal, memory) = (words("journal:"), words("memory:"));
+    let journal: Vec<&str> = journal.iter().map(String::as_str).collect();
+    // journal: N blocks, X UNIT read of Y UNIT held
+    let memory: Vec<&str> = memory.iter().map(String::as_str).collect();
+    Cost { read: size(&journal[3..5]), held: size(&journal[7..9]), memory: size(&memory[1..3]) }
+}
+
+/// Scenario: a device with 16 MiB of backlog over more than two hours, and one with a minute of it; a trace and five minutes
+/// are looked for in both. Guarantees: the trace costs at most 2 % of the bytes, five minutes their share and two blocks, and
+/// neither takes 1 MB more memory on the full device than on the nearly empty one (P9).
+#[test]
+fn a_query_on_a_full_device_reads_and_takes_little() {
+    let temporary = tempfile::tempdir().unwrap();
+    let (full, small) = (temporary.path().join("full"), temporary.path().join("small"));
+    let now = now_ns() / SECOND * SECOND;
+    let seconds = 8_000;
+    let (in_full, in_small) = (directory(&full, seconds, now), directory(&small, 60, now));
+    let trace = cost(&full, &format!("trace={in_full}"), 1);
+    let base = cost(&small, &format!("trace={in_small}"), 1);
+    assert!(trace.held > 15e6, "{} bytes are held", trace.held);
+    assert!(trace.read <= trace.held * 0.02, "{} of {} bytes read", trace.read, trace.held);
+    assert!(trace.memory - base.memory <= 1e6, "{} and {} bytes of memory", trace.memory, base.memory);
+    let found = 300 - 1;
+    let window = cost(&full, &format!("since={} until={}", now / SECOND - 600, now / SECOND - 301), found);
+    let share = window.held * 300.0 / seconds as f64;
+    assert!(window.read <= share * 1.05 + 2.0 * 65_536.0, "{} of {} bytes read", window.read, window.held);
+    let base = cost(&small, "signal=span", 60);
+    assert!(window.memory - base.memory <= 1e6, "{} and {} bytes of memory", window.memory, base.memory);
+}
