@@ -44,16 +44,16 @@ enum Command {
     /// Replay goldens through the real agent on a simulated clock, and compare the kept sets by trace id
     Replay(ReplayArgs),
     /// Run the assembled edge on a model disk with power cuts and every other fault, and check every promise
-    Crash(CrashArgs),
+    Crash(ApartArgs),
     /// Measure, and hold the figures against their limits
     #[command(subcommand)]
     Bench(BenchCommand),
 }
 
-/// Options of `lightship-crash`, which stands apart so that the lab shares no code with what it judges.
+/// Options of a program that stands apart, so that the lab shares no code with what it judges.
 #[derive(Debug, Args)]
-struct CrashArgs {
-    /// Passed on; `lightship-lab crash -- --help` tells them
+struct ApartArgs {
+    /// Passed on; `-- --help` tells them
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     options: Vec<String>,
 }
@@ -94,6 +94,8 @@ enum BenchCommand {
     Footprint(FootprintOptions),
     /// What a long outage at the typical load leaves on the device's disk
     Outage(OutageOptions),
+    /// The journal beside fjall, redb and SQLite, at the same queue work in the same run
+    Journal(ApartArgs),
     /// What a span costs on its way to the decision, and beside the OpenTelemetry Collector
     Sampling(SamplingOptions),
     /// Bytes per span, line and sample in frames and blocks, against OTLP with gzip and zstd
@@ -247,9 +249,10 @@ pub(crate) fn run() -> ExitCode {
                 Command::Drill(command) => cli_drill::run(command).await,
                 Command::Differential(options) => differential_command(options).await,
                 Command::Replay(args) => replay_command(&args),
-                Command::Crash(args) => crash(&args).await,
+                Command::Crash(args) => apart("lightship-crash", &[], &args).await,
                 Command::Bench(BenchCommand::Footprint(options)) => footprint_command(options).await,
                 Command::Bench(BenchCommand::Outage(options)) => outage_command(options).await,
+                Command::Bench(BenchCommand::Journal(args)) => apart("lightship-bench", &["journal"], &args).await,
                 Command::Bench(BenchCommand::Sampling(options)) => sampling_command(options).await,
                 Command::Bench(BenchCommand::Wire(options)) => wire_command(&options),
             }
@@ -265,10 +268,10 @@ pub(crate) fn run() -> ExitCode {
 }
 
 /// Starts `lightship-crash`, which stands beside this program.
-async fn crash(args: &CrashArgs) -> Result<ExitCode> {
-    let program = locate(None, "lightship-crash")?;
+async fn apart(name: &'static str, first: &[&str], args: &ApartArgs) -> Result<ExitCode> {
+    let program = locate(None, name)?;
     let mut child = tokio::process::Command::new(&program);
-    let status = child.args(&args.options).status().await;
+    let status = child.args(first).args(&args.options).status().await;
     let status = status.with_context(|| format!("cannot start {}", program.display()))?;
     Ok(ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(2)))
 }
