@@ -1,4 +1,5 @@
-//! `cargo xtask kill`: the agent as it ships is killed again and again under load, with every trace kept and with sampling.
+//! `cargo xtask kill`: the agent as it ships is killed again and again under load, with every trace kept, with sampling, and
+//! with answers that promise nothing over a kill.
 
 use crate::build::{Programs, programs};
 use crate::report::Report;
@@ -7,9 +8,10 @@ use anyhow::{Result, bail};
 use std::process::Command;
 
 /// (mode, name of its figures).
-const MODES: [(&str, &str); 2] = [("always-sample", "kill-always"), ("sampling", "kill-sampling")];
+const MODES: [(&str, &str); 3] =
+    [("always-sample", "kill-always"), ("sampling", "kill-sampling"), ("received", "kill-received")];
 
-/// Runs the drill in both modes: `--kills N`, and `--figures` to write what comes out into docs/figures.
+/// Runs the drill in all modes: `--kills N`, and `--figures` to write what comes out into docs/figures.
 pub(crate) fn task(options: &[String]) -> Result<()> {
     let (mut kills, mut figures) = ("200", false);
     let mut options = options.iter();

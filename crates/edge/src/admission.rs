@@ -142,7 +142,9 @@ impl Pipeline {
     /// Takes an admitted request in. `sequence` is its place in the recorder's files, when it was recorded.
     pub fn take(&mut self, admitted: Admitted, sequence: Option<u64>, now_ns: u64) -> Answer {
         self.settle(&admitted);
+        let before = self.ledger.received.total();
         let taken = self.take_in(admitted.signal, &admitted.body, sequence, now_ns);
+        self.reserve.took(self.ledger.received.total() - before);
         match taken {
             Ok(()) => {
                 if let Some(key) = admitted.key {
@@ -223,6 +225,8 @@ impl Pipeline {
     /// recorder is taken over. The decisions are given again until [`Pipeline::committed`].
     pub fn rider(&mut self, now_ns: u64) -> Rider {
         let news = self.sampler.take_new_decisions();
+        // What is recorded in files comes back.
+        self.ledger.reserve = if self.recorded.on { 0 } else { self.reserve.note() };
         if !self.recorded.on {
             return Rider { note: self.ledger.note(), ..Rider::default() };
         }
@@ -238,8 +242,20 @@ impl Pipeline {
         }
     }
 
+    /// Whether what was taken in last has to be committed before it is answered, because a restart after a kill would not
+    /// know of it at all.
+    pub(crate) fn must_commit(&self) -> bool {
+        !self.recorded.on && self.reserve.is_beyond()
+    }
+
+    /// Nothing more is answered.
+    pub(crate) fn close_books(&mut self) {
+        self.reserve.close();
+    }
+
     /// A rider is committed.
     pub fn committed(&mut self, rider: &Rider) {
+        self.reserve.committed();
         // What was decided since stands behind it.
         self.recorded.decided.drain(..rider.remembered.len().min(self.recorded.decided.len()));
         self.recorded.alone.drain(..rider.alone.len().min(self.recorded.alone.len()));

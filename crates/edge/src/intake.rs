@@ -35,8 +35,13 @@ pub(crate) fn intake(shared: &Rc<Shared>, ack: AckLevel) -> Intake {
         };
         let urgent = admitted.urgent().next().is_some();
         if ack == AckLevel::Received && !urgent {
-            let answer = shared.pipeline.borrow_mut().take(admitted, None, now);
-            return Box::pin(std::future::ready(answer));
+            let mut pipeline = shared.pipeline.borrow_mut();
+            let answer = pipeline.take(admitted, None, now);
+            if !matches!(answer, Answer::Accepted) || !pipeline.must_commit() {
+                return Box::pin(std::future::ready(answer));
+            }
+            let shared = Rc::clone(&shared);
+            return Box::pin(async move { committed(&shared).await });
         }
         // A task of its own: a producer that hangs up must not leave a recorded request behind.
         let shared = Rc::clone(&shared);

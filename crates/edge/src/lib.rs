@@ -25,6 +25,7 @@ mod policies;
 mod repeats;
 mod replay;
 mod replay_files;
+mod reserve;
 mod resume;
 mod run;
 #[cfg(test)]

@@ -15,6 +15,7 @@ use crate::batch::{Batch, Builder};
 use crate::carry_out::finish;
 use crate::lanes::LaneRules;
 use crate::repeats::Repeats;
+use crate::reserve::Reserve;
 use crate::take::trace_runs;
 
 /// Decisions are carried out together up to so many bytes of records: about one frame.
@@ -90,6 +91,7 @@ pub struct Pipeline {
     pub(crate) batches: Vec<Batch>,
     pub(crate) repeats: Repeats,
     pub(crate) recorded: Recorded,
+    pub(crate) reserve: Reserve,
     /// What was undecided before a restart, and is again.
     pub(crate) resumed_pending: PerSignal,
     #[cfg(feature = "mutants")]
@@ -113,6 +115,7 @@ impl Pipeline {
             batches: Vec::new(),
             repeats: Repeats::default(),
             recorded: Recorded::default(),
+            reserve: Reserve::default(),
             resumed_pending: PerSignal::default(),
             #[cfg(feature = "mutants")]
             mutant: crate::mutants::Mutant::from_environment(),

@@ -167,6 +167,17 @@ where
         };
         tokio::task::spawn_local(drain.run());
     }
+    let mut heart = Heart {
+        config,
+        agent: &agent,
+        wakes: &wakes,
+        last_commit: 0,
+        last_red: 0,
+        committed_note: Vec::new(),
+        last_drop: 0,
+    };
+    // Before anything is answered: a restart after a kill has to know of this life.
+    heart.commit().await;
     let intake = intake::intake(&shared, config.ack());
     let mut sources = Vec::new();
     let addresses = (grpc.as_ref().map(|(_, address)| *address), http.as_ref().map(|(_, address)| *address));
@@ -189,15 +200,6 @@ where
     ));
 
     shared.pages.give_back();
-    let mut heart = Heart {
-        config,
-        agent: &agent,
-        wakes: &wakes,
-        last_commit: 0,
-        last_red: 0,
-        committed_note: Vec::new(),
-        last_drop: 0,
-    };
     let fail = |error: std::io::Error| start_error(format!("cannot listen for signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(fail)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(fail)?;
@@ -212,6 +214,7 @@ where
     // Nothing more comes in, and everything is made durable. With the recorder in files undecided traces wait on in the next
     // life, with what comes of them then; else what is known decides them.
     sources.iter().for_each(JoinHandle::abort);
+    shared.pipeline.borrow_mut().close_books();
     if config.recorder.files.is_none() {
         shared.pipeline.borrow_mut().tick(u64::MAX);
     }

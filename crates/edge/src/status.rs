@@ -145,7 +145,7 @@ impl Snapshot<'_> {
         ] {
             let _written = write!(out, "\"{name}\":{},", per_signal(counts));
         }
-        out.push_str("\"destinations\":[");
+        let _written = write!(out, "\"crash_unknown\":{},\"destinations\":[", ledger.crash_unknown);
         for (index, one) in ledger.destinations.iter().enumerate() {
             let _written = write!(
                 out,
@@ -236,6 +236,9 @@ impl Snapshot<'_> {
         ] {
             line(format!("{name:<12} {:>12} {:>12} {:>12}", counts.traces, counts.logs, counts.metrics));
         }
+        if ledger.crash_unknown > 0 {
+            line(format!("at most {} more were answered after the last commit before a kill", ledger.crash_unknown));
+        }
         line(format!(
             "the books {}",
             match self.difference() {
@@ -287,6 +290,9 @@ impl Snapshot<'_> {
         ] {
             family(name, "counter", help, &by_signal(counts));
         }
+        let unknown = [(String::new(), ledger.crash_unknown as f64)];
+        let help = "The most records that were answered after the last commit before a kill; in no other count.";
+        family("crash_unknown_records_total", "counter", help, &unknown);
         family("pending_records", "gauge", "Records undecided or not yet in the journal.", &by_signal(&ledger.pending));
         let keeps: Vec<_> = self
             .pipeline

@@ -40,6 +40,9 @@ pub(crate) struct Ledger {
     pub(crate) pending: Counts,
     pub(crate) routed: Counts,
     pub(crate) lost_crash: Counts,
+    /// The most that was answered after the last commit before a kill.
+    #[serde(default)]
+    pub(crate) crash_unknown: u64,
     pub(crate) destinations: Vec<LedgerDestination>,
     /// The agent's own opinion of what does not add up.
     pub(crate) difference: i64,

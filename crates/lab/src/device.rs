@@ -51,6 +51,8 @@ pub(crate) enum Setting {
     Written { waits: Waits, keep_all: bool },
     /// Every trace is kept; the journal may take more than the disk has.
     SmallDisk(Waits),
+    /// The recorder in memory, answers once the request is there; failed and slow traces are kept.
+    Received(Waits),
     /// The load of the vessel in so many MiB, the program and everything in it.
     Limited { waits: Waits, memory_mib: u64 },
 }
@@ -224,7 +226,7 @@ fn configuration(data: &Path, setting: Setting, upstream: &Upstream) -> Result<S
             ),
             String::new(),
         ),
-        Setting::Vessel(waits) => (
+        Setting::Vessel(waits) | Setting::Received(waits) => (
             // Decisions are remembered for an hour: 8 bytes for each of about 200 traces a second.
             format!("  decision_wait: {}\n  memory: 16MiB\n", ms(waits.decision)),
             format!(

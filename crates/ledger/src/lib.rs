@@ -106,6 +106,10 @@ pub struct Ledger {
     pub kept_traces: u64,
     /// Traces dropped, over all lives of the data directory.
     pub dropped_traces: u64,
+    /// The most records that were answered after the last commit before a kill, over all lives: they are in no other count.
+    pub crash_unknown: u64,
+    /// The most records that may be answered between the commit of this note and of the next one.
+    pub reserve: u64,
     /// Per destination.
     pub destinations: Vec<DestinationLedger>,
 }
@@ -116,11 +120,10 @@ impl Ledger {
     /// # Errors
     /// [`NoteError`] when the bytes are not a note.
     pub fn recover(note: &[u8]) -> Result<Self, NoteError> {
-        let mut ledger = note::decode(note)?;
+        let (mut ledger, pending) = Self::resume(note)?;
         for signal in Signal::ALL {
-            ledger.lost_crash.add(signal, ledger.pending.get(signal));
+            ledger.lost_crash.add(signal, pending.get(signal));
         }
-        ledger.pending = PerSignal::default();
         Ok(ledger)
     }
 
@@ -132,6 +135,7 @@ impl Ledger {
     pub fn resume(note: &[u8]) -> Result<(Self, PerSignal), NoteError> {
         let mut ledger = note::decode(note)?;
         let pending = std::mem::take(&mut ledger.pending);
+        ledger.crash_unknown = ledger.crash_unknown.saturating_add(std::mem::take(&mut ledger.reserve));
         Ok((ledger, pending))
     }
 
@@ -224,13 +228,15 @@ mod tests {
     }
 
     /// Scenario: a crash after the commit of that ledger. Guarantees: what was pending is booked as lost, and the books
-    /// balance again; a cut note is an error (P1).
+    /// balance again; what may have been answered after it is told; a cut note is an error (P1).
     #[test]
     fn a_crash_is_booked() {
-        let ledger = ledger();
+        let mut ledger = ledger();
+        (ledger.crash_unknown, ledger.reserve) = (5, 7);
         let recovered = Ledger::recover(&ledger.note()).unwrap();
         assert_eq!(recovered.lost_crash.traces, 1);
         assert_eq!(recovered.pending, PerSignal::default());
+        assert_eq!((recovered.crash_unknown, recovered.reserve), (12, 0));
         assert_eq!(recovered.difference(|_| 3), 0);
         let note = ledger.note();
         for cut in 0..note.len() {

@@ -21,6 +21,11 @@ struct Note {
     dropped_traces: u64,
     #[n(4)]
     destinations: Vec<Destination>,
+    /// Absent for 0, as in notes of programs that did not know it; so is the next one.
+    #[n(5)]
+    crash_unknown: Option<u64>,
+    #[n(6)]
+    reserve: Option<u64>,
 }
 
 #[derive(Encode, Decode)]
@@ -81,6 +86,8 @@ pub(crate) fn encode(ledger: &Ledger) -> Vec<u8> {
                 lost: one.lost,
             })
             .collect(),
+        crash_unknown: Some(ledger.crash_unknown).filter(|records| *records > 0),
+        reserve: Some(ledger.reserve).filter(|records| *records > 0),
     };
     let mut out = Vec::new();
     // Writing into a Vec cannot fail.
@@ -112,6 +119,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Ledger, NoteError> {
         refused: count(7),
         kept_traces: note.kept_traces,
         dropped_traces: note.dropped_traces,
+        crash_unknown: note.crash_unknown.unwrap_or(0),
+        reserve: note.reserve.unwrap_or(0),
         destinations: note
             .destinations
             .into_iter()

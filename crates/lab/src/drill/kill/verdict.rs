@@ -1,5 +1,6 @@
 //! The judgement of the kill drill: pure comparison, no IO.
 
+use super::Mode;
 use super::producer::{Held, Sent};
 use crate::agent_status::Status;
 use crate::reconcile::{Compared, Faults, Found, Lines, compare};
@@ -16,8 +17,7 @@ pub(super) struct Facts<'a> {
     pub(super) status: &'a Status,
     /// Rows of points that the hub had stored at the moment of `status`.
     pub(super) stored_points: u64,
-    /// Whether every trace must be kept.
-    pub(super) keep_all: bool,
+    pub(super) mode: Mode,
 }
 
 /// The outcome by id.
@@ -58,6 +58,10 @@ pub(crate) struct Verdict {
     pub(crate) ledger_difference: u64,
     /// What the agent says it lost in kills.
     pub(crate) lost_in_crash: u64,
+    /// The most that the agent says it answered and does not know of.
+    pub(crate) crash_unknown: u64,
+    /// Acknowledged records that it does not know of.
+    pub(crate) unknown: u64,
 }
 
 /// How often a record may have been taken beyond once, and whether its request had a key.
@@ -112,11 +116,12 @@ pub(super) fn judge(facts: &Facts<'_>) -> (Verdict, Vec<String>) {
         dead_exemplars,
         acknowledged_and_lost: lost,
         lost_in_crash: status.ledger.lost_crash.sum(),
+        crash_unknown: status.ledger.crash_unknown,
         ..Verdict::default()
     };
     duplicates(facts, &lines, &mut verdict, &mut faults);
-    verdict.ledger_difference = ledger_difference(facts, &lines, acknowledged, &mut faults);
-    let words = verdict.conclude(faults);
+    (verdict.ledger_difference, verdict.unknown) = ledger_difference(facts, &lines, acknowledged, &mut faults);
+    let words = verdict.conclude(facts.mode, faults);
     (verdict, words)
 }
 
@@ -139,18 +144,20 @@ fn duplicates(facts: &Facts<'_>, lines: &Lines<'_>, verdict: &mut Verdict, fault
     let mut ids: HashMap<&str, Allowance> = HashMap::new();
     let mut points = 0;
     for one in facts.sent {
-        let allowed = |records: u64| if one.keyed { 0 } else { records * one.answers_lost };
+        // Without files the keys are forgotten.
+        let keyed = one.keyed && facts.mode != Mode::Received;
+        let allowed = |records: u64| if keyed { 0 } else { records * one.answers_lost };
         match &one.held {
             Held::Spans(held) => {
                 for (trace, spans) in held {
                     let entry = traces.entry(*trace).or_default();
-                    entry.keyed = one.keyed;
+                    entry.keyed = keyed;
                     entry.more += allowed(*spans);
                 }
             }
             Held::Lines(held) => {
                 for id in held {
-                    ids.insert(id, Allowance { keyed: one.keyed, more: allowed(1) });
+                    ids.insert(id, Allowance { keyed, more: allowed(1) });
                 }
             }
             Held::Points(held) => points += allowed(*held),
@@ -175,8 +182,9 @@ fn surplus_points(facts: &Facts<'_>) -> u64 {
     facts.stored_points.saturating_sub(generated + facts.manifest.points.len() as u64)
 }
 
-/// The agent's books against themselves, against what is at the hub and against what was acknowledged.
-fn ledger_difference(facts: &Facts<'_>, lines: &Lines<'_>, acknowledged: [u64; 3], faults: &mut Faults) -> u64 {
+/// The agent's books against themselves, against what is at the hub and against what was acknowledged; and how many
+/// acknowledged records are in no book.
+fn ledger_difference(facts: &Facts<'_>, lines: &Lines<'_>, acknowledged: [u64; 3], faults: &mut Faults) -> (u64, u64) {
     let ledger = &facts.status.ledger;
     let spans: u64 = facts.found.traces.values().map(|trace| trace.rows).sum();
     let rows = [spans, lines.ids.values().sum(), facts.stored_points];
@@ -185,23 +193,25 @@ fn ledger_difference(facts: &Facts<'_>, lines: &Lines<'_>, acknowledged: [u64; 3
     differences.insert("routed and at the hub", (0..3).map(|signal| routed[signal].abs_diff(rows[signal])).sum());
     // What came twice counts twice: everything acknowledged, and at most the attempts whose answer was lost on top.
     let unknown = |signal: usize| -> u64 {
-        let lost = facts.sent.iter().filter(|one| !one.keyed && one.answers_lost > 0);
+        let may_repeat = |one: &&Sent| (!one.keyed || facts.mode == Mode::Received) && one.answers_lost > 0;
+        let lost = facts.sent.iter().filter(may_repeat);
         let records = |one: &Sent| one.answers_lost * one.held.records();
         lost.map(|one| acknowledged_of(one, signal, records(one))).sum()
     };
     let received = ledger.received.each();
-    let outside = (0..3).map(|signal| {
-        let (least, most) = (acknowledged[signal], acknowledged[signal] + unknown(signal));
-        least.saturating_sub(received[signal]) + received[signal].saturating_sub(most)
-    });
-    differences.insert("received and acknowledged", outside.sum());
-    if facts.keep_all {
+    let missing: u64 = (0..3).map(|signal| acknowledged[signal].saturating_sub(received[signal])).sum();
+    let surplus: u64 =
+        (0..3).map(|signal| received[signal].saturating_sub(acknowledged[signal] + unknown(signal))).sum();
+    // At level received the agent states the most that it may not know of.
+    let stated = if facts.mode == Mode::Received { ledger.crash_unknown } else { 0 };
+    differences.insert("received and acknowledged", surplus + missing.saturating_sub(stated));
+    if facts.mode == Mode::AlwaysSample {
         differences.insert("sampled out though everything is kept", ledger.sampled_out.sum());
     }
     for (name, difference) in differences.iter().filter(|(_, difference)| **difference > 0) {
         faults.name("ledger", || format!("{name} differ by {difference}: rows {rows:?}, {ledger:?}"));
     }
-    differences.values().sum()
+    (differences.values().sum(), missing)
 }
 
 fn acknowledged_of(one: &Sent, signal: usize, records: u64) -> u64 {
@@ -210,18 +220,24 @@ fn acknowledged_of(one: &Sent, signal: usize, records: u64) -> u64 {
 }
 
 impl Verdict {
-    fn conclude(&self, mut faults: Faults) -> Vec<String> {
-        let zeros = [
-            ("acknowledged_and_lost", self.acknowledged_and_lost),
+    fn conclude(&self, mode: Mode, mut faults: Faults) -> Vec<String> {
+        let always = [
             ("duplicates_keyed", self.duplicates_keyed),
             ("duplicates_unexplained", self.duplicates_unexplained),
             ("ledger_difference", self.ledger_difference),
+        ];
+        if mode == Mode::Received {
+            return self.conclude_received(&always);
+        }
+        let written = [
+            ("acknowledged_and_lost", self.acknowledged_and_lost),
             ("lost_in_crash", self.lost_in_crash),
+            ("crash_unknown", self.crash_unknown),
             ("orphan_traces", self.orphan_traces),
             ("orphan_logs", self.orphan_logs),
             ("dead_exemplars", self.dead_exemplars),
         ];
-        let wrong = zeros.into_iter().filter(|(_, value)| *value != 0);
+        let wrong = written.into_iter().chain(always).filter(|(_, value)| *value != 0);
         let mut words: Vec<String> = wrong.map(|(name, value)| format!("{name} is {value}, not 0")).collect();
         let Self { should_keep, kept, stored, .. } = *self;
         if kept != should_keep || stored != should_keep {
@@ -231,6 +247,20 @@ impl Verdict {
             words.push(format!("{should_keep} traces and {} exemplars prove nothing", self.exemplars));
         }
         words.append(&mut faults.named);
+        words
+    }
+
+    /// Traces lose parts in kills then, and so they may miss the policies; but nothing is lost that is not stated.
+    fn conclude_received(&self, zeros: &[(&str, u64)]) -> Vec<String> {
+        let wrong = zeros.iter().filter(|(_, value)| *value != 0);
+        let mut words: Vec<String> = wrong.map(|(name, value)| format!("{name} is {value}, not 0")).collect();
+        let stated = self.lost_in_crash + self.crash_unknown;
+        if self.acknowledged_and_lost > stated {
+            words.push(format!("{} records are lost, but only {stated} stated", self.acknowledged_and_lost));
+        }
+        if self.unknown == 0 || self.lost_in_crash == 0 {
+            words.push("the kills lost nothing, so this run proves nothing".to_owned());
+        }
         words
     }
 }

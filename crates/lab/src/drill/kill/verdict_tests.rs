@@ -57,9 +57,9 @@ impl Run {
         Self { manifest, sent, found, status: serde_json::from_str(STATUS).unwrap(), stored_points: 3 }
     }
 
-    fn judge(&self, keep_all: bool) -> (Verdict, Vec<String>) {
+    fn judge(&self, mode: Mode) -> (Verdict, Vec<String>) {
         let Self { manifest, sent, found, status, stored_points } = self;
-        judge(&Facts { manifest, sent, found, status, stored_points: *stored_points, keep_all })
+        judge(&Facts { manifest, sent, found, status, stored_points: *stored_points, mode })
     }
 
     /// The spans of this trace came twice: they are at the hub twice, and in the books.
@@ -77,7 +77,7 @@ impl Run {
 fn faulty(change: impl FnOnce(&mut Run)) -> Vec<(&'static str, u64)> {
     let mut run = Run::good();
     change(&mut run);
-    let (verdict, faults) = run.judge(false);
+    let (verdict, faults) = run.judge(Mode::Sampling);
     assert!(!faults.is_empty(), "{verdict:?}");
     let fields = [
         ("acknowledged_and_lost", verdict.acknowledged_and_lost),
@@ -98,16 +98,33 @@ fn faulty(change: impl FnOnce(&mut Run)) -> Vec<(&'static str, u64)> {
 #[test]
 fn what_a_lost_answer_explains_passes() {
     let mut run = Run::good();
-    let (verdict, faults) = run.judge(false);
+    let (verdict, faults) = run.judge(Mode::Sampling);
     assert!(faults.is_empty(), "{faults:?}");
     assert_eq!((verdict.should_keep, verdict.kept, verdict.stored), (2, 2, 2));
     run.again(1);
     run.sent[2].answers_lost = 1;
-    let (verdict, faults) = run.judge(false);
+    let (verdict, faults) = run.judge(Mode::Sampling);
     assert!(faults.is_empty(), "{faults:?}");
     assert_eq!((verdict.duplicates_ambiguous, verdict.answers_lost), (4, 1));
     // Where everything is to be kept, nothing may be sampled out.
-    assert_eq!(run.judge(true).0.ledger_difference, 6);
+    assert_eq!(run.judge(Mode::AlwaysSample).0.ledger_difference, 6);
+}
+
+/// Scenario: level received, with records that were answered and are in no book. Guarantees: it passes while the agent states
+/// at least as many, and not with one more (P1).
+#[test]
+fn what_is_stated_as_unknown_may_be_missing() {
+    let mut run = Run::good();
+    let ledger = &mut run.status.ledger;
+    (ledger.received.traces, ledger.lost_crash.traces, ledger.sampled_out.traces) = (9, 1, 0);
+    ledger.crash_unknown = 3;
+    let (verdict, faults) = run.judge(Mode::Received);
+    assert!(faults.is_empty(), "{faults:?}");
+    assert_eq!((verdict.unknown, verdict.crash_unknown, verdict.lost_in_crash), (3, 3, 1));
+    assert!(!run.judge(Mode::Sampling).1.is_empty());
+    run.status.ledger.crash_unknown = 2;
+    assert_eq!(run.judge(Mode::Received).0.ledger_difference, 1);
+    assert!(!run.judge(Mode::Received).1.is_empty());
 }
 
 /// Scenario: one fault after the other: records missing or twice, with and without a key and a lost answer, a dropped trace at
