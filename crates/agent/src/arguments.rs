@@ -28,8 +28,9 @@ what this device holds, with no network, whether the agent runs or not
   tail [FILTER]                    records as they come
   trace ID                         one trace with its log lines
   gaps                             what was lost, when and why
-  queue ls | show NAME | pause NAME | resume NAME
-                                   what waits for each destination; pause holds until resume or the next start
+  queue ls | show NAME | pause NAME | resume NAME | drop NAME [LANE]
+                                   what waits for each destination; pause holds until resume or the next start; drop
+                                   gives it up, mission and audit only when they are named
   journal ls | verify              segments; every byte checked (exit code 3: something is damaged)
   journal repair                   keep every block that can be read (the agent must not run)
   journal export --to DIR [--form json|protobuf]

@@ -88,8 +88,9 @@ pub(crate) fn queue(config: &Config, arguments: &Arguments) -> Result<(), Failur
         }
         [] | ["ls"] => lines(config, |_| true),
         ["show", name] => lines(config, |line| line.split_whitespace().nth(1) == Some(name)),
-        [what @ ("pause" | "resume"), name] => {
-            let answer = socket::on_socket(&config.data_dir, "POST", &format!("/queue/{what}/{name}"))
+        [what @ ("pause" | "resume" | "drop"), name, lane @ ..] if lane.len() <= usize::from(*what == "drop") => {
+            let lane = lane.first().map_or(String::new(), |lane| format!("?lane={lane}"));
+            let answer = socket::on_socket(&config.data_dir, "POST", &format!("/queue/{what}/{name}{lane}"))
                 .and_then(socket::text)
                 .map_err(|error| {
                     let path = config.data_dir.join(edge::SOCKET);
@@ -101,7 +102,7 @@ pub(crate) fn queue(config: &Config, arguments: &Arguments) -> Result<(), Failur
             print(&answer);
             Ok(())
         }
-        _ => Err(Failure::usage("which? lightship queue ls | show NAME | pause NAME | resume NAME")),
+        _ => Err(Failure::usage("which? lightship queue ls | show NAME | pause NAME | resume NAME | drop NAME [LANE]")),
     }
 }
 

@@ -121,6 +121,15 @@ fn what_the_device_holds_is_found() {
     assert!(ask(&["queue", "pause", "hub"], 0).contains("hub: paused"));
     wait_until("the destination is paused", || agent.get("/status").contains("\"state\":\"paused\""));
     assert!(ask(&["queue", "resume", "hub"], 0).contains("hub: resumed"));
+    let queued = || agent.status()["destinations"][0]["queued_records"].as_u64().unwrap();
+    let before = queued();
+    assert!(before > 0 && ask(&["gaps"], 0).contains("no gaps"));
+    assert!(ask(&["queue", "drop", "hub", "logs"], 0).contains("hub: 1 records dropped"));
+    assert_eq!(queued(), before - 1);
+    assert!(ask(&["gaps"], 0).contains("dropped"));
+    let books = &agent.status()["ledger"];
+    assert_eq!((&books["destinations"][0]["lost"], &books["difference"]), (&1.into(), &0.into()));
+    ask(&["queue", "drop", "hub", "cargo"], 1);
     assert!(ask(&["top", "--once"], 0).contains("kept_traces_total"));
 
     agent.kill();
@@ -130,7 +139,7 @@ fn what_the_device_holds_is_found() {
     assert!(trace.contains("ERROR api cart: Connection refused"), "{trace}");
     ask(&["trace", "ffffffffffffffffffffffffffffffff"], 1);
     assert_eq!(ask(&["query", "| stats count", "-o", "logfmt"], 0), "count=5\n");
-    assert!(ask(&["gaps"], 0).contains("no gaps"));
+    assert!(ask(&["gaps"], 0).contains("dropped"));
     let otlp = ask(&["query", "signal=span | limit 1", "-o", "otlp-json"], 0);
     let otlp: serde_json::Value = serde_json::from_str(&otlp).unwrap();
     let shown = &otlp["resourceSpans"][0]["scopeSpans"][0]["spans"][0];

@@ -28,6 +28,7 @@ fn directory(path: &Path, seconds: u64, end_ns: u64) -> TraceId {
         device: "test-1".to_owned(),
         destinations: vec!["hub".to_owned()],
         total_bytes: 24 << 20,
+        holds: Vec::new(),
         lane_bytes: [u64::MAX; 6],
         history_bytes: 0,
         free_space_floor: 0,

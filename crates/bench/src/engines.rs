@@ -145,6 +145,7 @@ impl JournalQueue {
             device: "bench".into(),
             destinations: vec!["hub".into()],
             total_bytes: 1 << 30,
+            holds: Vec::new(),
             lane_bytes: [u64::MAX; 6],
             history_bytes: 0,
             free_space_floor: 0,

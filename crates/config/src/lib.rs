@@ -143,6 +143,10 @@ pub struct Journal {
     /// Bytes that are left free on the file system for everyone else: below it the journal does not grow.
     #[serde(default = "default_keep_free")]
     pub keep_free: ByteSize,
+    /// Bytes of what every destination has confirmed that are kept all the same, for queries on the device and for a hub that
+    /// comes back from a backup; the first to go when space is short. Part of `budget`.
+    #[serde(default)]
+    pub history: Option<ByteSize>,
     /// How long records may wait in memory for others, so that one fsync serves them all.
     #[serde(default = "default_commit_delay")]
     pub commit_delay: Span,
@@ -175,6 +179,25 @@ pub struct Destination {
     /// The longest time between two tries. Tries never end.
     #[serde(default = "default_max_backoff")]
     pub max_backoff: Span,
+    /// Whether everything waits for it as long as there is room. One that is not required has a `max_hold`.
+    #[serde(default = "default_required")]
+    pub required: bool,
+    /// What waits for a destination that is not required; beyond it the oldest is given up, told by a gap record.
+    pub max_hold: Option<MaxHold>,
+}
+
+/// What may wait for a destination that is not required.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MaxHold {
+    /// The most bytes.
+    pub bytes: ByteSize,
+    /// The greatest age, by the device's clock while it is synchronised; absent: any.
+    pub age: Option<Span>,
+}
+
+fn default_required() -> bool {
+    true
 }
 
 /// The protocols of destinations.
@@ -253,7 +276,12 @@ impl Default for Recorder {
 
 impl Default for Journal {
     fn default() -> Self {
-        Self { budget: default_budget(), keep_free: default_keep_free(), commit_delay: default_commit_delay() }
+        Self {
+            budget: default_budget(),
+            keep_free: default_keep_free(),
+            history: None,
+            commit_delay: default_commit_delay(),
+        }
     }
 }
 
@@ -346,6 +374,16 @@ fn check(config: &Config) -> Result<(), String> {
                 destination.url
             ));
         }
+    }
+    for (index, destination) in config.destinations.iter().enumerate() {
+        if destination.required == destination.max_hold.is_some() {
+            return Err(format!(
+                "destinations[{index}]: max_hold goes with required: false, and required: false with max_hold"
+            ));
+        }
+    }
+    if config.journal.history.is_some_and(|history| history.0 > config.journal.budget.0 / 2) {
+        return Err("journal.history: at most half of journal.budget".into());
     }
     if config.recorder.files.is_some_and(|files| files.0 < 4 * config.recorder.memory.0) {
         return Err("recorder.files: must be at least four times recorder.memory".into());
@@ -486,6 +524,9 @@ admin: { listen: "127.0.0.1:8888" }
             ("type: latency, latency: { threshold_ms: 200 }", "type: latency", "needs a block named 'latency'"),
             ("url: \"https", "url: \"ftp", "must start with https://"),
             ("id: vessel-1", "id: 'a b'", "device.id"),
+            ("heartbeat: 1s", "heartbeat: 1s, max_hold: { bytes: 1MiB }", "destinations[0]: max_hold goes with"),
+            ("heartbeat: 1s", "heartbeat: 1s, required: false", "destinations[0]: max_hold goes with"),
+            ("budget: 64MiB,", "budget: 64MiB, history: 40MiB,", "journal.history: at most half"),
             (
                 "recorder: {",
                 "lanes: { rules: [{ filter: 'level>=', lane: audit }] }\nrecorder: {",

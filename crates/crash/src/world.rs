@@ -79,6 +79,7 @@ impl World {
             device: "vessel".into(),
             destinations: DESTINATIONS.map(str::to_owned).to_vec(),
             total_bytes: if small { 512 << 10 } else { 4 << 20 },
+            holds: Vec::new(),
             lane_bytes: [u64::MAX; 6],
             history_bytes: if chance.percent(50) { 128 << 10 } else { 0 },
             free_space_floor: 0,

@@ -86,7 +86,7 @@ async fn answer(request: &Request<Incoming>, agent: &Agent, local: bool) -> Resp
         return Response::new(AdminBody::recorder(agent.shared(), from));
     }
     let order = match *request.method() {
-        Method::POST if local && path.starts_with("/queue/") => Some(queue(agent, path)),
+        Method::POST if local && path.starts_with("/queue/") => Some(queue(agent, path, query).await),
         Method::POST => commands::order(path, query, agent),
         _ => None,
     };
@@ -121,16 +121,34 @@ async fn answer(request: &Request<Incoming>, agent: &Agent, local: bool) -> Resp
     response
 }
 
-/// `/queue/pause/NAME` and `/queue/resume/NAME`.
-fn queue(agent: &Agent, path: &str) -> Result<String, String> {
+/// `/queue/pause/NAME`, `/queue/resume/NAME` and `/queue/drop/NAME` (`?lane=LANE`).
+async fn queue(agent: &Agent, path: &str, query: &str) -> Result<String, String> {
     let (what, name) = path.trim_start_matches("/queue/").split_once('/').unwrap_or_default();
     let paused = match what {
         "pause" => true,
         "resume" => false,
-        _ => return Err("there are /queue/pause/NAME and /queue/resume/NAME".to_owned()),
+        "drop" => return drop_queue(agent, name, query).await,
+        _ => return Err("there are /queue/pause/NAME, /queue/resume/NAME and /queue/drop/NAME".to_owned()),
     };
     match agent.shared().pause(name, paused) {
         true => Ok(format!("{name}: {what}d")),
         false => Err(format!("no destination has the name {name}")),
     }
+}
+
+async fn drop_queue(agent: &Agent, name: &str, query: &str) -> Result<String, String> {
+    let shared = agent.shared();
+    let position = shared.destinations.borrow().iter().position(|one| one.name == name);
+    let position = position.ok_or_else(|| format!("no destination has the name {name}"))?;
+    let lane: Option<model::Lane> = match query.strip_prefix("lane=") {
+        None => None,
+        Some(lane) => Some(lane.parse().map_err(|_| format!("there is no lane {lane}"))?),
+    };
+    // What is ready goes first, so that the queue is empty when this is answered.
+    shared.commits.wait().await;
+    let dropped = shared.io.drop_queue(position, lane).await.map_err(|error| error.to_string())??;
+    shared.commits.force();
+    shared.commits.wait().await;
+    log::warn(&format!("destination {name}: {dropped} records of its queue were dropped by an operator"));
+    Ok(format!("{name}: {dropped} records dropped; a gap record tells of them"))
 }

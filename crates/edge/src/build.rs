@@ -19,8 +19,17 @@ pub fn journal_options(config: &Config) -> journal::Options {
         device: config.device.id.clone(),
         total_bytes: config.journal.budget.0,
         destinations: config.destinations.iter().map(|one| one.name.clone()).collect(),
+        holds: config
+            .destinations
+            .iter()
+            .map(|one| one.max_hold)
+            .map(|hold| {
+                let age = |age: config::Span| u64::try_from(age.0.as_nanos()).unwrap_or(u64::MAX);
+                hold.map(|hold| journal::Hold { bytes: hold.bytes.0, age_ns: hold.age.map_or(u64::MAX, age) })
+            })
+            .collect(),
         lane_bytes: config.lanes.budgets.in_order().map(|budget| budget.map_or(u64::MAX, |budget| budget.0)),
-        history_bytes: 0,
+        history_bytes: config.journal.history.map_or(0, |history| history.0),
         free_space_floor: config.journal.keep_free.0,
         recorder_bytes: files,
         // What the sampler remembers, twice: the row is a ring of whole segments.

@@ -54,11 +54,19 @@ pub(crate) struct Commits {
     done: watch::Sender<u64>,
     /// Whether somebody was sent away without knowing.
     unsure: Cell<bool>,
+    /// Whether the journal has something to commit that did not come through the pipeline.
+    forced: Cell<bool>,
 }
 
 impl Default for Commits {
     fn default() -> Self {
-        Self { wanted: Notify::new(), begun: Cell::new(0), done: watch::Sender::new(0), unsure: Cell::new(false) }
+        Self {
+            wanted: Notify::new(),
+            begun: Cell::new(0),
+            done: watch::Sender::new(0),
+            unsure: Cell::new(false),
+            forced: Cell::new(false),
+        }
     }
 }
 
@@ -70,6 +78,16 @@ impl Commits {
         let mut done = self.done.subscribe();
         // Its sender lives as long as this does.
         let _done = done.wait_for(|done| *done >= mine).await;
+    }
+
+    /// The next commit is to reach the disk even if the pipeline has nothing for it.
+    pub(crate) fn force(&self) {
+        self.forced.set(true);
+    }
+
+    /// Whether the commit that begins is to reach the disk in any case.
+    pub(crate) fn take_forced(&self) -> bool {
+        self.forced.take()
     }
 
     /// Returns when somebody waits.

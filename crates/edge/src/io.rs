@@ -44,6 +44,7 @@ enum Job {
     Confirm { destination: usize, ranges: Vec<Range>, reply: oneshot::Sender<u64> },
     Replay { destination: usize, lane: Lane, next_expected: u64, reply: oneshot::Sender<u64> },
     Rewind { destination: usize },
+    Drop { destination: usize, lane: Option<Lane>, reply: oneshot::Sender<Result<u64, String>> },
     State { reply: oneshot::Sender<State> },
     Stop { reply: oneshot::Sender<()> },
 }
@@ -99,6 +100,15 @@ impl IoHandle {
     /// A destination has a lane only up to `next_expected - 1`; tells how many records it gets again.
     pub(crate) async fn replay(&self, destination: usize, lane: Lane, next_expected: u64) -> Result<u64, IoError> {
         self.ask(|reply| Job::Replay { destination, lane, next_expected, reply }).await
+    }
+
+    /// Empties a destination's queue, of one lane or of all but mission and audit; gives the records given up.
+    pub(crate) async fn drop_queue(
+        &self,
+        destination: usize,
+        lane: Option<Lane>,
+    ) -> Result<Result<u64, String>, IoError> {
+        self.ask(|reply| Job::Drop { destination, lane, reply }).await
     }
 
     /// Sending failed: the next blocks are again those behind the cursor.
@@ -181,6 +191,10 @@ impl<D: Disk> Worker<D> {
                         0
                     });
                     let _heard = reply.send(again);
+                }
+                Job::Drop { destination, lane, reply } => {
+                    let dropped = self.vault.drop_queue(destination, lane).map_err(|error| error.to_string());
+                    let _heard = reply.send(dropped);
                 }
                 Job::Rewind { destination } => self.vault.rewind(destination),
                 Job::State { reply } => {

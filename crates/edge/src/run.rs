@@ -352,7 +352,7 @@ impl Heart<'_> {
             (batches, pipeline.rider(shared.clock.now_ns()))
         };
         let number = shared.commits.begin();
-        if batches.is_empty() && rider.note == self.committed_note {
+        if !shared.commits.take_forced() && batches.is_empty() && rider.note == self.committed_note {
             shared.commits.done(number);
             self.advance_watermarks(wall);
             return;

@@ -224,6 +224,15 @@ impl<D: Disk> Vault<D> {
         (records, failed)
     }
 
+    /// Empties a destination's queue, of one lane or of all but mission and audit; gives the records given up. They are booked
+    /// with the next commit.
+    ///
+    /// # Errors
+    /// As [`Journal::drop_queue`].
+    pub fn drop_queue(&mut self, destination: usize, lane: Option<Lane>) -> Result<u64, JournalError> {
+        self.journal.drop_queue(destination, lane)
+    }
+
     /// What was handed out is handed out again.
     pub fn rewind(&mut self, destination: usize) {
         self.journal.rewind(destination);

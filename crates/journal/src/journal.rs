@@ -41,6 +41,8 @@ pub struct Options {
     /// Bytes that the recorder takes on disk, beside `total_bytes`; 0 for none. With it, frames that a crash left behind
     /// the last commit are cut: what they held is still recorded, and is decided again.
     pub recorder_bytes: u64,
+    /// For each destination what it may hold at most; `None`, or a list that is too short: as much as there is room for.
+    pub holds: Vec<Option<crate::hold::Hold>>,
     /// Bytes that remembered decisions take on disk; used with `recorder_bytes`.
     pub decision_bytes: u64,
 }
@@ -189,7 +191,7 @@ impl<D: Disk> Journal<D> {
             lane.committed = lane.synced;
             lane.watermark_ns = lane.latest_ns;
         }
-        if self.keep_house().is_err() {
+        if self.keep_house(stamp).is_err() {
             // What had to be durable is. History stays a little longer, and the next commit tries again.
             self.core.counters.failed_syncs += 1;
         }

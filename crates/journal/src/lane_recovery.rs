@@ -111,9 +111,12 @@ pub(crate) fn recover_lane<D: Disk>(
     }
     let gaps = std::mem::take(&mut scan.gaps);
     finish_evictions(scan.core, &mut state, &gaps, recovery)?;
-    for (lost, sequence) in gaps.iter().filter(|(lost, _)| lost.exact) {
-        state.holes.insert(lost.span());
+    for (lost, sequence) in &gaps {
         state.holes.tell(&lost.span(), *sequence);
+        if !lost.exact {
+            continue;
+        }
+        state.holes.insert(lost.span());
         found.lost = found.lost.iter().flat_map(|lost| state.holes.uncovered(*lost)).collect();
     }
     if mutants::is_on(Mutant::SequenceReused) && next > 1 {

@@ -33,7 +33,7 @@ pub(crate) enum Spare {
 }
 
 /// How early a lane yields: the highest number first, 0 never (P11).
-fn yields(lane: Lane) -> u8 {
+pub(crate) fn yields(lane: Lane) -> u8 {
     match lane {
         Lane::Mission | Lane::Audit => 0,
         Lane::Traces | Lane::Logs => 1,
@@ -45,7 +45,7 @@ fn yields(lane: Lane) -> u8 {
 /// Losses that the caller has not taken yet; beyond it those of a kind are added up.
 const LOST_CAP: usize = 256;
 
-fn book(lost: &mut Vec<Lost>, news: Lost) {
+pub(crate) fn book(lost: &mut Vec<Lost>, news: Lost) {
     let alike = |other: &&mut Lost| {
         other.destination == news.destination && other.gap.lane == news.gap.lane && other.gap.reason == news.gap.reason
     };
@@ -60,7 +60,7 @@ fn book(lost: &mut Vec<Lost>, news: Lost) {
 }
 
 /// Widens a gap so that it spans another one of its lane.
-fn join(gap: &mut Gap, other: &Gap) {
+pub(crate) fn join(gap: &mut Gap, other: &Gap) {
     gap.first = gap.first.min(other.first);
     gap.last = gap.last.max(other.last);
     gap.records += other.records;
@@ -206,8 +206,9 @@ impl<D: Disk> Journal<D> {
         self.lanes[index].holes.forget_below(needed);
     }
 
-    /// After a commit: give up history beyond its budget, shrink lanes that are drained, renew the spare file.
-    pub(crate) fn keep_house(&mut self) -> Result<(), JournalError> {
+    /// After a commit: give up what destinations may not hold, and history beyond its budget, shrink lanes that are drained, renew the spare file.
+    pub(crate) fn keep_house(&mut self, stamp: Stamp) -> Result<(), JournalError> {
+        self.enforce_holds(stamp)?;
         for index in 0..self.lanes.len() {
             let lane = &self.lanes[index];
             let Some(newest) = lane.segments.back() else { continue };
@@ -300,15 +301,21 @@ impl<D: Disk> Journal<D> {
         self.lose(index, &span, &gap);
         let next = self.lanes[index].next;
         self.lanes[index].holes.tell(&span, next);
+        self.tell_later(gap, &span, true);
+    }
+
+    /// Makes a gap record due. `exact` where nobody can have the stretch any more.
+    pub(crate) fn tell_later(&mut self, gap: Gap, span: &Span, exact: bool) {
+        let alike = |due: &&mut LostStretch| due.gap.lane == gap.lane && due.gap.reason == gap.reason;
         if self.due.len() >= DUE_CAP
-            && let Some(due) = self.due.iter_mut().find(|due| due.gap.lane == lane && due.gap.reason == reason)
+            && let Some(due) = self.due.iter_mut().find(alike)
         {
             // Says more than was lost; frames that are stored override a gap at the hub.
             join(&mut due.gap, &gap);
             due.exact = false;
             return;
         }
-        self.due.push(LostStretch { gap, before: span.before, after: span.after, exact: true });
+        self.due.push(LostStretch { gap, before: span.before, after: span.after, exact });
     }
 
     /// Books a lost stretch for every destination that has neither confirmed it nor has it on its way.
@@ -372,7 +379,10 @@ impl<D: Disk> Journal<D> {
         }
         let mut told = LostStretch { gap, before, after: span.after, exact: true };
         let mut again = Vec::new();
-        for earlier in self.gaps_within(index, from, to) {
+        let needed = |journal: &Self, sequence: u64| {
+            journal.destinations.iter().any(|other| other.windows[index].confirmed < sequence)
+        };
+        for earlier in self.gaps_within(index, from..to, needed) {
             // What an evicted gap record told has to be told again: with this one where they touch.
             let touches = earlier.exact && earlier.gap.reason == gap.reason && earlier.gap.last + 1 == told.gap.first;
             if touches {
@@ -414,26 +424,32 @@ impl<D: Disk> Journal<D> {
         Ok(true)
     }
 
-    /// Gap records in a row of segments that not every destination has, the latest first.
-    fn gaps_within(&mut self, index: usize, from: usize, to: usize) -> Vec<LostStretch> {
+    /// What gap records in some segments of a lane told, the newest first: those at sequences that are `needed`.
+    pub(crate) fn gaps_within(
+        &mut self,
+        index: usize,
+        positions: std::ops::Range<usize>,
+        needed: impl Fn(&Self, u64) -> bool,
+    ) -> Vec<LostStretch> {
         let mut gaps = Vec::new();
-        let lane = &mut self.lanes[index];
-        for position in from..to {
+        for position in positions {
+            let lane = &mut self.lanes[index];
             let segment = lane.segments[position];
             if !segment.has_gaps {
                 continue;
             }
             let (number, key) = (lane.lane, lane.key(self.core.epoch, segment.first));
-            let Ok(file) = lane.file(&self.core, segment.first) else { continue };
             let mut at = FIXED;
-            while let Step::Entry { at: found, entry } = next_entry(&self.core.disk, file, &key, at, segment.data_end) {
+            while let Ok(file) = self.lanes[index].file(&self.core, segment.first)
+                && let Step::Entry { at: found, entry } = next_entry(&self.core.disk, file, &key, at, segment.data_end)
+            {
                 at = found + entry.total_len();
-                let needed = self.destinations.iter().any(|other| other.windows[index].confirmed < entry.last());
                 if entry.kind == EntryKind::Gap
-                    && needed
                     && read_payload(&self.core.disk, file, found, &entry, &mut self.scratch)
+                    && let Some(told) = LostStretch::decode(number, &self.scratch)
+                    && needed(self, entry.last())
                 {
-                    gaps.extend(LostStretch::decode(number, &self.scratch));
+                    gaps.push(told);
                 }
             }
         }

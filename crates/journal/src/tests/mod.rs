@@ -4,6 +4,7 @@ mod crash;
 mod damage;
 mod fixtures;
 mod flow;
+mod hold;
 mod reading;
 mod real;
 mod recording;
@@ -25,6 +26,7 @@ pub(crate) fn options() -> Options {
         device: "vessel-1".into(),
         destinations: vec!["hub".into(), "otlp".into()],
         total_bytes: 64 << 20,
+        holds: Vec::new(),
         lane_bytes: [u64::MAX; 6],
         history_bytes: 0,
         free_space_floor: 0,
