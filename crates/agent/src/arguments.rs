@@ -12,7 +12,9 @@ usage: lightship COMMAND [OPTIONS]
 
 the agent
   run     --config FILE            run the agent
-  check   --config FILE            check the configuration, the data directory and the destinations' addresses
+  check   --config FILE [--outage 2h]
+                                   check the configuration, the data directory and the destinations' addresses; the
+                                   disk that an outage needs at the measured rates (exit code 1: more than there is)
   status  --config FILE [--json]   ask the running agent how it is
   top     --config FILE [--once]   its counters and what they do per second
   init    [--device-type TYPE] [--backend BACKEND] [--output FILE]
@@ -60,6 +62,7 @@ pub(crate) struct Arguments {
     pub(crate) json: bool,
     pub(crate) once: bool,
     pub(crate) explain: bool,
+    pub(crate) outage: Option<String>,
     pub(crate) since: Option<String>,
     pub(crate) until: Option<String>,
     pub(crate) device_type: Option<String>,
@@ -90,6 +93,7 @@ pub(crate) fn parse() -> Result<Asked, lexopt::Error> {
             Long("json") => arguments.json = true,
             Long("once") => arguments.once = true,
             Long("explain") => arguments.explain = true,
+            Long("outage") => arguments.outage = Some(parser.value()?.string()?),
             Long("since") => arguments.since = Some(parser.value()?.string()?),
             Long("until") => arguments.until = Some(parser.value()?.string()?),
             Long("device-type") => arguments.device_type = Some(parser.value()?.string()?),

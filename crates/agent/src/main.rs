@@ -4,6 +4,7 @@ mod arguments;
 mod init;
 mod journal_tools;
 mod local;
+mod outage;
 mod socket;
 mod status;
 
@@ -49,11 +50,7 @@ fn load(arguments: &Arguments) -> Result<config::Config, Failure> {
 fn execute(arguments: &Arguments) -> Result<(), Failure> {
     match arguments.command.as_deref() {
         Some("run") => edge::run(&load(arguments)?).map_err(|error| Failure::usage(error.to_string())),
-        Some("check") => {
-            let report = edge::check(&load(arguments)?).map_err(|error| Failure::usage(error.to_string()))?;
-            print(&report);
-            Ok(())
-        }
+        Some("check") => outage::check(&load(arguments)?, arguments),
         Some("replay") => edge::replay(&load(arguments)?, std::io::stdin().lock(), std::io::stdout().lock())
             .map_err(|error| Failure::usage(error.to_string())),
         Some("status") => status::show(&load(arguments)?, arguments.json),

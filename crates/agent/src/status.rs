@@ -12,7 +12,7 @@ use crate::{Failure, print, socket};
 /// How long `top` watches before it shows rates.
 const WATCH: Duration = Duration::from_secs(2);
 
-fn get(config: &Config, path: &str) -> Result<String, Failure> {
+pub(crate) fn get(config: &Config, path: &str) -> Result<String, Failure> {
     let address = admin_address(config);
     socket::on_network(&address, path).map_err(|error| {
         Failure::unwell(format!(

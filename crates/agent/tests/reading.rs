@@ -106,9 +106,22 @@ fn one_run(path: &Path, filter: &str, found: usize) -> Cost {
     Cost { read: size(&journal[3..5]), held: size(&journal[7..9]), memory: size(&memory[1..3]) }
 }
 
+/// With the rates of the backlog, two hours fit into 24 MiB and not into 8.
+fn an_outage_is_foreseen(data: &Path, directory: &Path) {
+    for (budget, code, said) in [("24MiB", 0, "nothing has to yield"), ("8MiB", 1, "too little: after 3")] {
+        let file = directory.join("lightship.yaml");
+        let text = support::configuration(data, "");
+        std::fs::write(&file, text.replace("commit_delay: 100ms", &format!("budget: {budget}"))).unwrap();
+        let output = run(&["check", "--config", file.to_str().unwrap(), "--outage", "2h"]);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.code() == Some(code) && text.contains(said), "{text}");
+    }
+}
+
 /// Scenario: a device with 16 MiB of backlog over more than two hours, and one with a minute of it; a trace and five minutes
 /// are looked for in both. Guarantees: the trace costs at most 2 % of the bytes, five minutes their share and two blocks, and
-/// neither takes 1 MB more memory on the full device than on the nearly empty one (P9).
+/// neither takes 1 MB more memory on the full device than on the nearly empty one (P9). `check --outage` foresees the next outage
+/// from this one.
 #[test]
 fn a_query_on_a_full_device_reads_and_takes_little() {
     let temporary = tempfile::tempdir().unwrap();
@@ -126,4 +139,5 @@ fn a_query_on_a_full_device_reads_and_takes_little() {
     assert!(window.read <= share * 1.05 + 2.0 * 65_536.0, "{} of {} bytes read", window.read, window.held);
     let base = cost(&small, "signal=span | stats count", 1);
     assert!(window.memory - base.memory <= 1e6, "{} and {} bytes of memory", window.memory, base.memory);
+    an_outage_is_foreseen(&full, temporary.path());
 }

@@ -215,18 +215,20 @@ impl Drain {
         }
         match &mut self.sink {
             Sink::Hub { sink, .. } => {
+                let sizes: Vec<usize> = blocks.iter().map(|block| block.bytes.len()).collect();
                 let request = joined(&mut blocks);
                 if request.len() >= LARGE_REQUEST {
                     self.shared.pages.give_back();
                 }
                 let ack = sink.deliver(request).await?;
-                self.confirm_hub(&blocks, &ack).await?;
+                self.confirm_hub(&blocks, &sizes, &ack).await?;
             }
             #[cfg(feature = "sink-otlp")]
             Sink::Otlp(sink) => {
                 for block in &blocks {
                     let delivered = sink.deliver(&block.bytes).await?;
                     confirm(&self.shared, self.index, &self.name, vec![range_of(block)], delivered.rejected).await?;
+                    delivered_to(&self.shared, self.index, block.bytes.len());
                     let counts = sink.exemplars();
                     if let Some(status) = self.shared.destinations.borrow_mut().get_mut(self.index) {
                         status.exemplars = (counts.sent, counts.left_out);
@@ -237,10 +239,16 @@ impl Drain {
         Ok(true)
     }
 
-    async fn confirm_hub(&self, blocks: &[StoredBlock], ack: &link::BlocksAck) -> Result<(), SinkError> {
+    /// `sizes` are the blocks' bytes, which have been sent.
+    async fn confirm_hub(
+        &self,
+        blocks: &[StoredBlock],
+        sizes: &[usize],
+        ack: &link::BlocksAck,
+    ) -> Result<(), SinkError> {
         let mut confirmed = Vec::with_capacity(blocks.len());
-        let mut unconfirmed = 0;
-        for block in blocks {
+        let (mut unconfirmed, mut bytes) = (0, 0);
+        for (block, size) in blocks.iter().zip(sizes) {
             let answer = ack
                 .blocks
                 .iter()
@@ -257,8 +265,10 @@ impl Drain {
                 }
             }
             confirmed.push(range_of(block));
+            bytes += size;
         }
         confirm(&self.shared, self.index, &self.name, confirmed, 0).await?;
+        delivered_to(&self.shared, self.index, bytes);
         if unconfirmed > 0 {
             let why = format!("the hub could not read {unconfirmed} of {} blocks", blocks.len());
             return Err(SinkError::Retry { why, after: None });
@@ -296,6 +306,12 @@ async fn confirm(
     entry.delivered += records - rejected;
     entry.rejected += rejected;
     Ok(())
+}
+
+fn delivered_to(shared: &Shared, index: usize, bytes: usize) {
+    if let Some(status) = shared.destinations.borrow_mut().get_mut(index) {
+        status.delivered_bytes += bytes as u64;
+    }
 }
 
 /// The bytes of all blocks, moved out of them: a large block is never in memory twice.

@@ -20,6 +20,7 @@ mod marks;
 mod memory;
 #[cfg(feature = "mutants")]
 mod mutants;
+mod outage;
 mod pipeline;
 mod policies;
 mod repeats;
@@ -40,6 +41,7 @@ pub use build::{check, journal_options};
 pub use clock::Clock;
 pub use error::StartError;
 pub use lanes::LaneRules;
+pub use outage::{Rates, outage};
 pub use pipeline::{Counters, Pipeline, Rules};
 pub use replay::replay;
 pub use resume::{Resumed, resume};

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use ledger::PerSignal;
-use model::Signal;
+use model::{Lane, Signal};
 
 use crate::pipeline::Pipeline;
 
@@ -50,6 +50,8 @@ pub(crate) struct DestinationStatus {
     pub(crate) exemplars: (u64, u64),
     /// Records in the journal that it has not confirmed, those in flight included.
     pub(crate) queued_records: u64,
+    /// Bytes of blocks that it confirmed, since start.
+    pub(crate) delivered_bytes: u64,
     /// Their bytes on disk.
     pub(crate) queued_bytes: u64,
     /// Event time of the oldest of them, Unix nanoseconds; 0 when there is none.
@@ -85,6 +87,8 @@ pub(crate) struct Snapshot<'a> {
     pub(crate) refusals: sources::Refusals,
     pub(crate) disk_bytes: u64,
     pub(crate) bytes_written: u64,
+    /// Bytes of entries by the lane's number, since start.
+    pub(crate) lane_bytes: [u64; Lane::ALL.len()],
     pub(crate) fsyncs: u64,
     pub(crate) disk_error: &'a str,
     pub(crate) expected_share: Option<(f64, f64)>,
@@ -98,6 +102,25 @@ impl Snapshot<'_> {
             View::Json => self.json(),
             View::Prometheus => self.prometheus(),
         }
+    }
+
+    /// Each lane that took something since start, with the bytes of its entries.
+    fn lanes<T>(&self, each: impl Fn(Lane, u64) -> T) -> Vec<T> {
+        let lanes = Lane::ALL.into_iter().zip(self.lane_bytes).filter(|(_, bytes)| *bytes > 0);
+        lanes.map(|(lane, bytes)| each(lane, bytes)).collect()
+    }
+
+    /// Bytes written to disk for each byte that a destination confirmed; 0 before the first.
+    fn written_per_delivered(&self) -> f64 {
+        match self.destinations.iter().map(|one| one.delivered_bytes).sum::<u64>() {
+            0 => 0.0,
+            delivered => self.bytes_written as f64 / delivered as f64,
+        }
+    }
+
+    /// What a flash card has to bear, at the rate since start: bytes written in a day.
+    fn written_per_day(&self) -> f64 {
+        self.bytes_written as f64 / (self.uptime_ns as f64 / 1e9).max(1.0) * 86_400.0
     }
 
     fn queued(&self, name: &str) -> u64 {
@@ -164,7 +187,8 @@ impl Snapshot<'_> {
             "],\"difference\":{}}},\"sampling\":{{\"pending_traces\":{},\"kept_traces\":{},\"dropped_traces\":{},\
              \"spanless_traces\":{},\"decided_early\":{},\"forgotten_early\":{},\"late_unknown\":{},\
              \"recalled_traces\":{},\"kept_share\":{:.4},\"memory_bytes\":{}}},\"memory\":{{\"pipeline_bytes\":{}}},\
-             \"disk\":{{\"bytes\":{},\"written\":{},\"fsyncs\":{},\"error\":{}}},\"destinations\":[",
+             \"disk\":{{\"bytes\":{},\"written\":{},\"written_per_delivered\":{:.2},\"written_per_day\":{:.0},\
+             \"fsyncs\":{},\"error\":{},\"lanes\":{{{}}}}},\"destinations\":[",
             self.difference(),
             sampling.pending_traces,
             ledger.kept_traces,
@@ -179,8 +203,11 @@ impl Snapshot<'_> {
             self.pipeline.bytes(),
             self.disk_bytes,
             self.bytes_written,
+            self.written_per_delivered(),
+            self.written_per_day(),
             self.fsyncs,
-            json_text(self.disk_error)
+            json_text(self.disk_error),
+            self.lanes(|lane, bytes| format!("\"{lane}\":{bytes}")).join(",")
         );
         for (index, one) in self.destinations.iter().enumerate() {
             let _written = write!(
@@ -251,9 +278,11 @@ impl Snapshot<'_> {
             ledger.kept_traces, ledger.dropped_traces, sampling.pending_traces
         ));
         line(format!(
-            "disk         {} KiB, written {} KiB, {} fsyncs{}{}",
+            "disk         {} KiB, written {} KiB ({:.2} for each byte delivered, {:.1} MiB a day), {} fsyncs{}{}",
             self.disk_bytes / 1024,
             self.bytes_written / 1024,
+            self.written_per_delivered(),
+            self.written_per_day() / 1_048_576.0,
             self.fsyncs,
             if self.disk_error.is_empty() { "" } else { ": " },
             self.disk_error
@@ -410,6 +439,12 @@ impl Snapshot<'_> {
             family("adaptive_latency_seconds", "gauge", "The adaptive latency threshold.", &gauge(seconds));
         }
         family(
+            "journal_lane_bytes_total",
+            "counter",
+            "Bytes of entries that went into each lane, since start.",
+            &self.lanes(|lane, bytes| (format!("{{lane=\"{lane}\"}}"), bytes as f64)),
+        );
+        family(
             "volume_budget_share",
             "gauge",
             "What the volume budget leaves of probabilistic shares.",
@@ -435,6 +470,12 @@ impl Snapshot<'_> {
                 by_destination(&|one| f64::from(u8::from(one.state == LinkState::Up))),
             ),
             ("queue_records", "gauge", "Records not yet confirmed.", by_destination(&|one| one.queued_records as f64)),
+            (
+                "delivered_bytes_total",
+                "counter",
+                "Bytes of blocks confirmed, since start.",
+                by_destination(&|one| one.delivered_bytes as f64),
+            ),
             ("queue_bytes", "gauge", "Bytes not yet confirmed.", by_destination(&|one| one.queued_bytes as f64)),
             (
                 "queue_oldest_age_seconds",

@@ -98,6 +98,8 @@ pub struct Journal<D: Disk> {
     pub(crate) spare: Spare,
     /// What the journal took, or asked for, when there last was more free than the floor; at open, what it has.
     pub(crate) rightful: u64,
+    /// Entry bytes of each lane when it was opened.
+    pub(crate) bytes_at_open: [u64; Lane::ALL.len()],
     pub(crate) recorder: Option<Tape<D::File>>,
     pub(crate) decisions: Option<Tape<D::File>>,
     /// The heads of the note that was written last: never less than what is committed.
@@ -246,6 +248,9 @@ impl<D: Disk> Journal<D> {
             syncs: counters.syncs,
             failed_syncs: counters.failed_syncs,
             corrupt_blocks: counters.corrupt_blocks,
+            lane_bytes: std::array::from_fn(|index| {
+                self.lanes[index].bytes().saturating_sub(self.bytes_at_open[index])
+            }),
             segments: self.lanes.iter().map(|lane| lane.segments.len() as u64).sum(),
             disk_bytes: self.disk_bytes(),
             resident_bytes: resident as u64,

@@ -133,6 +133,7 @@ impl<D: Disk> Journal<D> {
             notes,
             spare: Spare::Missing,
             rightful: 0,
+            bytes_at_open: [0; Lane::ALL.len()],
             due: Vec::new(),
             lost: Vec::new(),
             scratch: Vec::new(),
@@ -142,6 +143,7 @@ impl<D: Disk> Journal<D> {
         journal.place_destinations(cursors, &found);
         journal.find_spare()?;
         journal.rightful = journal.disk_bytes();
+        journal.bytes_at_open = std::array::from_fn(|index| journal.lanes[index].bytes());
         for (index, lane_found) in found.iter().enumerate() {
             for span in &lane_found.lost {
                 journal.declare(index, *span, GapReason::Corrupt, 0, 0);

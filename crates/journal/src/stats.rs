@@ -20,6 +20,8 @@ pub struct Stats {
     pub failed_syncs: u64,
     /// Stretches of segments that could not be read, since open.
     pub corrupt_blocks: u64,
+    /// Bytes of entries that went into each lane, by its number, since open.
+    pub lane_bytes: [u64; model::Lane::ALL.len()],
     /// Segments held now.
     pub segments: u64,
     /// Bytes that all files of the journal take on disk now.
