@@ -30,6 +30,8 @@ what this device holds, with no network, whether the agent runs or not
   tail [FILTER]                    records as they come
   trace ID                         one trace with its log lines
   gaps                             what was lost, when and why
+  fetch FILTER                     deliver dropped traces after all, as long as the running agent's recorder holds them:
+                                   lightship fetch 'service=api http.route=/cart last 5m'
   queue ls | show NAME | pause NAME | resume NAME | drop NAME [LANE]
                                    what waits for each destination; pause holds until resume or the next start; drop
                                    gives it up, mission and audit only when they are named

@@ -54,7 +54,7 @@ fn style(arguments: &Arguments) -> Result<Style, Failure> {
 }
 
 /// The words of the command line as one query, with `--since` and `--until`.
-fn parse(arguments: &Arguments, now_ns: u64) -> Result<Query, Failure> {
+fn query_text(arguments: &Arguments) -> String {
     let mut text = String::new();
     for (name, value) in [("since", &arguments.since), ("until", &arguments.until)] {
         if let Some(value) = value {
@@ -62,7 +62,11 @@ fn parse(arguments: &Arguments, now_ns: u64) -> Result<Query, Failure> {
         }
     }
     text.push_str(&arguments.words.join(" "));
-    filter::parse(&text, now_ns).map_err(|error| Failure::usage(error.pointed().to_string()))
+    text
+}
+
+fn parse(arguments: &Arguments, now_ns: u64) -> Result<Query, Failure> {
+    filter::parse(&query_text(arguments), now_ns).map_err(|error| Failure::usage(error.pointed().to_string()))
 }
 
 /// Goes once through everything that the device holds.
@@ -95,6 +99,28 @@ pub(crate) fn query(arguments: &Arguments) -> Result<(), Failure> {
     if arguments.explain {
         explain(&query, &scanned);
     }
+    Ok(())
+}
+
+/// `lightship fetch`
+pub(crate) fn fetch(arguments: &Arguments) -> Result<(), Failure> {
+    let place = place(arguments)?;
+    // So that mistakes are pointed at also when no agent runs.
+    let text = query_text(arguments);
+    if text.trim().is_empty() {
+        return Err(Failure::usage("which traces? lightship fetch FILTER"));
+    }
+    parse(arguments, edge::Clock::start().wall_ns())?;
+    let answer = socket::on_socket(&place.data_dir, "POST", &format!("/fetch?q={}", socket::escaped(&text)))
+        .and_then(socket::text)
+        .map_err(|error| {
+            let path = place.data_dir.join(edge::SOCKET);
+            Failure::unwell(format!(
+                "{}: {error}; the agent has to run, and you need the right to write there",
+                path.display()
+            ))
+        })?;
+    print(&answer);
     Ok(())
 }
 

@@ -60,6 +60,7 @@ fn execute(arguments: &Arguments) -> Result<(), Failure> {
         Some("query") => local::query(arguments),
         Some("tail") => local::tail(arguments),
         Some("trace") => local::trace(arguments),
+        Some("fetch") => local::fetch(arguments),
         Some("gaps") => local::gaps(arguments),
         Some("journal") => journal_tools::run(arguments),
         Some(other) => Err(Failure::usage(format!("no such command: {other}; see lightship --help"))),

@@ -57,6 +57,12 @@ pub(crate) fn on_network(address: &str, path: &str) -> io::Result<String> {
     text(ask(stream, "GET", path)?)
 }
 
+/// A text as the value of a query parameter.
+pub(crate) fn escaped(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
 /// The whole answer as text.
 ///
 /// # Errors

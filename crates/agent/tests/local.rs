@@ -147,6 +147,27 @@ fn what_the_device_holds_is_found() {
     ask(&["queue", "ls"], 1);
 }
 
+/// Scenario: a trace that no policy keeps is asked for after it was dropped, while the recorder still holds it, and once more.
+/// Guarantees: it is delivered whole with its line, once, and the books balance (P4, P1).
+#[test]
+fn a_dropped_trace_is_fetched() {
+    let agent = Agent::start_with(
+        "sampling:\n  decision_wait: 300ms\n  policies:\n    - { name: slow, type: latency, latency: { threshold_ms: 9000 } }\n",
+    );
+    send(&agent);
+    wait_until("the trace is dropped", || agent.status()["ledger"]["sampled_out"]["traces"] == 2);
+    let fetch = |filter: &str, code| says(&["fetch", "--config", &agent.config(), filter], code);
+    assert!(fetch("name=nothing last 5m", 0).starts_with("0 traces fetched; 0 were kept"));
+    assert!(fetch("http.route=/cart dur>=250ms last 5m", 0).starts_with("1 traces fetched; 0 were kept before"));
+    wait_until("the trace is in the journal", || agent.status()["ledger"]["routed"]["traces"] == 2);
+    assert!(fetch("service=api", 0).starts_with("0 traces fetched; 1 were kept before"));
+    let ledger = &agent.status()["ledger"];
+    assert_eq!((&ledger["sampled_out"]["traces"], &ledger["sampled_out"]["logs"]), (&0.into(), &0.into()));
+    assert_eq!((&ledger["routed"]["logs"], &ledger["difference"]), (&2.into(), &0.into()));
+    fetch("", 2);
+    fetch("level=loud", 2);
+}
+
 /// Scenario: a mistake in a filter, an unknown form, a directory that holds nothing. Guarantees: exit code 2, and a message
 /// that points at the place.
 #[test]

@@ -86,6 +86,7 @@ async fn answer(request: &Request<Incoming>, agent: &Agent, local: bool) -> Resp
         return Response::new(AdminBody::recorder(agent.shared(), from));
     }
     let order = match *request.method() {
+        Method::POST if local && path == "/fetch" => Some(fetch(agent, query)),
         Method::POST if local && path.starts_with("/queue/") => Some(queue(agent, path, query).await),
         Method::POST => commands::order(path, query, agent),
         _ => None,
@@ -119,6 +120,17 @@ async fn answer(request: &Request<Incoming>, agent: &Agent, local: bool) -> Resp
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     response
+}
+
+/// `/fetch?q=FILTER`.
+fn fetch(agent: &Agent, query: &str) -> Result<String, String> {
+    let shared = agent.shared();
+    let text = commands::parameter(query, "q").ok_or("say what: /fetch?q=FILTER")?;
+    let query = filter::parse(&text, shared.clock.wall_ns()).map_err(|error| error.pointed().to_string())?;
+    if !query.pipes.is_empty() {
+        return Err("only traces can be fetched: leave out what is after '|'".to_owned());
+    }
+    Ok(shared.pipeline.borrow_mut().fetch(&query, shared.clock.now_ns()).to_string())
 }
 
 /// `/queue/pause/NAME`, `/queue/resume/NAME` and `/queue/drop/NAME` (`?lane=LANE`).

@@ -8,7 +8,7 @@ use crate::agent::Agent;
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// The value of a query parameter, with `+` and percent signs resolved.
-fn parameter(query: &str, name: &str) -> Option<String> {
+pub(crate) fn parameter(query: &str, name: &str) -> Option<String> {
     let value = query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name)?.1;
     let mut bytes = Vec::with_capacity(value.len());
     let mut rest = value.bytes();

@@ -10,7 +10,7 @@ use crate::decisions::{Decisions, NewDecisions, Remembered, Verdict};
 use crate::index::{Index, Place, State, push_grown, queue_bytes};
 use crate::judge::{Judge, Judgement};
 use crate::policy::STATUS_MASK_ERROR;
-use crate::terms::{Decided, EntryId, Options, Part, Route, Stats};
+use crate::terms::{Decided, EntryId, Fetch, Options, Part, Route, Stats};
 
 /// A trace with a root is quiet when nothing came for this part of the wait.
 const QUIET_PART: u64 = 4;
@@ -212,6 +212,24 @@ impl Sampler {
         fits && grown + self.index.lists_with(traces) + self.decisions.bytes() <= self.options.memory
     }
 
+    /// Asks for a trace whatever the policies say: what was dropped is kept with the next [`Sampler::recall`], if the recorder
+    /// still holds all of it.
+    pub fn fetch(&mut self, trace: &TraceId) -> Fetch {
+        let place = self.index.find(trace);
+        let Some((place, slot)) = place.and_then(|place| Some((place, self.index.get_mut(place)?))) else {
+            return if self.decisions.get(trace) == Some(Verdict::Keep) { Fetch::Kept } else { Fetch::Gone };
+        };
+        match slot.state {
+            State::Dropped => {
+                slot.state = State::Recalled;
+                self.recalls.push(place);
+                Fetch::Recalled
+            }
+            State::Recalled => Fetch::Recalled,
+            _ => Fetch::Undecided,
+        }
+    }
+
     /// Makes room for so many traces more, if that can be. Traces that were dropped, and are only there to be recalled, make
     /// room first; then undecided ones may take what decisions do not use.
     pub fn make_room(&mut self, traces: usize) -> bool {
@@ -373,7 +391,11 @@ impl Sampler {
                 self.stats.recalled_too_late += 1;
                 continue;
             }
-            let judgement = self.judge.recall(&evidence, now_ns);
+            let mut judgement = self.judge.recall(&evidence, now_ns);
+            if judgement.verdict != Some(Verdict::Keep) {
+                // Fetched: it stands for no other trace.
+                judgement.threshold = crate::probability::ALWAYS;
+            }
             self.remember(evidence.trace, Verdict::Keep, now_ns);
             self.stats.recalled_traces += 1;
             self.stats.kept_traces += 1;

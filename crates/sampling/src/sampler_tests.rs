@@ -288,3 +288,23 @@ fn incidents_open_by_alert_and_by_the_hub() {
     sampler.set_remote_incident(0, 280);
     assert!(!keeps(&mut sampler, 281));
 }
+
+/// Scenario: traces that wait, were kept, were dropped, or never came are asked for. Guarantees: only what was dropped and is held
+/// is kept after all, as a trace that stands for no other one; asked twice, it comes once (P4).
+#[test]
+fn a_dropped_trace_is_fetched() {
+    let mut sampler = sampler();
+    sampler.part(id(1), span(0, 10, STATUS_MASK_UNSET, true), 9, 1, 0);
+    sampler.part(id(2), span(0, 10, STATUS_MASK_ERROR, true), 9, 2, 0);
+    assert_eq!(sampler.fetch(&id(1)), Fetch::Undecided);
+    assert_eq!(tick(&mut sampler, WAIT).len(), 2);
+    let asked = [1, 2, 3, 1].map(|number| sampler.fetch(&id(number)));
+    assert_eq!(asked, [Fetch::Recalled, Fetch::Kept, Fetch::Gone, Fetch::Recalled]);
+    let decided = recall(&mut sampler, WAIT + 1, true);
+    assert_eq!(
+        (decided.len(), decided[0].trace, decided[0].policy, decided[0].threshold),
+        (1, id(1), None, crate::ALWAYS)
+    );
+    assert_eq!(sampler.part(id(1), LINE, 9, 3, WAIT + 2), Route::Decided(Verdict::Keep));
+    assert_eq!(sampler.fetch(&id(1)), Fetch::Kept);
+}

@@ -97,6 +97,19 @@ pub enum Part {
     Exemplar,
 }
 
+/// What asking for a trace comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fetch {
+    /// It was dropped, and is kept after all.
+    Recalled,
+    /// It waits for its decision.
+    Undecided,
+    /// It was kept before.
+    Kept,
+    /// Nothing of it is held any more.
+    Gone,
+}
+
 /// What becomes of a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Route {
