@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use journal::model_disk::{Chance, ModelDisk};
+use journal::model_disk::Chance;
+use model::Epoch;
 
 use crate::world::{Check, Level, World};
 
@@ -127,20 +128,34 @@ impl World {
         }
     }
 
-    /// The hub said that this directory was copied or put back: an operator starts with an empty one.
-    pub(crate) fn new_directory(&mut self) -> Check {
+    /// The hub said that this directory was copied or put back: a new epoch begins in it, whatever happens meanwhile.
+    pub(crate) fn new_epoch(&mut self) -> Check {
         self.up = None;
         self.counts.new_epochs += 1;
-        self.note(|| "the hub has more than the device ever gave out: an empty directory takes its place".into());
+        self.note(|| "the hub has more than the device ever gave out: a new epoch begins".into());
         self.old_copy_is_back = false;
         self.plan.forget();
-        self.counts.add_disk(&self.disk.faults());
-        self.disk = ModelDisk::of_epoch(self.chance.bits() | 1);
         for record in &mut self.plan.records {
             record.may_be_lost |= record.answered;
             record.may_be_twice = true;
         }
-        self.start()
+        // The next cut may come while it goes on.
+        if self.chance.percent(30) {
+            self.disk.cut_after(self.chance.below(80));
+        }
+        loop {
+            let failed_syncs = self.disk.faults().failed_syncs;
+            match journal::renew_as(&self.disk, &self.options, self.stamp(), Epoch(self.chance.bits() | 1)) {
+                Ok(_) => return self.start(),
+                Err(_) if self.disk.is_dead() => self.power_cycle(),
+                Err(_) if self.disk.faults().failed_syncs > failed_syncs => {}
+                Err(_) if self.filled => {
+                    self.disk.set_capacity(None);
+                    self.filled = false;
+                }
+                Err(error) => return Err(format!("no new epoch: {error}")),
+            }
+        }
     }
 
     /// No more faults: everything is decided, committed and delivered; then every promise is checked.

@@ -470,7 +470,7 @@ impl World {
             return Err(why);
         }
         self.counts.quarantined += 1;
-        self.new_directory()
+        self.new_epoch()
     }
 
     /// What device and hub say to each other when they meet.
@@ -484,7 +484,7 @@ impl World {
         let next = |lane: Lane| state.heads.iter().find(|head| head.lane == lane).map_or(1, |head| head.next);
         if Lane::ALL.iter().any(|lane| hub.highest(state.epoch, *lane) > next(*lane)) {
             if self.old_copy_is_back {
-                return self.new_directory();
+                return self.new_epoch();
             }
             return Err(format!("the hub has more of {} than was committed: {:?}", state.epoch, state.heads));
         }

@@ -42,6 +42,10 @@ pub(crate) struct Shared {
     /// The destination that wants an incident window open.
     pub(crate) incident_by: Cell<Option<usize>>,
     pub(crate) commits: Commits,
+    /// A hub wants a new epoch.
+    pub(crate) new_epoch: Notify,
+    /// Whether one may begin: a directory is put back or copied while no program runs on it, so once in a life is enough.
+    pub(crate) may_renew: bool,
 }
 
 /// Waiting for commits.
@@ -379,10 +383,19 @@ async fn hello(shared: &Shared, index: usize, name: &str, sink: &mut HubSink) ->
             }
             Ok(())
         }
-        Verdict::NewEpoch => Err(SinkError::Blocked {
-            why: "the hub has more of this data directory's epoch than the directory ever gave out: it was restored from \
-                  a copy, or two devices share it; stop the agent, keep the directory aside and start with an empty one"
-                .into(),
-        }),
+        Verdict::NewEpoch => {
+            let why = "the hub has more of this data directory's epoch than the directory ever gave out: it was restored \
+                       from a copy, or two devices share it; ";
+            if shared.may_renew {
+                shared.new_epoch.notify_one();
+                return Err(SinkError::Retry { why: format!("{why}a new epoch begins"), after: None });
+            }
+            Err(SinkError::Blocked {
+                why: format!(
+                    "{why}a new epoch could not begin, or the hub does not take it: see the log, make room on the disk, and \
+                     start the agent again"
+                ),
+            })
+        }
     }
 }

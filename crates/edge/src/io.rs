@@ -204,6 +204,8 @@ impl<D: Disk> Worker<D> {
                     if let Err(error) = self.vault.sync_cursors() {
                         log::warn(&format!("cursors are not written ({error}): some blocks will be sent again"));
                     }
+                    // The directory is free when the answer comes.
+                    drop(self);
                     let _heard = reply.send(());
                     return;
                 }

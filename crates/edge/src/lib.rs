@@ -24,6 +24,8 @@ mod mutants;
 mod outage;
 mod pipeline;
 mod policies;
+#[cfg(test)]
+mod renewal_tests;
 mod repeats;
 mod replay;
 mod replay_files;

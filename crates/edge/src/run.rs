@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use config::Config;
-use journal::{Disk, RealDisk, Recovery};
+use journal::{Disk, RealDisk, Recovery, Renewed};
 use red::Red;
 use sources::{Intake, Limits};
 use tokio::net::TcpListener;
@@ -44,15 +44,60 @@ const LAST_COMMIT: Duration = Duration::from_secs(10);
 /// [`StartError`] when it cannot start; once it runs, it goes on.
 pub fn run(config: &Config) -> Result<(), StartError> {
     memory::limit_allocator();
-    let pages = ProgramPages::find();
-    // Reading the configuration needed much code that never runs again.
-    pages.give_back();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .build()
-        .map_err(|error| start_error(format!("cannot start: {error}")))?;
-    tokio::task::LocalSet::new().block_on(&runtime, main(config, pages, |path| RealDisk::new(path)))
+    let mut renewal = None;
+    loop {
+        let pages = ProgramPages::find();
+        // Reading the configuration needed much code that never runs again.
+        pages.give_back();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .build()
+            .map_err(|error| start_error(format!("cannot start: {error}")))?;
+        let life = main(config, pages, renewal.as_ref(), |path| RealDisk::new(path));
+        match tokio::task::LocalSet::new().block_on(&runtime, life)? {
+            Ended::Told => return Ok(()),
+            Ended::NewEpoch => renewal = Some(renew(config)),
+        }
+    }
+}
+
+/// Why a life of the agent ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// It was told to.
+    Told,
+    /// A hub wants a new epoch.
+    NewEpoch,
+}
+
+/// Begins a new epoch in the data directory. Without one the agent goes on in the old epoch, and its drain is blocked.
+fn renew(config: &Config) -> Renewal {
+    let renewed = RealDisk::new(&config.data_dir)
+        .map_err(|error| error.to_string())
+        .and_then(|disk| {
+            let renewed = journal::renew(&disk, &journal_options(config), Clock::start().stamp());
+            renewed.map_err(|error| error.to_string())
+        })
+        .inspect_err(|error| log::error(&format!("a new epoch could not begin: {error}")))
+        .ok();
+    if let Some(renewed) = &renewed {
+        log::warn(&format!(
+            "epoch {} ended and {} begins: {} frames that are still to be delivered went over",
+            renewed.from, renewed.to, renewed.frames
+        ));
+    }
+    Renewal(renewed)
+}
+
+/// That a new epoch was tried, and what came of it.
+pub(crate) struct Renewal(Option<Renewed>);
+
+impl Renewal {
+    /// Records that could not go over, for each destination.
+    fn lost(&self) -> impl Iterator<Item = u64> {
+        self.0.iter().flat_map(|renewed| renewed.lost.iter().copied())
+    }
 }
 
 async fn bind(what: &str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
@@ -104,8 +149,9 @@ fn write_addresses(
 pub(crate) async fn main<D>(
     config: &Config,
     pages: ProgramPages,
+    renewal: Option<&Renewal>,
     disk: impl FnOnce(&Path) -> std::io::Result<D>,
-) -> Result<(), StartError>
+) -> Result<Ended, StartError>
 where
     D: Disk + Send + 'static,
     D::File: Send,
@@ -127,7 +173,10 @@ where
     for destination in &config.destinations {
         sinks.push(sink(destination)?);
     }
-    let (io, pipeline) = open_vault(config, &clock, disk)?;
+    let (io, mut pipeline) = open_vault(config, &clock, disk)?;
+    for (destination, lost) in config.destinations.iter().zip(renewal.iter().flat_map(|one| one.lost())) {
+        pipeline.ledger_mut().destination(&destination.name).lose_delivered(lost);
+    }
     let shared = Rc::new(Shared {
         pages,
         device: config.device.id.clone(),
@@ -135,6 +184,8 @@ where
         io,
         pipeline: Rc::new(RefCell::new(pipeline)),
         commits: Commits::default(),
+        new_epoch: Notify::new(),
+        may_renew: renewal.is_none(),
         watermarks: Cell::default(),
         incident_by: Cell::default(),
         destinations: RefCell::new(
@@ -203,14 +254,15 @@ where
     let fail = |error: std::io::Error| start_error(format!("cannot listen for signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(fail)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(fail)?;
-    loop {
+    let why = loop {
         tokio::select! {
             () = tokio::time::sleep(TICK) => heart.beat().await,
             () = shared.commits.wanted() => heart.commit().await,
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
+            () = shared.new_epoch.notified() => break Ended::NewEpoch,
+            _ = terminate.recv() => break Ended::Told,
+            _ = interrupt.recv() => break Ended::Told,
         }
-    }
+    };
     // Nothing more comes in, and everything is made durable. With the recorder in files undecided traces wait on in the next
     // life, with what comes of them then; else what is known decides them.
     sources.iter().for_each(JoinHandle::abort);
@@ -226,7 +278,7 @@ where
         Ok(()) => log::info("ended; everything accepted is on disk"),
         Err(_) => log::error("ended without the last commit: the disk does not answer"),
     }
-    Ok(())
+    Ok(why)
 }
 
 /// Tells what the journal found in its directory, where it was not as it was left.

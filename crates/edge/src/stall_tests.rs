@@ -170,7 +170,7 @@ fn a_disk_that_stalls_delays_no_answer() {
     thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build().unwrap();
         let disk = |path: &Path| Ok(Stalling { disk: RealDisk::new(path)?, next: for_next, stalls: for_stalls });
-        let ended = tokio::task::LocalSet::new().block_on(&runtime, main(&config, ProgramPages::find(), disk));
+        let ended = tokio::task::LocalSet::new().block_on(&runtime, main(&config, ProgramPages::find(), None, disk));
         panic!("the agent ended: {ended:?}");
     });
     let (otlp, admin) = addresses(&data_dir);

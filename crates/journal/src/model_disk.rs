@@ -11,6 +11,7 @@ use std::rc::Rc;
 
 pub use crate::chance::Chance;
 use crate::disk::Disk;
+pub use crate::fault_counts::FaultCounts;
 
 const SECTOR: usize = 512;
 
@@ -53,23 +54,6 @@ struct State {
     short_reads: u64,
     reads: u64,
     counts: FaultCounts,
-}
-
-/// How often each fault happened.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct FaultCounts {
-    /// Files of which a power cut lost some unsynced sectors and kept others.
-    pub torn_files: u64,
-    /// Unsynced sectors lost in power cuts.
-    pub lost_sectors: u64,
-    /// Unsynced names lost in power cuts.
-    pub lost_names: u64,
-    /// Syncs that failed.
-    pub failed_syncs: u64,
-    /// Calls that found the disk full.
-    pub full: u64,
-    /// Reads that gave less than was asked for.
-    pub short_reads: u64,
 }
 
 /// The disk; clones are handles of the same one, as a restarted program would have.
@@ -556,8 +540,16 @@ impl Disk for ModelDisk {
         state.operate()?;
         let inode = *state.seen.get(from).ok_or_else(|| not_found(from))?;
         state.seen.remove(from);
+        // Where the old name is not durable yet, it never will be: a file has one of both.
+        let mut before = Some(from.to_owned());
+        if let Some(changes) = state.changes.get_mut(&parent(from)) {
+            let made = |change: &mut NameChange| matches!(change, NameChange::Set(path, same, _) if path == from && *same == inode);
+            if let Some(NameChange::Set(_, _, earlier)) = changes.extract_if(.., made).last() {
+                before = earlier;
+            }
+        }
         // One transaction of the file system's journal, also across directories.
-        state.set_name(to, inode, Some(from));
+        state.set_name(to, inode, before.as_deref());
         Ok(())
     }
 

@@ -231,9 +231,14 @@ impl<F> NoteFiles<F> {
         Ok(())
     }
 
+    /// The caller's bytes of the last commit that had some.
+    pub(crate) fn caller(&self) -> Option<&[u8]> {
+        self.bytes.get(HEADER_LEN..).filter(|_| self.present)
+    }
+
     /// Whether these are the caller's bytes of the last commit that had some.
     pub(crate) fn is(&self, note: &[u8]) -> bool {
-        self.present && self.bytes.get(HEADER_LEN..) == Some(note)
+        self.caller() == Some(note)
     }
 
     pub(crate) fn resident_bytes(&self) -> usize {

@@ -240,7 +240,12 @@ impl<D: Disk> Journal<D> {
         self.commit_all(stamp, Some(note), Rows { taken, decisions: head })
     }
 
-    fn write_decisions(&mut self, decisions: &Decisions<'_>, before: u64, stamp: Stamp) -> Result<(), TapeError> {
+    pub(crate) fn write_decisions(
+        &mut self,
+        decisions: &Decisions<'_>,
+        before: u64,
+        stamp: Stamp,
+    ) -> Result<(), TapeError> {
         let Some(tape) = &mut self.decisions else { return Ok(()) };
         if !(decisions.remembered.is_empty() && decisions.alone.is_empty()) {
             let payload = encode_decisions(decisions, before);
@@ -248,6 +253,11 @@ impl<D: Disk> Journal<D> {
             tape.append(&mut self.core, label, &payload, u64::MAX)?;
         }
         Ok(tape.sync(&mut self.core)?)
+    }
+
+    /// Makes everything durable that is recorded.
+    pub(crate) fn sync_recorder(&mut self) -> Result<(), JournalError> {
+        self.recorder.as_mut().map_or(Ok(()), |recorder| recorder.sync(&mut self.core))
     }
 
     /// What the last commit said of the recorder.

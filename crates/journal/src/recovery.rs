@@ -13,6 +13,7 @@ use crate::journal::{Destination, Journal, MIN_TOTAL_BYTES, Options};
 use crate::lane::{Core, LaneState};
 use crate::lane_recovery::{LaneFound, recover_lane};
 use crate::note::{NoteFiles, NoteRead};
+use crate::renew;
 use crate::segment::{Step, next_entry};
 use crate::space::{MIN_SEGMENT, Spare};
 use crate::stats::Counters;
@@ -87,6 +88,7 @@ impl<D: Disk> Journal<D> {
             std::io::ErrorKind::WouldBlock => JournalError::Locked,
             _ => JournalError::io("lock", "lock")(error),
         })?;
+        renew::finish(&disk)?;
         let mut recovery = Recovery::default();
         let mut counters = Counters::default();
         for dir in ["lanes", cursor::DIR] {

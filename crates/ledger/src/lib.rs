@@ -81,6 +81,13 @@ impl DestinationLedger {
         self.delivered -= known;
         self.routed = self.routed.saturating_add(records - known);
     }
+
+    /// Books records as lost that were taken for delivered because they are not queued.
+    pub fn lose_delivered(&mut self, records: u64) {
+        let known = records.min(self.delivered);
+        self.delivered -= known;
+        self.lost = self.lost.saturating_add(known);
+    }
 }
 
 /// All counters.
@@ -225,6 +232,9 @@ mod tests {
         assert_eq!(ledger.difference(|_| 4), 0);
         ledger.destination("hub").queue_again(3);
         assert_eq!(ledger.difference(|_| 7), 0);
+        ledger.destination("hub").delivered += 2;
+        ledger.destination("hub").lose_delivered(1);
+        assert_eq!((ledger.difference(|_| 5), ledger.destination("hub").lost), (0, 1));
     }
 
     /// Scenario: a crash after the commit of that ledger. Guarantees: what was pending is booked as lost, and the books

@@ -8,6 +8,7 @@ mod hold;
 mod reading;
 mod real;
 mod recording;
+mod renewal;
 mod space;
 mod whole;
 
