@@ -11,8 +11,8 @@ export function LogFilters() {
     <>
       <input
         type="search"
-        placeholder="text in the line"
-        aria-label="text in the line"
+        placeholder="text, field=value, level>=warn"
+        aria-label="filter of lines"
         data-testid="log-text"
         value={logText}
         onInput={(event) => go({ logText: event.currentTarget.value }, "replace")}

@@ -79,7 +79,7 @@ export const logs = load(
   ([window, , pages], signal) => {
     const { service, logText, severity } = place.peek();
     const limit = pages * LOGS_PER_PAGE;
-    return api.logs(window, { service, text: logText, min_severity: severity, limit, order: "desc" }, signal);
+    return api.logs(window, { service, q: logText, min_severity: severity, limit, order: "desc" }, signal);
   },
 );
 

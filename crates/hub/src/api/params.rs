@@ -105,6 +105,18 @@ impl Params {
         Ok(Steps { from, step_ns, count: count as usize })
     }
 
+    /// `q`: the filter language without pipes and times, which have parameters of their own.
+    pub(super) fn filter(&self) -> Result<Option<filter::Filter>, ApiError> {
+        let Some(text) = self.text("q") else { return Ok(None) };
+        let fail = |what: String| ApiError::bad_request(what, "docs/filter.md describes the language");
+        let query = filter::parse(&text, 0)
+            .map_err(|error| fail(format!("q, character {}: {}", error.column(), error.message())))?;
+        if !query.pipes.is_empty() || query.range != filter::Range::default() {
+            return Err(fail("q: the time stands in start and end, and pipes are for the device".to_owned()));
+        }
+        Ok(Some(query.filter))
+    }
+
     /// `limit`, between 1 and 10,000.
     pub(super) fn limit(&self, default: usize) -> Result<usize, ApiError> {
         let limit = self.parse("limit", "a number between 1 and 10000")?.unwrap_or(default);

@@ -26,11 +26,12 @@ fn read_after(text: &str) -> Result<TraceKey, ApiError> {
 }
 
 pub(super) async fn search(State(app): State<Arc<App>>, params: Params) -> Answer {
-    params.only(&["service", "operation", "error", "min_duration", "start", "end", "limit", "after"])?;
+    params.only(&["q", "service", "operation", "error", "min_duration", "start", "end", "limit", "after"])?;
     let query = TraceQuery {
         range: params.range()?,
         service: params.text("service"),
         operation: params.text("operation"),
+        filter: params.filter()?,
         errors_only: params.flag("error")?,
         min_duration_ns: params.duration_ns("min_duration")?.unwrap_or(0),
         limit: params.limit(100)?,

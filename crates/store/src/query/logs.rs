@@ -30,6 +30,8 @@ pub struct LogQuery {
     pub min_severity: i32,
     /// Letters that the body holds, whatever their case.
     pub text: Option<String>,
+    /// Passing this filter.
+    pub filter: Option<filter::Filter>,
     /// Whether the oldest come first.
     pub ascending: bool,
     /// At most this many.
@@ -87,6 +89,7 @@ impl<'q> Matching<'q> {
             && query.span_id.is_none_or(|span| SpanId::from_bytes(&row.record.span_id) == Some(span))
             && query.service.as_ref().is_none_or(|service| *service == row.origin.service)
             && row.record.severity_number >= query.min_severity
+            && query.filter.as_ref().is_none_or(|filter| filter.matches(row))
             && self
                 .needle
                 .as_ref()

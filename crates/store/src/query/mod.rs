@@ -3,6 +3,7 @@
 mod cache;
 mod completeness;
 mod exemplars;
+mod fields;
 mod finder;
 mod logs;
 mod metrics;

@@ -25,6 +25,8 @@ pub struct TraceQuery {
     pub service: Option<String>,
     /// A name that a span (of that service, if one is given) has.
     pub operation: Option<String>,
+    /// A filter that a span (of that service and name, if they are given) passes.
+    pub filter: Option<filter::Filter>,
     /// Only those with a span whose status is an error.
     pub errors_only: bool,
     /// Only those whose earliest start and latest end are at least this far apart.
@@ -114,7 +116,8 @@ impl Summing {
             self.root = Some((is_child, start, service, row.span.name.clone(), device));
         }
         self.matches |= query.service.as_ref().is_none_or(|service| *service == row.origin.service)
-            && query.operation.as_ref().is_none_or(|operation| *operation == row.span.name);
+            && query.operation.as_ref().is_none_or(|operation| *operation == row.span.name)
+            && query.filter.as_ref().is_none_or(|filter| filter.matches(row));
     }
 
     fn finish(self, trace_id: TraceId, logs: usize) -> TraceSummary {

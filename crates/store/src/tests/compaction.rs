@@ -15,6 +15,7 @@ const DAY: u64 = 86_400 * SECOND;
 
 fn rows(store: &Store) -> Vec<(u8, usize)> {
     let query = TraceQuery {
+        filter: None,
         range: TimeRange::ALL,
         service: None,
         operation: None,

@@ -9,6 +9,7 @@ use crate::{Contact, Head};
 
 fn all_traces() -> TraceQuery {
     TraceQuery {
+        filter: None,
         range: TimeRange::ALL,
         service: None,
         operation: None,
@@ -169,6 +170,7 @@ fn otlp_becomes_frames_of_a_pseudo_device() {
     }
     let store = place.open();
     let query = LogQuery {
+        filter: None,
         range: TimeRange::ALL,
         trace_id: None,
         span_id: None,

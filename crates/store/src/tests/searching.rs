@@ -10,6 +10,7 @@ const DAY: u64 = 86_400 * SECOND;
 
 fn query(limit: usize) -> TraceQuery {
     TraceQuery {
+        filter: None,
         range: TimeRange { from: NOW - 10 * DAY, to: NOW + DAY },
         service: None,
         operation: None,
@@ -54,6 +55,9 @@ fn search_is_the_same_in_heads_and_packs() {
         assert_eq!(ids(&store, &TraceQuery { errors_only: true, ..query(2) }), [3, 6]);
         assert_eq!(ids(&store, &TraceQuery { service: Some("stock".into()), ..query(100) }), [5, 6, 7, 8, 9]);
         assert_eq!(ids(&store, &TraceQuery { operation: Some("op-2".into()), ..query(100) }), [2, 4, 6, 8]);
+        let filter = |text: &str| Some(filter::parse(text, 0).unwrap().filter);
+        assert_eq!(ids(&store, &TraceQuery { filter: filter("name=op-2 signal=span"), ..query(100) }), [2, 4, 6, 8]);
+        assert_eq!(ids(&store, &TraceQuery { filter: filter("service=stock status=error"), ..query(100) }), [6, 9]);
         assert_eq!(ids(&store, &TraceQuery { min_duration_ns: 200_000_000, ..query(100) }), [4, 5, 6, 7, 8, 9]);
         let range = TimeRange { from: NOW - 2 * DAY, to: NOW - DAY };
         assert_eq!(ids(&store, &TraceQuery { range, ..query(100) }), [4, 5, 6]);
@@ -119,6 +123,7 @@ fn late_parts_join_their_trace() {
 
 fn log_query() -> LogQuery {
     LogQuery {
+        filter: None,
         range: TimeRange::ALL,
         trace_id: None,
         span_id: None,
@@ -158,6 +163,12 @@ fn lines_come_in_the_order_of_time() {
     assert_eq!(times(&store, &LogQuery { limit: 4, ascending: false, ..log_query() }), [20, 19, 18, 17]);
     assert_eq!(times(&store, &LogQuery { min_severity: 17, ..log_query() }), [4, 8, 12, 16, 20]);
     assert_eq!(times(&store, &LogQuery { text: Some("line 1 ".into()), ..log_query() }), [1]);
+    let filter = |text: &str| Some(filter::parse(text, 0).unwrap().filter);
+    assert_eq!(times(&store, &LogQuery { filter: filter("level>=error -line"), ..log_query() }), []);
+    assert_eq!(
+        times(&store, &LogQuery { filter: filter("level>=error LINE signal=log"), ..log_query() }),
+        [4, 8, 12, 16, 20]
+    );
     let of_trace = LogQuery { trace_id: Some(TraceId([3; 16])), limit: 2, ..log_query() };
     assert_eq!((times(&store, &of_trace), store.logs(&of_trace).stored), (vec![3, 8], 4));
     for ascending in [true, false] {
