@@ -4,6 +4,7 @@
 use model::{Lane, Stamp};
 use wire::{Gap, GapReason};
 
+use crate::cursor::Place;
 use crate::disk::Disk;
 use crate::error::JournalError;
 use crate::format::LostStretch;
@@ -96,12 +97,14 @@ impl<D: Disk> Journal<D> {
             (crate::segment::earliest(start, segment.start_ns), segment.end_ns.max(end))
         });
         let (lane, next) = (lane.lane, lane.next);
-        if records > 0 {
+        let told = self.gaps_of(index, span);
+        // A stretch of gap records alone holds no record, and what they told is not told yet.
+        if records > 0 || !told.is_empty() {
             let mut gap = Gap { lane, first: span.first, last, reason: GapReason::Dropped, records, start_ns, end_ns };
             book(&mut self.lost, Lost { destination, gap, records });
             let mut span = span;
             // Gap records among what is given up have to be told again: with this one where they touch.
-            for earlier in self.gaps_of(index, span) {
+            for earlier in told {
                 if earlier.gap.reason == GapReason::Dropped && earlier.gap.last + 1 == gap.first {
                     join(&mut gap, &earlier.gap);
                     (span.first, span.before) = (earlier.gap.first, earlier.before);
@@ -117,6 +120,7 @@ impl<D: Disk> Journal<D> {
         let mut window = self.place(index, last, Some(after));
         (window.served, window.restored) = (served, restored);
         let state = &mut self.destinations[destination];
+        state.untold[index].get_or_insert(Place { confirmed: span.first - 1, records: span.before });
         state.windows[index] = window;
         state.dirty = true;
         records

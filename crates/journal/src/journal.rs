@@ -53,6 +53,8 @@ pub(crate) struct Destination<F> {
     pub(crate) windows: [Window; Lane::ALL.len()],
     /// Whether a cursor moved since the file was written.
     pub(crate) dirty: bool,
+    /// Where it stood before what was given up since the last commit: the file says no more until the gap records are durable.
+    pub(crate) untold: [Option<Place>; Lane::ALL.len()],
 }
 
 /// Records that a destination will never get, for the ledger (P1).
@@ -186,6 +188,12 @@ impl<D: Disk> Journal<D> {
             self.noted = heads;
         }
         self.rows = rows;
+        if self.due.is_empty() {
+            for destination in &mut self.destinations {
+                destination.dirty |= destination.untold.iter().any(Option::is_some);
+                destination.untold = Default::default();
+            }
+        }
         let mut commit = Commit::default();
         for lane in &mut self.lanes {
             commit.frames += lane.synced.next - lane.committed.next;
@@ -266,7 +274,8 @@ impl<D: Disk> Journal<D> {
         for destination in self.destinations.iter_mut().filter(|destination| destination.dirty) {
             let places = std::array::from_fn(|lane| {
                 let window = &destination.windows[lane];
-                Place { confirmed: window.confirmed, records: window.records_before }
+                let place = Place { confirmed: window.confirmed, records: window.records_before };
+                destination.untold[lane].unwrap_or(place)
             });
             destination.cursor.write(&self.core.disk, self.core.epoch, &places, &mut self.core.counters)?;
             destination.dirty = false;

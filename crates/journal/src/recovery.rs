@@ -186,7 +186,8 @@ impl<D: Disk> Journal<D> {
                 let confirmed = place.map_or(start - 1, |place| place.confirmed).min(self.lanes[index].next - 1);
                 self.place(index, confirmed, place.map(|place| place.records))
             });
-            self.destinations.push(Destination { cursor, windows, dirty: read.places.is_none() });
+            let dirty = read.places.is_none();
+            self.destinations.push(Destination { cursor, windows, dirty, untold: Default::default() });
         }
     }
 

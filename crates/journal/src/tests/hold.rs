@@ -115,3 +115,27 @@ fn age_counts_by_a_clock_that_is_right() {
     assert_eq!(lost + depth, 208);
     assert_eq!(journal.depth(1).unwrap().records, 208);
 }
+
+/// Scenario: a destination's queue is given up, its cursor is written, and the power fails before the gap record is committed.
+/// Guarantees: the cursor on disk says no more than was told: everything is queued again (P3).
+#[test]
+fn a_cursor_does_not_pass_what_is_not_told() {
+    let disk = ModelDisk::new();
+    let (mut journal, _) = open(&disk, &options());
+    for number in 0..8u64 {
+        journal.append(Lane::Logs, &body(&noise(number, 300)), meta(1), STAMP).unwrap();
+        journal.commit(STAMP, None).unwrap();
+    }
+    assert_eq!(journal.drop_queue(0, Some(Lane::Logs)).unwrap(), 8);
+    journal.sync_cursors().unwrap();
+    let cut = disk.fork();
+    assert_eq!(open(&cut, &options()).0.depth(0).unwrap().records, 8);
+    journal.commit(STAMP, None).unwrap();
+    journal.sync_cursors().unwrap();
+    drop(journal);
+    let (mut journal, _) = open(&disk.fork(), &options());
+    assert_eq!(journal.depth(0).unwrap().records, 0);
+    let mut hub = Hub::default();
+    drain(&mut journal, 0, &mut hub);
+    assert_eq!((hub.gaps.len(), hub.gaps[0].records), (1, 8));
+}
