@@ -57,6 +57,14 @@ pub(crate) struct Destination<F> {
     pub(crate) untold: [Option<Place>; Lane::ALL.len()],
 }
 
+impl<F> Destination<F> {
+    /// Up to where it needs nothing of a lane any more: it has it, or it was told that it will not get it.
+    pub(crate) fn done_with(&self, index: usize) -> u64 {
+        let confirmed = self.windows[index].confirmed;
+        self.untold[index].map_or(confirmed, |place| place.confirmed.min(confirmed))
+    }
+}
+
 /// Records that a destination will never get, for the ledger (P1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lost {

@@ -167,7 +167,7 @@ impl<D: Disk> Journal<D> {
         let segment = &lane.segments[position];
         position + 1 < lane.segments.len()
             && segment.last < lane.committed.next
-            && self.destinations.iter().all(|destination| destination.windows[index].confirmed >= segment.last)
+            && self.destinations.iter().all(|destination| destination.done_with(index) >= segment.last)
     }
 
     /// The oldest segment that every destination is done with, and the bytes of all of them.
@@ -379,9 +379,8 @@ impl<D: Disk> Journal<D> {
         }
         let mut told = LostStretch { gap, before, after: span.after, exact: true };
         let mut again = Vec::new();
-        let needed = |journal: &Self, sequence: u64| {
-            journal.destinations.iter().any(|other| other.windows[index].confirmed < sequence)
-        };
+        let needed =
+            |journal: &Self, sequence: u64| journal.destinations.iter().any(|other| other.done_with(index) < sequence);
         for earlier in self.gaps_within(index, from..to, needed) {
             // What an evicted gap record told has to be told again: with this one where they touch.
             let touches = earlier.exact && earlier.gap.reason == gap.reason && earlier.gap.last + 1 == told.gap.first;
