@@ -23,6 +23,9 @@ pub(crate) struct Options {
     /// Also write the JSON to this file
     #[arg(long)]
     output: Option<PathBuf>,
+    /// The commit that is measured, for the report; the lab tells it
+    #[arg(long)]
+    commit: Option<String>,
     /// How often everything runs; figures are medians
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     repeats: u32,
@@ -80,7 +83,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         }
     }
     let (load, repeats) = (options.load, options.repeats);
-    let report = Report { commit: commit(), load, repeats, notes: NOTES, runs };
+    let report = Report { commit: options.commit.clone(), load, repeats, notes: NOTES, runs };
     let json = serde_json::to_string_pretty(&report)?;
     if let Some(path) = &options.output {
         std::fs::write(path, format!("{json}\n")).with_context(|| format!("cannot write {}", path.display()))?;
@@ -109,17 +112,6 @@ fn child(engine: Name, phase: Phase, options: &Options) -> Result<Figures> {
         bail!("{engine:?} failed: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(serde_json::from_slice(&output.stdout)?)
-}
-
-/// The commit that is checked out, with `-dirty` where files were changed since.
-fn commit() -> Option<String> {
-    let git = |arguments: &[&str]| {
-        let output = Command::new("git").args(arguments).output().ok()?;
-        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    };
-    let commit = git(&["rev-parse", "HEAD"])?;
-    let changed = git(&["status", "--porcelain", "--untracked-files=no"])?;
-    Some(if changed.is_empty() { commit } else { format!("{commit}-dirty") })
 }
 
 fn table(report: &Report) -> Result<String> {

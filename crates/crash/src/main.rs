@@ -8,6 +8,7 @@ mod plan;
 mod report;
 mod world;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -44,9 +45,12 @@ struct Options {
     /// Break each thing in turn, and require that each is noticed within the number of seeds
     #[arg(long)]
     mutants: bool,
-    /// The commit that is measured, for the report
-    #[arg(long, default_value = "")]
-    commit: String,
+    /// Also write the report as JSON to this file
+    #[arg(long)]
+    output: Option<PathBuf>,
+    /// The commit that is measured, for the report; the lab tells it
+    #[arg(long)]
+    commit: Option<String>,
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
@@ -63,7 +67,7 @@ struct Failure {
 #[derive(Debug, Serialize)]
 struct Report {
     passed: bool,
-    commit: String,
+    commit: Option<String>,
     seeds: u64,
     violations: u64,
     /// Sums over all seeds.
@@ -218,6 +222,10 @@ fn main_checked() -> Result<bool> {
         bail!("--seeds 0 would check nothing");
     }
     let report = run_all(&options, mutant, !options.json);
+    if let Some(path) = &options.output {
+        let json = serde_json::to_string_pretty(&report)?;
+        std::fs::write(path, format!("{json}\n")).with_context(|| format!("cannot write {}", path.display()))?;
+    }
     match options.json {
         true => println!("{}", serde_json::to_string_pretty(&report)?),
         false => print(&report),

@@ -267,11 +267,15 @@ pub(crate) fn run() -> ExitCode {
     }
 }
 
-/// Starts `lightship-crash`, which stands beside this program.
+/// Starts a program of the lab that stands beside this one, and tells it the commit that is checked out.
 async fn apart(name: &'static str, first: &[&str], args: &ApartArgs) -> Result<ExitCode> {
     let program = locate(None, name)?;
     let mut child = tokio::process::Command::new(&program);
-    let status = child.args(first).args(&args.options).status().await;
+    child.args(first);
+    if let Some(commit) = crate::bench::commit() {
+        child.args(["--commit", &commit]);
+    }
+    let status = child.args(&args.options).status().await;
     let status = status.with_context(|| format!("cannot start {}", program.display()))?;
     Ok(ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(2)))
 }
