@@ -69,7 +69,7 @@ fn parse(arguments: &Arguments, now_ns: u64) -> Result<Query, Failure> {
     filter::parse(&query_text(arguments), now_ns).map_err(|error| Failure::usage(error.pointed().to_string()))
 }
 
-/// Goes once through everything that the device holds.
+/// Goes once through everything that the device holds: the running agent's recorder, the recorder's files, the lanes.
 fn scan(
     place: &Place,
     query: &Query,
@@ -83,7 +83,9 @@ fn scan(
     if let Ok(mut body) = socket::on_socket(&place.data_dir, "GET", &format!("/recorder?from={from}")) {
         scan.recorder(&place.device, &mut body).map_err(failed)?;
     }
-    scan.journal(&reader(place)?).map_err(failed)?;
+    let reader = reader(place)?;
+    scan.files(&place.device, &reader).map_err(failed)?;
+    scan.journal(&place.device, &reader).map_err(failed)?;
     Ok(scan.finish())
 }
 
@@ -129,13 +131,24 @@ fn explain(query: &Query, scanned: &Scanned) {
     let mut out = format!("understood: {query}\n");
     let bound = |bound: Option<u64>| bound.map_or("open".to_owned(), |ns| time::rfc3339(ns, 3));
     out.push_str(&format!("time range: {} to {}\n", bound(query.range.since_ns), bound(query.range.until_ns)));
-    match scanned.entries {
-        0 => out.push_str("recorder:   nothing (no agent runs here, or it holds nothing)\n"),
-        entries => out.push_str(&format!(
-            "recorder:   {entries} requests, {}, everything since {}\n",
+    let files = scanned.files;
+    match (scanned.entries, files.bytes_held) {
+        (0, 0) => out.push_str("recorder:   nothing (no agent runs here, or it holds nothing)\n"),
+        (0, _) => {}
+        (entries, _) => out.push_str(&format!(
+            "recorder:   {entries} requests in memory, {}, everything since {}\n",
             time::size(scanned.entry_bytes),
             time::rfc3339(scanned.recorder_from_ns, 3)
         )),
+    }
+    if files.bytes_held > 0 {
+        out.push_str(&format!(
+            "recorder:   {} requests in files, {} read of {} held; the oldest came {}\n",
+            files.requests,
+            time::size(files.bytes_read),
+            time::size(files.bytes_held),
+            time::rfc3339(files.oldest_ns, 3)
+        ));
     }
     out.push_str(&format!(
         "journal:    {} blocks, {} read of {} held\n",
@@ -143,12 +156,21 @@ fn explain(query: &Query, scanned: &Scanned) {
         time::size(scanned.bytes_read),
         time::size(scanned.bytes_held)
     ));
-    out.push_str(&format!("records:    {} looked at, {} passed\n", scanned.records, scanned.passed));
+    out.push_str(&format!(
+        "records:    {} looked at, {} passed: {} from the recorder, {} from lanes alone\n",
+        scanned.records,
+        scanned.passed,
+        scanned.from_recorder,
+        scanned.passed - scanned.from_recorder
+    ));
     if let Some(bytes) = high_water() {
         out.push_str(&format!("memory:     {} at most\n", time::size(bytes)));
     }
     if scanned.damaged > 0 {
-        out.push_str(&format!("damaged:    {} blocks or frames; see `lightship journal verify`\n", scanned.damaged));
+        out.push_str(&format!(
+            "damaged:    {} blocks, frames or entries of the recorder; see `lightship journal verify`\n",
+            scanned.damaged
+        ));
     }
     for gap in &scanned.gaps {
         out.push_str(&format!("incomplete: {}\n", gap_line(gap)));
@@ -180,6 +202,7 @@ pub(crate) fn gaps(arguments: &Arguments) -> Result<(), Failure> {
     let (scanned, _) = scan(&place, &query, TailPosition::default(), |_| {})?;
     let mut out = String::new();
     let table = style.format == Format::Table;
+    let unread = scanned.files.damaged;
     for gap in &scanned.gaps {
         match table {
             true => out.push_str(&gap_line(gap)),
@@ -189,6 +212,11 @@ pub(crate) fn gaps(arguments: &Arguments) -> Result<(), Failure> {
             )),
         }
         out.push('\n');
+    }
+    match (unread, table) {
+        (0, _) => {}
+        (_, true) => out.push_str(&format!("recorder: {unread} entries of its files cannot be read\n")),
+        (_, false) => out.push_str(&format!("{{\"lane\":\"recorder\",\"damaged\":{unread}}}\n")),
     }
     if table && scanned.gaps.is_empty() {
         out.push_str("no gaps in what the journal holds\n");

@@ -147,6 +147,68 @@ fn what_the_device_holds_is_found() {
     ask(&["queue", "ls"], 1);
 }
 
+/// The offset of each entry's payload in a segment, by its headers.
+fn payloads(segment: &[u8]) -> Vec<usize> {
+    let mut at = 64;
+    let mut payloads = Vec::new();
+    while segment.get(at..at + 4) == Some(b"LSEN") {
+        payloads.push(at + 64);
+        at += 64 + u32::from_le_bytes(segment[at + 8..at + 12].try_into().unwrap()) as usize;
+    }
+    payloads
+}
+
+/// Scenario: an agent whose recorder is in files drops a trace, has another one undecided, and is killed; then a byte of its
+/// files is flipped. Guarantees: with the agent and without it everything is found once and says where it was; the flip costs
+/// one request, and is told.
+#[test]
+fn the_recorders_files_are_found() {
+    let mut agent = Agent::start_with(
+        "recorder: { memory: 256KiB, files: 4MiB }\nsampling:\n  decision_wait: 2s\n  policies:\n    - { name: slow, type: \
+         latency, latency: { threshold_ms: 9000 } }\n",
+    );
+    let config = agent.config();
+    let ask = |arguments: &[&str]| says(&[arguments, &["--config", &config]].concat(), 0);
+    send(&agent);
+    wait_until("the trace is dropped", || agent.status()["ledger"]["sampled_out"]["traces"] == 2);
+    let ledger = &agent.status()["ledger"];
+    assert_eq!((&ledger["routed"]["logs"], &ledger["routed"]["metrics"]), (&1.into(), &1.into()));
+    assert_eq!(ask(&["query", "| stats count", "-o", "logfmt"]), "count=5\n");
+    let undecided = request(|out| {
+        put_message(out, 2, |out| {
+            put_bytes(out, 1, &[9; 16]);
+            put_bytes(out, 2, &[9; 8]);
+            put_bytes(out, 5, b"undecided");
+            put_fixed64(out, 7, now_ns());
+            put_fixed64(out, 8, now_ns());
+        });
+    });
+    assert_eq!(agent.post("/v1/traces", PROTOBUF, &undecided).0, 200);
+    agent.kill();
+
+    let by_signal = ["query", "last 1h | stats count by signal", "-o", "logfmt"];
+    assert_eq!(ask(&by_signal), "signal=log count=2\nsignal=metric count=1\nsignal=span count=3\n");
+    let found = ask(&["query", "http.route=/cart | limit 1", "-o", "ndjson"]);
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&found).unwrap()["from"], "recorder");
+    let trace = ask(&["trace", "07070707070707070707070707070707"]);
+    assert!(trace.contains("2 spans, 1 failed, 1 log lines"), "{trace}");
+    assert!(ask(&["trace", "09090909090909090909090909090909"]).contains("undecided"));
+    assert!(ask(&["gaps"]).contains("no gaps"));
+
+    let files = std::fs::read_dir(agent.directory.path().join("data/recorder")).unwrap();
+    let path = files.map(|file| file.unwrap().path()).next().unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    let payloads = payloads(&bytes);
+    assert_eq!(payloads.len(), 4, "each request is an entry");
+    bytes[payloads[0] + 30] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    assert_eq!(ask(&by_signal), "signal=log count=2\nsignal=metric count=1\nsignal=span count=1\n");
+    let said = run(&["query", "--config", &config, "--explain", "last 1h"]);
+    let said = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(said.contains("3 requests in files") && said.contains("damaged:    1"), "{said}");
+    assert!(ask(&["gaps"]).contains("recorder: 1 entries"));
+}
+
 /// Scenario: a trace that no policy keeps is asked for after it was dropped, while the recorder still holds it, and once more.
 /// Guarantees: it is delivered whole with its line, once, and the books balance (P4, P1).
 #[test]

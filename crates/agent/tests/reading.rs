@@ -5,9 +5,9 @@ mod support;
 
 use std::path::Path;
 
-use journal::{FrameMeta, Journal, Options, RealDisk};
+use journal::{Content, FrameMeta, Journal, Options, RealDisk, Recording};
 use model::proto::{put_bytes, put_fixed64, put_message, put_uint};
-use model::{Lane, Stamp, TraceId};
+use model::{Lane, Signal, Stamp, TraceId};
 use support::{now_ns, request, run, text_attribute};
 use wire::SectionRef;
 
@@ -20,10 +20,7 @@ fn bits(state: &mut u64) -> u64 {
     *state
 }
 
-/// A data directory with a trace of one span for each second up to `end_ns`; filler makes it hard to compress. Gives the id
-/// of a trace in the middle.
-fn directory(path: &Path, seconds: u64, end_ns: u64) -> TraceId {
-    let disk = RealDisk::new(path).unwrap();
+fn journal_in(path: &Path, recorder: bool) -> Journal<RealDisk> {
     let options = Options {
         device: "test-1".to_owned(),
         destinations: vec!["hub".to_owned()],
@@ -32,11 +29,16 @@ fn directory(path: &Path, seconds: u64, end_ns: u64) -> TraceId {
         lane_bytes: [u64::MAX; 6],
         history_bytes: 0,
         free_space_floor: 0,
-        recorder_bytes: 0,
-        decision_bytes: 0,
+        recorder_bytes: if recorder { 24 << 20 } else { 0 },
+        decision_bytes: 1 << 20,
     };
-    let stamp = Stamp::default();
-    let (mut journal, _) = Journal::open(disk, options, stamp).unwrap();
+    Journal::open(RealDisk::new(path).unwrap(), options, Stamp::default()).unwrap().0
+}
+
+/// A data directory with a trace of one span for each second up to `end_ns`, in its lane or in its recorder's files; filler
+/// makes it hard to compress. Gives the id of a trace in the middle.
+fn directory(path: &Path, seconds: u64, end_ns: u64, recorder: bool) -> TraceId {
+    let (stamp, mut journal) = (Stamp::default(), journal_in(path, recorder));
     let (mut state, mut middle) = (7, TraceId::default());
     for second in 0..seconds {
         let start = end_ns - (seconds - second) * SECOND;
@@ -58,6 +60,11 @@ fn directory(path: &Path, seconds: u64, end_ns: u64) -> TraceId {
                 text_attribute(out, 9, "filler", &filler);
             });
         });
+        if recorder {
+            let request = Recording { content: Content::Request(Signal::Traces), key: b"", bytes: &spans };
+            journal.record(&[request], start + SECOND, false).unwrap();
+            continue;
+        }
         let mut body = Vec::new();
         wire::encode_body(&[SectionRef::Traces(&spans)], &mut body).unwrap();
         let meta = FrameMeta { records: 1, start_ns: start, end_ns: start + SECOND / 2 };
@@ -99,9 +106,11 @@ fn one_run(path: &Path, filter: &str, found: usize) -> Cost {
         let line = said.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name}: {said}"));
         line.split([' ', ',']).filter(|word| !word.is_empty()).map(str::to_owned).collect()
     };
-    let (journal, memory) = (words("journal:"), words("memory:"));
+    let (recorder, memory) = (words("recorder:"), words("memory:"));
+    let journal = if recorder[1] == "nothing" { words("journal:") } else { recorder };
     let journal: Vec<&str> = journal.iter().map(String::as_str).collect();
-    // journal: N blocks, X UNIT read of Y UNIT held
+    // journal: N blocks, X UNIT read of Y UNIT held; recorder: N requests in files, ..
+    let journal: Vec<&str> = journal.into_iter().filter(|word| !["in", "files"].contains(word)).collect();
     let memory: Vec<&str> = memory.iter().map(String::as_str).collect();
     Cost { read: size(&journal[3..5]), held: size(&journal[7..9]), memory: size(&memory[1..3]) }
 }
@@ -128,7 +137,7 @@ fn a_query_on_a_full_device_reads_and_takes_little() {
     let (full, small) = (temporary.path().join("full"), temporary.path().join("small"));
     let now = now_ns() / SECOND * SECOND;
     let seconds = 8_000;
-    let (in_full, in_small) = (directory(&full, seconds, now), directory(&small, 60, now));
+    let (in_full, in_small) = (directory(&full, seconds, now, false), directory(&small, 60, now, false));
     let trace = cost(&full, &format!("trace={in_full}"), 1);
     let base = cost(&small, &format!("trace={in_small}"), 1);
     assert!(trace.held > 15e6, "{} bytes are held", trace.held);
@@ -140,4 +149,60 @@ fn a_query_on_a_full_device_reads_and_takes_little() {
     let base = cost(&small, "signal=span | stats count", 1);
     assert!(window.memory - base.memory <= 1e6, "{} and {} bytes of memory", window.memory, base.memory);
     an_outage_is_foreseen(&full, temporary.path());
+}
+
+/// Scenario: the same in the files of a recorder, whose program is gone. Guarantees: the last five minutes cost their share,
+/// that of the ten minutes before, and two segments; neither they nor everything at once takes 1 MB more memory than on the nearly
+/// empty one (P9).
+#[test]
+fn a_query_of_the_recorders_files_takes_little() {
+    let temporary = tempfile::tempdir().unwrap();
+    let (full, small) = (temporary.path().join("full"), temporary.path().join("small"));
+    let now = now_ns() / SECOND * SECOND;
+    let seconds = 5_500;
+    let (in_full, in_small) = (directory(&full, seconds, now, true), directory(&small, 60, now, true));
+    let trace = cost(&full, &format!("trace={in_full}"), 1);
+    let base = cost(&small, &format!("trace={in_small}"), 1);
+    assert!(trace.held > 15e6 && trace.read > trace.held * 0.8, "{} of {} bytes", trace.read, trace.held);
+    assert!(trace.memory - base.memory <= 1e6, "{} and {} bytes of memory", trace.memory, base.memory);
+    let window = cost(&full, &format!("since={} | stats count", now / SECOND - 300), 1);
+    let (share, segment) = (window.held * 900.0 / seconds as f64, 24e6 * 1.05 / 16.0);
+    assert!(window.read <= share * 1.05 + 2.0 * segment, "{} of {} bytes read", window.read, window.held);
+    let all = cost(&full, "signal=span | stats count", 1);
+    let base = cost(&small, "signal=span | stats count", 1);
+    assert!(all.memory - base.memory <= 1e6, "{} and {} bytes of memory", all.memory, base.memory);
+}
+
+/// Scenario: more records in the recorder's files than a query remembers, every other request of them also in its lane, where
+/// there are others besides. Guarantees: each is counted once.
+#[test]
+fn more_than_is_remembered_is_shown_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut journal = journal_in(directory.path(), true);
+    let (requests, lines, start) = (150, 1000, now_ns() - 3600 * SECOND);
+    for number in 0..=requests {
+        let logs = request(|out| {
+            for line in 0..lines {
+                put_message(out, 2, |out| {
+                    put_fixed64(out, 1, start + (number * lines + line) * 1000);
+                    put_message(out, 5, |out| put_bytes(out, 1, b"a line"));
+                });
+            }
+        });
+        // The last one is in its lane only.
+        if number < requests {
+            let one = Recording { content: Content::Request(Signal::Logs), key: b"", bytes: &logs };
+            journal.record(&[one], start, false).unwrap();
+        }
+        if number % 2 == 0 {
+            let mut body = Vec::new();
+            wire::encode_body(&[SectionRef::Logs(&logs)], &mut body).unwrap();
+            let meta = FrameMeta { records: lines as u32, start_ns: start, end_ns: now_ns() };
+            journal.append(Lane::Logs, &body, meta, Stamp::default()).unwrap();
+            journal.commit(Stamp::default(), None).unwrap();
+        }
+    }
+    let path = directory.path().to_str().unwrap();
+    let output = run(&["query", "--data-dir", path, "| stats count by service", "-o", "logfmt"]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "service=api count=151000\n");
 }

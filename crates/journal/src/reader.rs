@@ -1,4 +1,5 @@
-//! Reading a data directory without owning it, while its daemon is up or down: blocks by time and token.
+//! Reading a data directory without owning it, while its daemon is up or down: blocks by time and token; what its
+//! recorder has in files (`requests`).
 //!
 //! Nothing is written and no lock is taken. What a running daemon removes or has not finished meanwhile is passed over.
 
@@ -171,7 +172,7 @@ impl<D: Disk> Reader<D> {
         Ok(walked)
     }
 
-    fn open_segment(&self, row: Row, first: u64) -> Result<Option<OpenSegment<D::File>>, JournalError> {
+    pub(crate) fn open_segment(&self, row: Row, first: u64) -> Result<Option<OpenSegment<D::File>>, JournalError> {
         let key = SegmentKey { epoch: self.epoch, row, first };
         let file = match self.disk.open(&key.path()) {
             Ok(file) => file,
@@ -185,7 +186,7 @@ impl<D: Disk> Reader<D> {
     }
 
     /// Whether there are only zeros where an entry would begin.
-    fn is_unwritten(&self, file: &D::File, at: u64) -> bool {
+    pub(crate) fn is_unwritten(&self, file: &D::File, at: u64) -> bool {
         let mut fixed = [0; FIXED_LEN];
         matches!(read_exact_at(&self.disk, file, at, &mut fixed), Ok(true)) && fixed == [0; FIXED_LEN]
     }
@@ -279,11 +280,11 @@ impl<D: Disk> Reader<D> {
     }
 }
 
-struct OpenSegment<F> {
-    key: SegmentKey,
-    file: F,
-    len: u64,
-    footer: Option<Footer>,
+pub(crate) struct OpenSegment<F> {
+    pub(crate) key: SegmentKey,
+    pub(crate) file: F,
+    pub(crate) len: u64,
+    pub(crate) footer: Option<Footer>,
 }
 
 /// First sequences of a row's segments, in order.

@@ -103,36 +103,57 @@ fn encode(requests: &[Recording<'_>], out: &mut Vec<u8>) {
     }
 }
 
-/// Calls `each` with the requests of an entry; `false` when the payload is none.
+/// A request at the beginning of what is inflated, and the bytes that it takes.
+enum First<'a> {
+    Whole(Recording<'a>, usize),
+    /// It takes so many bytes, of which not all are there.
+    Part(usize),
+    Bad,
+}
+
+fn first_request(raw: &[u8]) -> First<'_> {
+    let Some((head, after)) = raw.split_first_chunk::<REQUEST_HEAD>() else { return First::Part(REQUEST_HEAD) };
+    let Some(content) = content_of(head[0]) else { return First::Bad };
+    let (key, bytes) = (usize::from(head[1]), Reader::at(head, 4).u32() as usize);
+    let size = (REQUEST_HEAD + key).saturating_add(bytes);
+    match after.get(..key).zip(after.get(key..size - REQUEST_HEAD)) {
+        Some((key, bytes)) => First::Whole(Recording { content, key, bytes }, size),
+        None => First::Part(size),
+    }
+}
+
+/// Calls `each` with the requests of an entry, and holds one of them and one piece inflated at a time; `false` when the
+/// payload is none, or is none from some place on.
 pub(crate) fn decode(payload: &[u8], mut each: impl FnMut(Recording<'_>)) -> bool {
     let Some((len, mut rest)) = payload.split_first_chunk::<4>() else { return false };
-    let len = u32::from_le_bytes(*len) as usize;
-    // LZ4 makes at most 255 bytes out of one.
-    if len / 255 > payload.len() {
-        return false;
-    }
-    let mut raw = Vec::with_capacity(len);
-    while let Some((head, after)) = rest.split_first_chunk::<4>() {
+    // Bytes of requests that are still to come.
+    let mut left = u32::from_le_bytes(*len) as usize;
+    let mut raw = Vec::new();
+    loop {
+        let mut used = 0;
+        let needed = loop {
+            match first_request(&raw[used..]) {
+                First::Whole(request, size) => {
+                    each(request);
+                    used += size;
+                }
+                First::Part(size) => break size,
+                First::Bad => return false,
+            }
+        };
+        raw.drain(..used);
+        let Some((head, after)) = rest.split_first_chunk::<4>() else { break };
         let (raw_len, data_len) = (u16::from_le_bytes([head[0], head[1]]), u16::from_le_bytes([head[2], head[3]]));
         let Some((data, after)) = after.split_at_checked(usize::from(data_len)) else { return false };
-        if !lz4::inflate(data, usize::from(raw_len), &mut raw) || raw.len() > len {
+        // So that a large request does not grow by doubling.
+        raw.reserve_exact(needed.min(raw.len() + left).min(PAYLOAD_CAP).saturating_sub(raw.len()) + PIECE);
+        if usize::from(raw_len) > left || !lz4::inflate(data, usize::from(raw_len), &mut raw) {
             return false;
         }
+        left -= usize::from(raw_len);
         rest = after;
     }
-    if raw.len() != len || !rest.is_empty() {
-        return false;
-    }
-    let mut rest = raw.as_slice();
-    while let Some((head, after)) = rest.split_first_chunk::<REQUEST_HEAD>() {
-        let (key, bytes) = (usize::from(head[1]), Reader::at(head, 4).u32() as usize);
-        let Some((key, after)) = after.split_at_checked(key) else { return false };
-        let Some((bytes, after)) = after.split_at_checked(bytes) else { return false };
-        let Some(content) = content_of(head[0]) else { return false };
-        each(Recording { content, key, bytes });
-        rest = after;
-    }
-    rest.is_empty()
+    left == 0 && raw.is_empty() && rest.is_empty()
 }
 
 fn encode_decisions(decisions: &Decisions<'_>, before: u64) -> Vec<u8> {

@@ -4,11 +4,30 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 
 use filter::{Field, Record, Value};
-use model::Signal;
 use model::otlp::{LogView, PointView, SpanView};
 use model::proto::{ProtoError, put_message};
+use model::{Lane, Signal};
 
 use crate::view::{View, What};
+
+/// Where a record was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// In the recorder; it may be in a lane as well.
+    Recorder,
+    /// In this lane only.
+    Lane(Lane),
+}
+
+impl Origin {
+    /// `recorder`, or the lane's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Origin::Recorder => "recorder",
+            Origin::Lane(lane) => lane.name(),
+        }
+    }
+}
 
 /// A record that passed a filter.
 #[derive(Debug, Clone)]
@@ -17,20 +36,17 @@ pub struct Found {
     resource: Rc<[u8]>,
     scope: Rc<[u8]>,
     signal: Signal,
+    origin: Origin,
     /// A span, a log record, or a metric with this one point.
     item: Box<[u8]>,
 }
 
 impl Found {
     /// Copies what is viewed. `last` is the one before, with which it often shares its resource and scope.
-    pub(crate) fn copy(view: &View<'_>, last: Option<&Found>) -> Self {
+    pub(crate) fn copy(view: &View<'_>, origin: Origin, last: Option<&Found>) -> Self {
         fn share(bytes: &[u8], last: Option<&Rc<[u8]>>) -> Rc<[u8]> {
             last.filter(|last| ***last == *bytes).map_or_else(|| bytes.into(), Rc::clone)
         }
-        let item = match view.what {
-            What::Point(point) => metric_with(view.item, point).into(),
-            _ => view.item.into(),
-        };
         Self {
             device: match last.filter(|last| *last.device == *view.device) {
                 Some(last) => Rc::clone(&last.device),
@@ -39,8 +55,14 @@ impl Found {
             resource: share(view.resource, last.map(|last| &last.resource)),
             scope: share(view.scope, last.map(|last| &last.scope)),
             signal: view.signal(),
-            item,
+            origin,
+            item: view.alone().into(),
         }
+    }
+
+    /// Where it was found.
+    pub fn origin(&self) -> Origin {
+        self.origin
     }
 
     /// Its view.
@@ -56,7 +78,7 @@ impl Found {
 }
 
 /// A metric with all that it has, but for its other points.
-fn metric_with(metric: &[u8], point: PointView<'_>) -> Vec<u8> {
+pub(crate) fn metric_with(metric: &[u8], point: PointView<'_>) -> Vec<u8> {
     use model::proto::{Reader, Value, put_bytes, put_fixed64, put_uint};
     let mut out = Vec::new();
     let mut reader = Reader::new(metric);
@@ -100,12 +122,13 @@ impl Record for Found {
     }
 }
 
-/// The same for the same record in the recorder and in the journal, whose encoding orders some fields anew.
+/// The same for the same record in the recorder and in the journal, whose encoding orders some fields anew, and whose lines
+/// have their trace's id in its own field.
 pub(crate) fn digest(view: &View<'_>) -> u64 {
     let mut hasher = DefaultHasher::new();
     match view.what {
         What::Span(span) if span.span_id.is_some() => (1, span.trace_id, span.span_id).hash(&mut hasher),
-        _ => crate::output::logfmt(view).hash(&mut hasher),
+        _ => crate::output::logfmt_without_ids(view).hash(&mut hasher),
     }
     hasher.finish()
 }

@@ -13,13 +13,14 @@ pub mod otlp_json;
 pub mod output;
 mod recorder_stream;
 mod scan;
+mod seen;
 #[cfg(test)]
 mod tests;
 pub mod time;
 mod view;
 pub mod waterfall;
 
-pub use found::Found;
+pub use found::{Found, Origin};
 pub use recorder_stream::{Entry, StreamError, read_entry, write_entry};
-pub use scan::{Scan, ScanError, Scanned, TailPosition};
-pub use view::{View, What, each_record};
+pub use scan::{Scan, ScanError, Scanned, TailPosition, wanted_blocks};
+pub use view::{View, What, each_in_scope, each_record};

@@ -6,7 +6,7 @@ use opentelemetry_proto::tonic::trace::v1::TracesData;
 use prost::Message;
 
 use crate::output::{Format, Style, answer, line};
-use crate::{Found, each_record, otlp_json, read_entry, time, waterfall, write_entry};
+use crate::{Found, Origin, each_record, otlp_json, read_entry, time, waterfall, write_entry};
 
 fn golden(name: &str) -> Vec<u8> {
     let path = format!("{}/../../tests/golden/{name}", env!("CARGO_MANIFEST_DIR"));
@@ -63,7 +63,8 @@ fn otlp_json_is_read_by_others() {
 
 fn found(signal: Signal, request: &[u8]) -> Vec<Found> {
     let mut found = Vec::new();
-    each_record(signal, request, "gw-1", |view| found.push(Found::copy(&view, found.last()))).unwrap();
+    each_record(signal, request, "gw-1", |view| found.push(Found::copy(&view, Origin::Recorder, found.last())))
+        .unwrap();
     found
 }
 

@@ -5,11 +5,13 @@ use std::borrow::Cow;
 use filter::{Field, Record, Value};
 use model::Signal;
 use model::otlp::{
-    LogView, PointView, STATUS_ERROR, STATUS_OK, SpanView, attribute, attributes, for_each_scope, string_attribute,
+    LogView, PointView, STATUS_ERROR, STATUS_OK, ScopeGroup, SpanView, attribute, attributes, for_each_scope,
+    string_attribute,
 };
 use model::proto::{self, ProtoError, Reader};
 
 use crate::any;
+use crate::found::metric_with;
 
 /// Field numbers of `LogRecord` (opentelemetry/proto/logs/v1/logs.proto).
 const LOG_BODY: u32 = 5;
@@ -55,15 +57,28 @@ pub fn each_record<'a>(
     device: &'a str,
     mut each: impl FnMut(View<'a>),
 ) -> Result<(), ProtoError> {
+    each_in_scope(signal, request, device, |_, view| each(view))
+}
+
+/// As [`each_record`], with the scope that the record stands in.
+///
+/// # Errors
+/// [`ProtoError`] where the bytes are not protobuf.
+pub fn each_in_scope<'a>(
+    signal: Signal,
+    request: &'a [u8],
+    device: &'a str,
+    mut each: impl FnMut(&ScopeGroup<'a>, View<'a>),
+) -> Result<(), ProtoError> {
     for_each_scope::<ProtoError>(request, |scope| {
         for item in scope.items() {
             let item = item?;
             let view = |what| View { device, resource: scope.resource.resource, scope: scope.scope, item, what };
             match signal {
-                Signal::Traces => each(view(What::Span(SpanView::read(item)?))),
-                Signal::Logs => each(view(What::Log(LogView::read(item)?))),
+                Signal::Traces => each(&scope, view(What::Span(SpanView::read(item)?))),
+                Signal::Logs => each(&scope, view(What::Log(LogView::read(item)?))),
                 Signal::Metrics => PointView::for_each::<ProtoError>(item, |point| {
-                    each(view(What::Point(point)));
+                    each(&scope, view(What::Point(point)));
                     Ok(())
                 })?,
             }
@@ -79,6 +94,14 @@ impl<'a> View<'a> {
             What::Span(_) => Signal::Traces,
             What::Log(_) => Signal::Logs,
             What::Point(_) => Signal::Metrics,
+        }
+    }
+
+    /// The bytes of its `Span` or `LogRecord`, or of its `Metric` with this one point.
+    pub fn alone(&self) -> Cow<'a, [u8]> {
+        match self.what {
+            What::Point(point) => Cow::Owned(metric_with(self.item, point)),
+            _ => Cow::Borrowed(self.item),
         }
     }
 

@@ -9,6 +9,7 @@ mod reading;
 mod real;
 mod recording;
 mod renewal;
+mod requests;
 mod space;
 mod whole;
 

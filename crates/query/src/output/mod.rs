@@ -11,7 +11,7 @@ use filter::{Field, Output, Record};
 use crate::found::Found;
 use crate::{json, otlp_json};
 
-pub(crate) use record::logfmt;
+pub(crate) use record::without_ids as logfmt_without_ids;
 
 /// The forms of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,8 +62,10 @@ pub fn line(out: &mut String, record: &Found, fields: &[Field], style: Style) {
     let view = record.view();
     match style.format {
         Format::Table => record::table_line(out, &view, fields, style.colour),
-        Format::Json | Format::Ndjson => record::json(out, &view, fields),
-        Format::Logfmt if fields.is_empty() => out.push_str(&logfmt(&view)),
+        Format::Json | Format::Ndjson => record::json(out, record, fields),
+        Format::Logfmt if fields.is_empty() => {
+            out.push_str(&format!("{} from={}", record::logfmt(&view), record.origin().name()));
+        }
         Format::Logfmt => record::logfmt_fields(out, &view, fields),
         Format::OtlpJson => otlp_json::record(out, &view),
     }
@@ -84,7 +86,7 @@ pub fn answer(out: &mut String, output: &Output<Found>, style: Style) {
                 out.push('[');
                 for (position, record) in records.iter().enumerate() {
                     out.push_str(if position > 0 { ",\n" } else { "" });
-                    record::json(out, &record.view(), fields);
+                    record::json(out, record, fields);
                 }
                 out.push_str("]\n");
             } else {

@@ -3,6 +3,7 @@
 use filter::{Field, Record, Value};
 
 use super::{json_value, push, shown};
+use crate::found::Found;
 use crate::view::{View, What};
 use crate::{any, json, time};
 
@@ -68,7 +69,8 @@ fn clean(text: &str) -> String {
 }
 
 /// An object with everything that the record has, or only with some fields.
-pub(super) fn json(out: &mut String, view: &View<'_>, fields: &[Field]) {
+pub(super) fn json(out: &mut String, record: &Found, fields: &[Field]) {
+    let view = &record.view();
     out.push_str("{\"time\":");
     json::text(out, &time::rfc3339(view.time_ns(), 9));
     if fields.is_empty() {
@@ -99,6 +101,7 @@ pub(super) fn json(out: &mut String, view: &View<'_>, fields: &[Field]) {
         pairs(out, view.attributes());
         out.push_str(",\"resource\":");
         pairs(out, view.resource_attributes());
+        out.push_str(&format!(",\"from\":\"{}\"", record.origin().name()));
     } else {
         fields.iter().for_each(|field| member(out, view, field));
     }
@@ -127,7 +130,16 @@ fn pairs<'a>(out: &mut String, pairs: impl Iterator<Item = (&'a [u8], &'a [u8])>
 }
 
 /// Everything that the record has as `key=value` pairs.
-pub(crate) fn logfmt(view: &View<'_>) -> String {
+pub(super) fn logfmt(view: &View<'_>) -> String {
+    let mut out = without_ids(view);
+    [Field::Trace, Field::Span, Field::Parent]
+        .iter()
+        .for_each(|field| pair(&mut out, field.name(), &view.field(field)));
+    out
+}
+
+/// Everything that the record has besides the ids of trace and span.
+pub(crate) fn without_ids(view: &View<'_>) -> String {
     let mut out = format!("time={}", time::rfc3339(view.time_ns(), 9));
     let own = [
         Field::Signal,
@@ -139,9 +151,6 @@ pub(crate) fn logfmt(view: &View<'_>) -> String {
         Field::Duration,
         Field::Value,
         Field::Body,
-        Field::Trace,
-        Field::Span,
-        Field::Parent,
     ];
     for field in &own {
         pair(&mut out, field.name(), &view.field(field));
