@@ -30,8 +30,10 @@ what this device holds, with no network, whether the agent runs or not
   tail [FILTER]                    records as they come
   trace ID                         one trace with its log lines
   gaps                             what was lost, when and why
-  fetch FILTER                     deliver dropped traces after all, as long as the running agent's recorder holds them:
+  fetch FILTER [--lane LANE]       deliver after all what was dropped, as long as the recorder holds it:
                                    lightship fetch 'service=api http.route=/cart last 5m'
+  fetch --history FILTER [--lane LANE]
+                                   deliver once more what every destination is done with
   queue ls | show NAME | pause NAME | resume NAME | drop NAME [LANE]
                                    what waits for each destination; pause holds until resume or the next start; drop
                                    gives it up, mission and audit only when they are named
@@ -64,6 +66,8 @@ pub(crate) struct Arguments {
     pub(crate) json: bool,
     pub(crate) once: bool,
     pub(crate) explain: bool,
+    pub(crate) history: bool,
+    pub(crate) lane: Option<String>,
     pub(crate) outage: Option<String>,
     pub(crate) since: Option<String>,
     pub(crate) until: Option<String>,
@@ -95,6 +99,8 @@ pub(crate) fn parse() -> Result<Asked, lexopt::Error> {
             Long("json") => arguments.json = true,
             Long("once") => arguments.once = true,
             Long("explain") => arguments.explain = true,
+            Long("history") => arguments.history = true,
+            Long("lane") => arguments.lane = Some(parser.value()?.string()?),
             Long("outage") => arguments.outage = Some(parser.value()?.string()?),
             Long("since") => arguments.since = Some(parser.value()?.string()?),
             Long("until") => arguments.until = Some(parser.value()?.string()?),

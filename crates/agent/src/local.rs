@@ -23,15 +23,18 @@ const TRACE_RECORDS: usize = filter::MAX_ROWS;
 pub(crate) struct Place {
     pub(crate) data_dir: PathBuf,
     pub(crate) device: String,
+    /// The longest that a trace waits for its decision, as far as the configuration is known.
+    pub(crate) wait: Option<Duration>,
 }
 
 /// From `--data-dir`, or from the configuration.
 pub(crate) fn place(arguments: &Arguments) -> Result<Place, Failure> {
     match &arguments.data_dir {
-        Some(data_dir) => Ok(Place { data_dir: data_dir.clone(), device: String::new() }),
+        Some(data_dir) => Ok(Place { data_dir: data_dir.clone(), device: String::new(), wait: None }),
         None => {
             let config = crate::load(arguments)?;
-            Ok(Place { data_dir: config.data_dir, device: config.device.id })
+            let wait = Some(config.sampling.longest_wait());
+            Ok(Place { data_dir: config.data_dir, device: config.device.id, wait })
         }
     }
 }
@@ -54,7 +57,7 @@ fn style(arguments: &Arguments) -> Result<Style, Failure> {
 }
 
 /// The words of the command line as one query, with `--since` and `--until`.
-fn query_text(arguments: &Arguments) -> String {
+pub(crate) fn query_text(arguments: &Arguments) -> String {
     let mut text = String::new();
     for (name, value) in [("since", &arguments.since), ("until", &arguments.until)] {
         if let Some(value) = value {
@@ -65,7 +68,7 @@ fn query_text(arguments: &Arguments) -> String {
     text
 }
 
-fn parse(arguments: &Arguments, now_ns: u64) -> Result<Query, Failure> {
+pub(crate) fn parse(arguments: &Arguments, now_ns: u64) -> Result<Query, Failure> {
     filter::parse(&query_text(arguments), now_ns).map_err(|error| Failure::usage(error.pointed().to_string()))
 }
 
@@ -101,28 +104,6 @@ pub(crate) fn query(arguments: &Arguments) -> Result<(), Failure> {
     if arguments.explain {
         explain(&query, &scanned);
     }
-    Ok(())
-}
-
-/// `lightship fetch`
-pub(crate) fn fetch(arguments: &Arguments) -> Result<(), Failure> {
-    let place = place(arguments)?;
-    // So that mistakes are pointed at also when no agent runs.
-    let text = query_text(arguments);
-    if text.trim().is_empty() {
-        return Err(Failure::usage("which traces? lightship fetch FILTER"));
-    }
-    parse(arguments, edge::Clock::start().wall_ns())?;
-    let answer = socket::on_socket(&place.data_dir, "POST", &format!("/fetch?q={}", socket::escaped(&text)))
-        .and_then(socket::text)
-        .map_err(|error| {
-            let path = place.data_dir.join(edge::SOCKET);
-            Failure::unwell(format!(
-                "{}: {error}; the agent has to run, and you need the right to write there",
-                path.display()
-            ))
-        })?;
-    print(&answer);
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! `lightship`, the program on the device. It only wires: everything it does lives in the crates below.
 
 mod arguments;
+mod fetch;
 mod init;
 mod journal_tools;
 mod local;
@@ -60,7 +61,7 @@ fn execute(arguments: &Arguments) -> Result<(), Failure> {
         Some("query") => local::query(arguments),
         Some("tail") => local::tail(arguments),
         Some("trace") => local::trace(arguments),
-        Some("fetch") => local::fetch(arguments),
+        Some("fetch") => fetch::fetch(arguments),
         Some("gaps") => local::gaps(arguments),
         Some("journal") => journal_tools::run(arguments),
         Some(other) => Err(Failure::usage(format!("no such command: {other}; see lightship --help"))),

@@ -7,12 +7,16 @@ use std::path::Path;
 use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// For answers that wait for a commit.
+const COMMITTED: Duration = Duration::from_secs(15);
 /// The longest answer that is held in memory.
 const MAX_ANSWER: u64 = 1 << 20;
 
-/// Sends a request of HTTP/1.0 (one request, one answer, end) and gives the body's reader.
-fn ask<S: Read + Write>(mut stream: S, method: &str, path: &str) -> io::Result<impl Read> {
-    write!(stream, "{method} {path} HTTP/1.0\r\nhost: lightship\r\n\r\n")?;
+/// Sends a request of HTTP/1.0 (one request, one answer, end) and gives the status and the body's reader.
+fn exchange<S: Read + Write>(mut stream: S, method: &str, path: &str, body: &[u8]) -> io::Result<(u16, impl Read)> {
+    let length = if body.is_empty() { String::new() } else { format!("content-length: {}\r\n", body.len()) };
+    write!(stream, "{method} {path} HTTP/1.0\r\nhost: lightship\r\n{length}\r\n")?;
+    stream.write_all(body)?;
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line)?;
@@ -23,16 +27,40 @@ fn ask<S: Read + Write>(mut stream: S, method: &str, path: &str) -> io::Result<i
             return Err(io::Error::other("not an HTTP answer"));
         }
         if header.trim_end().is_empty() {
-            break;
+            return Ok((status, reader));
         }
     }
+}
+
+/// As [`exchange`], for answers that are read also when the agent is not well.
+fn ask<S: Read + Write>(stream: S, method: &str, path: &str) -> io::Result<impl Read> {
+    let (status, reader) = exchange(stream, method, path, &[])?;
     if status != 200 && status != 503 {
-        let mut why = String::new();
-        // What it says of itself is enough; a broken text is still an error.
-        let _read = reader.take(MAX_ANSWER).read_to_string(&mut why);
-        return Err(io::Error::other(format!("it answers {status}: {}", why.trim())));
+        return Err(refused(status, reader));
     }
     Ok(reader)
+}
+
+fn refused(status: u16, answer: impl Read) -> io::Error {
+    let mut why = String::new();
+    // What it says of itself is enough; a broken text is still an error.
+    let _read = answer.take(MAX_ANSWER).read_to_string(&mut why);
+    io::Error::other(format!("it answers {status}: {}", why.trim()))
+}
+
+/// Gives the agent a body on its Unix socket. `None` when it says that it has no room now.
+///
+/// # Errors
+/// When no agent listens there, or it refuses.
+pub(crate) fn give(data_dir: &Path, path: &str, body: &[u8]) -> io::Result<Option<String>> {
+    let stream = UnixStream::connect(data_dir.join(edge::SOCKET))?;
+    stream.set_read_timeout(Some(COMMITTED))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
+    match exchange(stream, "POST", path, body)? {
+        (200, answer) => text(answer).map(Some),
+        (503, _) => Ok(None),
+        (status, answer) => Err(refused(status, answer)),
+    }
 }
 
 /// A request on the agent's Unix socket.

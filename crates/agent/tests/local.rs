@@ -228,6 +228,76 @@ fn a_dropped_trace_is_fetched() {
     assert_eq!((&ledger["routed"]["logs"], &ledger["difference"]), (&2.into(), &0.into()));
     fetch("", 2);
     fetch("level=loud", 2);
+    fetch("service=api | limit 1", 2);
+}
+
+/// Scenario: a trace is dropped, its agent is killed and started again, so that only the recorder's files have it; it is asked
+/// for twice. A line is left out by its rule and asked for. Guarantees: both are delivered whole, the trace once, through the
+/// books, which balance (P1, P4); into the lane that is named.
+#[test]
+fn what_only_files_have_is_fetched() {
+    let mut agent = Agent::start_with(
+        "recorder: { memory: 256KiB, files: 4MiB }\nsampling:\n  decision_wait: 300ms\n  policies:\n    - { name: slow, type: \
+         latency, latency: { threshold_ms: 9000 } }\n  logs: { untraced: { min_severity: WARN } }\n",
+    );
+    send(&agent);
+    wait_until("the trace is dropped", || agent.status()["ledger"]["sampled_out"]["traces"] == 2);
+    wait_until("all of it is committed", || agent.status()["ledger"]["routed"]["metrics"] == 1);
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    agent.kill();
+    agent.restart();
+    let fetch = |words: &[&str]| says(&[&["fetch", "--config", &agent.config()], words].concat(), 0);
+    let ledger = || agent.status()["ledger"].clone();
+    assert_eq!((&ledger()["filtered"]["logs"], &ledger()["sampled_out"]["logs"]), (&1.into(), &1.into()));
+    assert!(fetch(&["name=nothing"]).starts_with("0 traces fetched; 0 were kept"));
+    let said = fetch(&["http.route=/cart dur>=250ms", "--lane", "audit"]);
+    assert_eq!(said, "1 traces fetched; 0 were kept before, 0 are undecided, 0 are not whole any more\n");
+    let books = ledger();
+    assert_eq!((&books["sampled_out"]["traces"], &books["sampled_out"]["logs"]), (&0.into(), &0.into()));
+    assert_eq!((&books["routed"]["traces"], &books["routed"]["logs"]), (&2.into(), &1.into()));
+    assert_eq!((&books["difference"], &books["generated"]["traces"]), (&0.into(), &0.into()));
+    assert!(fetch(&["service=api signal=span"]).starts_with("0 traces fetched; 1 were kept before"));
+    assert!(fetch(&["\"no trace\""]).contains("; 1 lines without a trace fetched"));
+    let books = ledger();
+    assert_eq!(
+        (&books["filtered"]["logs"], &books["routed"]["logs"], &books["difference"]),
+        (&0.into(), &2.into(), &0.into())
+    );
+    let lanes = says(&["journal", "ls", "--config", &agent.config(), "--json"], 0);
+    assert!(
+        lanes.contains("\"lane\":\"audit\"") && !lanes.contains("\"lane\":\"traces\",\"first\":1,\"last\":1"),
+        "{lanes}"
+    );
+}
+
+/// Scenario: a destination's queue is dropped, so that nobody is to get what it held; then all of it, and later a part into
+/// another lane, is fetched from history. Guarantees: what still waits is left alone, what does not is delivered as new
+/// records of its own lane or of the one named, and the books balance (P1).
+#[test]
+fn history_is_fetched() {
+    let agent = Agent::start_with("sampling: { decision_wait: 300ms }\n");
+    send(&agent);
+    wait_until("the trace is in the journal", || agent.status()["ledger"]["routed"]["traces"] == 2);
+    wait_until("the rest is in the journal", || agent.status()["ledger"]["routed"]["metrics"] == 1);
+    let config = agent.config();
+    let fetch = |words: &[&str]| says(&[&["fetch", "--config", &config, "--history"], words].concat(), 0);
+    assert_eq!(fetch(&["last 1h"]), "0 records fetched from history; 5 still wait for a destination\n");
+    says(&["queue", "drop", "--config", &config, "hub"], 0);
+    assert_eq!(fetch(&["last 1h"]), "5 records fetched from history; 0 still wait for a destination\n");
+    let queued = |agent: &Agent| agent.status()["destinations"][0]["queued_records"].as_u64().unwrap();
+    assert_eq!(queued(&agent), 5);
+    assert_eq!(
+        fetch(&["level=error", "--lane", "debug"]),
+        "1 records fetched from history; 1 still wait for a destination\n"
+    );
+    let books = &agent.status()["ledger"];
+    assert_eq!((&books["generated"]["traces"], &books["generated"]["logs"]), (&2.into(), &3.into()));
+    assert_eq!((&books["generated"]["metrics"], &books["difference"]), (&1.into(), &0.into()));
+    let lanes = says(&["journal", "ls", "--config", &config], 0);
+    assert!(lanes.contains("debug"), "{lanes}");
+    // Spans and points of the same identity are one record to whoever looks, the copies of lines are not told apart.
+    assert!(says(&["trace", "--config", &config, "07070707070707070707070707070707"], 0).contains("2 spans"));
+    says(&["fetch", "--config", &config, "--lane", "cargo", "last 1h"], 2);
 }
 
 /// Scenario: a mistake in a filter, an unknown form, a directory that holds nothing. Guarantees: exit code 2, and a message

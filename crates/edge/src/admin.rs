@@ -16,6 +16,7 @@ use tokio::net::{TcpListener, UnixListener};
 use crate::admin_body::AdminBody;
 use crate::agent::Agent;
 use crate::commands;
+use crate::fetch_orders;
 use crate::log;
 use crate::status::View;
 
@@ -65,7 +66,15 @@ fn connection(stream: impl AsyncRead + AsyncWrite + Unpin + 'static, agent: &Rc<
     tokio::task::spawn_local(async move {
         let service = service_fn(move |request| {
             let agent = Rc::clone(&agent);
-            async move { Ok::<_, Infallible>(answer(&request, &agent, local).await) }
+            async move {
+                if local && request.uri().path().starts_with("/fetch/") {
+                    let (status, text) = fetch_orders::answer(request, &agent).await;
+                    let mut response = Response::new(AdminBody::text(text));
+                    *response.status_mut() = status;
+                    return Ok::<_, Infallible>(response);
+                }
+                Ok(answer(&request, &agent, local).await)
+            }
         });
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
@@ -122,15 +131,16 @@ async fn answer(request: &Request<Incoming>, agent: &Agent, local: bool) -> Resp
     response
 }
 
-/// `/fetch?q=FILTER`.
+/// `/fetch?q=FILTER`, with `&lane=LANE` where another one is meant.
 fn fetch(agent: &Agent, query: &str) -> Result<String, String> {
     let shared = agent.shared();
     let text = commands::parameter(query, "q").ok_or("say what: /fetch?q=FILTER")?;
+    let lane = fetch_orders::lane_of(query)?;
     let query = filter::parse(&text, shared.clock.wall_ns()).map_err(|error| error.pointed().to_string())?;
     if !query.pipes.is_empty() {
         return Err("only traces can be fetched: leave out what is after '|'".to_owned());
     }
-    Ok(shared.pipeline.borrow_mut().fetch(&query, shared.clock.now_ns()).to_string())
+    Ok(shared.pipeline.borrow_mut().fetch(&query, lane, shared.clock.now_ns()).to_string())
 }
 
 /// `/queue/pause/NAME`, `/queue/resume/NAME` and `/queue/drop/NAME` (`?lane=LANE`).

@@ -105,6 +105,17 @@ impl Builder {
 }
 
 impl Sections {
+    /// Of one signal only.
+    pub(crate) fn of(signal: Signal, request: Vec<u8>) -> Self {
+        let mut sections = Self::default();
+        match signal {
+            Signal::Traces => sections.traces = request,
+            Signal::Logs => sections.logs = request,
+            Signal::Metrics => sections.metrics = request,
+        }
+        sections
+    }
+
     fn is_empty(&self) -> bool {
         self.traces.is_empty() && self.logs.is_empty() && self.metrics.is_empty() && self.exemplars.is_empty()
     }

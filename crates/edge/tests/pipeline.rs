@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use edge::{Batch, Pipeline, Rules};
+use edge::{Batch, NotTaken, Pipeline, Rules, Source};
 use ledger::Ledger;
 use model::proto::{Reader, Value};
 use model::{Lane, Signal};
@@ -364,4 +364,47 @@ fn bad_bodies_are_refused() {
     assert_eq!(accept(&mut pipeline, Signal::Traces, Vec::new(), 0), Answer::Accepted);
     assert_eq!(pipeline.counters().bad_requests, 2);
     assert_eq!(pipeline.ledger().received.total(), 0);
+}
+
+/// Scenario: requests are given by order after their decision: from the recorder spans of a kept and a dropped trace, lines of
+/// it, one that a rule left out and one that it let through, and a point; then from history, and bytes that are none; then
+/// without end. Guarantees: of the recorder only what was not delivered is taken, and its booking goes over; of history all is, as
+/// made once more; the books balance (P1), and what waits is bounded (P9).
+#[test]
+fn only_what_was_not_delivered_is_fetched() {
+    let mut pipeline = pipeline(1 << 20).with_rules(Rules { untraced_lines: LineRule::WARNINGS, ..Rules::default() });
+    let given = [
+        (Signal::Traces, spans(vec![span(2, 2, 5, true), span(3, 3, 199, false)]), 1),
+        (Signal::Logs, lines(&[(Some(3), 9, "fast"), (None, 9, "quiet"), (None, 17, "loud")]), 2),
+        (Signal::Metrics, point_with_exemplars(&[]), 0),
+    ];
+    for (signal, request, _) in &given {
+        assert_eq!(accept(&mut pipeline, *signal, request.clone(), 5), Answer::Accepted);
+    }
+    pipeline.tick(10 * SECOND);
+    let mut queued: u64 = pipeline.take_batches().iter().map(|batch| batch.records.total()).sum();
+    assert_eq!((queued, pipeline.ledger().sampled_out.total(), pipeline.ledger().filtered.total()), (3, 2, 1));
+    for (signal, request, taken) in given {
+        assert_eq!(pipeline.take_fetched(signal, Lane::Debug, Source::Recorder, request), Ok(taken), "{signal:?}");
+    }
+    assert_eq!((pipeline.ledger().sampled_out.total(), pipeline.ledger().filtered.total()), (0, 0));
+    let batches = pipeline.take_batches();
+    assert!(batches.iter().all(|batch| batch.lane == Lane::Debug));
+    let out = read(&batches);
+    assert_eq!((out.spans, out.free_lines), (vec![3], vec!["fast".to_owned(), "quiet".to_owned()]));
+    queued += 3;
+    assert_eq!(pipeline.ledger().difference(|_| queued), 0);
+
+    let point = point_with_exemplars(&[]);
+    assert_eq!(pipeline.take_fetched(Signal::Metrics, Lane::Metrics, Source::History, point), Ok(1));
+    assert_eq!((pipeline.ledger().generated.metrics, pipeline.take_batches().len()), (1, 1));
+    assert_eq!(pipeline.ledger().difference(|_| queued + 1), 0);
+    let bad = pipeline.take_fetched(Signal::Traces, Lane::Traces, Source::History, vec![0xff; 9]);
+    assert!(matches!(bad, Err(NotTaken::Bad(_))), "{bad:?}");
+    let text = "0123456789".repeat(4000);
+    let full = (0..100).find(|_| {
+        let large = lines(&[(None, 9, &text)]);
+        pipeline.take_fetched(Signal::Logs, Lane::Logs, Source::History, large) == Err(NotTaken::Wait)
+    });
+    assert_eq!(full, Some(6), "256 KiB wait for the disk");
 }

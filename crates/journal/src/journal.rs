@@ -94,6 +94,8 @@ pub struct LaneEnds {
     pub next: u64,
     /// The oldest sequence that is held; equal to `next` when none is.
     pub oldest: u64,
+    /// Up to where no destination needs anything any more: it is history.
+    pub done: u64,
     /// The latest event time of what is committed, Unix nanoseconds; 0 when not known.
     pub watermark_ns: u64,
 }
@@ -232,13 +234,19 @@ impl<D: Disk> Journal<D> {
 
     /// The ends of every lane that was ever used.
     pub fn heads(&self) -> Vec<LaneEnds> {
+        let done = |index, next: u64| {
+            let done = self.destinations.iter().map(|destination| destination.done_with(index)).min();
+            done.map_or(next - 1, |done| done.min(next - 1))
+        };
         self.lanes
             .iter()
-            .filter(|lane| lane.committed.next > 1)
-            .map(|lane| LaneEnds {
+            .enumerate()
+            .filter(|(_, lane)| lane.committed.next > 1)
+            .map(|(index, lane)| LaneEnds {
                 lane: lane.lane,
                 next: lane.committed.next,
                 oldest: lane.oldest().min(lane.committed.next),
+                done: done(index, lane.committed.next),
                 watermark_ns: lane.watermark_ns,
             })
             .collect()

@@ -95,7 +95,7 @@ impl DestinationLedger {
 pub struct Ledger {
     /// Accepted from producers.
     pub received: PerSignal,
-    /// Made by the agent itself (RED metrics).
+    /// Made by the agent itself (RED metrics), or delivered once more by order.
     pub generated: PerSignal,
     /// Left out by a rule.
     pub filtered: PerSignal,
