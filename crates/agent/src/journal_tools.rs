@@ -12,6 +12,7 @@ use query::time;
 use wire::SectionRef;
 
 use crate::arguments::Arguments;
+use crate::imports::{self, Imports};
 use crate::local::{place, reader};
 use crate::{Failure, print};
 
@@ -183,7 +184,7 @@ fn write_files(arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
-/// Appends what other files hold, under this directory's own identities; the agent must not run.
+/// Appends what other files hold and was not imported before, under this directory's own identities; the agent must not run.
 fn import<'a>(arguments: &Arguments, files: impl Iterator<Item = &'a str>) -> Result<(), Failure> {
     let files: Vec<&Path> = files.map(Path::new).collect();
     if files.is_empty() {
@@ -195,7 +196,8 @@ fn import<'a>(arguments: &Arguments, files: impl Iterator<Item = &'a str>) -> Re
     let disk = RealDisk::new(&config.data_dir).map_err(|error| fail(error.to_string()))?;
     let (mut journal, _) =
         Journal::open(disk, edge::journal_options(&config), stamp).map_err(|error| fail(error.to_string()))?;
-    let mut records = 0;
+    let mut imported = Imports::open(&config.data_dir).map_err(|error| fail(error.to_string()))?;
+    let (mut records, mut known, mut known_requests) = (0, 0, 0);
     for path in files {
         let fail = |why: String| Failure::usage(format!("{}: {why}", path.display()));
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -208,11 +210,22 @@ fn import<'a>(arguments: &Arguments, files: impl Iterator<Item = &'a str>) -> Re
         while let Some(request) = read_request(&mut file).map_err(|error| fail(error.to_string()))? {
             number += 1;
             let fail = |why: String| fail(format!("request {number}: {why}; what stood before it is imported"));
+            let digest = imports::digest(signal, &request);
+            if imported.contains(&digest) {
+                known += model::otlp::count_records(signal, &request).map_err(|error| fail(error.to_string()))?;
+                known_requests += 1;
+                continue;
+            }
             records += append(&mut journal, signal, &request, stamp).map_err(fail)?;
             journal.commit(stamp, None).map_err(|error| fail(error.to_string()))?;
+            imported.remember(digest).map_err(|error| fail(error.to_string()))?;
         }
     }
-    print(&format!("{records} records are in the journal and will be delivered when the agent runs\n"));
+    let mut said = format!("{records} records are in the journal and will be delivered when the agent runs\n");
+    if known_requests > 0 {
+        said.push_str(&format!("{known} records of {known_requests} requests were imported before and are left out\n"));
+    }
+    print(&said);
     Ok(())
 }
 

@@ -113,7 +113,7 @@ fn explain(query: &Query, scanned: &Scanned) {
     let bound = |bound: Option<u64>| bound.map_or("open".to_owned(), |ns| time::rfc3339(ns, 3));
     out.push_str(&format!("time range: {} to {}\n", bound(query.range.since_ns), bound(query.range.until_ns)));
     let files = scanned.files;
-    match (scanned.entries, files.bytes_held) {
+    match (scanned.entries, files.oldest) {
         (0, 0) => out.push_str("recorder:   nothing (no agent runs here, or it holds nothing)\n"),
         (0, _) => {}
         (entries, _) => out.push_str(&format!(
@@ -122,7 +122,7 @@ fn explain(query: &Query, scanned: &Scanned) {
             time::rfc3339(scanned.recorder_from_ns, 3)
         )),
     }
-    if files.bytes_held > 0 {
+    if files.oldest > 0 {
         out.push_str(&format!(
             "recorder:   {} requests in files, {} read of {} held; the oldest came {}\n",
             files.requests,

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod fetch;
+mod imports;
 mod init;
 mod journal_tools;
 mod local;

@@ -322,8 +322,19 @@ fn mistakes_are_pointed_at() {
     }
 }
 
+/// How many requests stand behind their lengths.
+fn count_requests(mut file: &[u8]) -> usize {
+    let mut count = 0;
+    while let Some((length, rest)) = file.split_first_chunk::<4>() {
+        file = &rest[u32::from_be_bytes(*length) as usize..];
+        count += 1;
+    }
+    count
+}
+
 /// Scenario: a journal is exported, imported into another device's, damaged by one flipped bit, checked and repaired.
-/// Guarantees: everything arrives once, the flip is found at its place, and all other blocks survive the repair.
+/// Guarantees: everything arrives once, also when it is imported a second time, the flip is found at its place, and all other
+/// blocks survive the repair.
 #[test]
 fn the_journal_is_carried_checked_and_repaired() {
     let mut agent = Agent::start_with("sampling: { decision_wait: 1s }\n");
@@ -352,7 +363,12 @@ fn the_journal_is_carried_checked_and_repaired() {
     let files = ["traces.otlp", "logs.otlp", "metrics.otlp"].map(|name| stick.join(name).to_str().unwrap().to_owned());
     let mut import = vec!["journal", "--config", other_config, "import"];
     import.extend(files.iter().map(String::as_str));
-    assert!(says(&import, 0).starts_with("5 records"));
+    let said = says(&import, 0);
+    assert!(said.starts_with("5 records") && !said.contains("before"), "{said}");
+    let requests = files.iter().map(|path| count_requests(&std::fs::read(path).unwrap())).sum::<usize>();
+    let again = says(&import, 0);
+    assert!(again.starts_with("0 records"), "{again}");
+    assert!(again.contains(&format!("5 records of {requests} requests were imported before")), "{again}");
     let count = ["query", "--config", other_config, "| stats count by signal", "-o", "logfmt"];
     assert_eq!(says(&count, 0), "signal=log count=2\nsignal=metric count=1\nsignal=span count=2\n");
 
