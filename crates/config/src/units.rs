@@ -15,6 +15,10 @@ pub struct ByteSize(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(pub Duration);
 
+/// A share in hundredths, `1%` to `99%`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Percent(pub u8);
+
 fn split_unit(text: &str) -> Option<(u64, &str)> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at_checked(digits)?;
@@ -34,6 +38,11 @@ fn parse_size(text: &str) -> Option<u64> {
         _ => return None,
     };
     number.checked_mul(factor)
+}
+
+fn parse_percent(text: &str) -> Option<Percent> {
+    let number = text.strip_suffix('%')?.parse().ok()?;
+    (1..100).contains(&number).then_some(Percent(number))
 }
 
 /// One or more numbers with their units, as Go writes durations: `10s`, `1m30s`, `1.5s`.
@@ -99,6 +108,13 @@ impl<'de> Deserialize<'de> for ByteSize {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let visitor = UnitVisitor { parse: parse_size, what: "a size such as 512, 64KiB or 10MB" };
         deserializer.deserialize_str(visitor).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Percent {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let visitor = UnitVisitor { parse: parse_percent, what: "a share from 1% to 99%" };
+        deserializer.deserialize_str(visitor)
     }
 }
 

@@ -112,13 +112,15 @@ impl Pipeline {
         }
         // Points never wait for a decision: a recorder full of undecided traces must not stop them.
         let split = self.lanes.split(signal, &body).ok().flatten();
+        let untraced = &self.rules.untraced_lines;
+        let refused = self.pressure.refuses(signal, &body, split.as_ref(), untraced).unwrap_or(false);
         let admitted = Admitted { signal, body, key, traces, urgent: split.map_or([0; 2], |split| split.urgent()) };
         let waits = match admitted.waits() {
             0 => 0,
             bytes => bytes + self.recorded.waits,
         };
         let recording = self.recorded.bytes > 0 && self.recorded.bytes + admitted.body.len() > MAX_RECORDING;
-        if recording || !self.has_room(waits, traces + self.recorded.traces, now_ns) {
+        if refused || recording || !self.has_room(waits, traces + self.recorded.traces, now_ns) {
             let records = model::otlp::count_records(signal, &admitted.body).unwrap_or(0);
             self.ledger.refused.add(signal, records);
             return Err(Answer::Wait(WAIT));

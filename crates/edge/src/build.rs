@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use config::{Config, DestinationKind};
+use model::Lane;
 use red::Red;
 #[cfg(feature = "sink-otlp")]
 use sinks::OtlpSink;
@@ -11,6 +12,7 @@ use sinks::{Access, HubSink, client_config};
 use crate::drain::{REQUEST_BYTES, Sink};
 use crate::error::{StartError, start_error};
 use crate::pipeline::MAX_QUEUED;
+use crate::pressure::Watermarks;
 
 /// How the journal of a configuration works.
 pub fn journal_options(config: &Config) -> journal::Options {
@@ -35,6 +37,38 @@ pub fn journal_options(config: &Config) -> journal::Options {
         // What the sampler remembers, twice: the row is a ring of whole segments.
         decision_bytes: if files > 0 { (2 * config.sampling.memory.0).max(1 << 20) } else { 0 },
     }
+}
+
+/// Between which backlogs lanes refuse, by the lane's number.
+pub(crate) fn watermarks(config: &Config) -> [Option<Watermarks>; Lane::ALL.len()] {
+    let (takes, marks) = (lane_bytes(config), config.lanes.watermarks_in_order());
+    std::array::from_fn(|lane| marks[lane].map(|marks| Watermarks::of(takes[lane], marks.high.0, marks.low.0)))
+}
+
+/// The most bytes that each lane may take, by its number: its own budget, else the journal's.
+fn lane_bytes(config: &Config) -> [u64; Lane::ALL.len()] {
+    config.lanes.budgets.in_order().map(|budget| budget.unwrap_or(config.journal.budget).0)
+}
+
+/// Lanes whose backlog falls by too much at once for their watermarks to mean what they say.
+fn coarse_watermarks(config: &Config) -> String {
+    let mut out = String::new();
+    for ((lane, marks), bytes) in Lane::ALL.into_iter().zip(config.lanes.watermarks_in_order()).zip(lane_bytes(config))
+    {
+        let segment = journal::largest_segment(config.journal.budget.0, bytes);
+        if marks.is_some() && bytes < 2 * segment {
+            // Writing into a String cannot fail.
+            let _written = writeln!(
+                out,
+                "warning: lane {lane} may take {} KiB, less than two segments of {} KiB, and its backlog falls by whole \
+                 segments: its watermarks are coarse; raise lanes.budgets.{lane} to {}KiB or more",
+                bytes / 1024,
+                segment / 1024,
+                segment / 512
+            );
+        }
+    }
+    out
 }
 
 pub(crate) fn sink(destination: &config::Destination) -> Result<Sink, StartError> {
@@ -138,6 +172,33 @@ pub fn check(config: &Config) -> Result<String, StartError> {
     let _written =
         writeln!(report, "  {:>8} KiB  together, on top of about {} MiB for the program", total / 1024, PROGRAM >> 20);
     let _written = writeln!(report, "disk at most: {} KiB in {}", config.journal.budget.0 / 1024, directory.display());
+    report.push_str(&coarse_watermarks(config));
     report.push_str("the configuration is good\n");
     Ok(report)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: lanes of some sizes with watermarks, written and by themselves, in journals of some sizes. Guarantees: the check
+    /// warns where a lane cannot hold two of its segments, and only there.
+    #[test]
+    fn coarse_watermarks_are_told() {
+        let warned = |budget: &str, lanes: &str| {
+            let text = format!(
+                "version: 0\ndevice: {{ id: d }}\ndata_dir: /d\njournal: {{ budget: {budget} }}\nlanes: {{ {lanes} }}\n\
+                 destinations: [{{ name: hub, type: hub, url: 'http://localhost:1' }}]\n"
+            );
+            coarse_watermarks(&config::parse(&text).unwrap())
+        };
+        let marks = "watermarks: { logs: { high: 90%, low: 70% } }";
+        assert_eq!(warned("64MiB", marks), "");
+        assert_eq!(warned("64MiB", &format!("budgets: {{ logs: 512KiB }}, {marks}")), "");
+        assert_eq!(warned("64MiB", "budgets: { logs: 256KiB }"), "");
+        assert_eq!(warned("8MiB", &format!("budgets: {{ logs: 128KiB }}, {marks}")), "");
+        let small = warned("64MiB", &format!("budgets: {{ logs: 256KiB, audit: 128KiB }}, {marks}"));
+        assert!(small.contains("lane logs may take 256 KiB, less than two segments of 256 KiB"), "{small}");
+        assert!(small.contains("lane audit ") && small.contains("lanes.budgets.audit to 512KiB"), "{small}");
+    }
 }

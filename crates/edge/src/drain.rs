@@ -132,6 +132,22 @@ impl Shared {
         true
     }
 
+    /// Tells the pipeline what each lane has on disk that some destination has not confirmed, by the lane's number.
+    pub(crate) fn set_backlog(&self, bytes: [u64; Lane::ALL.len()]) {
+        let changed = self.pipeline.borrow_mut().set_backlog(bytes);
+        for one in changed {
+            let (lane, waiting) = (one.lane, one.backlog / 1024);
+            match one.raised {
+                true => log::warn(&format!(
+                    "lane {lane}: {waiting} KiB wait to be delivered, above its high watermark; producers of it are told to \
+                     wait until it is below {} KiB",
+                    one.marks.low / 1024
+                )),
+                false => log::info(&format!("lane {lane}: {waiting} KiB wait to be delivered; it is taken again")),
+            }
+        }
+    }
+
     fn is_paused(&self, index: usize) -> bool {
         self.destinations.borrow().get(index).is_some_and(|destination| destination.paused)
     }
@@ -303,7 +319,8 @@ async fn confirm(
     ranges: Vec<Range>,
     rejected: u64,
 ) -> Result<(), SinkError> {
-    let records = shared.io.confirm(index, ranges).await.map_err(disk_error)?;
+    let (records, backlog) = shared.io.confirm(index, ranges).await.map_err(disk_error)?;
+    shared.set_backlog(backlog);
     let mut pipeline = shared.pipeline.borrow_mut();
     let entry = pipeline.ledger_mut().destination(name);
     let rejected = rejected.min(records);

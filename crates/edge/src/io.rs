@@ -36,12 +36,15 @@ struct Record {
     reply: oneshot::Sender<Recorded>,
 }
 
+/// Records that a destination was not known to have, and what each lane still has to give, by its number.
+type Confirmed = (u64, [u64; Lane::ALL.len()]);
+
 enum Job {
     Record(Record),
     Room { lane: Lane, bytes: usize, stamp: Stamp, reply: oneshot::Sender<Result<(), String>> },
     Commit { batches: Vec<Batch>, stamp: Stamp, rider: Rider, reply: oneshot::Sender<(Committed, Rider)> },
     Next { destination: usize, max: usize, reply: oneshot::Sender<Vec<StoredBlock>> },
-    Confirm { destination: usize, ranges: Vec<Range>, reply: oneshot::Sender<u64> },
+    Confirm { destination: usize, ranges: Vec<Range>, reply: oneshot::Sender<Confirmed> },
     Replay { destination: usize, lane: Lane, next_expected: u64, reply: oneshot::Sender<u64> },
     Rewind { destination: usize },
     Drop { destination: usize, lane: Option<Lane>, reply: oneshot::Sender<Result<u64, String>> },
@@ -92,8 +95,8 @@ impl IoHandle {
         self.ask(|reply| Job::Next { destination, max, reply }).await
     }
 
-    /// A destination has these; tells how many records of them it was not known to have.
-    pub(crate) async fn confirm(&self, destination: usize, ranges: Vec<Range>) -> Result<u64, IoError> {
+    /// A destination has these.
+    pub(crate) async fn confirm(&self, destination: usize, ranges: Vec<Range>) -> Result<Confirmed, IoError> {
         self.ask(|reply| Job::Confirm { destination, ranges, reply }).await
     }
 
@@ -183,7 +186,7 @@ impl<D: Disk> Worker<D> {
                     if let Some(error) = failed {
                         log::error(&format!("cannot note a confirmation: {error}"));
                     }
-                    let _heard = reply.send(records);
+                    let _heard = reply.send((records, self.vault.backlog()));
                 }
                 Job::Replay { destination, lane, next_expected, reply } => {
                     let again = self.vault.replay(destination, lane, next_expected).unwrap_or_else(|error| {

@@ -25,6 +25,9 @@ mod mutants;
 mod outage;
 mod pipeline;
 mod policies;
+mod pressure;
+#[cfg(test)]
+mod pressure_tests;
 #[cfg(test)]
 mod renewal_tests;
 mod repeats;
@@ -48,6 +51,7 @@ pub use fetch::{Fetched, NotTaken, Source, Standing, trace_of};
 pub use lanes::LaneRules;
 pub use outage::{Rates, outage};
 pub use pipeline::{Counters, Pipeline, Rules};
+pub use pressure::{LaneStanding, Watermarks};
 pub use replay::replay;
 pub use resume::{Resumed, resume};
 pub use run::{SOCKET, run};

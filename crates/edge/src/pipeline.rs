@@ -6,7 +6,7 @@ use std::time::Duration;
 use guard::Guard;
 use journal::Recorder;
 use ledger::{Ledger, PerSignal};
-use model::Signal;
+use model::{Lane, Signal};
 use red::Red;
 use sampling::{LineRule, Sampler};
 
@@ -14,6 +14,7 @@ use crate::admission::Recorded;
 use crate::batch::{Batch, Builder};
 use crate::carry_out::finish;
 use crate::lanes::LaneRules;
+use crate::pressure::{LaneStanding, Pressure, Watermarks};
 use crate::repeats::Repeats;
 use crate::reserve::Reserve;
 use crate::take::trace_runs;
@@ -82,6 +83,7 @@ pub struct Pipeline {
     pub(crate) sampler: Sampler,
     pub(crate) rules: Rules,
     pub(crate) lanes: LaneRules,
+    pub(crate) pressure: Pressure,
     pub(crate) ledger: Ledger,
     pub(crate) counters: Counters,
     pub(crate) policy_keeps: Vec<u64>,
@@ -108,6 +110,7 @@ impl Pipeline {
             sampler,
             rules: Rules::default(),
             lanes: LaneRules::default(),
+            pressure: Pressure::default(),
             ledger,
             counters: Counters::default(),
             policy_keeps: Vec::new(),
@@ -132,6 +135,23 @@ impl Pipeline {
     #[must_use]
     pub fn with_lanes(self, lanes: LaneRules) -> Self {
         Self { lanes, ..self }
+    }
+
+    /// Sets between which backlogs lanes refuse, by the lane's number; without, none does.
+    #[must_use]
+    pub fn with_watermarks(self, marks: [Option<Watermarks>; Lane::ALL.len()]) -> Self {
+        Self { pressure: Pressure::new(marks), ..self }
+    }
+
+    /// Tells what each lane has on disk that some destination has not confirmed, by the lane's number; gives the lanes that begin
+    /// or end to refuse by that.
+    pub fn set_backlog(&mut self, bytes: [u64; Lane::ALL.len()]) -> Vec<LaneStanding> {
+        self.pressure.set_backlog(bytes)
+    }
+
+    /// How each lane that has watermarks stands.
+    pub fn lane_standings(&self) -> impl Iterator<Item = LaneStanding> {
+        self.pressure.lane_standings()
     }
 
     /// Everything recorded below this sequence was taken in, or cannot be read any more.

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::agent::Agent;
-use crate::build::{check_memory, journal_options, sink};
+use crate::build::{check_memory, journal_options, sink, watermarks};
 use crate::clock::Clock;
 use crate::drain::{Commits, Drain, Shared};
 use crate::error::{StartError, start_error};
@@ -327,7 +327,10 @@ where
     let (sampler, lanes) = (sampler(config)?, lanes(config)?);
     let make = |ledger| {
         let red = config.red.enabled.then(|| Red::new(crate::policies::red(config), clock.wall_ns()));
-        Pipeline::new(config.recorder.memory.0, sampler, red, ledger).with_rules(rules(config)).with_lanes(lanes)
+        Pipeline::new(config.recorder.memory.0, sampler, red, ledger)
+            .with_rules(rules(config))
+            .with_lanes(lanes)
+            .with_watermarks(watermarks(config))
     };
     let opened = Vault::open(disk, journal_options(config), clock.stamp(), clock.now_ns(), make)
         .map_err(|error| fail(error.to_string()))?;
@@ -416,6 +419,7 @@ impl Heart<'_> {
                 return;
             }
         };
+        shared.set_backlog(committed.backlog);
         let mut pipeline = shared.pipeline.borrow_mut();
         for (position, records) in &committed.lost {
             if let Some(destination) = self.config.destinations.get(*position) {

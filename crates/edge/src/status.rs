@@ -6,6 +6,7 @@ use ledger::PerSignal;
 use model::{Lane, Signal};
 
 use crate::pipeline::Pipeline;
+use crate::pressure::LaneStanding;
 
 /// How a destination is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -123,6 +124,11 @@ impl Snapshot<'_> {
         self.bytes_written as f64 / (self.uptime_ns as f64 / 1e9).max(1.0) * 86_400.0
     }
 
+    /// One row for each lane that has watermarks.
+    fn marked(&self, value: impl Fn(&LaneStanding) -> f64) -> Vec<(String, f64)> {
+        self.pipeline.lane_standings().map(|one| (format!("{{lane=\"{}\"}}", one.lane), value(&one))).collect()
+    }
+
     fn queued(&self, name: &str) -> u64 {
         self.destinations.iter().find(|one| one.name == name).map_or(0, |one| one.queued_records)
     }
@@ -188,7 +194,7 @@ impl Snapshot<'_> {
              \"spanless_traces\":{},\"decided_early\":{},\"forgotten_early\":{},\"late_unknown\":{},\
              \"recalled_traces\":{},\"kept_share\":{:.4},\"memory_bytes\":{}}},\"memory\":{{\"pipeline_bytes\":{}}},\
              \"disk\":{{\"bytes\":{},\"written\":{},\"written_per_delivered\":{:.2},\"written_per_day\":{:.0},\
-             \"fsyncs\":{},\"error\":{},\"lanes\":{{{}}}}},\"destinations\":[",
+             \"fsyncs\":{},\"error\":{},\"lanes\":{{{}}}}},\"watermarks\":[{}],\"destinations\":[",
             self.difference(),
             sampling.pending_traces,
             ledger.kept_traces,
@@ -207,7 +213,8 @@ impl Snapshot<'_> {
             self.written_per_day(),
             self.fsyncs,
             json_text(self.disk_error),
-            self.lanes(|lane, bytes| format!("\"{lane}\":{bytes}")).join(",")
+            self.lanes(|lane, bytes| format!("\"{lane}\":{bytes}")).join(","),
+            self.pipeline.lane_standings().map(|one| standing_json(&one)).collect::<Vec<_>>().join(",")
         );
         for (index, one) in self.destinations.iter().enumerate() {
             let _written = write!(
@@ -273,6 +280,17 @@ impl Snapshot<'_> {
                 records => format!("miss by {records} records"),
             }
         ));
+        for one in self.pipeline.lane_standings().filter(|one| one.raised || one.refused > 0) {
+            line(format!(
+                "lane         {} {}: {} KiB of backlog, watermarks {} and {} KiB, {} requests refused",
+                one.lane,
+                if one.raised { "refuses" } else { "takes again" },
+                one.backlog / 1024,
+                one.marks.high / 1024,
+                one.marks.low / 1024,
+                one.refused
+            ));
+        }
         line(format!(
             "traces       kept {}, dropped {}, undecided {}",
             ledger.kept_traces, ledger.dropped_traces, sampling.pending_traces
@@ -444,6 +462,30 @@ impl Snapshot<'_> {
             "Bytes of entries that went into each lane, since start.",
             &self.lanes(|lane, bytes| (format!("{{lane=\"{lane}\"}}"), bytes as f64)),
         );
+        for (name, kind, help, rows) in [
+            (
+                "lane_backlog_bytes",
+                "gauge",
+                "Bytes on disk that some destination has not confirmed, of lanes with watermarks.",
+                self.marked(|one| one.backlog as f64),
+            ),
+            (
+                "lane_refuses",
+                "gauge",
+                "1 while a lane refuses because of its watermarks.",
+                self.marked(|one| f64::from(u8::from(one.raised))),
+            ),
+            (
+                "lane_refused_requests_total",
+                "counter",
+                "Requests refused because a lane of theirs was above its high watermark, since start.",
+                self.marked(|one| one.refused as f64),
+            ),
+        ] {
+            if !rows.is_empty() {
+                family(name, kind, help, &rows);
+            }
+        }
         family(
             "volume_budget_share",
             "gauge",
@@ -506,6 +548,14 @@ impl Snapshot<'_> {
         }
         out
     }
+}
+
+fn standing_json(one: &LaneStanding) -> String {
+    format!(
+        "{{\"lane\":\"{}\",\"refuses\":{},\"backlog_bytes\":{},\"high_bytes\":{},\"low_bytes\":{},\
+         \"refused_requests\":{}}}",
+        one.lane, one.raised, one.backlog, one.marks.high, one.marks.low, one.refused
+    )
 }
 
 /// A text as a JSON string.

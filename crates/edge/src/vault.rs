@@ -58,6 +58,8 @@ pub struct Committed {
     pub left: Vec<Batch>,
     /// Why the disk did not take everything. Without one, the rider is committed too.
     pub error: Option<String>,
+    /// What each lane has that some destination has not confirmed, bytes by the lane's number.
+    pub backlog: [u64; Lane::ALL.len()],
 }
 
 /// The journal of a running edge.
@@ -196,6 +198,7 @@ impl<D: Disk> Vault<D> {
             committed.error = Some(error.to_string());
         }
         committed.lost = self.journal.take_lost().iter().map(|lost| (lost.destination, lost.records)).collect();
+        committed.backlog = self.backlog();
         committed
     }
 
@@ -222,6 +225,11 @@ impl<D: Disk> Vault<D> {
             }
         }
         (records, failed)
+    }
+
+    /// What each lane has that some destination has not confirmed, bytes by the lane's number.
+    pub fn backlog(&self) -> [u64; Lane::ALL.len()] {
+        self.journal.backlog()
     }
 
     /// Empties a destination's queue, of one lane or of all but mission and audit; gives the records given up. They are booked

@@ -1,7 +1,7 @@
 //! Records that go into lanes of their own, with owned OTLP messages in and decoded frames out.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-use edge::{Batch, LaneRules, Pipeline};
+use edge::{Batch, LaneRules, Pipeline, Watermarks};
 use ledger::Ledger;
 use model::{Lane, Signal};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
@@ -177,4 +177,48 @@ fn the_first_that_says_so_decides() {
         counts(&pipeline.take_batches()),
         [(Lane::Mission, 1, 1, 0), (Lane::Audit, 1, 1, 0), (Lane::Logs, 0, 1, 0), (Lane::Debug, 0, 1, 1)]
     );
+}
+
+/// Scenario: each lane in turn is above its high watermark while requests of every kind come, some with records for two lanes.
+/// Guarantees: those with a record for that lane are refused, whole, and counted with all their records; no other is; once the
+/// lanes are low everything is taken, and the books balance (P1, P11).
+#[test]
+fn requests_for_a_lane_above_its_watermark_are_refused_whole() {
+    let lanes = Lane::ALL.len();
+    let mut pipeline = pipeline(LaneRules::default()).with_watermarks([Some(Watermarks { high: 100, low: 50 }); 6]);
+    let requests = [
+        (Signal::Traces, spans(&[("", 1)], Vec::new()), vec![Lane::Traces]),
+        (Signal::Traces, spans(&[("mission", 2), ("", 3)], Vec::new()), vec![Lane::Mission, Lane::Traces]),
+        (Signal::Logs, lines(&[("", Some(4), 9)]), vec![Lane::Traces]),
+        (Signal::Logs, lines(&[("", None, 9)]), vec![Lane::Logs]),
+        (Signal::Logs, lines(&[("debug", None, 9)]), vec![Lane::Debug]),
+        (Signal::Metrics, points(&[("one", "audit"), ("two", "")]), vec![Lane::Audit, Lane::Metrics]),
+    ];
+    let mut refused = 0;
+    for number in 0..=lanes {
+        // In the last round none is.
+        let raised = Lane::ALL.get(number).copied();
+        let mut backlog = [0; 6];
+        if let Some(bytes) = backlog.get_mut(number) {
+            *bytes = 101;
+        }
+        let changed = pipeline.set_backlog(backlog);
+        assert_eq!(changed.iter().find(|one| one.raised).map(|one| one.lane), raised);
+        for (signal, body, of) in &requests {
+            let before = pipeline.ledger().received.total();
+            let answer = pipeline.accept(Request { signal: *signal, body: body.clone(), key: None }, 0);
+            let is_meant = raised.is_some_and(|raised| of.contains(&raised));
+            assert_eq!(answer != Answer::Accepted, is_meant, "{signal:?} for {of:?} while {raised:?} refuses");
+            let taken = pipeline.ledger().received.total() - before;
+            assert_eq!(taken, if is_meant { 0 } else { of.len() as u64 }, "taken whole, or not at all");
+            refused += if is_meant { of.len() as u64 } else { 0 };
+        }
+    }
+    assert_eq!(pipeline.ledger().refused.total(), refused);
+    let counts: Vec<u64> = pipeline.lane_standings().map(|one| one.refused).collect();
+    assert_eq!(counts, [1, 1, 3, 1, 1, 1]);
+    pipeline.tick(5 * SECOND);
+    pipeline.take_batches();
+    let routed = pipeline.ledger().routed.total();
+    assert_eq!(pipeline.ledger().difference(|_| routed), 0);
 }

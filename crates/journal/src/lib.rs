@@ -8,6 +8,7 @@
 //! - without owning it: [`reader`], [`verify()`]; when it is damaged: [`repair()`]
 //! - after a crash: [`Journal::open`] and its [`Recovery`]
 
+mod backlog;
 #[cfg(any(test, feature = "model"))]
 mod chance;
 mod cursor;
@@ -48,6 +49,7 @@ mod tests;
 mod verify;
 mod window;
 
+pub use backlog::largest_segment;
 pub use disk::{Disk, RealDisk};
 pub use drain::{Confirmed, Depth, StoredBlock};
 pub use error::{AppendError, JournalError};
@@ -61,6 +63,7 @@ pub use recovery::{AfterNote, Damage, Recovery};
 pub use renew::{Renewed, renew, renew_as};
 pub use repair::{Repaired, repair};
 pub use requests::{FoundRequest, RequestsRead};
+pub use space::MIN_SEGMENT;
 pub use stats::Stats;
 pub use tape::TapeError;
 pub use verify::{Finding, Verified, verify};

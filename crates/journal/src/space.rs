@@ -16,11 +16,11 @@ use crate::mutants::{self, Mutant};
 use crate::segment::{Step, earliest, next_entry, read_payload};
 
 /// The smallest segment.
-pub(crate) const MIN_SEGMENT: u64 = 32 << 10;
+pub const MIN_SEGMENT: u64 = 32 << 10;
 /// The largest segment, unless a single frame needs more.
-const MAX_SEGMENT: u64 = 4 << 20;
+pub(crate) const MAX_SEGMENT: u64 = 4 << 20;
 /// The most that a segment grows by because it was filled quickly; beyond it only a backlog makes segments larger.
-const MAX_BRISK_SEGMENT: u64 = 256 << 10;
+pub(crate) const MAX_BRISK_SEGMENT: u64 = 256 << 10;
 /// Gap records that wait for room; beyond it neighbours of a lane are joined.
 const DUE_CAP: usize = 64;
 const SPARE_PATH: &str = "spare";
