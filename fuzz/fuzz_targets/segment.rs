@@ -78,6 +78,7 @@ fn options() -> Options {
         destinations: vec!["hub".into()],
         total_bytes: 4 << 20,
         lane_bytes: [u64::MAX; Lane::ALL.len()],
+        lane_ages: [u64::MAX; Lane::ALL.len()],
         holds: Vec::new(),
         history_bytes: 1 << 20,
         free_space_floor: 0,

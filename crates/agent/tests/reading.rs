@@ -27,6 +27,7 @@ fn journal_in(path: &Path, recorder: bool) -> Journal<RealDisk> {
         total_bytes: 24 << 20,
         holds: Vec::new(),
         lane_bytes: [u64::MAX; 6],
+        lane_ages: [u64::MAX; 6],
         history_bytes: 0,
         free_space_floor: 0,
         recorder_bytes: if recorder { 24 << 20 } else { 0 },

@@ -147,6 +147,7 @@ impl JournalQueue {
             total_bytes: 1 << 30,
             holds: Vec::new(),
             lane_bytes: [u64::MAX; 6],
+            lane_ages: [u64::MAX; 6],
             history_bytes: 0,
             free_space_floor: 0,
             recorder_bytes: 0,

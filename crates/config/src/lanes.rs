@@ -1,9 +1,13 @@
 //! Which records go into a lane of their own, and how much each lane may take on disk.
 
-use serde::Deserialize;
+use std::fmt;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_saphyr::{Location, Spanned};
 
-use crate::units::{ByteSize, Percent};
+use crate::units::{ByteSize, Percent, Span};
 
 /// Lanes beside the usual three.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -13,7 +17,8 @@ pub struct Lanes {
     /// goes before all rules.
     #[serde(default)]
     pub rules: Vec<LaneRule>,
-    /// The most bytes that each lane may take on disk, within `journal.budget`; absent: no bound of its own.
+    /// The most that each lane may take on disk, within `journal.budget`: bytes (`8MiB`), or `{ bytes: 8MiB, age: 6h }` with one of
+    /// the two or both; absent: no bound of its own.
     #[serde(default)]
     pub budgets: LaneBudgets,
     /// When a lane refuses, before it is full. Absent for mission and audit: 95% and 90% where they have a budget of their own;
@@ -27,7 +32,7 @@ impl Lanes {
     pub fn watermarks_in_order(&self) -> [Option<Watermarks>; 6] {
         let LaneWatermarks { mission, audit, traces, logs, metrics, debug } = &self.watermarks;
         let mut marks = [mission, audit, traces, logs, metrics, debug].map(|marks| marks.as_ref().map(|one| one.value));
-        for (marks, budget) in marks.iter_mut().zip(self.budgets.in_order()).take(NEVER_YIELD) {
+        for (marks, budget) in marks.iter_mut().zip(self.budgets.bytes_in_order()).take(NEVER_YIELD) {
             *marks = marks.or(budget.map(|_| Watermarks { high: Percent(95), low: Percent(90) }));
         }
         marks
@@ -87,28 +92,93 @@ pub enum OwnLane {
     Debug,
 }
 
-/// Bytes of each lane.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+/// Bounds of each lane.
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LaneBudgets {
     /// Beyond it requests with records for this lane are refused.
-    pub mission: Option<ByteSize>,
+    pub mission: Option<Spanned<LaneBudget>>,
     /// Beyond it requests with records for this lane are refused.
-    pub audit: Option<ByteSize>,
+    pub audit: Option<Spanned<LaneBudget>>,
     /// Beyond it the oldest traces yield.
-    pub traces: Option<ByteSize>,
+    pub traces: Option<Spanned<LaneBudget>>,
     /// Beyond it the oldest lines yield.
-    pub logs: Option<ByteSize>,
+    pub logs: Option<Spanned<LaneBudget>>,
     /// Beyond it the oldest points yield.
-    pub metrics: Option<ByteSize>,
+    pub metrics: Option<Spanned<LaneBudget>>,
     /// Beyond it the oldest records yield.
-    pub debug: Option<ByteSize>,
+    pub debug: Option<Spanned<LaneBudget>>,
 }
 
 impl LaneBudgets {
-    /// In the order of the lanes' numbers: mission, audit, traces, logs, metrics, debug.
-    pub fn in_order(&self) -> [Option<ByteSize>; 6] {
-        [self.mission, self.audit, self.traces, self.logs, self.metrics, self.debug]
+    fn all(&self) -> [Option<&Spanned<LaneBudget>>; 6] {
+        let Self { mission, audit, traces, logs, metrics, debug } = self;
+        [mission, audit, traces, logs, metrics, debug].map(Option::as_ref)
+    }
+
+    /// Bytes in the order of the lanes' numbers: mission, audit, traces, logs, metrics, debug.
+    pub fn bytes_in_order(&self) -> [Option<ByteSize>; 6] {
+        self.all().map(|budget| budget?.value.bytes)
+    }
+
+    /// Ages in the same order.
+    pub fn ages_in_order(&self) -> [Option<Span>; 6] {
+        self.all().map(|budget| budget?.value.age)
+    }
+}
+
+/// The bounds of one lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LaneBudget {
+    /// The most bytes.
+    pub bytes: Option<ByteSize>,
+    /// The greatest age of a segment's newest record, by the device's clock while it is synchronised; older segments are given
+    /// up. Not for mission and audit.
+    pub age: Option<Span>,
+}
+
+/// [`LaneBudget`] as a mapping.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Bounds {
+    bytes: Option<ByteSize>,
+    age: Option<Span>,
+}
+
+impl<'de> Deserialize<'de> for LaneBudget {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(BudgetVisitor)
+    }
+}
+
+struct BudgetVisitor;
+
+impl<'de> Visitor<'de> for BudgetVisitor {
+    type Value = LaneBudget;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a size such as 64KiB or 10MB, or { bytes: 10MB, age: 6h }")
+    }
+
+    fn visit_u64<E: Error>(self, bytes: u64) -> Result<LaneBudget, E> {
+        Ok(LaneBudget { bytes: Some(ByteSize(bytes)), age: None })
+    }
+
+    fn visit_i64<E: Error>(self, bytes: i64) -> Result<LaneBudget, E> {
+        self.visit_str(&bytes.to_string())
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<LaneBudget, E> {
+        let bytes = ByteSize::deserialize(serde::de::value::StrDeserializer::new(text))?;
+        Ok(LaneBudget { bytes: Some(bytes), age: None })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<LaneBudget, A::Error> {
+        let Bounds { bytes, age } = Bounds::deserialize(MapAccessDeserializer::new(map))?;
+        if bytes.is_none() && age.is_none() {
+            return Err(A::Error::custom("a lane's budget needs bytes, age or both"));
+        }
+        Ok(LaneBudget { bytes, age })
     }
 }
 
@@ -131,10 +201,14 @@ pub(crate) fn check(lanes: &Lanes, journal: u64) -> Result<(), (String, String)>
             return Err((place(marks.referenced), what));
         }
     }
-    for (name, budget) in LANES.iter().zip(lanes.budgets.in_order()) {
-        if budget.is_some_and(|budget| budget.0 < LEAST || budget.0 > journal) {
-            let what = format!("lanes.budgets.{name}: must be at least 128KiB and at most journal.budget");
-            return Err((String::new(), what));
+    for (index, (name, budget)) in LANES.iter().zip(lanes.budgets.all()).enumerate() {
+        let Some(budget) = budget else { continue };
+        let fail = |what: &str| Err((place(budget.referenced), format!("lanes.budgets.{name}: {what}")));
+        if budget.value.bytes.is_some_and(|bytes| bytes.0 < LEAST || bytes.0 > journal) {
+            return fail("must be at least 128KiB and at most journal.budget");
+        }
+        if budget.value.age.is_some() && index < NEVER_YIELD {
+            return fail("has no age, since what it holds is never given up; remove it");
         }
     }
     Ok(())
@@ -146,5 +220,69 @@ fn place(location: Location) -> String {
     match location.line() {
         0 => String::new(),
         line => format!(":{line}:{}", location.column()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(lanes: &str) -> Result<Lanes, String> {
+        let text = format!(
+            "version: 0\ndevice: {{ id: d }}\ndata_dir: /d\n\
+             destinations: [{{ name: hub, type: hub, url: 'http://localhost:1' }}]\nlanes: {{ {lanes} }}\n"
+        );
+        crate::parse(&text).map(|config| config.lanes).map_err(|error| error.to_string())
+    }
+
+    /// Scenario: lanes with watermarks and budgets of their own, and without. Guarantees: what is written holds; mission and
+    /// audit refuse a little before they are full where they have a budget of their own; nothing else has watermarks unasked.
+    #[test]
+    fn watermarks_are_what_is_written_or_what_is_safe() {
+        let lanes =
+            read("budgets: { audit: 1MiB, logs: 1MiB }, watermarks: { traces: { high: 90%, low: 70% } }").unwrap();
+        let marks = lanes.watermarks_in_order().map(|marks| marks.map(|one| (one.high.0, one.low.0)));
+        assert_eq!(marks, [None, Some((95, 90)), Some((90, 70)), None, None, None]);
+        assert_eq!(read("").unwrap().watermarks_in_order(), [None; 6]);
+    }
+
+    /// Scenario: budgets of lanes as a size, as a plain number of bytes, with an age, with an age alone. Guarantees: each is read
+    /// as meant.
+    #[test]
+    fn budgets_have_bytes_and_ages() {
+        let budgets =
+            read("budgets: { traces: 1MiB, logs: 262144, metrics: { age: 7d }, debug: { bytes: 2MiB, age: 6h } }");
+        let budgets = budgets.unwrap().budgets;
+        let bytes = budgets.bytes_in_order().map(|bytes| bytes.map(|bytes| bytes.0 >> 10));
+        assert_eq!(bytes, [None, None, Some(1024), Some(256), None, Some(2048)]);
+        let hours = budgets.ages_in_order().map(|age| age.map(|age| age.0.as_secs() / 3600));
+        assert_eq!(hours, [None, None, None, None, Some(168), Some(6)]);
+    }
+
+    /// Scenario: watermarks in the wrong order, out of range, of half or of a lane that there is not; budgets with an age where
+    /// nothing may be given up, with nothing, with something unknown, with bad units. Guarantees: each is refused with its place
+    /// and a word on what to do.
+    #[test]
+    fn bad_lanes_are_refused_with_their_place() {
+        for (lanes, expected) in [
+            (
+                "watermarks: { logs: { high: 70%, low: 90% } }",
+                ":5:30: lanes.watermarks.logs: high (70%) must be above low (90%)",
+            ),
+            ("watermarks: { logs: { high: 100%, low: 90% } }", ":5:38: '100%' is not a share from 1% to 99%"),
+            ("watermarks: { logs: { high: 70% } }", "missing field `low`"),
+            ("watermarks: { log: { high: 70% } }", ":5:24: unknown field"),
+            (
+                "budgets: { audit: { bytes: 1MiB, age: 6h } }",
+                ":5:28: lanes.budgets.audit: has no age, since what it holds is never given up",
+            ),
+            ("budgets: { debug: {} }", "needs bytes, age or both"),
+            ("budgets: { debug: { size: 1MiB } }", ":5:30: unknown field"),
+            ("budgets: { debug: { age: 6 } }", ":5:35: '6' is not a duration"),
+            ("budgets: { debug: many }", ":5:28: 'many' is not a size"),
+        ] {
+            let error = read(lanes).unwrap_err();
+            assert!(error.contains(expected), "{lanes}: {error}");
+        }
     }
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-pub use lanes::{LaneBudgets, LaneRule, LaneWatermarks, Lanes, OwnLane, Watermarks};
+pub use lanes::{LaneBudget, LaneBudgets, LaneRule, LaneWatermarks, Lanes, OwnLane, Watermarks};
 pub use policy::{Policy, PolicyKind, RateAllocation, SeverityLevel, StatusCode};
 pub use red::{Dimension, HistogramKind, Red, Temporality};
 pub use sampling::{Adaptive, Incident, IncidentAlert, LineRule, LogRules, RouteShare, Sampling};
@@ -445,18 +445,6 @@ admin: { listen: "127.0.0.1:8888" }
         assert_eq!(config.destinations[0].kind, DestinationKind::Hub);
     }
 
-    /// Scenario: lanes with watermarks and budgets of their own, and without. Guarantees: what is written holds; mission and
-    /// audit refuse a little before they are full where they have a budget of their own; nothing else has watermarks unasked.
-    #[test]
-    fn watermarks_are_what_is_written_or_what_is_safe() {
-        let lanes =
-            "lanes: { budgets: { audit: 1MiB, logs: 1MiB }, watermarks: { traces: { high: 90%, low: 70% } } }\n";
-        let config = parse(&GOOD.replacen("recorder: {", &format!("{lanes}recorder: {{"), 1)).unwrap();
-        let marks = config.lanes.watermarks_in_order().map(|marks| marks.map(|one| (one.high.0, one.low.0)));
-        assert_eq!(marks, [None, Some((95, 90)), Some((90, 70)), None, None, None]);
-        assert_eq!(parse(GOOD).unwrap().lanes.watermarks_in_order(), [None; 6]);
-    }
-
     /// Scenario: a block of policies as a Collector's users have it, with each type in it.
     /// Guarantees: it is read as it is.
     #[test]
@@ -555,18 +543,6 @@ admin: { listen: "127.0.0.1:8888" }
                 "lanes: { budgets: { audit: 1KiB } }\nrecorder: {",
                 "lanes.budgets.audit: must be at least",
             ),
-            (
-                "recorder: {",
-                "lanes: { watermarks: { logs: { high: 70%, low: 90% } } }\nrecorder: {",
-                ":12:30: lanes.watermarks.logs: high (70%) must be above low (90%)",
-            ),
-            (
-                "recorder: {",
-                "lanes: { watermarks: { logs: { high: 100%, low: 90% } } }\nrecorder: {",
-                ":12:38: '100%' is not a share from 1% to 99%",
-            ),
-            ("recorder: {", "lanes: { watermarks: { logs: { high: 70% } } }\nrecorder: {", "missing field `low`"),
-            ("recorder: {", "lanes: { watermarks: { log: { high: 70% } } }\nrecorder: {", ":12:24: unknown field"),
             ("version: 0", "version: 7", "this program reads version 0"),
             ("data_dir: /var/lib/lightship", "", "missing field"),
             ("version: 0", "version: [", ":"),

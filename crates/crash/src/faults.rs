@@ -229,6 +229,15 @@ impl World {
             if !self.flipped_lanes && !self.damaged && hub.told_lost(wrong) > 0 {
                 return Err(format!("destination {destination} was told of corrupt records, and no byte was flipped"));
             }
+            let evicted = hub.told_lost(&[Evicted]);
+            if evicted > 0 && !self.may_evict() {
+                return Err(format!(
+                    "destination {destination} was told of {evicted} evicted records without a reason"
+                ));
+            }
+            if self.has_ages() && !self.was_full && !self.is_small() {
+                self.counts.aged_records += evicted;
+            }
             let mut missing = BTreeSet::new();
             for (number, record) in (0u64..).zip(&self.plan.records) {
                 let error = record.trace.map(|trace| self.plan.errors.get(&trace).copied());

@@ -21,6 +21,8 @@ pub(crate) struct Counts {
     pub(crate) new_epochs: u64,
     pub(crate) hub_restores: u64,
     pub(crate) hub_failures: u64,
+    /// Records given up because of their age, for each destination.
+    pub(crate) aged_records: u64,
 }
 
 impl Counts {
@@ -33,7 +35,7 @@ impl Counts {
         self.short_reads += faults.short_reads;
     }
 
-    fn fields(&mut self) -> [&mut u64; 15] {
+    fn fields(&mut self) -> [&mut u64; 16] {
         [
             &mut self.operations,
             &mut self.power_cuts,
@@ -50,6 +52,7 @@ impl Counts {
             &mut self.new_epochs,
             &mut self.hub_restores,
             &mut self.hub_failures,
+            &mut self.aged_records,
         ]
     }
 

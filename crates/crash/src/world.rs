@@ -82,6 +82,7 @@ impl World {
             // The second destination is not required in one seed of four.
             holds: vec![None, setting.seed.is_multiple_of(4).then_some(Hold { bytes: 96 << 10, age_ns: u64::MAX })],
             lane_bytes: [u64::MAX; 6],
+            lane_ages: Self::lane_ages(setting.seed),
             history_bytes: if chance.percent(50) { 128 << 10 } else { 0 },
             free_space_floor: 0,
             recorder_bytes: if level == Level::Received { 0 } else { 1 << 20 },
@@ -126,7 +127,34 @@ impl World {
     }
 
     pub(crate) fn stamp(&self) -> Stamp {
-        Stamp { boot_id: [1; 16], uptime_ns: self.now_ns, wall_ns: START_NS + self.now_ns, synchronised: true }
+        let wall_ns = START_NS + self.now_ns;
+        Stamp { boot_id: [1; 16], uptime_ns: self.now_ns, wall_ns, synchronised: self.is_synchronised() }
+    }
+
+    /// Traces and logs have an age in one seed of three.
+    fn lane_ages(seed: u64) -> [u64; 6] {
+        let age = if seed % 3 == 1 { 8 * SECOND } else { u64::MAX };
+        [u64::MAX, u64::MAX, age, age, u64::MAX, u64::MAX]
+    }
+
+    /// The clock is not synchronised in one seed of four, so in a quarter of those with an age as well.
+    fn is_synchronised(&self) -> bool {
+        self.setting.seed % 4 != 2
+    }
+
+    /// Whether something may be given up for all destinations: because of its age, or because the disk was full.
+    pub(crate) fn may_evict(&self) -> bool {
+        self.was_full || self.is_small() || self.has_ages() && self.is_synchronised()
+    }
+
+    /// Whether lanes have an age.
+    pub(crate) fn has_ages(&self) -> bool {
+        Self::lane_ages(self.setting.seed) != [u64::MAX; 6]
+    }
+
+    /// Whether the disk is so small that lanes have to yield.
+    pub(crate) fn is_small(&self) -> bool {
+        self.options.total_bytes < 1 << 20
     }
 
     /// Runs all of it.

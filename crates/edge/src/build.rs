@@ -17,6 +17,7 @@ use crate::pressure::Watermarks;
 /// How the journal of a configuration works.
 pub fn journal_options(config: &Config) -> journal::Options {
     let files = config.recorder.files.map_or(0, |files| files.0);
+    let nanos = |age: config::Span| u64::try_from(age.0.as_nanos()).unwrap_or(u64::MAX);
     journal::Options {
         device: config.device.id.clone(),
         total_bytes: config.journal.budget.0,
@@ -26,11 +27,11 @@ pub fn journal_options(config: &Config) -> journal::Options {
             .iter()
             .map(|one| one.max_hold)
             .map(|hold| {
-                let age = |age: config::Span| u64::try_from(age.0.as_nanos()).unwrap_or(u64::MAX);
-                hold.map(|hold| journal::Hold { bytes: hold.bytes.0, age_ns: hold.age.map_or(u64::MAX, age) })
+                hold.map(|hold| journal::Hold { bytes: hold.bytes.0, age_ns: hold.age.map_or(u64::MAX, nanos) })
             })
             .collect(),
-        lane_bytes: config.lanes.budgets.in_order().map(|budget| budget.map_or(u64::MAX, |budget| budget.0)),
+        lane_bytes: config.lanes.budgets.bytes_in_order().map(|bytes| bytes.map_or(u64::MAX, |bytes| bytes.0)),
+        lane_ages: config.lanes.budgets.ages_in_order().map(|age| age.map_or(u64::MAX, nanos)),
         history_bytes: config.journal.history.map_or(0, |history| history.0),
         free_space_floor: config.journal.keep_free.0,
         recorder_bytes: files,
@@ -47,7 +48,7 @@ pub(crate) fn watermarks(config: &Config) -> [Option<Watermarks>; Lane::ALL.len(
 
 /// The most bytes that each lane may take, by its number: its own budget, else the journal's.
 fn lane_bytes(config: &Config) -> [u64; Lane::ALL.len()] {
-    config.lanes.budgets.in_order().map(|budget| budget.unwrap_or(config.journal.budget).0)
+    config.lanes.budgets.bytes_in_order().map(|budget| budget.unwrap_or(config.journal.budget).0)
 }
 
 /// Lanes whose backlog falls by too much at once for their watermarks to mean what they say.

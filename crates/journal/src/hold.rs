@@ -67,6 +67,40 @@ impl<D: Disk> Journal<D> {
         Ok(())
     }
 
+    /// Gives up, for all destinations, what is older than its lane may keep: whole sealed segments, what everybody has as history
+    /// and the rest as by space.
+    pub(crate) fn enforce_ages(&mut self, stamp: Stamp) -> Result<(), JournalError> {
+        for index in 0..self.lanes.len() {
+            let before_ns = stamp.wall_ns.saturating_sub(self.options.lane_ages[index]);
+            if !stamp.synchronised || before_ns == 0 || yields(self.lanes[index].lane) == 0 {
+                continue;
+            }
+            while self.is_expired(index, 0, before_ns) && self.is_history(index, 0) {
+                self.free_own_history(index)?;
+            }
+            // Once for each commit: the gap record may begin a segment itself.
+            let sealed = self.lanes[index].segments.len().saturating_sub(1);
+            let goes = |journal: &Self, position: usize| {
+                journal.is_expired(index, position, before_ns)
+                    && !journal.is_history(index, position)
+                    && !journal.is_on_its_way(index, position)
+            };
+            if let Some(from) = (0..sealed).find(|position| goes(self, *position)) {
+                let to = (from..sealed).find(|position| !goes(self, *position)).unwrap_or(sealed);
+                self.evict_segments(index, from..to, stamp)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the newest record of a committed segment, which is not the lane's last one, is from before a moment.
+    fn is_expired(&self, index: usize, position: usize, before_ns: u64) -> bool {
+        let lane = &self.lanes[index];
+        position + 1 < lane.segments.len()
+            && lane.segments[position].last < lane.committed.next
+            && (1..before_ns).contains(&lane.segments[position].end_ns)
+    }
+
     /// The oldest sealed segment of a lane that may be given up and that the destination has not got; `None` while some of
     /// it is on its way.
     fn oldest_of(&self, destination: usize, index: usize) -> Option<Oldest> {

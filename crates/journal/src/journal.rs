@@ -36,6 +36,10 @@ pub struct Options {
     pub history_bytes: u64,
     /// The most bytes that each lane may take, by its number; [`u64::MAX`] for no bound of its own.
     pub lane_bytes: [u64; Lane::ALL.len()],
+    /// How old a sealed segment's newest record may get, by the lane's number, nanoseconds; what is older is given up for all
+    /// destinations. Looked at only while the clock is synchronised; [`u64::MAX`] for any age. Without effect on lanes that
+    /// never yield.
+    pub lane_ages: [u64; Lane::ALL.len()],
     /// Bytes that are left free on the file system.
     pub free_space_floor: u64,
     /// Bytes that the recorder takes on disk, beside `total_bytes`; 0 for none. With it, frames that a crash left behind

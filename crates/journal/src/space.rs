@@ -1,6 +1,7 @@
 //! Room: budgets, the order in which lanes yield (P11), gap records and the file set aside for them, history.
 
 use std::io;
+use std::ops::Range;
 
 use model::{Lane, Stamp};
 use wire::{Gap, GapReason};
@@ -10,7 +11,7 @@ use crate::disk::Disk;
 use crate::error::{AppendError, JournalError};
 use crate::format::{EntryKind, FIXED, LostStretch};
 use crate::holes::Span;
-use crate::journal::{Journal, Lost};
+use crate::journal::{Destination, Journal, Lost};
 use crate::lane::LaneState;
 use crate::mutants::{self, Mutant};
 use crate::segment::{Step, earliest, next_entry, read_payload};
@@ -130,15 +131,22 @@ impl<D: Disk> Journal<D> {
     /// Gives up what a lane itself has, because of its own budget. `false` when there is nothing to give up.
     fn free_own(&mut self, index: usize, size: u64, stamp: Stamp) -> Result<bool, JournalError> {
         if !self.lanes[index].segments.is_empty() && self.is_history(index, 0) {
-            self.sync_cursors()?;
-            self.lanes[index].remove_segment(&self.core, 0)?;
-            self.forget_holes(index);
+            self.free_own_history(index)?;
             return Ok(true);
         }
         if yields(self.lanes[index].lane) == 0 {
             return Ok(false);
         }
         self.evict(index, size, stamp)
+    }
+
+    /// Removes a lane's oldest segment, which is history.
+    pub(crate) fn free_own_history(&mut self, index: usize) -> Result<(), JournalError> {
+        // Without the cursor on disk, the missing segment would look like a loss after a crash.
+        self.sync_cursors()?;
+        self.lanes[index].remove_segment(&self.core, 0)?;
+        self.forget_holes(index);
+        Ok(())
     }
 
     /// Gives up history, else what yields before the lane or with it. `false` when there is nothing left to give up.
@@ -162,7 +170,7 @@ impl<D: Disk> Journal<D> {
 
     /// Whether every destination is done with a segment. The newest one of a lane is never history: its name says which
     /// sequences were used.
-    fn is_history(&self, index: usize, position: usize) -> bool {
+    pub(crate) fn is_history(&self, index: usize, position: usize) -> bool {
         let lane = &self.lanes[index];
         let segment = &lane.segments[position];
         position + 1 < lane.segments.len()
@@ -191,10 +199,7 @@ impl<D: Disk> Journal<D> {
 
     fn free_history(&mut self) -> Result<bool, JournalError> {
         let (Some(index), _) = self.history() else { return Ok(false) };
-        // Without the cursor on disk, the missing segment would look like a loss after a crash.
-        self.sync_cursors()?;
-        self.lanes[index].remove_segment(&self.core, 0)?;
-        self.forget_holes(index);
+        self.free_own_history(index)?;
         Ok(true)
     }
 
@@ -206,9 +211,10 @@ impl<D: Disk> Journal<D> {
         self.lanes[index].holes.forget_below(needed);
     }
 
-    /// After a commit: give up what destinations may not hold, and history beyond its budget, shrink lanes that are drained, renew the spare file.
+    /// After a commit: give up what destinations and lanes may not hold, and history beyond its budget, shrink lanes that are drained, renew the spare file.
     pub(crate) fn keep_house(&mut self, stamp: Stamp) -> Result<(), JournalError> {
         self.enforce_holds(stamp)?;
+        self.enforce_ages(stamp)?;
         for index in 0..self.lanes.len() {
             let lane = &self.lanes[index];
             let Some(newest) = lane.segments.back() else { continue };
@@ -334,27 +340,40 @@ impl<D: Disk> Journal<D> {
         self.lanes[index].holes.insert(*span);
     }
 
-    /// Evicts the oldest whole segments of a lane that nobody has on the way, until about `size` bytes are free. The gap
-    /// record is durable before anything is removed.
+    /// Whether a segment has something on its way to a destination.
+    pub(crate) fn is_on_its_way(&self, index: usize, position: usize) -> bool {
+        let segment = &self.lanes[index].segments[position];
+        let in_flight =
+            |destination: &Destination<D::File>| destination.windows[index].in_flight(segment.first, segment.last);
+        !mutants::is_on(Mutant::EvictInFlight) && self.destinations.iter().any(in_flight)
+    }
+
+    /// Evicts the oldest whole segments of a lane that nobody has on the way, until about `size` bytes are free.
     fn evict(&mut self, index: usize, size: u64, stamp: Stamp) -> Result<bool, JournalError> {
         let lane = &self.lanes[index];
         // A little more than asked for, so that there is not a gap record for every segment.
         let slack = (self.options.total_bytes / 64).min(lane.disk_bytes() / 16);
         let newest = lane.segments.len().saturating_sub(1);
-        let in_flight = |position: usize| {
-            let segment = &lane.segments[position];
-            !mutants::is_on(Mutant::EvictInFlight)
-                && self
-                    .destinations
-                    .iter()
-                    .any(|destination| destination.windows[index].in_flight(segment.first, segment.last))
-        };
-        let Some(from) = (0..newest).find(|position| !in_flight(*position)) else { return Ok(false) };
+        let from = (0..newest).find(|position| !self.is_on_its_way(index, *position));
+        let Some(from) = from else { return Ok(false) };
         let (mut to, mut freed) = (from, 0);
-        while to < newest && freed < size + slack && !in_flight(to) {
+        while to < newest && freed < size + slack && !self.is_on_its_way(index, to) {
             freed += lane.segments[to].disk_bytes;
             to += 1;
         }
+        self.evict_segments(index, from..to, stamp)
+    }
+
+    /// Evicts some segments of a lane, which nobody has on the way, and not its newest. The gap record is durable before
+    /// anything is removed; `false`, and nothing is, when there is no room for it.
+    pub(crate) fn evict_segments(
+        &mut self,
+        index: usize,
+        positions: Range<usize>,
+        stamp: Stamp,
+    ) -> Result<bool, JournalError> {
+        let (from, to) = (positions.start, positions.end);
+        let lane = &self.lanes[index];
         let (start, end) = (&lane.segments[from], &lane.segments[to]);
         let span =
             Span { first: start.first, last: end.first - 1, before: start.records_before, after: end.records_before };
@@ -427,7 +446,7 @@ impl<D: Disk> Journal<D> {
     pub(crate) fn gaps_within(
         &mut self,
         index: usize,
-        positions: std::ops::Range<usize>,
+        positions: Range<usize>,
         needed: impl Fn(&Self, u64) -> bool,
     ) -> Vec<LostStretch> {
         let mut gaps = Vec::new();

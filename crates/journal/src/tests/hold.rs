@@ -5,7 +5,7 @@ use wire::GapReason;
 
 use super::{Hub, STAMP, body, disk_of_epoch, drain, meta, noise, open, options};
 use crate::model_disk::ModelDisk;
-use crate::{Hold, Journal, Options};
+use crate::{FrameMeta, Hold, Journal, Options};
 
 const HOUR: u64 = 3_600_000_000_000;
 
@@ -138,4 +138,120 @@ fn a_cursor_does_not_pass_what_is_not_told() {
     let mut hub = Hub::default();
     drain(&mut journal, 0, &mut hub);
     assert_eq!((hub.gaps.len(), hub.gaps[0].records), (1, 8));
+}
+
+fn with_age(lane: Lane) -> Options {
+    let mut options = two(Vec::new());
+    options.lane_ages[usize::from(lane.number())] = HOUR;
+    options
+}
+
+/// A clock that is right, two hours after the records of [`fill`].
+const LATER: Stamp = Stamp { wall_ns: 2 * HOUR, synchronised: true, ..STAMP };
+
+/// Scenario: lines may be an hour old. They get older while the clock is not synchronised, then while it is, some of them on
+/// their way to one destination; new lines come, and old traces are there too. Guarantees: nothing goes by a clock that nobody
+/// trusts, and nothing that is on its way; else whole old segments go for both destinations, told once as `evicted` and booked;
+/// what is new, and other lanes, stay (P1, P3).
+#[test]
+fn what_is_too_old_for_its_lane_is_given_up_for_all() {
+    let disk = disk_of_epoch(1);
+    let (mut journal, _) = open(&disk, &with_age(Lane::Logs));
+    fill(&mut journal, Lane::Logs, 200, STAMP);
+    fill(&mut journal, Lane::Traces, 50, STAMP);
+    let mut hub = Hub::default();
+    let mut on_their_way = Vec::new();
+    journal.next_blocks(0, 20_000, &mut on_their_way).unwrap();
+    let lines: u64 = on_their_way.iter().filter(|block| block.lane == Lane::Logs).map(|block| block.records).sum();
+    assert!(lines > 0);
+    journal.commit(Stamp { synchronised: false, ..LATER }, None).unwrap();
+    assert_eq!((journal.take_lost().len(), journal.depth(1).unwrap().records), (0, 250));
+
+    let new = FrameMeta { records: 1, start_ns: 2 * HOUR, end_ns: 2 * HOUR };
+    journal.append(Lane::Logs, &body("new"), new, LATER).unwrap();
+    journal.commit(LATER, None).unwrap();
+    let depth = journal.depth(1).unwrap().records;
+    assert!((51 + lines..140).contains(&depth), "{depth}");
+    let mut lost = [0; 2];
+    let mut book = |journal: &mut Journal<ModelDisk>| {
+        journal.take_lost().iter().for_each(|one| lost[one.destination] += one.records);
+        lost
+    };
+    assert_eq!(book(&mut journal)[1] + depth, 251);
+    let mut delivered = 0;
+    for block in &on_their_way {
+        hub.take(block);
+        delivered += journal.confirm(0, block.lane, block.first, block.last).unwrap().records;
+    }
+    assert_eq!(delivered, on_their_way.iter().map(|block| block.records).sum::<u64>());
+    // Nothing is on its way any more: the segment that stayed goes too.
+    journal.commit(LATER, None).unwrap();
+    let lost = book(&mut journal);
+    let depths = [0, 1].map(|destination| journal.depth(destination).unwrap().records);
+    assert_eq!([lost[0] + delivered + depths[0], lost[1] + depths[1]], [251, 251]);
+    let next = journal.heads().iter().find(|head| head.lane == Lane::Logs).unwrap().next;
+    let mut other = Hub::default();
+    for (destination, hub) in [&mut hub, &mut other].into_iter().enumerate() {
+        drain(&mut journal, destination, hub);
+        hub.is_whole(Lane::Logs, next);
+        assert!(hub.gaps.iter().all(|gap| gap.lane == Lane::Logs && gap.reason == GapReason::Evicted));
+        assert_eq!(hub.frames.keys().filter(|(lane, _)| *lane == Lane::Traces).count(), 50);
+    }
+    assert_eq!(other.gaps.iter().map(|gap| gap.records).sum::<u64>(), lost[1]);
+}
+
+/// Scenario: everything is delivered and kept as history; then it is older than its lane may keep, and the program is killed.
+/// Guarantees: it goes without a gap and without a loss, and the next start finds none; history of another lane stays (P3).
+#[test]
+fn history_of_a_lane_goes_with_its_age() {
+    let disk = ModelDisk::new();
+    let options = Options { history_bytes: 4 << 20, ..with_age(Lane::Logs) };
+    let (mut journal, _) = open(&disk, &options);
+    let mut hubs = [Hub::default(), Hub::default()];
+    for lane in [Lane::Logs, Lane::Metrics] {
+        fill(&mut journal, lane, 200, STAMP);
+    }
+    for (destination, hub) in hubs.iter_mut().enumerate() {
+        drain(&mut journal, destination, hub);
+    }
+    let oldest = |journal: &Journal<ModelDisk>, lane: Lane| {
+        journal.heads().iter().find(|head| head.lane == lane).unwrap().oldest
+    };
+    assert_eq!((oldest(&journal, Lane::Logs), oldest(&journal, Lane::Metrics)), (1, 1));
+    journal.commit(LATER, None).unwrap();
+    assert!(oldest(&journal, Lane::Logs) > 100 && oldest(&journal, Lane::Metrics) == 1);
+    drop(journal);
+    let (mut journal, recovery) = open(&disk.fork(), &options);
+    assert!(recovery.corrupt.is_empty() && journal.take_lost().is_empty(), "{:?}", recovery.corrupt);
+    for (destination, hub) in hubs.iter_mut().enumerate() {
+        drain(&mut journal, destination, hub);
+        assert_eq!((hub.frames.len(), hub.gaps.len(), journal.depth(destination).unwrap().records), (400, 0, 0));
+    }
+}
+
+/// Scenario: a lane's lines wait for one of two destinations, some are confirmed and some not committed yet. Guarantees: the
+/// backlog is what somebody still waits for, in bytes on disk, and falls as the slower one confirms; history is none of it (P11).
+#[test]
+fn the_backlog_is_what_somebody_waits_for() {
+    let disk = disk_of_epoch(1);
+    let (mut journal, _) = open(&disk, &Options { history_bytes: 4 << 20, ..two(Vec::new()) });
+    assert_eq!(journal.backlog(), [0; Lane::ALL.len()]);
+    journal.append(Lane::Logs, &body(&noise(1, 1000)), meta(1), STAMP).unwrap();
+    let logs = |journal: &Journal<ModelDisk>| journal.backlog()[usize::from(Lane::Logs.number())];
+    assert!((900..1400).contains(&logs(&journal)), "{}", logs(&journal));
+    fill(&mut journal, Lane::Logs, 200, STAMP);
+    let all = logs(&journal);
+    assert!((140_000..200_000).contains(&all), "{all}");
+    assert_eq!(journal.backlog().iter().sum::<u64>(), all);
+    drain(&mut journal, 0, &mut Hub::default());
+    assert_eq!(logs(&journal), all, "the other one waits for all of it");
+    let mut blocks = Vec::new();
+    journal.next_blocks(1, 80_000, &mut blocks).unwrap();
+    for block in &blocks {
+        journal.confirm(1, block.lane, block.first, block.last).unwrap();
+    }
+    let rest = logs(&journal);
+    assert!(rest < all - 30_000 && rest > 20_000, "{rest}");
+    drain(&mut journal, 1, &mut Hub::default());
+    assert_eq!(logs(&journal), 0);
 }

@@ -30,6 +30,7 @@ pub(crate) fn options() -> Options {
         total_bytes: 64 << 20,
         holds: Vec::new(),
         lane_bytes: [u64::MAX; 6],
+        lane_ages: [u64::MAX; 6],
         history_bytes: 0,
         free_space_floor: 0,
         recorder_bytes: 0,
