@@ -255,6 +255,17 @@ async function lists(page) {
   await byId(page, "min-duration").fill("");
 
   await byId(page, "list-logs").click();
+  await byId(page, "log-text").fill(
+    "level>=info path exists | stats count by path | sort count desc",
+  );
+  const table = byId(page, "result-table");
+  await table.waitFor();
+  assert.deepEqual(await table.locator("th").allInnerTexts(), [
+    "path",
+    "count",
+  ]);
+  assert.ok((await table.locator("tbody tr").count()) > 1, "one path only");
+  await byId(page, "log-text").fill("");
   await byId(page, "log-severity").selectOption("error");
   const line = page.locator('.lists [data-testid="log-line"]').first();
   await line.locator('[data-testid="to-trace"]').waitFor();

@@ -60,6 +60,16 @@ impl State {
         }
     }
 
+    /// About how many bytes it takes beside itself.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            State::Least(Value::Text(text)) | State::Greatest(Value::Text(text)) => text.len(),
+            // An entry of a tree, half of whose nodes' places may be empty.
+            State::Sketch(buckets, _) => buckets.len() * 32,
+            _ => 0,
+        }
+    }
+
     /// The figure. `seconds` is the length of the time range, for rates.
     pub(crate) fn value(&self, aggregate: &Aggregate, seconds: Option<f64>) -> Value<'static> {
         match (self, aggregate.function) {

@@ -51,6 +51,8 @@ struct Stats {
     by: Vec<Field>,
     index: HashMap<String, usize>,
     groups: Vec<Group>,
+    /// About what the groups take.
+    bytes: usize,
 }
 
 /// Takes records that passed the filter, and ends with the answer.
@@ -78,7 +80,7 @@ impl<R: Record> Engine<R> {
         if let Some(at) = pipes.iter().position(|pipe| matches!(pipe, Pipe::Stats { .. })) {
             let rest = pipes.split_off(at + 1);
             if let Some(Pipe::Stats { aggregates, by }) = pipes.pop() {
-                stats = Some(Stats { aggregates, by, index: HashMap::new(), groups: Vec::new() });
+                stats = Some(Stats { aggregates, by, index: HashMap::new(), groups: Vec::new(), bytes: 0 });
             }
             pipes = rest;
         }
@@ -126,6 +128,11 @@ impl<R: Record> Engine<R> {
         if self.records.len() >= self.keep.saturating_mul(2).max(64) {
             self.cut();
         }
+    }
+
+    /// About how many bytes the groups of `stats` take. What the records take that are held is the caller's to count.
+    pub fn group_bytes(&self) -> usize {
+        self.stats.as_ref().map_or(0, |stats| stats.bytes)
     }
 
     fn cut(&mut self) {
@@ -181,6 +188,8 @@ impl Stats {
         }
         let full = self.groups.len() >= MAX_GROUPS && !self.index.contains_key(&name);
         let name = if full { "(more)".to_owned() } else { name };
+        // The name, and the key, which is as long.
+        let new_bytes = 2 * name.len() + values.len() * size_of::<Value<'_>>() + size_of::<Group>();
         let at = match self.index.entry(name) {
             Entry::Occupied(at) => *at.get(),
             Entry::Vacant(place) => {
@@ -190,12 +199,15 @@ impl Stats {
                 };
                 let figures = self.aggregates.iter().map(|one| State::new(one.function)).collect();
                 self.groups.push(Group { key, figures });
+                self.bytes += new_bytes;
                 *place.insert(self.groups.len() - 1)
             }
         };
         let Some(group) = self.groups.get_mut(at) else { return };
         for (figure, aggregate) in group.figures.iter_mut().zip(&self.aggregates) {
+            let before = figure.bytes();
             figure.add(aggregate.field.as_ref().map_or(Value::Absent, |field| record.field(field)));
+            self.bytes = (self.bytes + figure.bytes()).saturating_sub(before);
         }
     }
 

@@ -10,7 +10,7 @@ const PROTOBUF: (&str, &str) = ("content-type", "application/x-protobuf");
 const GZIP: (&str, &str) = ("content-encoding", "gzip");
 
 /// Scenario: traces plain, logs with gzip, straight to the hub. Guarantees: taken, answered with an empty protobuf
-/// message, found; such data does not make answers incomplete.
+/// message, found, also by a query with pipes; such data does not make answers incomplete.
 #[tokio::test(flavor = "multi_thread")]
 async fn otlp_is_taken() {
     let dir = tempfile::tempdir().unwrap();
@@ -26,6 +26,14 @@ async fn otlp_is_taken() {
     assert_eq!(list["completeness"]["complete"].as_bool(), Some(true));
     let logs = get(&hub, "/api/v0/logs?text=HELLO&min_severity=error&service=orders").await.json();
     assert_eq!(logs["logs"].as_array().unwrap().len(), 1);
+    let table = get(&hub, "/api/v0/logs?service=orders&q=hello%7Cstats%20count%20by%20service,level").await.json();
+    assert_eq!(table["columns"], serde_json::json!(["service", "level", "count"]));
+    assert_eq!(table["rows"], serde_json::json!([["orders", 17, 1]]));
+    assert_eq!(table["completeness"]["complete"].as_bool(), Some(true));
+    let table = get(&hub, "/api/v0/traces?q=dur%3E1ms%7Csort%20name%7Cfields%20name,dur%7Climit%201").await.json();
+    assert_eq!(table["columns"], serde_json::json!(["time", "name", "dur"]));
+    assert_eq!(table["rows"], serde_json::json!([[now.to_string(), "GET /orders", SECOND / 4]]));
+    assert_eq!(table["left_out"], 1);
     let services = get(&hub, "/api/v0/services").await.json();
     assert_eq!(services["services"][0]["operations"].as_array().unwrap().len(), 2);
     hub.stop().await;
@@ -88,6 +96,10 @@ async fn wrong_questions_are_explained() {
         ("/api/v0/metrics/range".to_owned(), 400, "name is missing"),
         ("/api/v0/metrics/range?name=x&func=avg".to_owned(), 400, "no such func: avg"),
         ("/api/v0/metrics/range?name=x&match=y".to_owned(), 400, "match=y"),
+        ("/api/v0/logs?q=last%202h".to_owned(), 400, "the time stands in start and end"),
+        ("/api/v0/logs?q=x%7Cstats".to_owned(), 400, "q, character"),
+        ("/api/v0/logs?q=x%7Climit%202&limit=3".to_owned(), 400, "limit says nothing about a table"),
+        ("/api/v0/traces?q=x%7Cstats%20count&error=true".to_owned(), 400, "error says nothing about a table"),
         ("/api/v0/nothing".to_owned(), 404, "no such path"),
     ];
     for (path, status, error) in cases {

@@ -102,5 +102,5 @@ export const api = {
   logsOfTrace: (id: string, signal?: AbortSignal) =>
     get("api/v0/logs", { trace_id: id, limit: 10_000 }, schema.logs, signal),
   logs: (window: Window, query: Query, signal?: AbortSignal) =>
-    get("api/v0/logs", { ...bounds(window), ...query }, schema.logs, signal),
+    get("api/v0/logs", { ...bounds(window), ...query }, schema.logsOrTable, signal),
 };

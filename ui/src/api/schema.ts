@@ -1,5 +1,18 @@
 // The answers of docs/hub-api.md.
-import { anything, flag, list, nanos, nullable, number, object, oneOf, record, text, type Decoded } from "./decode";
+import {
+  anything,
+  flag,
+  list,
+  nanos,
+  nullable,
+  number,
+  object,
+  oneOf,
+  record,
+  text,
+  type Decoded,
+  type Decoder,
+} from "./decode";
 
 const signal = oneOf("traces", "logs", "metrics");
 const coverageState = oneOf("complete", "arriving", "held_on_device", "lost", "unknown");
@@ -137,6 +150,14 @@ const logLine = object({
 
 export const logs = object({ logs: list(logLine), stored: number, next: nullable(text), completeness });
 
+export const table = object({ columns: list(text), rows: list(list(anything)), left_out: number, completeness });
+
+/** Log lines; a table where the filter has pipes. */
+export const logsOrTable: Decoder<{ lines: Logs | null; table: Table | null }> = (value, path) =>
+  typeof value === "object" && value !== null && "columns" in value
+    ? { lines: null, table: table(value, path) }
+    : { lines: logs(value, path), table: null };
+
 export type Services = Decoded<typeof services>;
 export type Devices = Decoded<typeof devices>;
 export type Device = Devices["devices"][number];
@@ -150,6 +171,7 @@ export type Span = Decoded<typeof span>;
 export type Trace = Decoded<typeof trace>;
 export type LogLine = Decoded<typeof logLine>;
 export type Logs = Decoded<typeof logs>;
+export type Table = Decoded<typeof table>;
 export type Attributes = Decoded<typeof attributes>;
 export type Signal = Decoded<typeof signal>;
 export type CoverageState = Decoded<typeof coverageState>;

@@ -4,6 +4,7 @@ import { logs, pages } from "../state/data";
 import { go, place, SEVERITIES } from "../state/place";
 import { plural } from "../time";
 import { LogLines } from "./LogLines";
+import { ResultTable } from "./ResultTable";
 
 export function LogFilters() {
   const { logText, severity } = place.value;
@@ -11,7 +12,7 @@ export function LogFilters() {
     <>
       <input
         type="search"
-        placeholder="text, field=value, level>=warn"
+        placeholder="text, level>=warn | stats count by service"
         aria-label="filter of lines"
         data-testid="log-text"
         value={logText}
@@ -40,17 +41,19 @@ export function LogFilters() {
 
 export function LogList() {
   const { data, problem, loading } = logs.value;
+  const lines = data?.lines ?? null;
   return (
     <div class="list" aria-busy={loading}>
       {problem === null ? null : <ProblemNote problem={problem} />}
       {data === null && loading ? <p class="empty">loading…</p> : null}
-      {data !== null && data.logs.length === 0 ? (
+      {lines !== null && lines.logs.length === 0 ? (
         <p class="empty">no log line in this time fits; choose a longer time, a lower level or another text</p>
       ) : null}
-      <LogLines lines={data?.logs ?? []} />
-      {data?.next == null ? null : (
+      <LogLines lines={lines?.logs ?? []} />
+      {data?.table == null ? null : <ResultTable table={data.table} />}
+      {lines?.next == null ? null : (
         <button type="button" class="more-of" onClick={() => (pages.value += 1)}>
-          older lines (newest {plural(data.logs.length, "line")} shown)
+          older lines (newest {plural(lines.logs.length, "line")} shown)
         </button>
       )}
     </div>

@@ -1,6 +1,7 @@
 // What the page shows, each piece following the place and the clock.
 import { computed, effect, signal } from "@preact/signals";
 import { api, hubNow, type Window } from "../api/client";
+import { hasPipes } from "../logs/table";
 import { durationParam, MILLISECOND, stepFor } from "../time";
 import { load, type Loaded } from "./load";
 import { formatRange, place, PRESETS } from "./place";
@@ -78,8 +79,9 @@ export const logs = load(
   { key: () => (listed.value === "logs" ? ([shown.value, logQuery.value, pages.value] as const) : null), keep: true },
   ([window, , pages], signal) => {
     const { service, logText, severity } = place.peek();
-    const limit = pages * LOGS_PER_PAGE;
-    return api.logs(window, { service, q: logText, min_severity: severity, limit, order: "desc" }, signal);
+    // A table has no pages, and the order that its pipes give it.
+    const paging = hasPipes(logText) ? {} : { limit: pages * LOGS_PER_PAGE, order: "desc" };
+    return api.logs(window, { service, q: logText, min_severity: severity, ...paging }, signal);
   },
 );
 

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use model::{Signal, SpanId};
 use serde_json::{Value, json};
-use store::query::{LogKey, LogQuery, TimeRange};
+use store::query::{LogKey, LogQuery, QueryError, TimeRange};
 use store::rows::LogRow;
 
 use super::params::Params;
@@ -69,6 +69,7 @@ pub(super) async fn search(State(app): State<Arc<App>>, params: Params) -> Answe
     // The lines of a trace are asked for whole; without bounds their time does not matter.
     let is_bound = params.get("start").is_some() || params.get("end").is_some();
     let range = if trace_id.is_some() && !is_bound { TimeRange::ALL } else { params.range()? };
+    let (filter, pipes) = params.filter()?;
     let query = LogQuery {
         range,
         trace_id,
@@ -76,11 +77,21 @@ pub(super) async fn search(State(app): State<Arc<App>>, params: Params) -> Answe
         service: params.text("service"),
         min_severity: params.get("min_severity").map(severity).transpose()?.unwrap_or(0),
         text: params.text("text"),
-        filter: params.filter()?,
+        filter,
         ascending,
         limit: params.limit(500)?,
         after: params.get("after").map(read_after).transpose()?,
     };
+    if !pipes.is_empty() {
+        params.without(&["limit", "order", "after"])?;
+        let answer = app.query(move |store| {
+            let table = store.log_table(&query, &pipes)?;
+            let range = if query.range == TimeRange::ALL { table.seen } else { query.range };
+            let completeness = store.completeness(&[Signal::Logs], range, clock::now_ns());
+            Ok::<_, QueryError>(render::table(&table, &completeness))
+        });
+        return Ok(Json(answer.await??));
+    }
     let answer = app.query(move |store| {
         let page = store.logs(&query);
         let range = if query.range == TimeRange::ALL {

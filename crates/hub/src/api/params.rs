@@ -105,16 +105,27 @@ impl Params {
         Ok(Steps { from, step_ns, count: count as usize })
     }
 
-    /// `q`: the filter language without pipes and times, which have parameters of their own.
-    pub(super) fn filter(&self) -> Result<Option<filter::Filter>, ApiError> {
-        let Some(text) = self.text("q") else { return Ok(None) };
+    /// `q`: the filter language without times, which have parameters of their own: the filter, and the pipes.
+    pub(super) fn filter(&self) -> Result<(Option<filter::Filter>, Vec<filter::Pipe>), ApiError> {
+        let Some(text) = self.text("q") else { return Ok((None, Vec::new())) };
         let fail = |what: String| ApiError::bad_request(what, "docs/filter.md describes the language");
         let query = filter::parse(&text, 0)
             .map_err(|error| fail(format!("q, character {}: {}", error.column(), error.message())))?;
-        if !query.pipes.is_empty() || query.range != filter::Range::default() {
-            return Err(fail("q: the time stands in start and end, and pipes are for the device".to_owned()));
+        if query.range != filter::Range::default() {
+            return Err(fail("q: the time stands in start and end".to_owned()));
         }
-        Ok(Some(query.filter))
+        Ok((Some(query.filter), query.pipes))
+    }
+
+    /// Refuses parameters that mean nothing beside the pipes of `q`.
+    pub(super) fn without(&self, names: &[&str]) -> Result<(), ApiError> {
+        match names.iter().find(|name| self.get(name).is_some()) {
+            None => Ok(()),
+            Some(name) => Err(ApiError::bad_request(
+                format!("{name} says nothing about a table"),
+                "say it in q: status=error, dur>=200ms, | sort body, | limit 100",
+            )),
+        }
     }
 
     /// `limit`, between 1 and 10,000.

@@ -4,7 +4,7 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
 use serde_json::{Map, Value, json};
 use store::Interval;
-use store::query::Completeness;
+use store::query::{Completeness, Table};
 
 /// Largest integer that JavaScript numbers hold exactly.
 const MAX_SAFE: u64 = (1 << 53) - 1;
@@ -52,6 +52,30 @@ pub(super) fn value(value: &AnyValue) -> Value {
         Some(Any::BytesValue(bytes)) => json!({"bytes": base64(bytes)}),
         Some(_) => Value::Null,
     }
+}
+
+/// A cell of a table.
+fn cell(value: &filter::Value<'_>) -> Value {
+    match value {
+        filter::Value::Absent => Value::Null,
+        filter::Value::Text(text) => json!(text),
+        filter::Value::Bool(flag) => json!(flag),
+        filter::Value::Int(number) if number.unsigned_abs() > MAX_SAFE => Value::String(number.to_string()),
+        filter::Value::Int(number) => json!(number),
+        // JSON has no NaN and no infinities.
+        filter::Value::Float(number) if !number.is_finite() => Value::String(number.to_string()),
+        filter::Value::Float(number) => json!(number),
+    }
+}
+
+/// What pipes made.
+pub(super) fn table(table: &Table, completeness: &Completeness) -> Value {
+    json!({
+        "columns": table.columns,
+        "rows": table.rows.iter().map(|row| row.iter().map(cell).collect()).collect::<Vec<Value>>(),
+        "left_out": table.left_out,
+        "completeness": self::completeness(completeness),
+    })
 }
 
 fn map(attributes: &[KeyValue]) -> Map<String, Value> {

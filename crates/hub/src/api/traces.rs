@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use model::{Signal, SpanId, TraceId};
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
 use serde_json::{Value, json};
-use store::query::{TimeRange, TraceKey, TraceQuery};
+use store::query::{QueryError, SpanQuery, TimeRange, TraceKey, TraceQuery};
 use store::rows::SpanRow;
 
 use super::params::{Params, trace_id};
@@ -27,11 +27,23 @@ fn read_after(text: &str) -> Result<TraceKey, ApiError> {
 
 pub(super) async fn search(State(app): State<Arc<App>>, params: Params) -> Answer {
     params.only(&["q", "service", "operation", "error", "min_duration", "start", "end", "limit", "after"])?;
+    let (filter, pipes) = params.filter()?;
+    let (range, service, operation) = (params.range()?, params.text("service"), params.text("operation"));
+    if !pipes.is_empty() {
+        params.without(&["error", "min_duration", "limit", "after"])?;
+        let query = SpanQuery { range, service, operation, filter };
+        let answer = app.query(move |store| {
+            let table = store.span_table(&query, &pipes)?;
+            let completeness = store.completeness(&[Signal::Traces], range, clock::now_ns());
+            Ok::<_, QueryError>(render::table(&table, &completeness))
+        });
+        return Ok(Json(answer.await??));
+    }
     let query = TraceQuery {
-        range: params.range()?,
-        service: params.text("service"),
-        operation: params.text("operation"),
-        filter: params.filter()?,
+        range,
+        service,
+        operation,
+        filter,
         errors_only: params.flag("error")?,
         min_duration_ns: params.duration_ns("min_duration")?.unwrap_or(0),
         limit: params.limit(100)?,

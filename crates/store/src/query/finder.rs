@@ -19,7 +19,7 @@ pub(super) struct Block {
 }
 
 impl Block {
-    fn new(rows: Vec<SpanRow>) -> Self {
+    pub(super) fn new(rows: Vec<SpanRow>) -> Self {
         let mut traces: HashMap<TraceId, Range<usize>> = HashMap::new();
         for (place, row) in rows.iter().enumerate() {
             // The rows of a trace lie together.
@@ -34,6 +34,11 @@ impl Block {
             let starts = self.rows[places.clone()].iter().map(|row| row.span.start_time_unix_nano);
             (starts.min().unwrap_or(0), *trace)
         })
+    }
+
+    /// All its rows.
+    pub(super) fn rows(&self) -> &[SpanRow] {
+        &self.rows
     }
 
     fn rows_of(&self, trace: TraceId) -> &[SpanRow] {
@@ -73,8 +78,7 @@ impl<'a> Finder<'a> {
     }
 
     pub(super) fn block(&self, pack: &Pack, number: usize) -> Arc<Block> {
-        let key = (pack.number, number);
-        self.inner.readable(self.inner.cache.spans.get(key, || pack.spans(number).map(Block::new)))
+        self.inner.span_block(pack, number)
     }
 
     /// Shows `visit` every stored span row of a trace.

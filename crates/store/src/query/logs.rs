@@ -174,6 +174,35 @@ impl Store {
         LogPage { logs, stored, next }
     }
 
+    /// Shows `visit` every line that is meant, whatever the query's order, limit and place, until it wants no more.
+    pub(super) fn each_log(&self, query: &LogQuery, mut visit: impl FnMut(&LogRow) -> bool) {
+        let matching = Matching::new(query);
+        let mut goes_on = true;
+        let mut consider = |row: &LogRow| {
+            goes_on = goes_on && (!matching.matches(row) || visit(row));
+            goes_on
+        };
+        if let Some(trace) = query.trace_id {
+            let snapshot = self.inner.view().snapshot_of_trace(trace);
+            visit_trace(&self.inner, &snapshot, trace, |row| {
+                let _more = consider(row);
+            });
+            return;
+        }
+        let snapshot = self.inner.snapshot();
+        if !snapshot.frames.iter().flat_map(|frame| &frame.records.logs).all(&mut consider) {
+            return;
+        }
+        for pack in snapshot.packs.iter().filter(|pack| pack.kind == Kind::Logs) {
+            for (number, block) in pack.index.blocks.iter().enumerate() {
+                let touches = block.min_time < query.range.to && block.max_time >= query.range.from;
+                if touches && !self.inner.log_block(pack, number).iter().all(&mut consider) {
+                    return;
+                }
+            }
+        }
+    }
+
     fn scan(&self, query: &LogQuery, matching: &mut Matching<'_>) {
         let snapshot = self.inner.snapshot();
         for frame in &snapshot.frames {

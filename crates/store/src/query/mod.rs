@@ -10,6 +10,7 @@ mod metrics;
 mod rates;
 mod red;
 mod services;
+mod tables;
 mod traces;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ pub use metrics::{MetricInfo, MetricQuery, MetricSeries, Reduce};
 pub use rates::Steps;
 pub use red::{Red, RedQuery};
 pub use services::ServiceInfo;
+pub use tables::{SpanQuery, Table};
 pub use traces::{TraceKey, TracePage, TraceQuery, TraceSummary, TraceView};
 
 use crate::error::StoreError;
@@ -81,6 +83,11 @@ impl Inner {
         let page = pack.trace_page(trace)?;
         let key = (pack.number, page);
         self.readable(self.cache.pages.get(key, || pack.read_trace_page(page))).find(trace)
+    }
+
+    /// A block of a traces pack.
+    fn span_block(&self, pack: &Pack, number: usize) -> Arc<finder::Block> {
+        self.readable(self.cache.spans.get((pack.number, number), || pack.spans(number).map(finder::Block::new)))
     }
 
     /// The lines of a block of a logs pack.

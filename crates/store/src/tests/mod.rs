@@ -5,6 +5,7 @@ mod contact;
 mod intake;
 mod metrics;
 mod searching;
+mod tables;
 
 use std::sync::Arc;
 
