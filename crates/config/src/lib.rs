@@ -147,6 +147,10 @@ pub struct Journal {
     /// comes back from a backup; the first to go when space is short. Part of `budget`.
     #[serde(default)]
     pub history: Option<ByteSize>,
+    /// When room runs short, and before metrics are given up, the oldest are thinned to steps of this length: extremes, count and
+    /// sum of what goes up and down, the last of what counts. 0 for never.
+    #[serde(default = "default_thin")]
+    pub thin: Span,
     /// How long records may wait in memory for others, so that one fsync serves them all.
     #[serde(default = "default_commit_delay")]
     pub commit_delay: Span,
@@ -252,6 +256,9 @@ fn default_budget() -> ByteSize {
 fn default_keep_free() -> ByteSize {
     ByteSize(4 * MIB)
 }
+fn default_thin() -> Span {
+    Span(Duration::from_mins(1))
+}
 fn default_commit_delay() -> Span {
     Span(Duration::from_secs(1))
 }
@@ -280,6 +287,7 @@ impl Default for Journal {
             budget: default_budget(),
             keep_free: default_keep_free(),
             history: None,
+            thin: default_thin(),
             commit_delay: default_commit_delay(),
         }
     }

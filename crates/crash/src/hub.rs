@@ -6,7 +6,7 @@ use journal::StoredBlock;
 use model::{Epoch, Lane};
 use wire::{Gap, GapReason, Inflater, RawBlock, Section};
 
-use crate::plan::numbers;
+use crate::plan::{numbers, summaries};
 
 /// A frame's identity.
 pub(crate) type Identity = (u64, Lane, u64);
@@ -16,6 +16,8 @@ pub(crate) type Identity = (u64, Lane, u64);
 pub(crate) struct Held {
     frames: BTreeMap<Identity, [u8; 16]>,
     pub(crate) gaps: Vec<(u64, Gap)>,
+    /// Points that tell what the points were that were thinned out.
+    pub(crate) summaries: u64,
     /// Records by the identities that brought them.
     pub(crate) records: BTreeMap<u64, BTreeSet<Identity>>,
 }
@@ -53,12 +55,13 @@ impl Hub {
             if self.held.frames.insert(identity, digest).is_some() {
                 continue;
             }
-            let found = numbers(|each| wire::each_token(frame, each).unwrap_or_default());
+            let decoded = wire::decode_frame(frame).map_err(|error| format!("a frame that was sent: {error}"))?;
+            self.held.summaries += summaries(&decoded.sections);
+            let found = numbers(|each| wire::each_token(frame, each).unwrap_or_default(), &decoded.sections);
             for number in found {
                 self.held.records.entry(number).or_default().insert(identity);
                 self.ever_records.entry(number).or_default().insert(identity);
             }
-            let decoded = wire::decode_frame(frame).map_err(|error| format!("a frame that was sent: {error}"))?;
             self.held.gaps.extend(decoded.sections.iter().filter_map(|section| match section {
                 Section::Gap(gap) => Some((epoch.0, *gap)),
                 _ => None,

@@ -1,11 +1,12 @@
-//! What producers send, and what they were promised: every record has a number, which stands in the bytes as a name.
+//! What producers send, and what they were promised: every record has a number, which stands in the bytes as a name, or as a value.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use journal::model_disk::Chance;
-use model::proto::{put_bytes, put_fixed64, put_message, put_uint};
+use model::otlp::{PointView, for_each_scope};
+use model::proto::{ProtoError, Reader, Value, put_bytes, put_fixed64, put_message, put_uint};
 use model::{Lane, Signal};
-use wire::Token;
+use wire::{Section, Token};
 
 /// Unix nanoseconds at which the model's time begins.
 pub(crate) const START_NS: u64 = 1_760_000_000_000_000_000;
@@ -76,9 +77,10 @@ fn name(number: u64) -> String {
     format!("record:{number}")
 }
 
-/// Numbers of the records in a frame or body whose tokens `walk` tells.
-pub(crate) fn numbers(walk: impl FnOnce(&mut dyn FnMut(Token<'_>))) -> BTreeSet<u64> {
+/// Numbers of the records in a frame or body whose tokens `walk` tells, and whose content is `sections`.
+pub(crate) fn numbers(walk: impl FnOnce(&mut dyn FnMut(Token<'_>)), sections: &[Section]) -> BTreeSet<u64> {
     let mut found = BTreeSet::new();
+    point_numbers(sections, &mut found);
     walk(&mut |token| {
         if let Token::Text(text) = token
             && let Some(number) = text.strip_prefix(b"record:")
@@ -112,7 +114,8 @@ impl Plan {
         };
         let mut records = Vec::new();
         let mut items = Vec::new();
-        for _ in 0..1 + chance.below(4) {
+        let most = if signal == Signal::Metrics { 40 } else { 4 };
+        for _ in 0..1 + chance.below(most) {
             let filler = filler(chance, bulk);
             let (number, field) = match signal {
                 Signal::Traces => {
@@ -147,8 +150,18 @@ impl Plan {
         if self.open.len() > 6 {
             self.open.drain(..3);
         }
+        // Points have their letters together, under their resource.
+        let filler = if signal == Signal::Metrics { filler(chance, 4 * bulk) } else { String::new() };
         let mut body = Vec::new();
-        put_message(&mut body, 1, |resource| put_bytes(resource, 2, &items));
+        put_message(&mut body, 1, |group| {
+            put_message(group, 1, |resource| {
+                put_message(resource, 1, |attribute| {
+                    put_bytes(attribute, 1, b"filler");
+                    put_message(attribute, 2, |value| put_bytes(value, 1, filler.as_bytes()));
+                });
+            });
+            put_bytes(group, 2, &items);
+        });
         Planned { signal, body, key: self.requests.to_le_bytes().to_vec(), records }
     }
 
@@ -209,14 +222,50 @@ fn line(trace: Option<u64>, number: u64, wall_ns: u64, filler: &str) -> Vec<u8> 
     line
 }
 
+/// A point of one of a few gauges; its value is its number.
 fn point(number: u64, wall_ns: u64) -> Vec<u8> {
     let mut metric = Vec::new();
-    put_bytes(&mut metric, 1, name(number).as_bytes());
+    put_bytes(&mut metric, 1, [&b"level"[..], b"depth", b"load"][(number % 3) as usize]);
     put_message(&mut metric, 5, |gauge| {
         put_message(gauge, 1, |point| {
-            put_fixed64(point, 3, wall_ns);
-            put_fixed64(point, 4, 1.5f64.to_bits());
+            put_fixed64(point, 3, wall_ns + number);
+            put_fixed64(point, 4, (number as f64).to_bits());
         });
     });
     metric
+}
+
+/// Calls `each` with every metric point of a frame.
+fn each_point(sections: &[Section], mut each: impl FnMut(PointView<'_>) -> Result<(), ProtoError>) {
+    for section in sections {
+        let Section::Metrics(metrics) = section else { continue };
+        let walked = for_each_scope::<ProtoError>(metrics, |scope| {
+            scope.items().try_for_each(|metric| PointView::for_each(metric?, &mut each))
+        });
+        debug_assert!(walked.is_ok(), "what was decoded is protobuf");
+    }
+}
+
+/// Numbers of the points in a frame: the values of its gauges.
+fn point_numbers(sections: &[Section], found: &mut BTreeSet<u64>) {
+    each_point(sections, |point| {
+        let mut reader = Reader::new(point.bytes);
+        while let Some(field) = reader.next_field()? {
+            // `as_double`
+            if let (5, (4, Value::Fixed64(bits))) = (point.kind, field) {
+                found.insert(f64::from_bits(bits) as u64);
+            }
+        }
+        Ok(())
+    });
+}
+
+/// Points of a frame that tell what points were that were thinned out: no producer sends histograms.
+pub(crate) fn summaries(sections: &[Section]) -> u64 {
+    let mut count = 0;
+    each_point(sections, |point| {
+        count += u64::from(point.kind == 9);
+        Ok(())
+    });
+    count
 }

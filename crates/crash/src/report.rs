@@ -23,6 +23,7 @@ pub(crate) struct Counts {
     pub(crate) hub_failures: u64,
     /// Records given up because of their age, for each destination.
     pub(crate) aged_records: u64,
+    pub(crate) thinned_points: u64,
 }
 
 impl Counts {
@@ -35,7 +36,7 @@ impl Counts {
         self.short_reads += faults.short_reads;
     }
 
-    fn fields(&mut self) -> [&mut u64; 16] {
+    fn fields(&mut self) -> [&mut u64; 17] {
         [
             &mut self.operations,
             &mut self.power_cuts,
@@ -53,6 +54,7 @@ impl Counts {
             &mut self.hub_restores,
             &mut self.hub_failures,
             &mut self.aged_records,
+            &mut self.thinned_points,
         ]
     }
 

@@ -71,6 +71,7 @@ impl Agent {
             refusals: self.limits.refusals(),
             disk_bytes: state.stats.disk_bytes,
             bytes_written: state.stats.bytes_written,
+            thinned: state.thinned,
             lane_bytes: state.stats.lane_bytes,
             fsyncs: state.stats.syncs,
             disk_error: &disk_error,

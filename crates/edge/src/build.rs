@@ -72,6 +72,11 @@ fn coarse_watermarks(config: &Config) -> String {
     out
 }
 
+/// The length of a step to which metrics are thinned, nanoseconds; 0 for never.
+pub(crate) fn thin_step(config: &Config) -> u64 {
+    u64::try_from(config.journal.thin.0.as_nanos()).unwrap_or(u64::MAX)
+}
+
 pub(crate) fn sink(destination: &config::Destination) -> Result<Sink, StartError> {
     let name = &destination.name;
     let fail = |why: String| start_error(format!("destination {name}: {why}"));

@@ -40,6 +40,7 @@ mod run;
 mod stall_tests;
 mod status;
 mod take;
+mod thinning;
 mod vault;
 
 pub use admission::Admitted;

@@ -7,7 +7,7 @@ use model::Stamp;
 use sources::{Answer, Request};
 
 use crate::batch::Batch;
-use crate::build::journal_options;
+use crate::build::{journal_options, thin_step};
 use crate::error::{StartError, start_error};
 use crate::pipeline::Pipeline;
 use crate::vault::Vault;
@@ -34,7 +34,9 @@ impl Files {
         let disk = RealDisk::new(&config.data_dir).map_err(|error| fail(error.to_string()))?;
         let opened = Vault::open(disk, journal_options(config), stamp(now_ns, wall_ns), now_ns, make);
         let opened = opened.map_err(|error| fail(error.to_string()))?;
-        Ok((Self { vault: opened.vault, note: Vec::new() }, opened.pipeline))
+        let mut vault = opened.vault;
+        vault.thin_to(thin_step(config));
+        Ok((Self { vault, note: Vec::new() }, opened.pipeline))
     }
 
     /// Records a request, then takes it in.

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::agent::Agent;
-use crate::build::{check_memory, journal_options, sink, watermarks};
+use crate::build::{check_memory, journal_options, sink, thin_step, watermarks};
 use crate::clock::Clock;
 use crate::drain::{Commits, Drain, Shared};
 use crate::error::{StartError, start_error};
@@ -349,7 +349,9 @@ where
     if opened.resumed.damaged > 0 {
         log::error(&format!("{} places of the recorder's files cannot be read", opened.resumed.damaged));
     }
-    let io = io::start(opened.vault).map_err(|error| fail(format!("cannot start the disk thread: {error}")))?;
+    let mut vault = opened.vault;
+    vault.thin_to(thin_step(config));
+    let io = io::start(vault).map_err(|error| fail(format!("cannot start the disk thread: {error}")))?;
     Ok((io, opened.pipeline))
 }
 

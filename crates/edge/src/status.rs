@@ -88,6 +88,8 @@ pub(crate) struct Snapshot<'a> {
     pub(crate) refusals: sources::Refusals,
     pub(crate) disk_bytes: u64,
     pub(crate) bytes_written: u64,
+    /// Points thinned out for want of room, since start.
+    pub(crate) thinned: u64,
     /// Bytes of entries by the lane's number, since start.
     pub(crate) lane_bytes: [u64; Lane::ALL.len()],
     pub(crate) fsyncs: u64,
@@ -441,6 +443,12 @@ impl Snapshot<'_> {
             ("journal_disk_bytes", "gauge", "Bytes of the journal on disk.", self.disk_bytes),
             ("journal_written_bytes_total", "counter", "Bytes written to disk, since start.", self.bytes_written),
             ("journal_fsyncs_total", "counter", "Calls of fsync, since start.", self.fsyncs),
+            (
+                "journal_thinned_points_total",
+                "counter",
+                "Metric points thinned out for want of room, since start.",
+                self.thinned,
+            ),
         ] {
             family(name, kind, help, &[(String::new(), value as f64)]);
         }

@@ -11,6 +11,7 @@ use model::{Epoch, Lane, Signal, Stamp};
 use crate::batch::Batch;
 use crate::pipeline::Pipeline;
 use crate::resume::{Resumed, resume};
+use crate::thinning::Thinning;
 
 /// A stretch of a lane that a destination has.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +35,8 @@ pub struct State {
     pub depths: Vec<Depth>,
     /// Figures.
     pub stats: Stats,
+    /// Metric points that were thinned out, since the start.
+    pub thinned: u64,
 }
 
 /// What rides with the batches of a commit.
@@ -68,6 +71,7 @@ pub struct Vault<D: Disk> {
     destinations: usize,
     /// Bytes by lane that somebody was promised room for since the last commit.
     promised: [usize; Lane::ALL.len()],
+    thinning: Thinning,
 }
 
 /// An edge as it starts: its disk, its pipeline, and what was found.
@@ -146,8 +150,19 @@ impl<D: Disk> Vault<D> {
             }
             Resumed::default()
         };
-        let vault = Self { journal, destinations: names.len(), promised: [0; Lane::ALL.len()] };
+        let vault =
+            Self { journal, destinations: names.len(), promised: [0; Lane::ALL.len()], thinning: Thinning::default() };
         Ok(Opened { vault, pipeline, recovery, resumed, bad_note })
+    }
+
+    /// Thins metrics to steps of so many nanoseconds when room runs short, before any are given up; 0 for never.
+    pub fn thin_to(&mut self, step_ns: u64) {
+        self.thinning.step_ns = step_ns;
+    }
+
+    /// Metric points that were thinned out, since the start.
+    pub fn thinned(&self) -> u64 {
+        self.thinning.points
     }
 
     /// Records requests; see [`Journal::record`].
@@ -184,6 +199,9 @@ impl<D: Disk> Vault<D> {
                 committed.error = Some(error);
                 committed.left.push(batch);
             }
+        }
+        if let Err(error) = self.thinning.run(&mut self.journal, stamp) {
+            committed.error = Some(error.to_string());
         }
         // Without all batches the note would speak of what is not there: it waits for the next commit.
         let done = match (committed.left.is_empty(), rider.taken) {
@@ -258,7 +276,13 @@ impl<D: Disk> Vault<D> {
     pub fn state(&mut self) -> State {
         let depths =
             (0..self.destinations).map(|destination| self.journal.depth(destination).unwrap_or_default()).collect();
-        State { epoch: self.journal.epoch(), heads: self.journal.heads(), depths, stats: self.journal.stats() }
+        State {
+            epoch: self.journal.epoch(),
+            heads: self.journal.heads(),
+            depths,
+            stats: self.journal.stats(),
+            thinned: self.thinning.points,
+        }
     }
 
     /// Writes the cursors, for an orderly end.

@@ -9,6 +9,7 @@ use crate::cursor::{CursorFile, Place};
 use crate::disk::Disk;
 use crate::error::{AppendError, JournalError};
 use crate::format::LostStretch;
+use crate::holes::Span;
 use crate::lane::{Core, FrameMeta, LaneState};
 use crate::mutants::{self, Mutant};
 use crate::note::{Heads, NoteFiles, Rows};
@@ -125,6 +126,8 @@ pub struct Journal<D: Disk> {
     /// Gap records that are not in their lane yet.
     pub(crate) due: Vec<LostStretch>,
     pub(crate) lost: Vec<Lost>,
+    /// Stretches of lanes that are replaced by what the next commit makes durable: their files go after it.
+    pub(crate) thinned: Vec<(usize, Span)>,
     /// Reused for reading.
     pub(crate) scratch: Vec<u8>,
     /// Held for as long as the journal lives.

@@ -138,7 +138,8 @@ fn finish_evictions<D: Disk>(
     gaps: &Gaps,
     recovery: &mut Recovery,
 ) -> Result<(), JournalError> {
-    let evicted = gaps.iter().map(|(lost, _)| lost).filter(|lost| lost.exact && lost.gap.reason == GapReason::Evicted);
+    let goes = |lost: &&LostStretch| lost.exact && matches!(lost.gap.reason, GapReason::Evicted | GapReason::Thinned);
+    let evicted = gaps.iter().map(|(lost, _)| lost).filter(goes);
     for span in evicted.map(LostStretch::span) {
         let mut position = 0;
         while position + 1 < state.segments.len() {

@@ -46,6 +46,7 @@ mod stats;
 mod tape;
 #[cfg(test)]
 mod tests;
+mod thinning;
 mod verify;
 mod window;
 
@@ -66,4 +67,5 @@ pub use requests::{FoundRequest, RequestsRead};
 pub use space::MIN_SEGMENT;
 pub use stats::Stats;
 pub use tape::TapeError;
+pub use thinning::Stretch;
 pub use verify::{Finding, Verified, verify};

@@ -138,6 +138,7 @@ impl<D: Disk> Journal<D> {
             bytes_at_open: [0; Lane::ALL.len()],
             due: Vec::new(),
             lost: Vec::new(),
+            thinned: Vec::new(),
             scratch: Vec::new(),
             options,
             _lock: lock,

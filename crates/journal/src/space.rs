@@ -80,7 +80,7 @@ impl<D: Disk> Journal<D> {
 
     /// Whether a new segment stays within the budget and above the floor of free space. Where others fill the disk the journal
     /// does not grow, but may have again what it had when they did not.
-    fn affords(&mut self, size: u64) -> bool {
+    pub(crate) fn affords(&mut self, size: u64) -> bool {
         let owed = if self.spare == Spare::Missing { MIN_SEGMENT } else { 0 };
         let after = self.disk_bytes() + size;
         if after + owed > self.options.total_bytes {
@@ -100,7 +100,9 @@ impl<D: Disk> Journal<D> {
     fn wanted_size(&self, index: usize) -> u64 {
         let lane = &self.lanes[index];
         // One of many: what is open has no index, and a query reads all of it.
-        let largest = (self.options.total_bytes / 256).clamp(MIN_SEGMENT, MAX_SEGMENT);
+        // Points are thinned by whole segments.
+        let most = if lane.lane == Lane::Metrics { MAX_BRISK_SEGMENT } else { MAX_SEGMENT };
+        let largest = (self.options.total_bytes / 256).clamp(MIN_SEGMENT, most);
         let brisk = lane.next_size.min(MAX_BRISK_SEGMENT);
         (lane.disk_bytes() / 8).max(brisk).clamp(MIN_SEGMENT, largest).next_multiple_of(4096)
     }
@@ -109,8 +111,9 @@ impl<D: Disk> Journal<D> {
     pub(crate) fn open_segment(&mut self, index: usize, frame_len: usize, stamp: Stamp) -> Result<(), AppendError> {
         let needed = self.lanes[index].size_for(frame_len).next_multiple_of(4096).max(MIN_SEGMENT);
         let mut size = self.wanted_size(index).max(needed);
+        let (mut stepped, mut beyond) = ([false; Lane::ALL.len()], false);
         loop {
-            let within = self.lanes[index].disk_bytes() + size <= self.options.lane_bytes[index];
+            let within = beyond || self.lanes[index].disk_bytes() + size <= self.options.lane_bytes[index];
             if within && self.affords(size) {
                 match self.lanes[index].create_segment(&mut self.core, size, None) {
                     Ok(()) => return Ok(()),
@@ -120,12 +123,62 @@ impl<D: Disk> Journal<D> {
             }
             if size > needed {
                 size = needed;
-            } else if !within && !self.free_own(index, size, stamp)?
-                || within && !self.free_something(index, size, stamp)?
-            {
+                continue;
+            }
+            let freed = match within {
+                true => self.free_something(index, size, stamp)?,
+                false => self.free_own(index, size, stamp)?,
+            };
+            if freed || self.step_aside(index, !within, &mut stepped)? {
+                continue;
+            }
+            // What was taken has to be written, and a lane that yields must not stand still: with nothing left to give up it
+            // goes beyond its own budget by this segment.
+            let taken = frame_len == 0 || yields(self.lanes[index].lane) > 0;
+            if within || !taken {
                 return Err(AppendError::Full { lane: self.lanes[index].lane, needed: size });
             }
+            beyond = true;
         }
+    }
+
+    /// The newest segment of a lane never goes. Where a large one is all that could be given up, a small one is made behind it,
+    /// so that it is the newest no more; once in each lane, since what is asked for may replace it. `false` when that helps
+    /// nobody.
+    fn step_aside(
+        &mut self,
+        asking: usize,
+        own: bool,
+        stepped: &mut [bool; Lane::ALL.len()],
+    ) -> Result<bool, JournalError> {
+        let class = yields(self.lanes[asking].lane);
+        for (index, stepped) in stepped.iter_mut().enumerate() {
+            let lane = &self.lanes[index];
+            let Some(newest) = lane.segments.back() else { continue };
+            let done = self.destinations.iter().all(|destination| destination.done_with(index) >= newest.last);
+            let may_go = done || yields(lane.lane) >= class.max(1);
+            let blocks = !newest.is_empty()
+                && newest.last < lane.committed.next
+                && newest.disk_bytes > MIN_SEGMENT
+                && !lane.has_unsynced();
+            if *stepped || (own && index != asking) || !may_go || !blocks {
+                continue;
+            }
+            *stepped = true;
+            if self.affords(MIN_SEGMENT) {
+                match self.lanes[index].create_segment(&mut self.core, MIN_SEGMENT, None) {
+                    Ok(()) => return Ok(true),
+                    Err(error) if error.is_full() => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            if self.spare == Spare::Ready {
+                self.spare = Spare::Missing;
+                self.lanes[index].create_segment(&mut self.core, MIN_SEGMENT, Some(SPARE_PATH))?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Gives up what a lane itself has, because of its own budget. `false` when there is nothing to give up.
@@ -179,7 +232,7 @@ impl<D: Disk> Journal<D> {
     }
 
     /// The oldest segment that every destination is done with, and the bytes of all of them.
-    fn history(&self) -> (Option<usize>, u64) {
+    pub(crate) fn history(&self) -> (Option<usize>, u64) {
         let mut oldest: Option<(u64, usize)> = None;
         let mut bytes = 0;
         for (index, lane) in self.lanes.iter().enumerate() {
@@ -213,6 +266,7 @@ impl<D: Disk> Journal<D> {
 
     /// After a commit: give up what destinations and lanes may not hold, and history beyond its budget, shrink lanes that are drained, renew the spare file.
     pub(crate) fn keep_house(&mut self, stamp: Stamp) -> Result<(), JournalError> {
+        self.remove_thinned()?;
         self.enforce_holds(stamp)?;
         self.enforce_ages(stamp)?;
         for index in 0..self.lanes.len() {
@@ -304,7 +358,7 @@ impl<D: Disk> Journal<D> {
         let lane = self.lanes[index].lane;
         let (first, last) = (span.first, span.last);
         let gap = Gap { lane, first, last, reason, records: span.records(), start_ns, end_ns };
-        self.lose(index, &span, &gap);
+        self.lose(index, &span, &gap, 0);
         let next = self.lanes[index].next;
         self.lanes[index].holes.tell(&span, next);
         self.tell_later(gap, &span, true);
@@ -324,15 +378,16 @@ impl<D: Disk> Journal<D> {
         self.due.push(LostStretch { gap, before: span.before, after: span.after, exact });
     }
 
-    /// Books a lost stretch for every destination that has neither confirmed it nor has it on its way.
-    pub(crate) fn lose(&mut self, index: usize, span: &Span, gap: &Gap) {
+    /// Books a lost stretch for every destination that has neither confirmed it nor has it on its way; `instead` records stand
+    /// elsewhere in the lane for those of it.
+    pub(crate) fn lose(&mut self, index: usize, span: &Span, gap: &Gap, instead: u64) {
         let holes = &self.lanes[index].holes;
         for (number, destination) in self.destinations.iter_mut().enumerate() {
             let window = &mut destination.windows[index];
             let before = span.before.max(window.records_before);
             let records = window.would_lose(span, holes.records_between(before, span.after));
             if window.confirmed < span.last {
-                book(&mut self.lost, Lost { destination: number, gap: *gap, records });
+                book(&mut self.lost, Lost { destination: number, gap: *gap, records: records.saturating_sub(instead) });
             }
             window.punch(span);
             destination.dirty |= window.settle();
@@ -427,7 +482,7 @@ impl<D: Disk> Journal<D> {
             self.notes.write(&self.core.disk, self.core.epoch, &heads, &self.rows, None, &mut self.core.counters)?;
             self.noted = heads;
         }
-        self.lose(index, &span, &gap);
+        self.lose(index, &span, &gap, 0);
         let last = self.lanes[index].next - 1;
         again.push(told.span());
         for told in &again {

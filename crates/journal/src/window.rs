@@ -127,6 +127,13 @@ impl Window {
         self.blocks.iter().any(|known| known.state == State::InFlight && known.first <= last && first <= known.last)
     }
 
+    /// Whether nothing of a stretch was confirmed, is on its way, or was told as lost.
+    pub(crate) fn is_untouched(&self, first: u64, last: u64) -> bool {
+        let waits = |known: &Known| known.state == State::Waiting && known.confirmed < known.first;
+        self.confirmed < first
+            && self.blocks.iter().all(|known| waits(known) || known.last < first || last < known.first)
+    }
+
     /// Records of a stretch that this destination has confirmed or has on its way, ahead of the cursor.
     fn spoken_for(&self, span: &Span) -> u64 {
         let taken = |known: &&Known| {

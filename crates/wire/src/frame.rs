@@ -92,11 +92,14 @@ pub enum GapReason {
     HubRestore,
     /// An operator dropped it.
     Dropped,
+    /// There was no room for all points of metrics: the extremes and the last of each minute follow in later frames.
+    Thinned,
 }
 
 impl GapReason {
     /// All reasons, in the order of their numbers on the wire.
-    pub const ALL: [GapReason; 4] = [GapReason::Evicted, GapReason::Corrupt, GapReason::HubRestore, GapReason::Dropped];
+    pub const ALL: [GapReason; 5] =
+        [GapReason::Evicted, GapReason::Corrupt, GapReason::HubRestore, GapReason::Dropped, GapReason::Thinned];
 
     /// The reason's name in the API, in metrics and messages.
     pub fn name(self) -> &'static str {
@@ -105,6 +108,7 @@ impl GapReason {
             GapReason::Corrupt => "corrupt",
             GapReason::HubRestore => "hub-restore",
             GapReason::Dropped => "dropped",
+            GapReason::Thinned => "thinned",
         }
     }
 }

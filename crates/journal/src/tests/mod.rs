@@ -11,6 +11,7 @@ mod recording;
 mod renewal;
 mod requests;
 mod space;
+mod thinning;
 mod whole;
 
 use std::collections::BTreeMap;

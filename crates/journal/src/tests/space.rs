@@ -381,3 +381,43 @@ fn a_gap_record_finds_room_on_a_full_disk() {
     drain(&mut journal, 0, &mut hub);
     assert_eq!(hub.gaps.len(), 1);
 }
+
+/// Scenario: a lane whose own budget holds only one of the frames that come, with the link down and up again; then a journal that is
+/// full of one large segment that everybody has. Guarantees: the lane gives up what it has and goes on, at most a segment beyond
+/// its budget, all of it told; the newest segment never keeps anyone waiting for good (P9, P11).
+#[test]
+fn a_large_segment_does_not_block_its_lane() {
+    let disk = disk_of_epoch(1);
+    let mut lane_bytes = [u64::MAX; 6];
+    lane_bytes[usize::from(Lane::Metrics.number())] = 128 << 10;
+    let options = Options { lane_bytes, ..small(1 << 20) };
+    let (mut journal, _) = open(&disk, &options);
+    let mut hub = Hub::default();
+    let append = |journal: &mut Journal<ModelDisk>, number: u64, len: usize| {
+        journal.append(Lane::Metrics, &body(&noise(number, len)), meta(1), STAMP).unwrap();
+        journal.commit(STAMP, None).unwrap();
+        assert!(journal.lanes[usize::from(Lane::Metrics.number())].disk_bytes() <= (128 + 80) << 10);
+    };
+    for number in 0..6 {
+        append(&mut journal, number, 64_000);
+    }
+    drain(&mut journal, 0, &mut hub);
+    for number in 6..12 {
+        append(&mut journal, number, 64_000);
+        drain(&mut journal, 0, &mut hub);
+    }
+    let told: u64 = hub.gaps.iter().map(|gap| gap.records).sum();
+    assert_eq!(hub.frames.len() as u64 - hub.gaps.len() as u64 + told, 12);
+    assert!(told >= 4 && hub.has(Lane::Metrics, journal.heads()[0].next - 1, &body(&noise(11, 64_000))));
+
+    let disk = disk_of_epoch(2);
+    let (mut journal, _) = open(&disk, &small(512 << 10));
+    let mut hub = Hub::default();
+    for number in 0..8 {
+        journal.append(Lane::Traces, &body(&noise(number, 250_000)), meta(1), STAMP).unwrap();
+        journal.commit(STAMP, None).unwrap();
+        drain(&mut journal, 0, &mut hub);
+        assert!(journal.stats().disk_bytes <= 512 << 10);
+    }
+    assert_eq!((hub.frames.len(), hub.gaps.len()), (8, 0));
+}

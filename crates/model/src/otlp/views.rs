@@ -26,6 +26,12 @@ pub struct ScopeGroup<'a> {
 }
 
 impl<'a> ScopeGroup<'a> {
+    /// An empty group under a resource and a scope, each with its schema URL.
+    pub fn of((resource, resource_url): (&'a [u8], &'a [u8]), (scope, schema_url): (&'a [u8], &'a [u8])) -> Self {
+        let resource = ResourceGroup { resource, schema_url: resource_url };
+        Self { resource, scope, schema_url, bytes: &[] }
+    }
+
     /// The bytes of each span, log record or metric in it, in order.
     pub fn items(&self) -> impl Iterator<Item = Result<&'a [u8], ProtoError>> + use<'a> {
         messages(self.bytes, 2)
