@@ -1,10 +1,12 @@
-//! Any bytes as an OTLP request, to the borrowed walk: nothing panics, and what it counts is what it visits.
+//! Any bytes as an OTLP request, to the borrowed walk: nothing panics, and what it counts is what it visits. As metrics to the
+//! thinner: what is left is metrics, never more points than there were, and again no more when it is thinned again.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use model::Signal;
 use model::otlp::{LogView, PointView, SpanView, attributes, count_records, each_exemplar, for_each_scope};
 use model::proto::ProtoError;
+use thin::Thinner;
 
 fuzz_target!(|input: &[u8]| {
     for signal in Signal::ALL {
@@ -41,5 +43,13 @@ fuzz_target!(|input: &[u8]| {
             (Err(_), Err(_)) => {}
             (walked, counted) => panic!("the walk says {walked:?}, the count {counted:?}"),
         }
+    }
+    let mut thinner = Thinner::new(1_000_000_000);
+    if thinner.push(input).is_ok() {
+        let left = thinner.finish();
+        assert_eq!(count_records(Signal::Metrics, &left.metrics), Ok(left.points));
+        assert!(count_records(Signal::Metrics, input).is_ok_and(|came| left.points <= came));
+        thinner.push(&left.metrics).expect("what is left can be read");
+        assert!(thinner.finish().points <= left.points);
     }
 });
