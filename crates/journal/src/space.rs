@@ -22,6 +22,8 @@ pub const MIN_SEGMENT: u64 = 32 << 10;
 pub(crate) const MAX_SEGMENT: u64 = 4 << 20;
 /// The most that a segment grows by because it was filled quickly; beyond it only a backlog makes segments larger.
 pub(crate) const MAX_BRISK_SEGMENT: u64 = 256 << 10;
+/// Evictions that make no room, before a lane is taken for full.
+const MOST_IN_VAIN: u32 = 4;
 /// Gap records that wait for room; beyond it neighbours of a lane are joined.
 const DUE_CAP: usize = 64;
 const SPARE_PATH: &str = "spare";
@@ -112,6 +114,7 @@ impl<D: Disk> Journal<D> {
         let needed = self.lanes[index].size_for(frame_len).next_multiple_of(4096).max(MIN_SEGMENT);
         let mut size = self.wanted_size(index).max(needed);
         let (mut stepped, mut beyond) = ([false; Lane::ALL.len()], false);
+        let (mut least, mut in_vain) = (u64::MAX, 0);
         loop {
             let within = beyond || self.lanes[index].disk_bytes() + size <= self.options.lane_bytes[index];
             if within && self.affords(size) {
@@ -129,7 +132,11 @@ impl<D: Disk> Journal<D> {
                 true => self.free_something(index, size, stamp)?,
                 false => self.free_own(index, size, stamp)?,
             };
-            if freed || self.step_aside(index, !within, &mut stepped)? {
+            // Gap records that have to be told again may take what their eviction gives.
+            let left = self.disk_bytes();
+            in_vain += u32::from(freed && left >= least);
+            least = least.min(left);
+            if freed && in_vain < MOST_IN_VAIN || self.step_aside(index, !within, &mut stepped)? {
                 continue;
             }
             // What was taken has to be written, and a lane that yields must not stand still: with nothing left to give up it
