@@ -65,7 +65,7 @@ pub(crate) struct World {
     /// Bytes were flipped in the lanes.
     pub(crate) flipped_lanes: bool,
     pub(crate) filled: bool,
-    /// The disk was full once: what found room may be committed without the books, and come twice after a crash.
+    /// The disk or a budget was full once: what found room may be committed without the books, and come twice after a crash.
     pub(crate) was_full: bool,
     pub(crate) cuts: u64,
     pub(crate) counts: Counts,
@@ -439,6 +439,7 @@ impl World {
                 handed.remove(&number);
             }
         }
+        self.was_full |= !committed.left.is_empty();
         self.handed.append(&mut handed);
         let failed = committed.error.clone();
         if failed.is_none() {

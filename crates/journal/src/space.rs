@@ -351,6 +351,10 @@ impl<D: Disk> Journal<D> {
                     Err(_) => break,
                 }
             }
+            if !self.due.contains(&due) {
+                // Making room gave its stretch up, and told it with that.
+                continue;
+            }
             if !mutants::is_on(Mutant::GapLost) {
                 self.lanes[index].push_gap(&mut self.core, &due, stamp)?;
             }
@@ -459,6 +463,11 @@ impl<D: Disk> Journal<D> {
             return Ok(false);
         }
         let mut told = LostStretch { gap, before, after: span.after, exact: true };
+        // What is due of the stretch is told here: a crash before its own gap record would leave its records untold.
+        let goes_with_it = move |due: &LostStretch| {
+            due.exact && due.gap.lane == gap.lane && gap.first <= due.gap.first && due.gap.last <= gap.last
+        };
+        told.gap.records += self.due.iter().filter(|due| goes_with_it(due)).map(|due| due.gap.records).sum::<u64>();
         let mut again = Vec::new();
         let needed =
             |journal: &Self, sequence: u64| journal.destinations.iter().any(|other| other.done_with(index) < sequence);
@@ -489,6 +498,7 @@ impl<D: Disk> Journal<D> {
             self.notes.write(&self.core.disk, self.core.epoch, &heads, &self.rows, None, &mut self.core.counters)?;
             self.noted = heads;
         }
+        self.due.retain(|due| !goes_with_it(due));
         self.lose(index, &span, &gap, 0);
         let last = self.lanes[index].next - 1;
         again.push(told.span());
