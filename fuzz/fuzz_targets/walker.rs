@@ -48,7 +48,10 @@ fuzz_target!(|input: &[u8]| {
     if thinner.push(input).is_ok() {
         let left = thinner.finish();
         assert_eq!(count_records(Signal::Metrics, &left.metrics), Ok(left.points));
-        assert!(count_records(Signal::Metrics, input).is_ok_and(|came| left.points <= came));
+        // Of a metric with two kinds of data the thinner looks at the last only, as protobuf has it.
+        if let Ok(came) = count_records(Signal::Metrics, input) {
+            assert!(left.points <= came);
+        }
         thinner.push(&left.metrics).expect("what is left can be read");
         assert!(thinner.finish().points <= left.points);
     }

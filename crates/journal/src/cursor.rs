@@ -141,7 +141,8 @@ impl<F> CursorFile<F> {
         for place in &mut places {
             *place = Place { confirmed: fields.u64(), records: fields.u64() };
         }
-        if places.iter().any(|place| place.confirmed > 2 * MOST || place.records > 2 * MOST) || counter > MOST {
+        // What goes on from here has to stay readable.
+        if places.iter().any(|place| place.confirmed > MOST / 2 || place.records > MOST / 2) || counter > MOST {
             read.damaged = true;
             return Ok(());
         }

@@ -115,6 +115,8 @@ impl<F> NoteFiles<F> {
             match slot {
                 Slot::Empty => {}
                 Slot::Damaged => trusted = false,
+                // What goes on from here has to stay readable.
+                Slot::Good { bytes, .. } if highest(&bytes) > MOST / 2 => trusted = false,
                 Slot::Good { counter, bytes } if counter > this.counter => {
                     this.counter = counter;
                     this.bytes = bytes;
@@ -298,12 +300,16 @@ fn read_slot<D: Disk>(disk: &D, file: &D::File, index: usize, len: u64, epoch: E
     if bytes[4] != VERSION {
         return Err(JournalError::Version { path: PATHS[index].into(), found: bytes[4], known: VERSION });
     }
-    let mut numbers = Reader::at(&bytes, 24);
-    let heads = (0..4 * Lane::ALL.len()).map(|_| numbers.u64()).max();
-    let mut numbers = Reader::at(&bytes, PLACES_AT);
-    let rows = (0..3).map(|_| numbers.u64()).max();
-    if (counter % 2) as usize != index || counter > MOST || heads.max(rows).is_some_and(|most| most > 2 * MOST) {
+    if (counter % 2) as usize != index || counter > MOST || highest(&bytes) > 2 * MOST {
         return Ok(Slot::Damaged);
     }
     Ok(Slot::Good { counter, bytes })
+}
+
+/// The highest sequence or sum of a note.
+fn highest(bytes: &[u8]) -> u64 {
+    let mut heads = Reader::at(bytes, 24);
+    let mut rows = Reader::at(bytes, PLACES_AT);
+    let heads = (0..4 * Lane::ALL.len()).map(|_| heads.u64()).max();
+    heads.max((0..3).map(|_| rows.u64()).max()).unwrap_or_default()
 }
