@@ -32,6 +32,11 @@ impl Agent {
         &self.shared
     }
 
+    /// Requests and connections refused before they were looked into.
+    pub(crate) fn refusals(&self) -> model::RefusalCounts {
+        self.limits.refusals()
+    }
+
     /// Notes what the disk says now, and gives what it said before.
     pub(crate) fn set_disk_error(&self, error: Option<String>) -> Option<String> {
         self.disk_error.replace(error)

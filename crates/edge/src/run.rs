@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use config::Config;
 use journal::{Disk, RealDisk, Recovery, Renewed};
+use model::RefusalCounts;
 use red::Red;
 use sources::{Intake, Limits};
 use tokio::net::TcpListener;
@@ -226,6 +227,7 @@ where
         last_red: 0,
         committed_note: Vec::new(),
         last_drop: 0,
+        told: RefusalCounts::default(),
     };
     // Before anything is answered: a restart after a kill has to know of this life.
     heart.commit().await;
@@ -364,6 +366,7 @@ struct Heart<'a> {
     last_red: u64,
     committed_note: Vec<u8>,
     last_drop: u64,
+    told: RefusalCounts,
 }
 
 impl Heart<'_> {
@@ -388,6 +391,7 @@ impl Heart<'_> {
             }
             pipeline.is_full() || due(self.last_commit, self.config.journal.commit_delay.0)
         };
+        self.tell_refusals(now);
         // A commit is about to need memory, and little of the code that ran before it.
         if commit || due(self.last_drop, PAGES_EVERY) {
             self.last_drop = now;
@@ -397,6 +401,20 @@ impl Heart<'_> {
             self.last_commit = now;
             self.commit().await;
         }
+    }
+
+    /// One line for each reason for which requests were refused since the last look.
+    fn tell_refusals(&mut self, now_ns: u64) {
+        let counts = self.agent.refusals();
+        for (reason, count) in counts.iter().filter(|(reason, count)| *count > self.told.get(*reason)) {
+            let news = count - self.told.get(reason);
+            log::warn_limited(
+                reason.as_str(),
+                now_ns,
+                &format!("intake: {news} requests or connections refused ({reason}), {count} since start"),
+            );
+        }
+        self.told = counts;
     }
 
     /// Hands everything that is ready to the journal, the ledger with it, and waits until it is durable.

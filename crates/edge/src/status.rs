@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use ledger::PerSignal;
-use model::{Lane, Signal};
+use model::{Lane, RefusalCounts, Signal};
 
 use crate::pipeline::Pipeline;
 use crate::pressure::LaneStanding;
@@ -85,7 +85,7 @@ pub(crate) struct Snapshot<'a> {
     pub(crate) wall_ns: u64,
     pub(crate) pipeline: &'a Pipeline,
     pub(crate) destinations: &'a [DestinationStatus],
-    pub(crate) refusals: sources::Refusals,
+    pub(crate) refusals: RefusalCounts,
     pub(crate) disk_bytes: u64,
     pub(crate) bytes_written: u64,
     /// Points thinned out for want of room, since start.
@@ -196,7 +196,8 @@ impl Snapshot<'_> {
              \"spanless_traces\":{},\"decided_early\":{},\"forgotten_early\":{},\"late_unknown\":{},\
              \"recalled_traces\":{},\"kept_share\":{:.4},\"memory_bytes\":{}}},\"memory\":{{\"pipeline_bytes\":{}}},\
              \"disk\":{{\"bytes\":{},\"written\":{},\"written_per_delivered\":{:.2},\"written_per_day\":{:.0},\
-             \"fsyncs\":{},\"error\":{},\"lanes\":{{{}}}}},\"watermarks\":[{}],\"destinations\":[",
+             \"fsyncs\":{},\"error\":{},\"lanes\":{{{}}}}},\"watermarks\":[{}],\"refused_requests\":{{{}}},\
+             \"destinations\":[",
             self.difference(),
             sampling.pending_traces,
             ledger.kept_traces,
@@ -216,7 +217,8 @@ impl Snapshot<'_> {
             self.fsyncs,
             json_text(self.disk_error),
             self.lanes(|lane, bytes| format!("\"{lane}\":{bytes}")).join(","),
-            self.pipeline.lane_standings().map(|one| standing_json(&one)).collect::<Vec<_>>().join(",")
+            self.pipeline.lane_standings().map(|one| standing_json(&one)).collect::<Vec<_>>().join(","),
+            self.refusals.iter().map(|(reason, count)| format!("\"{reason}\":{count}")).collect::<Vec<_>>().join(",")
         );
         for (index, one) in self.destinations.iter().enumerate() {
             let _written = write!(
@@ -292,6 +294,10 @@ impl Snapshot<'_> {
                 one.marks.low / 1024,
                 one.refused
             ));
+        }
+        if self.refusals.total() > 0 {
+            let reasons: Vec<_> = self.refusals.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
+            line(format!("refused      requests: {}", reasons.join(", ")));
         }
         line(format!(
             "traces       kept {}, dropped {}, undecided {}",
@@ -500,11 +506,8 @@ impl Snapshot<'_> {
             "What the volume budget leaves of probabilistic shares.",
             &gauge(sampling.tightened),
         );
-        let refused = [
-            ("{reason=\"too_large\"}".to_owned(), self.refusals.too_large as f64),
-            ("{reason=\"no_room\"}".to_owned(), self.refusals.no_room as f64),
-            ("{reason=\"malformed\"}".to_owned(), self.refusals.malformed as f64),
-        ];
+        let refused: Vec<_> =
+            self.refusals.iter().map(|(reason, count)| (format!("{{reason=\"{reason}\"}}"), count as f64)).collect();
         family("refused_requests_total", "counter", "Requests refused before they were looked into.", &refused);
         let by_destination = |value: &dyn Fn(&DestinationStatus) -> f64| -> Vec<(String, f64)> {
             self.destinations

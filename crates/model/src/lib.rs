@@ -5,5 +5,7 @@
 mod identity;
 pub mod otlp;
 pub mod proto;
+mod refusal;
 
 pub use identity::{Epoch, Lane, ParseLaneError, Signal, SpanId, Stamp, TraceId};
+pub use refusal::{Refusal, RefusalCounts};

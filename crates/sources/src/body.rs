@@ -7,6 +7,8 @@ use std::time::Duration;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 
+use model::Refusal;
+
 use crate::Limits;
 
 /// How long a producer may take to send one request.
@@ -171,9 +173,11 @@ pub(crate) fn inflate(
 
 /// Counts a body that did not make it.
 pub(crate) fn count(error: BodyError, limits: &Limits) {
-    limits.count(|refusals| match error {
-        BodyError::TooLarge => refusals.too_large += 1,
-        BodyError::NoRoom => refusals.no_room += 1,
-        BodyError::CutOff | BodyError::UnknownEncoding | BodyError::Undecodable => refusals.malformed += 1,
+    limits.count(match error {
+        BodyError::TooLarge => Refusal::TooLarge,
+        BodyError::NoRoom => Refusal::NoRoom,
+        BodyError::CutOff => Refusal::CutOff,
+        BodyError::UnknownEncoding => Refusal::UnsupportedEncoding,
+        BodyError::Undecodable => Refusal::Undecodable,
     });
 }

@@ -60,7 +60,7 @@ async fn answer(request: Request<Incoming>, intake: &Intake, limits: &Rc<Limits>
     }
     let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
     if text(header::CONTENT_TYPE).split(';').next().map(str::trim) != Some(PROTOBUF) {
-        limits.count(|refusals| refusals.malformed += 1);
+        limits.count(model::Refusal::UnsupportedContentType);
         let hint = "content-type must be application/x-protobuf; set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf";
         return refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument, hint, None);
     }

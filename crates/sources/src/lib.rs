@@ -20,7 +20,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::Signal;
+use model::{Refusal, RefusalCounts, Signal};
 use tokio::sync::Semaphore;
 
 #[cfg(feature = "otlp-grpc")]
@@ -75,18 +75,7 @@ pub struct Limits {
     held: Cell<usize>,
     /// One for each connection that may still be opened.
     places: Arc<Semaphore>,
-    refusals: Cell<Refusals>,
-}
-
-/// Requests that never reached the intake, by reason, since start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Refusals {
-    /// Larger than `max_request`, as sent or when inflated.
-    pub too_large: u64,
-    /// Told to wait because of `in_flight`.
-    pub no_room: u64,
-    /// Not readable: encoding, content type, framing, cut off.
-    pub malformed: u64,
+    refusals: Cell<RefusalCounts>,
 }
 
 impl Limits {
@@ -102,13 +91,13 @@ impl Limits {
     }
 
     /// Requests refused before they reached the intake.
-    pub fn refusals(&self) -> Refusals {
+    pub fn refusals(&self) -> RefusalCounts {
         self.refusals.get()
     }
 
-    fn count(&self, count: impl FnOnce(&mut Refusals)) {
+    pub(crate) fn count(&self, reason: Refusal) {
         let mut refusals = self.refusals.get();
-        count(&mut refusals);
+        refusals.add(reason, 1);
         self.refusals.set(refusals);
     }
 }

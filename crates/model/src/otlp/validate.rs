@@ -4,8 +4,8 @@ use super::schema::{self, Kind, Message, Rule, any_value, key_value};
 use crate::Signal;
 use crate::proto::{ProtoError, Reader, Value, read_varint};
 
-/// How deep arrays and key-value lists of attributes may nest.
-pub const MAX_DEPTH: u32 = 32;
+/// How deep arrays and key-value lists of attributes may nest, at every end: agent, frames, hub. SDKs allow 64.
+pub const MAX_DEPTH: u32 = 64;
 
 /// Walks an OTLP export request down to its last attribute.
 ///
