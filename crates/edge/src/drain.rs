@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use journal::StoredBlock;
-use link::{Hello, LaneHead, Outcome, Verdict};
+use link::Outcome;
 use model::Lane;
 #[cfg(feature = "sink-otlp")]
 use sinks::OtlpSink;
@@ -13,6 +13,7 @@ use sinks::{HubSink, SinkError};
 use tokio::sync::{Notify, watch};
 
 use crate::clock::{Backoff, Clock, random};
+use crate::greeting::{Greeting, goodbye, hello};
 use crate::io::{IoError, IoHandle};
 use crate::log;
 use crate::memory::ProgramPages;
@@ -42,6 +43,10 @@ pub(crate) struct Shared {
     /// The destination that wants an incident window open.
     pub(crate) incident_by: Cell<Option<usize>>,
     pub(crate) commits: Commits,
+    /// After how long what comes in is committed and decided, whatever it is, as configured.
+    pub(crate) settles: Duration,
+    /// The program ends: drains say goodbye.
+    pub(crate) leaving: watch::Sender<bool>,
     /// A hub wants a new epoch.
     pub(crate) new_epoch: Notify,
     /// Whether one may begin: a directory is put back or copied while no program runs on it, so once in a life is enough.
@@ -174,11 +179,19 @@ pub(crate) struct Drain {
 }
 
 impl Drain {
-    /// Delivers for ever.
+    /// Delivers until the program ends.
     pub(crate) async fn run(mut self) {
         let mut backoff = Backoff::new(self.max_backoff);
         let mut last_hello: Option<u64> = None;
+        let mut leaving = self.shared.leaving.subscribe();
         loop {
+            if *leaving.borrow_and_update() {
+                // Whom it does not reach now it would not reach in a second either.
+                if last_hello.is_some() {
+                    self.goodbye().await;
+                }
+                return;
+            }
             let turn = self.turn(&mut last_hello).await;
             match turn {
                 Ok(true) => {
@@ -193,7 +206,10 @@ impl Drain {
                         Sink::Otlp(_) => IDLE,
                     };
                     // Woken or not, the next turn looks for blocks.
-                    let _woken = tokio::time::timeout(idle, self.wake.notified()).await;
+                    tokio::select! {
+                        _woken = tokio::time::timeout(idle, self.wake.notified()) => {}
+                        _leaving = leaving.changed() => {}
+                    }
                 }
                 Err(error) => {
                     last_hello = None;
@@ -207,9 +223,22 @@ impl Drain {
                         LinkState::Blocked => self.max_backoff,
                         _ => backoff.next(asked, random()),
                     };
-                    tokio::time::sleep(wait).await;
+                    tokio::select! {
+                        () = tokio::time::sleep(wait) => {}
+                        _leaving = leaving.changed() => {}
+                    }
                 }
             }
+        }
+    }
+
+    /// Tells a hub that the silence from now on is meant.
+    async fn goodbye(&mut self) {
+        #[cfg_attr(not(feature = "sink-otlp"), allow(irrefutable_let_patterns, reason = "the only sink of this build"))]
+        if let Sink::Hub { sink, heartbeat } = &mut self.sink
+            && let Err(error) = goodbye(&self.shared, sink, *heartbeat).await
+        {
+            log::info(&format!("destination {}: it could not be told that the agent stops: {error}", self.name));
         }
     }
 
@@ -220,7 +249,8 @@ impl Drain {
         if let Sink::Hub { sink, heartbeat } = &mut self.sink {
             let due = last_hello.is_none_or(|last| now.saturating_sub(last) >= heartbeat.as_nanos() as u64);
             if due {
-                hello(&self.shared, self.index, &self.name, sink).await?;
+                let greeting = Greeting { shared: &self.shared, index: self.index, name: &self.name };
+                hello(&greeting, sink, *heartbeat).await?;
                 *last_hello = Some(now);
                 self.report(LinkState::Up, "");
             }
@@ -352,67 +382,6 @@ fn range_of(block: &StoredBlock) -> Range {
     Range { lane: block.lane, first: block.first, last: block.last }
 }
 
-fn disk_error(error: IoError) -> SinkError {
+pub(crate) fn disk_error(error: IoError) -> SinkError {
     SinkError::Retry { why: error.to_string(), after: None }
-}
-
-async fn hello(shared: &Shared, index: usize, name: &str, sink: &mut HubSink) -> Result<(), SinkError> {
-    let state = shared.io.state().await.map_err(disk_error)?;
-    let (direct, decided) = shared.watermarks.get();
-    let message = Hello {
-        device: shared.device.clone(),
-        epoch: state.epoch.0,
-        stamp: shared.clock.stamp().into(),
-        lanes: state
-            .heads
-            .iter()
-            .map(|head| LaneHead {
-                lane: Lane::number(head.lane),
-                next: head.next,
-                oldest: head.oldest,
-                watermark_ns: if head.lane == Lane::Traces { decided } else { direct },
-            })
-            .collect(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-    };
-    let answer = sink.hello(&message).await?;
-    // Another hub's silence does not end what this one wants.
-    if answer.incident_s.is_some() || shared.incident_by.get() == Some(index) {
-        shared.incident_by.set(answer.incident_s.map(|_| index));
-        let wanted = answer.incident_s.map_or(0, |seconds| u64::from(seconds) * 1_000_000_000);
-        shared.pipeline.borrow_mut().sampler_mut().set_remote_incident(wanted, shared.clock.now_ns());
-    }
-    match answer.verdict {
-        Verdict::Ok | Verdict::Behind => {
-            // Where the hub has everything that it confirmed this changes nothing.
-            let mut again = 0;
-            for held in &answer.lanes {
-                let Some(lane) = Lane::from_number(u64::from(held.lane)) else { continue };
-                again += shared.io.replay(index, lane, held.next_expected).await.map_err(disk_error)?;
-            }
-            if again > 0 {
-                log::warn(&format!(
-                    "destination {name}: the hub has less than it confirmed (restored from a backup?); {again} records \
-                     are sent again, and a gap tells of what is not held any more"
-                ));
-                let mut pipeline = shared.pipeline.borrow_mut();
-                pipeline.ledger_mut().destination(name).queue_again(again);
-            }
-            Ok(())
-        }
-        Verdict::NewEpoch => {
-            let why = "the hub has more of this data directory's epoch than the directory ever gave out: it was restored \
-                       from a copy, or two devices share it; ";
-            if shared.may_renew {
-                shared.new_epoch.notify_one();
-                return Err(SinkError::Retry { why: format!("{why}a new epoch begins"), after: None });
-            }
-            Err(SinkError::Blocked {
-                why: format!(
-                    "{why}a new epoch could not begin, or the hub does not take it: see the log, make room on the disk, and \
-                     start the agent again"
-                ),
-            })
-        }
-    }
 }

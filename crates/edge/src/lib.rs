@@ -14,6 +14,7 @@ mod error;
 mod exemplars;
 mod fetch;
 mod fetch_orders;
+mod greeting;
 mod intake;
 mod io;
 mod lanes;

@@ -96,6 +96,8 @@ pub struct Pipeline {
     pub(crate) reserve: Reserve,
     /// What was undecided before a restart, and is again.
     pub(crate) resumed_pending: PerSignal,
+    /// When that was, until all of it is decided.
+    pub(crate) resumed_ns: Option<u64>,
     #[cfg(feature = "mutants")]
     pub(crate) mutant: crate::mutants::Mutant,
 }
@@ -120,6 +122,7 @@ impl Pipeline {
             recorded: Recorded::default(),
             reserve: Reserve::default(),
             resumed_pending: PerSignal::default(),
+            resumed_ns: None,
             #[cfg(feature = "mutants")]
             mutant: crate::mutants::Mutant::from_environment(),
         }
@@ -306,6 +309,17 @@ impl Pipeline {
     /// Bytes in use: recorder, index, and what waits for the journal.
     pub fn bytes(&self) -> u64 {
         self.recorder.bytes() + self.sampler.stats().bytes + self.queued_bytes() as u64
+    }
+
+    /// The wall time up to which whatever came in of traces is decided, when it is `now_ns` and `wall_ns`; 0 while some of it
+    /// is from before a restart, and so nobody knows.
+    pub fn decided_to(&mut self, now_ns: u64, wall_ns: u64) -> u64 {
+        let oldest = self.sampler.oldest_pending_ns();
+        match (oldest, self.resumed_ns) {
+            (Some(oldest), Some(resumed)) if oldest <= resumed => return 0,
+            _ => self.resumed_ns = None,
+        }
+        wall_ns.saturating_sub(oldest.map_or(0, |oldest| now_ns.saturating_sub(oldest)))
     }
 
     /// Whether any lane of undecided or unwritten records is not empty.

@@ -79,6 +79,7 @@ pub fn resume<D: Disk>(
     // Requests whose bytes cannot be read any more leave holes.
     pipeline.skip_to(next);
     resumed.undecided = pipeline.resumed_pending;
+    pipeline.resumed_ns = Some(now_ns);
     for signal in Signal::ALL {
         let lost = pending.get(signal).saturating_sub(resumed.undecided.get(signal));
         pipeline.ledger.lost_crash.add(signal, lost);

@@ -13,7 +13,7 @@ use red::Red;
 use sources::{Intake, Limits};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use crate::agent::Agent;
@@ -38,6 +38,8 @@ const TICK: Duration = Duration::from_millis(100);
 const PAGES_EVERY: Duration = Duration::from_secs(1);
 /// How long the last commit may take when the program ends.
 const LAST_COMMIT: Duration = Duration::from_secs(10);
+/// How long drains may take to tell that the program stops.
+const GOODBYE: Duration = Duration::from_secs(2);
 
 /// Runs an agent until the program is told to end (SIGTERM or SIGINT).
 ///
@@ -188,6 +190,8 @@ where
         new_epoch: Notify::new(),
         may_renew: renewal.is_none(),
         watermarks: Cell::default(),
+        settles: config.sampling.longest_wait().saturating_add(config.journal.commit_delay.0).saturating_add(TICK),
+        leaving: watch::Sender::new(false),
         incident_by: Cell::default(),
         destinations: RefCell::new(
             config
@@ -205,7 +209,7 @@ where
     };
     let agent = Rc::new(Agent::new(Rc::clone(&shared), Rc::clone(&limits), config.sampling.expected_kept_share));
 
-    let mut wakes = Vec::with_capacity(sinks.len());
+    let (mut wakes, mut drains) = (Vec::with_capacity(sinks.len()), Vec::with_capacity(sinks.len()));
     for (index, (destination, sink)) in config.destinations.iter().zip(sinks).enumerate() {
         let wake = Rc::new(Notify::new());
         wakes.push(Rc::clone(&wake));
@@ -217,7 +221,7 @@ where
             wake,
             shared: Rc::clone(&shared),
         };
-        tokio::task::spawn_local(drain.run());
+        drains.push(tokio::task::spawn_local(drain.run()));
     }
     let mut heart = Heart {
         config,
@@ -274,6 +278,9 @@ where
     }
     let ended = tokio::time::timeout(LAST_COMMIT, async {
         heart.commit().await;
+        if why == Ended::Told {
+            say_goodbye(&shared, drains).await;
+        }
         shared.io.stop().await;
     });
     match ended.await {
@@ -281,6 +288,18 @@ where
         Err(_) => log::error("ended without the last commit: the disk does not answer"),
     }
     Ok(why)
+}
+
+/// Lets drains tell their hubs that the program stops; a hub that cannot be reached is not waited for.
+async fn say_goodbye(shared: &Shared, drains: Vec<JoinHandle<()>>) {
+    shared.leaving.send_replace(true);
+    let all = async {
+        for drain in drains {
+            // A drain that is gone has nobody to tell.
+            let _gone = drain.await;
+        }
+    };
+    let _told = tokio::time::timeout(GOODBYE, all).await;
 }
 
 /// Tells what the journal found in its directory, where it was not as it was left.
@@ -421,15 +440,16 @@ impl Heart<'_> {
     async fn commit(&mut self) {
         let shared = self.agent.shared();
         let wall = shared.clock.wall_ns();
-        let (batches, rider) = {
+        let (batches, rider, decided) = {
             let mut pipeline = shared.pipeline.borrow_mut();
             let batches = pipeline.take_batches();
-            (batches, pipeline.rider(shared.clock.now_ns()))
+            let now = shared.clock.now_ns();
+            (batches, pipeline.rider(now), pipeline.decided_to(now, wall))
         };
         let number = shared.commits.begin();
         if !shared.commits.take_forced() && batches.is_empty() && rider.note == self.committed_note {
             shared.commits.done(number);
-            self.advance_watermarks(wall);
+            shared.watermarks.set((wall, decided));
             return;
         }
         let (committed, rider) = match shared.io.commit(batches, shared.clock.stamp(), rider).await {
@@ -448,7 +468,7 @@ impl Heart<'_> {
         }
         if committed.error.is_none() {
             shared.commits.done(number);
-            self.advance_watermarks(wall);
+            shared.watermarks.set((wall, decided));
             pipeline.committed(&rider);
             self.committed_note = rider.note;
         }
@@ -459,10 +479,5 @@ impl Heart<'_> {
         }
         drop(pipeline);
         self.wakes.iter().for_each(|wake| wake.notify_one());
-    }
-    /// Everything that came in before `wall` is committed, but for traces that still wait for their decision.
-    fn advance_watermarks(&self, wall: u64) {
-        let wait = self.config.sampling.longest_wait().as_nanos() as u64;
-        self.agent.shared().watermarks.set((wall, wall.saturating_sub(wait)));
     }
 }

@@ -408,3 +408,20 @@ fn only_what_was_not_delivered_is_fetched() {
     });
     assert_eq!(full, Some(6), "256 KiB wait for the disk");
 }
+
+/// Scenario: nothing is undecided; a line and then a span of a trace come, and the trace is decided; the wall clock is put right
+/// by an hour meanwhile. Guarantees: what came of traces is decided up to now, up to the moment at which the oldest undecided part
+/// came, and up to now again; when the clock goes back, so does this (P3).
+#[test]
+fn u3_what_is_decided_has_an_edge() {
+    let mut pipeline = pipeline(64 << 10);
+    assert_eq!(pipeline.decided_to(5 * SECOND, START), START);
+    accept(&mut pipeline, Signal::Logs, lines(&[(Some(1), 9, "before its span")]), 10 * SECOND);
+    accept(&mut pipeline, Signal::Traces, spans(vec![span(1, 1, 1, true)]), 11 * SECOND);
+    // A two-hundredth of the wait for lines earlier at most.
+    let behind = START - pipeline.decided_to(12 * SECOND, START);
+    assert!((2 * SECOND..2 * SECOND + SECOND / 50).contains(&behind), "{behind}");
+    assert_eq!(pipeline.decided_to(12 * SECOND, START - 3600 * SECOND), START - 3600 * SECOND - behind);
+    pipeline.tick(14 * SECOND);
+    assert_eq!(pipeline.decided_to(14 * SECOND, START), START);
+}

@@ -89,7 +89,11 @@ async fn take_hello(app: &Arc<App>, request: Request) -> Result<Vec<u8>, Refusal
     };
     let lanes = reached
         .iter()
-        .map(|reached| LaneConfirmed { lane: reached.lane.number(), next_expected: reached.next_expected })
+        .map(|reached| LaneConfirmed {
+            lane: reached.lane.number(),
+            next_expected: reached.next_expected,
+            digest: reached.digest,
+        })
         .collect();
     Ok(link::encode(&HelloAck { verdict, lanes, hub_wall_ns: now_ns, incident_s }))
 }

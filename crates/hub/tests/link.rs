@@ -16,6 +16,8 @@ fn hello(next: u64, oldest: u64) -> Vec<u8> {
         stamp: ClockStamp { boot_id: [1; 16], uptime_ns: 1, wall_ns: now, synchronised: true },
         lanes: vec![LaneHead { lane: 2, next, oldest, watermark_ns: now }],
         version: "0.1.0".into(),
+        settles_ms: None,
+        stops: None,
     })
 }
 
@@ -46,7 +48,7 @@ async fn blocks_become_traces() {
     let other = block("vessel-1", 1, &[&[SectionRef::Traces(&trace(9, now))]]);
     let mut damaged = block("vessel-1", 4, &[&[SectionRef::Traces(&trace(4, now))]]);
     *damaged.last_mut().unwrap() ^= 1;
-    let answer = post_link(&hub, BLOCKS_PATH, &[], &[first, other, third, damaged].concat()).await;
+    let answer = post_link(&hub, BLOCKS_PATH, &[], &[first, other, third.clone(), damaged].concat()).await;
     assert_eq!(
         outcomes(&answer.body),
         [(1, 1, Outcome::Duplicate), (1, 1, Outcome::Quarantined), (3, 3, Outcome::Stored), (4, 4, Outcome::Corrupt)]
@@ -56,6 +58,10 @@ async fn blocks_become_traces() {
     let hub = start(dir.path()).await;
     let ack: HelloAck = link::decode(&post_link(&hub, HELLO_PATH, &[], &hello(5, 1)).await.body).unwrap();
     assert_eq!((ack.verdict, ack.lanes[0].next_expected), (Verdict::Ok, 4));
+    let mut inflater = wire::Inflater::new();
+    let (raw, _) = wire::RawBlock::parse(&third).unwrap();
+    let (_, frame) = raw.frames(&mut inflater).unwrap().next().unwrap();
+    assert_eq!(ack.lanes[0].digest, Some(link::short_digest(&wire::digest(frame))));
 
     let list = get(&hub, "/api/v0/traces?error=true&min_duration=200ms&service=orders").await.json();
     let ids: Vec<&str> =

@@ -34,6 +34,13 @@ pub struct Hello {
     /// The agent's version, for people.
     #[n(4)]
     pub version: String,
+    /// In the device's configuration, what comes in is below a watermark of a hello at most so many milliseconds later, while
+    /// the device is in contact: its waits for decisions, its commit and its heartbeat, with room. Absent: not told.
+    #[n(5)]
+    pub settles_ms: Option<u64>,
+    /// The device ends in good order behind this message: that it is silent from then on is no fault.
+    #[n(6)]
+    pub stops: Option<bool>,
 }
 
 /// [`Stamp`] as it travels.
@@ -78,7 +85,8 @@ pub struct LaneHead {
     /// The oldest sequence that the device still holds; equal to `next` when it holds none.
     #[n(2)]
     pub oldest: u64,
-    /// Wall nanoseconds up to which everything received for this lane is committed under a sequence below `next`.
+    /// Wall nanoseconds up to which everything received for this lane is committed under a sequence below `next`. It takes the
+    /// place of what an earlier hello said, also when it is less: the device's clock was put right. 0: not known yet.
     #[n(3)]
     pub watermark_ns: u64,
 }
@@ -126,6 +134,15 @@ pub struct LaneConfirmed {
     /// Every sequence below this one is stored (or known as a gap) at the hub.
     #[n(1)]
     pub next_expected: u64,
+    /// [`short_digest`] of the frame `next_expected - 1`, where the hub has that frame and knows it. The device skips what the
+    /// hub has only when its own frame of that sequence is the same one: a copy of its directory may have sent other frames.
+    #[n(2)]
+    pub digest: Option<u64>,
+}
+
+/// The first 8 bytes of a frame's digest, as [`LaneConfirmed::digest`] has them.
+pub fn short_digest(digest: &[u8; 16]) -> u64 {
+    digest.iter().take(8).fold(0, |bits, byte| bits << 8 | u64::from(*byte))
 }
 
 /// The hub's answer to a blocks request: one entry per block, in the request's order.
@@ -230,6 +247,8 @@ mod tests {
             stamp: ClockStamp { boot_id: [3; 16], uptime_ns: 5, wall_ns: 6, synchronised: true },
             lanes: vec![LaneHead { lane: 2, next: 10, oldest: 4, watermark_ns: 99 }],
             version: "0.1.0".into(),
+            settles_ms: Some(27_500),
+            stops: Some(true),
         };
         assert_eq!(decode::<Hello>(&encode(&hello)).unwrap(), hello);
         let ack = BlocksAck {
@@ -251,12 +270,35 @@ mod tests {
         assert_eq!(encode(&ack), bytes);
     }
 
+    /// Scenario: a hello of an agent that tells neither how long its records take to settle nor that it stops, and an answer of
+    /// a hub that tells no digests; then today's messages, read by those that do not know these fields. Guarantees: what is not
+    /// told is absent, what is not known is passed over, and nothing else changes (P3).
+    #[test]
+    fn u3_messages_of_the_version_before_are_read() {
+        #[derive(Debug, PartialEq, Encode, Decode)]
+        #[cbor(array)]
+        struct OlderHello(#[n(0)] String, #[n(1)] u64, #[n(2)] ClockStamp, #[n(3)] Vec<LaneHead>, #[n(4)] String);
+        #[derive(Debug, PartialEq, Encode, Decode)]
+        #[cbor(array)]
+        struct OlderLane(#[n(0)] u8, #[n(1)] u64);
+        let lanes = vec![LaneHead { lane: 2, next: 10, oldest: 4, watermark_ns: 99 }];
+        let older = || OlderHello("d".into(), 7, ClockStamp::default(), lanes.clone(), "0.1.0".into());
+        let hello = decode::<Hello>(&encode(&older())).unwrap();
+        assert_eq!((hello.settles_ms, hello.stops, hello.lanes.len()), (None, None, 1));
+        let newer = Hello { settles_ms: Some(9), stops: Some(true), ..hello };
+        assert_eq!(decode::<OlderHello>(&encode(&newer)).unwrap(), older());
+        let lane = decode::<LaneConfirmed>(&encode(&OlderLane(2, 11))).unwrap();
+        assert_eq!(lane, LaneConfirmed { lane: 2, next_expected: 11, digest: None });
+        let newer = LaneConfirmed { digest: Some(short_digest(&[1; 16])), ..lane };
+        assert_eq!(decode::<OlderLane>(&encode(&newer)).unwrap(), OlderLane(2, 11));
+    }
+
     /// Scenario: bytes cut off anywhere. Guarantees: an error, never a panic or a wrong message.
     #[test]
     fn a_cut_message_is_an_error() {
         let ack = HelloAck {
             verdict: Verdict::Behind,
-            lanes: vec![LaneConfirmed { lane: 1, next_expected: 1 << 40 }],
+            lanes: vec![LaneConfirmed { lane: 1, next_expected: 1 << 40, digest: Some(u64::MAX) }],
             hub_wall_ns: 1,
             incident_s: Some(600),
         };

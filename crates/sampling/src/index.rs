@@ -102,7 +102,12 @@ pub(crate) struct Slot {
     pub(crate) state: State,
     pub(crate) has_span: bool,
     pub(crate) root_seen: bool,
+    /// How long before its first span the first other part of it came, in [`PARTS`]ths of the wait for it.
+    pub(crate) ahead: u8,
 }
+
+/// See [`Slot::ahead`].
+pub(crate) const PARTS: u64 = u8::MAX as u64;
 
 /// Names a trace in the index as long as it is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,6 +195,11 @@ impl Index {
 
     pub(crate) fn get_mut(&mut self, place: Place) -> Option<&mut Slot> {
         self.slots.get_mut(place.slot as usize).filter(|one| one.serial == place.serial && one.state != State::Free)
+    }
+
+    /// Traces that wait for their decision.
+    pub(crate) fn pending(&self) -> impl Iterator<Item = &Slot> {
+        self.slots.iter().filter(|slot| slot.state == State::Pending)
     }
 
     /// Adds a recorder entry to a trace; tells whether it was not there yet.

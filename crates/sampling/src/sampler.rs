@@ -7,7 +7,7 @@ use model::TraceId;
 use crate::alarm::{Alarm, Raised};
 use crate::conditions::Conditions;
 use crate::decisions::{Decisions, NewDecisions, Remembered, Verdict};
-use crate::index::{Index, Place, State, push_grown, queue_bytes};
+use crate::index::{Index, PARTS, Place, Slot, State, push_grown, queue_bytes};
 use crate::judge::{Judge, Judgement};
 use crate::policy::STATUS_MASK_ERROR;
 use crate::terms::{Decided, EntryId, Fetch, Options, Part, Route, Stats};
@@ -165,10 +165,15 @@ impl Sampler {
     fn span_deadlines(&mut self, place: Place, root: bool, now_ns: u64) {
         let (wait, after_root, quiet) =
             (self.options.decision_wait_ns, self.options.after_root_ns, self.options.quiet_ns);
+        let part_ns = self.ahead_part_ns();
         let Some(slot) = self.index.get_mut(place) else { return };
         let (mut first, mut root_deadline) = (None, None);
         if !slot.has_span {
             slot.has_span = true;
+            if slot.deadline_ns > 0 {
+                let since = slot.deadline_ns.saturating_sub(self.options.log_wait_ns);
+                slot.ahead = u8::try_from(now_ns.saturating_sub(since).div_ceil(part_ns)).unwrap_or(u8::MAX);
+            }
             slot.deadline_ns = now_ns.saturating_add(wait).max(1);
             first = Some(slot.deadline_ns);
         }
@@ -465,6 +470,21 @@ impl Sampler {
             self.raised.extend(raised.filter(|_| self.raised.len() < MAX_RAISED));
         }
         self.judge.incident().alert = until;
+    }
+
+    /// When the first part came of the undecided trace that waits for longest, or somewhat before; `None` when nothing is
+    /// undecided.
+    pub fn oldest_pending_ns(&self) -> Option<u64> {
+        let part_ns = self.ahead_part_ns();
+        let first = |slot: &Slot| {
+            let wait = if slot.has_span { self.options.decision_wait_ns } else { self.options.log_wait_ns };
+            slot.deadline_ns.saturating_sub(wait.saturating_add(u64::from(slot.ahead).saturating_mul(part_ns)))
+        };
+        self.index.pending().map(first).min()
+    }
+
+    fn ahead_part_ns(&self) -> u64 {
+        self.options.log_wait_ns.div_ceil(PARTS).max(1)
     }
 
     /// Opens an incident window until this moment (monotonic). When that has passed, it closes whatever window is open, and

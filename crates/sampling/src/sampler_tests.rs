@@ -308,3 +308,23 @@ fn a_dropped_trace_is_fetched() {
     assert_eq!(sampler.part(id(1), LINE, 9, 3, WAIT + 2), Route::Decided(Verdict::Keep));
     assert_eq!(sampler.fetch(&id(1)), Fetch::Kept);
 }
+
+/// Scenario: a line, a span, a root that shortens the wait, another trace; decisions in between. Guarantees: what is told as the
+/// oldest undecided moment is never later than the first part of the oldest undecided trace, and at most a two-hundredth of the
+/// wait for lines earlier where nothing shortened its wait (P3).
+#[test]
+fn u3_the_oldest_undecided_part_is_known() {
+    let mut sampler = Sampler::new(Options { after_root_ns: 100, ..options() });
+    assert_eq!(sampler.oldest_pending_ns(), None);
+    sampler.part(id(1), LINE, 9, 1, 5_000);
+    assert_eq!(sampler.oldest_pending_ns(), Some(5_000));
+    sampler.part(id(1), span(0, 10, 1, false), 9, 2, 5_700);
+    let oldest = sampler.oldest_pending_ns().unwrap();
+    assert!((4_990..=5_000).contains(&oldest), "{oldest}");
+    sampler.part(id(2), span(0, 10, 1, true), 9, 3, 6_000);
+    assert_eq!(sampler.oldest_pending_ns(), Some(oldest));
+    tick(&mut sampler, 6_100);
+    assert_eq!(sampler.oldest_pending_ns(), Some(oldest), "the second one is decided");
+    tick(&mut sampler, 6_700);
+    assert_eq!(sampler.oldest_pending_ns(), None);
+}

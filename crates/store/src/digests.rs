@@ -43,6 +43,15 @@ pub(crate) fn get(db: &Db, key: FrameKey) -> Result<Option<[u8; DIGEST]>, StoreE
     Ok(digest.filter(|digest| *digest != [0; DIGEST]))
 }
 
+/// The digest of a stored frame, packed or not, if it is still known.
+pub(crate) fn of_stored(db: &Db, key: FrameKey) -> Result<Option<[u8; DIGEST]>, StoreError> {
+    let row = db.intake.get(key.to_bytes()).map_err(StoreError::database("cannot read intake"))?;
+    match row.as_deref().and_then(crate::writer::IntakeRow::from_bytes) {
+        Some(row) => Ok(Some(shorten(row.digest))),
+        None => get(db, key),
+    }
+}
+
 /// Adds the digests of frames that are packed by `batch`; `day` is the day of the newest intake among them.
 pub(crate) fn put(
     db: &Db,

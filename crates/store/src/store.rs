@@ -216,13 +216,14 @@ impl Store {
         let reached = contact.heads.iter().map(|head| {
             let stream = crate::ids::Stream { device: number, epoch, lane: head.lane };
             let claims = registry.claims.get(&stream);
-            Reached {
-                lane: head.lane,
-                next_expected: claims.map_or(1, crate::registry::Claims::next_expected),
-                last: claims.and_then(|claims| claims.stored.last()).unwrap_or(0),
-            }
+            let next_expected = claims.map_or(1, crate::registry::Claims::next_expected);
+            let before = FrameKey { stream, seq: next_expected - 1 };
+            let is_stored = claims.is_some_and(|claims| claims.stored.contains(before.seq));
+            let digest = if is_stored { crate::digests::of_stored(&self.inner.db, before)? } else { None };
+            let last = claims.and_then(|claims| claims.stored.last()).unwrap_or(0);
+            Ok(Reached { lane: head.lane, next_expected, last, digest: digest.map(u64::from_be_bytes) })
         });
-        Ok(reached.collect())
+        reached.collect()
     }
 
     /// Counts a block of a device that could not be read.
@@ -304,6 +305,8 @@ pub struct Reached {
     pub next_expected: u64,
     /// The largest stored sequence; 0 when there is none.
     pub last: u64,
+    /// The first 8 bytes of the digest of the frame before `next_expected`, where that one is stored and it is known.
+    pub digest: Option<u64>,
 }
 
 impl Drop for Store {

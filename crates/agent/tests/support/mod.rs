@@ -2,6 +2,8 @@
 #![allow(dead_code, unreachable_pub, reason = "each test uses its part")]
 #![allow(clippy::zombie_processes, reason = "`Agent` waits when it is dropped")]
 
+pub mod server;
+
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;

@@ -1,0 +1,124 @@
+//! The real program and a hub that a test plays.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod support;
+
+use link::{BlockAck, BlocksAck, Hello, HelloAck, Outcome, Verdict};
+use model::proto::{put_bytes, put_fixed64, put_message};
+use support::server::{Reply, Seen, Server};
+use support::{Agent, PROTOBUF, now_ns, request, wait_until};
+use wire::RawBlock;
+
+fn line(number: u64) -> Vec<u8> {
+    request(|out| {
+        put_message(out, 2, |out| {
+            put_fixed64(out, 1, now_ns());
+            put_message(out, 5, |out| put_bytes(out, 1, format!("line {number}").as_bytes()));
+        });
+    })
+}
+
+/// A span of a trace of its own that is kept: it failed.
+fn failed_span(number: u8) -> Vec<u8> {
+    request(|out| {
+        put_message(out, 2, |out| {
+            put_bytes(out, 1, &[number; 16]);
+            put_bytes(out, 2, &[number; 8]);
+            put_bytes(out, 5, b"GET /x");
+            put_fixed64(out, 7, now_ns() - 1_000_000);
+            put_fixed64(out, 8, now_ns());
+            put_message(out, 15, |out| model::proto::put_uint(out, 3, 2));
+        });
+    })
+}
+
+fn cbor(body: Vec<u8>) -> Reply {
+    (200, "content-type: application/cbor\r\n".into(), body)
+}
+
+fn acks(body: &[u8], outcome: Outcome) -> Vec<u8> {
+    let (mut rest, mut blocks) = (body, Vec::new());
+    while !rest.is_empty() {
+        let (block, behind) = RawBlock::parse(rest).unwrap();
+        rest = behind;
+        let header = block.header();
+        let (lane, first, last) = (header.lane.number(), header.first, header.last());
+        blocks.push(BlockAck { epoch: header.epoch.0, lane, first, last, outcome });
+    }
+    link::encode(&BlocksAck { blocks })
+}
+
+/// A hub that takes everything and has nothing to say.
+fn content(seen: &Seen) -> Reply {
+    if seen.path == link::HELLO_PATH {
+        let ack = HelloAck { verdict: Verdict::Ok, lanes: Vec::new(), hub_wall_ns: now_ns(), incident_s: None };
+        return cbor(link::encode(&ack));
+    }
+    cbor(acks(&seen.body, Outcome::Stored))
+}
+
+fn hub(server: &Server) -> String {
+    format!("{{ name: hub, type: hub, url: 'http://{}', heartbeat: 200ms, max_backoff: 1s }}", server.address)
+}
+
+fn hellos(server: &Server) -> Vec<Hello> {
+    let hellos = server.seen().into_iter().filter(|seen| seen.path == link::HELLO_PATH);
+    hellos.map(|seen| link::decode(&seen.body).unwrap()).collect()
+}
+
+/// The last hello's watermark of a lane; 0 when there is none.
+fn watermark(server: &Server, lane: model::Lane) -> u64 {
+    let last = hellos(server).pop();
+    last.iter()
+        .flat_map(|hello| &hello.lanes)
+        .find(|head| head.lane == lane.number())
+        .map_or(0, |head| head.watermark_ns)
+}
+
+/// Scenario: an idle agent with the shipped waits, connected; then a span comes whose trace waits for its decision. Guarantees:
+/// the hub hears how long records take to settle; the watermark of an idle device is within that, and close to now; with
+/// something undecided it stays before the moment at which that came (P3).
+#[test]
+fn u3_an_idle_device_is_up_to_date() {
+    let server = Server::start(content);
+    let agent = Agent::start_delivering(&[hub(&server)], "");
+    assert_eq!(agent.post("/v1/logs", PROTOBUF, &line(1)).0, 200);
+    assert_eq!(agent.post("/v1/traces", PROTOBUF, &failed_span(1)).0, 200);
+    let came = now_ns();
+    wait_until("logs are up to date", || watermark(&server, model::Lane::Logs) > came);
+    let hello = hellos(&server).pop().unwrap();
+    let settles = hello.settles_ms.unwrap();
+    // 30 s of waits, two heartbeats, a commit, and room.
+    assert!((30_000..40_000).contains(&settles), "{settles}");
+    assert_eq!(hello.stops, None);
+    assert!(hello.lanes.iter().all(|head| head.watermark_ns <= hello.stamp.wall_ns));
+    assert!(watermark(&server, model::Lane::Traces) < came);
+}
+
+/// Scenario: an agent is told to end; another one is killed. Guarantees: the hub hears of the first one that it stops, after
+/// everything that was accepted is committed, and of the second one nothing (P3).
+#[test]
+fn u4_an_orderly_end_is_told() {
+    let server = Server::start(content);
+    let mut agent = Agent::start_delivering(&[hub(&server)], "");
+    assert_eq!(agent.post("/v1/logs", PROTOBUF, &line(1)).0, 200);
+    wait_until("a hello", || !hellos(&server).is_empty());
+    assert!(agent.terminate().success());
+    let last = hellos(&server).pop().unwrap();
+    assert_eq!(last.stops, Some(true));
+    assert_eq!(last.lanes.len(), 1, "{last:?}");
+    agent.restart_logged();
+    let before = hellos(&server).len();
+    wait_until("it is back", || hellos(&server).len() > before);
+    agent.kill();
+    assert_eq!(hellos(&server).pop().unwrap().stops, None);
+}
+
+/// Scenario: the hub cannot be reached when the agent is told to end. Guarantees: it ends in good order all the same, soon.
+#[test]
+fn u4_a_hub_that_is_gone_holds_no_end_up() {
+    let mut agent = Agent::start_delivering(&["{ name: hub, type: hub, url: 'http://127.0.0.1:9' }".into()], "");
+    assert_eq!(agent.post("/v1/logs", PROTOBUF, &line(1)).0, 200);
+    assert!(agent.terminate().success());
+    assert!(agent.log().contains("everything accepted is on disk"), "{}", agent.log());
+}
