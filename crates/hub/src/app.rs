@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 
 use crate::clock;
 use crate::incidents::Incidents;
+use crate::log::{Kind, Log};
 
 /// Memory for request bodies in flight, in KiB.
 const BODY_BUDGET_KIB: usize = 64 << 10;
@@ -50,6 +51,7 @@ pub(crate) struct App {
     token: Option<String>,
     pub(crate) counters: Counters,
     pub(crate) incidents: Incidents,
+    pub(crate) log: Log,
     bodies: Semaphore,
     queries: Semaphore,
     boot_id: [u8; 16],
@@ -132,6 +134,7 @@ impl App {
             token,
             counters: Counters::default(),
             incidents: Incidents::default(),
+            log: Log::default(),
             bodies: Semaphore::new(BODY_BUDGET_KIB),
             queries: Semaphore::new(QUERIES),
             boot_id,
@@ -196,16 +199,16 @@ impl App {
         let outcomes = answer.await.unwrap_or(Err(StoreError::Closed)).inspect_err(|error| {
             count(&self.counters.refused_busy);
             if matches!(error, StoreError::Poisoned(_)) {
-                eprintln!("lightship-hub: {error}");
+                self.log.say(Kind::Disk, &error.to_string());
             }
         })?;
         for (outcome, (device, unreadable)) in outcomes.iter().zip(about) {
             match outcome {
                 FrameOutcome::Stored => count(&self.counters.frames_stored),
                 FrameOutcome::Duplicate => count(&self.counters.frames_duplicate),
-                FrameOutcome::Quarantined => {
+                FrameOutcome::Quarantined | FrameOutcome::Unreadable => {
                     count(&self.counters.frames_quarantined);
-                    alarm(&device, unreadable.as_deref());
+                    self.log.say_of(Kind::Quarantine, &device, &alarm(&device, unreadable.as_deref()));
                 }
             }
         }
@@ -235,16 +238,15 @@ impl App {
 }
 
 /// Says that a frame was put into quarantine.
-fn alarm(device: &str, unreadable: Option<&str>) {
+fn alarm(device: &str, unreadable: Option<&str>) -> String {
     match unreadable {
-        Some(why) => eprintln!(
-            "lightship-hub: a frame of device {device} cannot be read and is kept aside in quarantine: {why}. Please \
-             report this with the versions of agent and hub"
+        Some(why) => format!(
+            "a frame of device {device} cannot be read, is kept aside in quarantine and told as lost: {why}. Please report \
+             this with the versions of agent and hub"
         ),
-        None => eprintln!(
-            "lightship-hub: device {device} sent other content under an identity that is stored already; it is kept \
-             aside in quarantine. Two devices with one name and one copied data directory do this: give one of them a \
-             new data directory"
+        None => format!(
+            "device {device} sent other content under an identity that is stored already; it is kept aside in quarantine. \
+             Two devices with one name and one copied data directory do this: give one of them a new data directory"
         ),
     }
 }

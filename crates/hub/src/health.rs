@@ -13,15 +13,23 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::clock;
+use crate::run::damage_line;
 
 /// The routes of health and metrics.
 pub(crate) fn routes() -> Router<Arc<App>> {
     Router::new().route("/healthz", get(health)).route("/metrics", get(metrics))
 }
 
+/// Most reasons that health tells.
+const MOST_TOLD: usize = 20;
+
 async fn health(State(app): State<Arc<App>>) -> Response {
+    let damages: Vec<String> =
+        app.store.damages().iter().filter(|damage| !damage.accepted).take(MOST_TOLD).map(damage_line).collect();
     match app.store.health() {
-        Ok(()) => Json(json!({"status": "ok"})).into_response(),
+        Ok(()) if damages.is_empty() => Json(json!({"status": "ok"})).into_response(),
+        // It serves and stores: whoever restarts what is not well has nothing to mend here.
+        Ok(()) => Json(json!({"status": "degraded", "reasons": damages})).into_response(),
         Err(error) => {
             let body = json!({"status": "unavailable", "error": error.to_string()});
             (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
@@ -108,8 +116,13 @@ async fn metrics(State(app): State<Arc<App>>) -> Response {
     text.gauge("lightship_hub_packs", "Pack files.", stats.packs as f64);
     text.gauge(
         "lightship_hub_unreadable_packs",
-        "Pack files that could not be read at the start; their records are missing from answers.",
+        "Packs that cannot be read as a whole; their records are missing from answers.",
         stats.unreadable_packs as f64,
+    );
+    text.gauge(
+        "lightship_hub_damages",
+        "Packs, blocks and frames that cannot be read; answers over their time say that they are incomplete.",
+        stats.damages as f64,
     );
     text.gauge("lightship_hub_pack_bytes", "Bytes of pack files.", stats.pack_bytes as f64);
     text.gauge("lightship_hub_pack_records", "Records in packs.", stats.pack_records as f64);

@@ -8,6 +8,7 @@
 //! | `ui` | the embedded web page |
 //! | `health` | `/healthz` and `/metrics` |
 //! | `app` | what requests share: store, token, limits |
+//! | `log` | one line each, not again and again |
 //! | `server` | listening, TLS, caps, graceful stop |
 //! | [`tls`] | the link port's certificate |
 //! | [`run`] | a whole hub, started and stopped |
@@ -19,6 +20,7 @@ pub mod duration;
 mod health;
 mod incidents;
 mod link_api;
+mod log;
 mod otlp_api;
 pub mod run;
 mod server;

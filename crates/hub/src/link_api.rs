@@ -165,7 +165,7 @@ async fn take_blocks(app: &Arc<App>, request: Request) -> Result<Vec<u8>, Refusa
 
 fn summarize(outcomes: impl Iterator<Item = FrameOutcome>) -> Outcome {
     outcomes.fold(Outcome::Duplicate, |block, frame| match (block, frame) {
-        (Outcome::Quarantined, _) | (_, FrameOutcome::Quarantined) => Outcome::Quarantined,
+        (Outcome::Quarantined, _) | (_, FrameOutcome::Quarantined | FrameOutcome::Unreadable) => Outcome::Quarantined,
         (_, FrameOutcome::Stored) => Outcome::Stored,
         (block, FrameOutcome::Duplicate) => block,
     })

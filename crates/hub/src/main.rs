@@ -25,10 +25,22 @@ struct Cli {
 enum Command {
     /// Run the hub until SIGTERM or SIGINT.
     Run(RunArgs),
-    /// Check data directory, token and certificate, and say what is wrong.
+    /// Check data directory, token and certificate, and say what is wrong. Changes nothing.
     Check(RunArgs),
+    /// Mend the data directory of a hub that does not run: rebuild what packs can tell. Deletes nothing.
+    Repair(RepairArgs),
     /// Ask a running hub whether it is well: exit code 0 when it is, 1 when it is not or does not answer.
     Health(HealthArgs),
+}
+
+#[derive(Args)]
+struct RepairArgs {
+    /// The data directory.
+    #[arg(long, value_name = "DIR")]
+    data_dir: PathBuf,
+    /// Take what cannot be read as lost: health no longer minds it; answers over its time stay incomplete.
+    #[arg(long)]
+    accept_loss: bool,
 }
 
 #[derive(Args)]
@@ -129,9 +141,21 @@ fn main() -> ExitCode {
             }
         },
         Command::Check(args) => match run::check(&args.config()) {
-            Ok(()) => {
+            Ok(wrong) if wrong.is_empty() => {
                 println!("ok");
                 ExitCode::SUCCESS
+            }
+            Ok(wrong) => {
+                wrong.iter().for_each(|line| eprintln!("lightship-hub: {line}"));
+                ExitCode::from(UNWELL)
+            }
+            Err(error) => fail(&error),
+        },
+        Command::Repair(args) => match run::repair(&args.data_dir, args.accept_loss) {
+            Ok((lines, wrong)) => {
+                lines.iter().for_each(|line| println!("{line}"));
+                wrong.iter().for_each(|line| eprintln!("lightship-hub: {line}"));
+                ExitCode::from(if wrong.is_empty() { 0 } else { UNWELL })
             }
             Err(error) => fail(&error),
         },

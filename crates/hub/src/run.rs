@@ -1,5 +1,6 @@
 //! A whole hub: opened, bound, served, stopped.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::app::App;
+use crate::log::Kind;
 use crate::tls::{self, TlsFiles};
 use crate::{api, clock, health, link_api, otlp_api, server, ui};
 
@@ -88,12 +90,88 @@ fn write_whole(path: &Path, content: &str) -> anyhow::Result<()> {
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Checks everything that a start needs but the ports: data directory, token, certificate.
+/// Checks everything that a start needs but the ports: data directory, stored data, token, certificate. Changes
+/// nothing: the database is read from a copy among the system's temporary files.
 ///
 /// # Errors
-/// The first thing that is wrong, with what to do.
-pub fn check(config: &Config) -> anyhow::Result<()> {
-    prepare(config).map(drop)
+/// What a start would fail with, with what to do.
+pub fn check(config: &Config) -> anyhow::Result<Vec<String>> {
+    if let Some(path) = &config.token_file {
+        read_token(path)?;
+    }
+    let dir = &config.data_dir;
+    match &config.tls {
+        Some(files) => drop(tls::server_config(files)?),
+        None => tls::check_made(&dir.join("tls"), &config.tls_names)?,
+    }
+    if !dir.try_exists().with_context(|| format!("cannot look at {} (--data-dir)", dir.display()))? {
+        let parent = dir.ancestors().find(|one| one.is_dir());
+        let parent =
+            parent.with_context(|| format!("{} has no directory to be made in (--data-dir)", dir.display()))?;
+        check_writable(parent)?;
+        return Ok(Vec::new());
+    }
+    check_writable(dir)?;
+    let scratch = Scratch::new()?;
+    let damages = store::inspect(dir, &scratch.0).map_err(|error| store_error(dir, error))?;
+    Ok(damages.iter().map(damage_line).collect())
+}
+
+/// Whether files could be made in a directory, as far as its mode tells: nothing is written for it.
+fn check_writable(dir: &Path) -> anyhow::Result<()> {
+    let found = std::fs::metadata(dir).with_context(|| format!("cannot look at {} (--data-dir)", dir.display()))?;
+    if !found.is_dir() {
+        bail!("{} is no directory (--data-dir)", dir.display());
+    }
+    if found.permissions().readonly() {
+        bail!("{} cannot be written (--data-dir)", dir.display());
+    }
+    Ok(())
+}
+
+/// A directory among the system's temporary files, which goes with this value.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> anyhow::Result<Self> {
+        let number = getrandom::u64().map_err(|error| anyhow::anyhow!("no random numbers: {error}"))?;
+        let dir = std::env::temp_dir().join(format!("lightship-hub-check-{number:016x}"));
+        std::fs::create_dir(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        Ok(Self(dir))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What is left is a temporary file of the system's.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Mends a data directory; what was done, and what is still missing.
+///
+/// # Errors
+/// When the directory is in use, or cannot be written.
+pub fn repair(dir: &Path, accept_loss: bool) -> anyhow::Result<(Vec<String>, Vec<String>)> {
+    let repaired = store::repair(dir, accept_loss).map_err(|error| store_error(dir, error))?;
+    let wrong = repaired.damages.iter().filter(|damage| !damage.accepted).map(damage_line).collect();
+    Ok((repaired.lines, wrong))
+}
+
+/// A damage in one line.
+pub(crate) fn damage_line(damage: &store::Damage) -> String {
+    let devices = if damage.devices.is_empty() { "unknown devices".to_owned() } else { damage.devices.join(", ") };
+    format!("{} (answers over {} to {} of {devices} lack its records)", damage.what, damage.from, damage.to)
+}
+
+fn store_error(dir: &Path, error: StoreError) -> anyhow::Error {
+    match error {
+        StoreError::Locked { .. }
+        | StoreError::DatabaseGone { .. }
+        | StoreError::ForeignDatabase { .. }
+        | StoreError::DatabaseDamaged { .. } => anyhow::anyhow!("{error}"),
+        error => anyhow::Error::new(error).context(format!("cannot open the store in {}", dir.display())),
+    }
 }
 
 struct Prepared {
@@ -115,12 +193,9 @@ fn prepare(config: &Config) -> anyhow::Result<Prepared> {
         }
     };
     let tls = tls::server_config(&files)?;
-    let store = Store::open(dir, config.store.clone()).map_err(|error| match error {
-        StoreError::Locked { .. } => anyhow::anyhow!("{error}"),
-        error => anyhow::Error::new(error).context(format!("cannot open the store in {}", dir.display())),
-    })?;
-    for error in store.unreadable_packs() {
-        eprintln!("lightship-hub: {error}");
+    let store = Store::open(dir, config.store.clone()).map_err(|error| store_error(dir, error))?;
+    for damage in store.damages() {
+        eprintln!("lightship-hub: {}", damage_line(&damage));
     }
     Ok(Prepared { store, token, tls, ca })
 }
@@ -168,15 +243,41 @@ impl Hub {
     }
 }
 
-/// Saves what is known of devices, and runs the compactor.
+/// How much of the packs is looked at for damage with each run of the compactor: 1 TB in three days.
+const SCRUB_BYTES: u64 = 128 << 20;
+/// Longest wait between two tries to open the database again after a failed write.
+const MAX_REVIVE_WAIT: Duration = Duration::from_secs(30);
+
+/// Saves what is known of devices, runs the compactor, looks at stored data, and goes on after a failed write.
 async fn keep_house(app: Arc<App>, compact_every: Duration, mut stop: watch::Receiver<bool>) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut since_compaction = Duration::ZERO;
+    let (mut wait, mut waited) = (TICK, Duration::ZERO);
+    let mut said = HashSet::new();
+    for damage in app.store.damages() {
+        said.insert((damage.pack, damage.block));
+    }
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
             _ = stop.wait_for(|stop| *stop) => return,
+        }
+        if app.store.health().is_err() {
+            waited += TICK;
+            if waited >= wait {
+                (waited, wait) = (Duration::ZERO, (wait * 2).min(MAX_REVIVE_WAIT));
+                let shared = Arc::clone(&app);
+                match tokio::task::spawn_blocking(move || shared.store.revive()).await {
+                    Ok(Ok(())) => {
+                        app.log.say(Kind::Disk, "the database is open again: intake goes on");
+                        wait = TICK;
+                    }
+                    Ok(Err(error)) => app.log.say(Kind::Disk, &format!("intake still stopped: {error}")),
+                    Err(error) => app.log.say(Kind::Disk, &format!("opening the database failed: {error}")),
+                }
+            }
+            continue;
         }
         since_compaction += TICK;
         let is_time = since_compaction >= compact_every || app.store.wants_compaction();
@@ -186,11 +287,20 @@ async fn keep_house(app: Arc<App>, compact_every: Duration, mut stop: watch::Rec
         let shared = Arc::clone(&app);
         let worked = tokio::task::spawn_blocking(move || {
             shared.store.save_devices()?;
-            if is_time { shared.store.compact(clock::now_ns()).map(drop) } else { Ok(()) }
+            if is_time {
+                shared.store.compact(clock::now_ns())?;
+                shared.store.scrub(SCRUB_BYTES);
+            }
+            Ok::<_, StoreError>(())
         });
         if let Ok(Err(error)) = worked.await {
             app.counters.compaction_errors.fetch_add(1, Ordering::Relaxed);
-            eprintln!("lightship-hub: {error}");
+            app.log.say(Kind::Disk, &error.to_string());
+        }
+        for damage in app.store.damages() {
+            if said.insert((damage.pack, damage.block)) {
+                app.log.say(Kind::Damage, &damage_line(&damage));
+            }
         }
     }
 }

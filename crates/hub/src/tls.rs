@@ -73,6 +73,17 @@ pub fn self_made(dir: &Path, names: &[String]) -> anyhow::Result<TlsFiles> {
     Ok(files)
 }
 
+/// Says what is wrong with made files, if they are there; changes nothing.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn check_made(dir: &Path, names: &[String]) -> anyhow::Result<()> {
+    CertificateParams::new(names.to_vec())
+        .with_context(|| format!("--tls-name: one of {} is no DNS name and no address", names.join(", ")))?;
+    let files = TlsFiles { cert: dir.join("cert.pem"), key: dir.join("key.pem") };
+    if matches!(files.cert.try_exists(), Ok(true)) { server_config(&files).map(drop) } else { Ok(()) }
+}
+
 fn common_name(name: &str) -> DistinguishedName {
     let mut names = DistinguishedName::new();
     names.push(DnType::CommonName, name);

@@ -115,3 +115,32 @@ fn what_cannot_work_is_one_clear_line() {
     let version = hub(&["--version"]).output().unwrap();
     assert!(String::from_utf8_lossy(&version.stdout).starts_with("lightship-hub 0."));
 }
+
+/// Scenario: `check` of a directory that is not there; the database of a used one is removed, then `check`, `run`,
+/// `repair`, `check`. Guarantees: `check` makes and changes nothing, `run` refuses and names the remedy, packs stay, and
+/// after the repair both are content.
+#[test]
+fn h1_check_changes_nothing_and_repair_mends() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let check = || hub(&["check", "--data-dir", path(&data)]).output().unwrap();
+    assert_eq!(check().status.code(), Some(0));
+    assert!(!data.try_exists().unwrap());
+    let (mut child, _) = start(&data);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(check().status.code(), Some(0));
+    std::fs::remove_dir_all(data.join("db")).unwrap();
+    std::fs::write(data.join("packs/0000000000000001.pack"), b"LSPK").unwrap();
+    says(&check(), "lightship-hub repair");
+    says(
+        &hub(&["run", "--data-dir", path(&data), "--http", "127.0.0.1:0", "--link", "127.0.0.1:0"]).output().unwrap(),
+        "lightship-hub repair",
+    );
+    assert!(!data.join("db").try_exists().unwrap() && data.join("packs/0000000000000001.pack").try_exists().unwrap());
+    let repaired = hub(&["repair", "--data-dir", path(&data)]).output().unwrap();
+    assert_eq!(repaired.status.code(), Some(1), "a pack that cannot be read is said: {repaired:?}");
+    assert!(data.join("packs/0000000000000001.pack").try_exists().unwrap());
+    let told = check();
+    assert_eq!(told.status.code(), Some(1), "{told:?}");
+}

@@ -2,7 +2,8 @@
 //!
 //! The order makes every step safe to interrupt: pack files and their directory are synced, then one synchronous batch
 //! names them, deletes the intake rows, and keeps claims and digests; only then queries change over, and only then
-//! replaced files go. A crash before the batch leaves orphans, a crash after it leaves nothing undone but deletions.
+//! replaced files go. A crash before the batch leaves drafts that no manifest names, a crash after it leaves nothing
+//! undone but the drafts' names and deletions, both of which the manifest lists.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -14,7 +15,9 @@ use prost::Message;
 use crate::digests;
 use crate::error::StoreError;
 use crate::manifest;
-use crate::pack::{DAY_NS, Kind, Pack, RowSet, build, file_name, sync_dir};
+use crate::pack::{
+    DAY_NS, FrameSource, Frames, Kind, Pack, RowSet, StreamEntry, build, draft_name, file_name, sync_dir,
+};
 use crate::proto::ClaimsRow;
 use crate::store::{Inner, Store};
 use crate::view::HeadFrame;
@@ -112,23 +115,25 @@ impl Inner {
     }
 
     /// Writes pack files and syncs them and their directory.
-    fn write_packs(&self, sets: Vec<(u32, RowSet)>) -> Result<Vec<Arc<Pack>>, StoreError> {
+    fn write_packs(&self, sets: Vec<(u32, RowSet)>, frames: &Frames) -> Result<Vec<Arc<Pack>>, StoreError> {
         let mut paths: Vec<PathBuf> = Vec::new();
         let write = || {
             let mut packs = Vec::new();
             for (day, rows) in sets {
                 let number = self.stats.next_pack.fetch_add(1, Ordering::Relaxed);
-                let path = self.packs_dir.join(file_name(number));
+                let path = self.places.packs.join(draft_name(number));
                 paths.push(path.clone());
-                build(&path, day, rows, self.options.block_bytes)?;
-                packs.push(Arc::new(Pack::open(&path, number)?));
+                build(&path, day, rows, frames, self.options.block_bytes)?;
+                let mut pack = Pack::open(&path, number)?;
+                pack.path = self.places.packs.join(file_name(number));
+                packs.push(Arc::new(pack));
             }
-            sync_dir(&self.packs_dir)?;
+            sync_dir(&self.places.packs)?;
             Ok(packs)
         };
         let result = write();
         if result.is_err() {
-            // What cannot be removed now is an orphan for the next start.
+            // What cannot be removed now is a draft that no manifest names: the next start removes it.
             for path in paths {
                 let _ = std::fs::remove_file(path);
             }
@@ -136,35 +141,55 @@ impl Inner {
         result
     }
 
+    /// Gives packs that the manifest names now their own names.
+    fn name_packs(&self, packs: &[Arc<Pack>]) -> Result<(), StoreError> {
+        for pack in packs {
+            let draft = self.places.packs.join(draft_name(pack.number));
+            std::fs::rename(&draft, &pack.path).map_err(StoreError::io("cannot name a pack", &draft))?;
+        }
+        if packs.is_empty() { Ok(()) } else { sync_dir(&self.places.packs) }
+    }
+
     fn pack_frames(&self, frames: &[Arc<HeadFrame>], stop: Stop) -> Result<usize, StoreError> {
-        let packs = self.write_packs(RowSet::split(frames.iter().map(|frame| &frame.records)))?;
+        let db = self.db()?;
+        let mut packed = Vec::with_capacity(frames.len());
+        let mut sources = Frames::with_capacity(frames.len());
+        for frame in frames {
+            let row = db.intake.get(frame.key.to_bytes()).map_err(StoreError::database("cannot read intake"))?;
+            let Some(row) = row.as_deref().and_then(IntakeRow::from_bytes) else { continue };
+            packed.push((frame.key, row.digest));
+            let device = self.registry().device(frame.key.stream.device).map(|device| device.name.clone());
+            let stream = StreamEntry {
+                device: device.unwrap_or_default(),
+                epoch: frame.key.stream.epoch.0,
+                lane: u32::from(frame.key.stream.lane.number()),
+            };
+            let digest = u64::from_be_bytes(digests::shorten(row.digest));
+            sources.insert(frame.order, FrameSource { stream, seq: frame.key.seq, digest });
+        }
+        let packs = self.write_packs(RowSet::split(frames.iter().map(|frame| &frame.records)), &sources)?;
         #[cfg(test)]
         if stop == Stop::AfterFiles {
             return Err(StoreError::Closed);
         }
-        let mut batch = self.db.durable_batch();
-        let mut packed = Vec::with_capacity(frames.len());
+        let mut batch = db.durable_batch();
         let mut streams = BTreeSet::new();
         for frame in frames {
             streams.insert(frame.key.stream);
-            let row = self.db.intake.get(frame.key.to_bytes()).map_err(StoreError::database("cannot read intake"))?;
-            if let Some(row) = row.as_deref().and_then(IntakeRow::from_bytes) {
-                packed.push((frame.key, row.digest));
-            }
-            batch.remove(&self.db.intake, frame.key.to_bytes());
+            batch.remove(&db.intake, frame.key.to_bytes());
         }
         let newest = frames.iter().map(|frame| frame.received_ns).max().unwrap_or(0) / DAY_NS;
-        digests::put(&self.db, &mut batch, packed, u32::try_from(newest).unwrap_or(u32::MAX))?;
+        digests::put(&db, &mut batch, packed, u32::try_from(newest).unwrap_or(u32::MAX))?;
         {
             let registry = self.registry();
             for stream in streams {
                 if let Some(claims) = registry.claims.get(&stream) {
-                    batch.insert(&self.db.claims, stream.to_bytes(), ClaimsRow::of(&claims.stored).encode_to_vec());
+                    batch.insert(&db.claims, stream.to_bytes(), ClaimsRow::of(&claims.stored).encode_to_vec());
                 }
             }
         }
         for pack in &packs {
-            manifest::add(&self.db, &mut batch, pack);
+            manifest::add(&db, &mut batch, pack);
         }
         batch.commit().map_err(StoreError::database("cannot commit packs")).map_err(|error| self.poison(&error))?;
         let written = packs.len();
@@ -173,11 +198,13 @@ impl Inner {
         if stop == Stop::AfterBatch {
             return Err(StoreError::Closed);
         }
+        let named = self.name_packs(&packs);
         let orders: Vec<u64> = frames.iter().map(|frame| frame.order).collect();
         let mut view = self.view_mut();
         view.remove(&orders);
         view.packs.extend(packs);
-        Ok(written)
+        drop(view);
+        named.map(|()| written)
     }
 
     /// Deletes the packs whose newest record is older than retention allows.
@@ -186,13 +213,33 @@ impl Inner {
         let oldest = now_ns.saturating_sub(nanoseconds(retention));
         let expired: Vec<Arc<Pack>> =
             self.view().packs.iter().filter(|pack| pack.index.max_time < oldest).cloned().collect();
+        self.expire_missing(oldest)?;
         if expired.is_empty() {
             return Ok(0);
         }
-        let mut batch = self.db.durable_batch();
-        digests::expire(&self.db, &mut batch, u32::try_from(oldest / DAY_NS).unwrap_or(0))?;
+        let db = self.db()?;
+        let mut batch = db.durable_batch();
+        digests::expire(&db, &mut batch, u32::try_from(oldest / DAY_NS).unwrap_or(0))?;
         self.replace(batch, &expired, Vec::new())?;
         Ok(expired.len())
+    }
+
+    /// Drops packs that cannot be read from the manifest once retention would have deleted them.
+    fn expire_missing(&self, oldest: u64) -> Result<(), StoreError> {
+        let named: BTreeSet<u64> = self.view().packs.iter().map(|pack| pack.number).collect();
+        let missing = self.damages.all().into_iter().filter(|damage| damage.block.is_none() && damage.to < oldest);
+        let numbers: BTreeSet<u64> =
+            missing.map(|damage| damage.pack).filter(|pack| *pack != 0 && !named.contains(pack)).collect();
+        if numbers.is_empty() {
+            return Ok(());
+        }
+        manifest::forget(&*self.db()?, &numbers.iter().copied().collect::<Vec<_>>())
+            .map_err(|error| self.poison(&error))?;
+        for number in &numbers {
+            let _ = std::fs::remove_file(self.places.packs.join(file_name(*number)));
+        }
+        self.damages.forget(|pack| numbers.contains(&pack));
+        Ok(())
     }
 
     /// Packs of one kind, day and size class, if there are enough of them to merge.
@@ -223,19 +270,26 @@ impl Inner {
 
     fn merge(&self, small: &[Arc<Pack>], stop: Stop) -> Result<(), StoreError> {
         let Some(first) = small.first() else { return Ok(()) };
-        let rows = RowSet::read(first.kind, small).inspect_err(|error| {
-            // A damaged pack stays as it is: merging would make the damage final.
-            if let StoreError::Damaged { path, .. } = error {
-                small.iter().filter(|pack| pack.path == *path).for_each(|pack| pack.mark_damaged());
+        // A damaged pack stays as it is: merging would make the damage final.
+        for pack in small {
+            if let Err(error) = pack.verify() {
+                pack.mark_damaged();
+                self.found_damaged(pack, None, &error);
+                return Err(error);
             }
-        })?;
-        let merged = self.write_packs(vec![(first.index.day, rows)])?;
+        }
+        let rows = RowSet::read(first.kind, small)?;
+        let mut sources = Frames::new();
+        for pack in small {
+            sources.extend(pack.frames()?);
+        }
+        let merged = self.write_packs(vec![(first.index.day, rows)], &sources)?;
         let _ = stop;
         #[cfg(test)]
         if stop == Stop::AfterFiles {
             return Err(StoreError::Closed);
         }
-        self.replace(self.db.durable_batch(), small, merged)
+        self.replace(self.db()?.durable_batch(), small, merged)
     }
 
     /// Swaps packs in the manifest, then in the view, then on the disk.
@@ -245,23 +299,31 @@ impl Inner {
         old: &[Arc<Pack>],
         new: Vec<Arc<Pack>>,
     ) -> Result<(), StoreError> {
+        let db = self.db()?;
         for pack in old {
-            manifest::remove(&self.db, &mut batch, pack);
+            manifest::remove(&db, &mut batch, pack);
         }
         for pack in &new {
-            manifest::add(&self.db, &mut batch, pack);
+            manifest::add(&db, &mut batch, pack);
         }
         batch.commit().map_err(StoreError::database("cannot commit packs")).map_err(|error| self.poison(&error))?;
+        let named = self.name_packs(&new);
         let numbers: BTreeSet<u64> = old.iter().map(|pack| pack.number).collect();
+        self.damages.forget(|pack| numbers.contains(&pack));
         {
             let mut view = self.view_mut();
             view.packs.retain(|pack| !numbers.contains(&pack.number));
             view.packs.extend(new);
         }
+        named?;
+        let mut gone = Vec::new();
         for pack in old {
-            // Queries that still read it hold the file open; what cannot be removed now is an orphan for the next start.
-            let _ = std::fs::remove_file(&pack.path);
+            // Queries that still read it hold the file open; what cannot be removed now goes at the next start.
+            if std::fs::remove_file(&pack.path).is_ok() {
+                gone.push(pack.number);
+            }
         }
-        Ok(())
+        sync_dir(&self.places.packs)?;
+        manifest::forget(&db, &gone)
     }
 }

@@ -71,6 +71,8 @@ pub struct Interval {
 pub(crate) struct LostSpan {
     /// The lane.
     pub(crate) lane: Lane,
+    /// The one signal of it that is lost; `None` for all that the lane carries.
+    pub(crate) signal: Option<Signal>,
     /// Earliest event time, 0 when not known.
     pub(crate) start_ns: u64,
     /// Latest event time, inclusive.
@@ -276,7 +278,10 @@ impl DeviceRow {
             }
         }
         let known = !pieces.is_empty();
-        for span in lost.iter().filter(|span| lanes.contains(&span.lane) && span.start_ns != 0) {
+        for span in lost.iter().filter(|span| match span.signal {
+            Some(of) => of == signal,
+            None => lanes.contains(&span.lane) && span.start_ns != 0,
+        }) {
             pieces.push(Piece {
                 reason: Some(&span.reason),
                 records: span.records,
@@ -288,6 +293,16 @@ impl DeviceRow {
         }
         flatten(&pieces, from, to.min(now.max(from)))
     }
+}
+
+/// What is known where nothing but losses is.
+pub(crate) fn unknown_but(lost: &[LostSpan], reason: &str, from: u64, to: u64) -> Vec<Interval> {
+    let mut pieces = vec![Piece { reason: Some(reason), ..piece(from, to, State::Unknown) }];
+    pieces.extend(lost.iter().map(|span| Piece {
+        reason: Some(&span.reason),
+        ..piece(span.start_ns, span.end_ns.saturating_add(1), State::Lost)
+    }));
+    flatten(&pieces, from, to)
 }
 
 /// One layer of knowledge over a stretch of time; the strongest state wins.

@@ -49,7 +49,7 @@ impl Db {
                 fjall::Error::Io(source) => {
                     StoreError::Io { what: "cannot open the database", path: path.to_owned(), source }
                 }
-                source => StoreError::Database { what: "cannot open", source },
+                source => StoreError::DatabaseDamaged { path: path.to_owned(), source },
             })?;
         let keyspace = |name: &'static str| {
             database

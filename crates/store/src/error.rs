@@ -23,16 +23,38 @@ pub enum StoreError {
         source: io::Error,
     },
     /// The database refused.
-    #[error("database: {what}: {source}")]
+    #[error("database: {what}: {}", cause(.source))]
     Database {
         /// What was being done.
         what: &'static str,
         /// The database's answer.
         source: fjall::Error,
     },
-    /// A write failed earlier; nothing is taken in until the hub is restarted.
-    #[error("intake stopped: {0}; free disk space or repair the disk, then restart the hub")]
+    /// A write failed earlier; nothing is taken in until the database could be opened again.
+    #[error("intake stopped: {0}; free disk space or mend the disk: the hub tries again by itself")]
     Poisoned(String),
+    /// The database is gone, what it described is not.
+    #[error("{}: the database is gone, but {packs} packs (or the id of the directory) are there; restore it from a backup, or run `lightship-hub repair --data-dir DIR`, which rebuilds what packs can tell. Nothing was changed", .path.display())]
+    DatabaseGone {
+        /// Where it should be.
+        path: PathBuf,
+        /// Pack files that are there.
+        packs: usize,
+    },
+    /// The database belongs to another data directory.
+    #[error("{}: this database does not belong to this data directory (its id differs from hub.id); put the right one back, or run `lightship-hub repair --data-dir DIR`. Nothing was changed", .path.display())]
+    ForeignDatabase {
+        /// The database.
+        path: PathBuf,
+    },
+    /// The database cannot be read.
+    #[error("{}: the database is damaged: {source}; restore it from a backup, or run `lightship-hub repair --data-dir DIR`, which keeps the damaged one beside it. Packs are not touched", .path.display())]
+    DatabaseDamaged {
+        /// The database.
+        path: PathBuf,
+        /// What the engine says.
+        source: fjall::Error,
+    },
     /// The heads are full: the compactor has to catch up first.
     #[error("busy: {held} bytes of heads wait for compaction (limit {limit})")]
     Busy {
@@ -87,6 +109,14 @@ impl StoreError {
     /// Whether the sender may try the same again later.
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Busy { .. } | Self::Closed | Self::Poisoned(_))
+    }
+}
+
+/// The engine's words, without its debug form where there are plain ones.
+fn cause(error: &fjall::Error) -> String {
+    match error {
+        fjall::Error::Io(error) => error.to_string(),
+        error => error.to_string(),
     }
 }
 

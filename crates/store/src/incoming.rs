@@ -173,6 +173,8 @@ pub enum FrameOutcome {
     Stored,
     /// The same content was there.
     Duplicate,
-    /// Other content was there, or its content cannot be read: kept aside and alarmed (P8).
+    /// Other content was there: kept aside and alarmed (P8).
     Quarantined,
+    /// Its content cannot be read: kept aside, declared lost, alarmed. Sending it again does not help.
+    Unreadable,
 }

@@ -8,11 +8,13 @@
 //! | `registry` | devices, claims, gaps: in memory, rebuilt at start |
 //! | `view` | what queries see: heads in memory and packs on disk |
 //! | `compact` | heads into packs, small packs into larger ones, expired packs away |
+//! | `damage`, `repair` | what cannot be read any more, and how a manifest is rebuilt from packs |
 //! | `pack` | the format of packs |
 //! | [`query`] | traces, logs, metrics, exemplars, services, coverage |
 
 mod compact;
 mod coverage;
+mod damage;
 mod db;
 mod digests;
 mod error;
@@ -21,10 +23,12 @@ pub mod incoming;
 mod intervals;
 mod lossy;
 mod manifest;
+mod opening;
 mod pack;
 mod proto;
 pub mod query;
 mod registry;
+mod repair;
 pub mod rows;
 mod store;
 #[cfg(test)]
@@ -34,8 +38,10 @@ mod writer;
 
 pub use compact::Compacted;
 pub use coverage::{Contact, Head, Interval, State};
+pub use damage::{Damage, Reason};
 pub use error::{FrameRefused, StoreError};
 pub use incoming::{FrameOutcome, Incoming, OTLP_DEVICE};
 pub use proto::{Counters, ExemplarSeries, ExemplarsData, PointData};
+pub use repair::{Repaired, inspect, repair};
 pub use store::{Options, Reached, Store, StoreStats};
 pub use writer::Reply;

@@ -97,6 +97,13 @@ impl Registry {
         Ok(registry)
     }
 
+    /// Takes claims and gaps as the disk has them; what is known of devices stays, and is to be written again.
+    pub(crate) fn replace_claims(&mut self, fresh: Self) {
+        self.claims = fresh.claims;
+        self.gaps = fresh.gaps;
+        self.dirty = self.devices.keys().copied().collect();
+    }
+
     /// The number of a device, given out now if it is new.
     pub(crate) fn number(&mut self, name: &Arc<str>) -> DeviceNumber {
         if let Some(number) = self.names.get(name) {
@@ -151,7 +158,11 @@ impl Registry {
         }
         gaps.retain(|gap| gap.first > gap.last || gap.first < first || last < gap.last);
         let GapRow { reason, records, start_ns, end_ns } = row;
-        gaps.push(StoredGap { first, last, span: LostSpan { lane: stream.lane, start_ns, end_ns, reason, records } });
+        gaps.push(StoredGap {
+            first,
+            last,
+            span: LostSpan { lane: stream.lane, signal: None, start_ns, end_ns, reason, records },
+        });
         self.claims.entry(stream).or_default().gaps.insert_range(first, last);
     }
 

@@ -1,22 +1,22 @@
 //! The open store: its parts, how it starts, and what it says about itself.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use prost::Message;
 
 use crate::coverage::Contact;
-use crate::db::{Db, for_each_row};
+use crate::damage::{Damage, Damages, Reason};
+use crate::db::Db;
 use crate::error::StoreError;
-use crate::ids::FrameKey;
-use crate::incoming::Incoming;
-use crate::manifest::{self, Loaded};
+use crate::manifest::ManifestRow;
+use crate::opening::{self, Loading, Places};
 use crate::query::ReadCache;
 use crate::registry::Registry;
-use crate::view::{HeadFrame, Snapshot, View};
-use crate::writer::{IntakeRow, WriterHandle};
+use crate::view::{Snapshot, View};
+use crate::writer::WriterHandle;
 
 /// How a store works.
 #[derive(Debug, Clone)]
@@ -81,16 +81,23 @@ pub(crate) struct Stats {
 /// The parts that the writer, the compactor and queries share.
 pub(crate) struct Inner {
     pub(crate) options: Options,
-    pub(crate) db: Db,
-    pub(crate) packs_dir: PathBuf,
+    pub(crate) places: Places,
+    /// The open database; `None` while it is closed after a failed write.
+    db: Mutex<Option<Arc<Db>>>,
     view: RwLock<View>,
     registry: Mutex<Registry>,
-    poisoned: OnceLock<String>,
+    poisoned: RwLock<Option<String>>,
     /// Held while packs are made, merged or deleted: one at a time.
     pub(crate) compaction: Mutex<()>,
+    /// Held by the writer while it commits.
+    pub(crate) writing: Mutex<()>,
     pub(crate) stats: Stats,
     /// What queries have read of packs.
     pub(crate) cache: ReadCache,
+    /// What of the stored data cannot be read.
+    pub(crate) damages: Damages,
+    /// The pack after which the next look at stored data begins.
+    pub(crate) scrubbed: AtomicU64,
 }
 
 impl Inner {
@@ -110,14 +117,46 @@ impl Inner {
         self.view().snapshot()
     }
 
-    /// Stops intake for good: after a failed write nobody knows what is on the disk.
+    /// The open database.
+    pub(crate) fn db(&self) -> Result<Arc<Db>, StoreError> {
+        self.check_health()?;
+        let db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
+        db.clone().ok_or(StoreError::Closed)
+    }
+
+    /// Stops intake: after a failed write nobody knows what is on the disk before it is read again.
     pub(crate) fn poison(&self, why: &StoreError) -> StoreError {
-        let why = self.poisoned.get_or_init(|| why.to_string());
-        StoreError::Poisoned(why.clone())
+        let mut poisoned = self.poisoned.write().unwrap_or_else(PoisonError::into_inner);
+        StoreError::Poisoned(poisoned.get_or_insert_with(|| why.to_string()).clone())
     }
 
     pub(crate) fn check_health(&self) -> Result<(), StoreError> {
-        self.poisoned.get().map_or(Ok(()), |why| Err(StoreError::Poisoned(why.clone())))
+        let poisoned = self.poisoned.read().unwrap_or_else(PoisonError::into_inner);
+        poisoned.clone().map_or(Ok(()), |why| Err(StoreError::Poisoned(why)))
+    }
+
+    /// Closes the database and opens it again: what is on the disk counts, what a failed commit meant to write does not.
+    fn reopen(&self) -> Result<(), StoreError> {
+        let _no_packs = self.compaction.lock().unwrap_or_else(PoisonError::into_inner);
+        let _no_commit = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
+        // The lock of the directory goes with the last holder.
+        drop(db.take());
+        let opened = opening::open_database(&self.places)?;
+        // A disk that is still full shows here, not with the first frame.
+        opened.put_id(&opened.id()?.unwrap_or_default())?;
+        let loaded = opening::settled_manifest(&opened, &self.places)?;
+        let fresh = opening::load(&opened, loaded, &self.stats, &self.damages)?;
+        {
+            let mut view = self.view_mut();
+            let mut registry = self.registry();
+            *view = fresh.view;
+            registry.replace_claims(fresh.registry);
+        }
+        *db = Some(Arc::new(opened));
+        drop(db);
+        *self.poisoned.write().unwrap_or_else(PoisonError::into_inner) = None;
+        Ok(())
     }
 }
 
@@ -125,7 +164,6 @@ impl Inner {
 pub struct Store {
     pub(crate) inner: Arc<Inner>,
     pub(crate) writer: WriterHandle,
-    unreadable_packs: Vec<StoreError>,
 }
 
 /// Sizes and counts of the store, for metrics and people.
@@ -138,6 +176,7 @@ pub struct StoreStats {
     pub head_traces: usize,
     pub packs: usize,
     pub unreadable_packs: usize,
+    pub damages: usize,
     pub pack_bytes: u64,
     pub pack_records: u64,
     pub database_bytes: u64,
@@ -153,50 +192,43 @@ pub struct StoreStats {
 }
 
 impl Store {
-    /// Opens or creates the store in `dir`, removes packs that no manifest names, and rebuilds the heads.
+    /// Opens or creates the store in `dir` and rebuilds the heads.
     ///
     /// # Errors
     /// [`StoreError`] when the directory is locked, cannot be written, or holds rows that cannot be read.
     pub fn open(dir: &Path, options: Options) -> Result<Self, StoreError> {
-        let db = Db::open(&dir.join("db"))?;
-        let packs_dir = dir.join("packs");
-        std::fs::create_dir_all(&packs_dir).map_err(StoreError::io("cannot create the directory", &packs_dir))?;
-        let Loaded { packs, unreadable, next_number } = manifest::load(&db, &packs_dir)?;
-        let mut registry = Registry::load(&db)?;
-        let stats = Stats::default();
-        let mut next_order = packs.iter().map(|pack| pack.index.max_order + 1).max().unwrap_or(1);
-        stats.next_pack.store(next_number, Ordering::Relaxed);
-        let mut view = View::default();
-        view.packs = packs;
-        for_each_row(&db.intake, |key, value| {
-            let broken = |what: String| StoreError::Row { keyspace: "intake", what };
-            let key = FrameKey::from_bytes(key).ok_or_else(|| broken(format!("key {key:02x?} is no frame's")))?;
-            let row =
-                IntakeRow::from_bytes(value).ok_or_else(|| broken(format!("row of {key} is of another version")))?;
-            registry.claim(key);
-            next_order = next_order.max(row.order + 1);
-            let Ok(Incoming { mut records, cost, .. }) = Incoming::from_frame(row.frame.to_vec()) else {
-                stats.unreadable_frames.fetch_add(1, Ordering::Relaxed);
-                return Ok(());
-            };
-            records.set_order(row.order);
-            view.add(Arc::new(HeadFrame { key, order: row.order, received_ns: row.received_ns, cost, records }));
-            Ok(())
-        })?;
-        stats.next_order.store(next_order, Ordering::Relaxed);
+        let places = Places::of(dir);
+        let db = opening::open_database(&places)?;
+        let loaded = opening::settled_manifest(&db, &places)?;
+        let (stats, damages) = (Stats::default(), Damages::default());
+        let Loading { view, registry } = opening::load(&db, loaded, &stats, &damages)?;
         let inner = Arc::new(Inner {
             options,
-            db,
-            packs_dir,
+            places,
+            db: Mutex::new(Some(Arc::new(db))),
             view: RwLock::new(view),
             registry: Mutex::new(registry),
-            poisoned: OnceLock::new(),
+            poisoned: RwLock::new(None),
             compaction: Mutex::new(()),
+            writing: Mutex::new(()),
             stats,
             cache: ReadCache::default(),
+            damages,
+            scrubbed: AtomicU64::new(0),
         });
         let writer = WriterHandle::start(&inner)?;
-        Ok(Self { inner, writer, unreadable_packs: unreadable })
+        Ok(Self { inner, writer })
+    }
+
+    /// Tries to go on after a failed write; whether intake can store.
+    ///
+    /// # Errors
+    /// Why the database cannot be opened yet: a disk that is still full, or no longer writable.
+    pub fn revive(&self) -> Result<(), StoreError> {
+        match self.inner.check_health() {
+            Ok(()) => Ok(()),
+            Err(_) => self.inner.reopen(),
+        }
     }
 
     /// Takes in a hello, and says for each of its lanes the next sequence that the hub waits for, and the largest
@@ -241,13 +273,13 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the database cannot be written.
     pub fn save_devices(&self) -> Result<(), StoreError> {
-        self.inner.check_health()?;
-        let mut batch = self.inner.db.buffered_batch();
+        let db = self.inner.db()?;
+        let mut batch = db.buffered_batch();
         {
             let mut registry = self.inner.registry();
             for number in std::mem::take(&mut registry.dirty) {
                 if let Some(row) = registry.device(number) {
-                    batch.insert(&self.inner.db.devices, number.0.to_be_bytes(), row.encode_to_vec());
+                    batch.insert(&db.devices, number.0.to_be_bytes(), row.encode_to_vec());
                 }
             }
         }
@@ -262,9 +294,42 @@ impl Store {
         self.inner.check_health()
     }
 
-    /// Packs that were there before but could not be read at the start: their records are missing from answers.
-    pub fn unreadable_packs(&self) -> &[StoreError] {
-        &self.unreadable_packs
+    /// What of the stored data cannot be read: answers over its time say so.
+    pub fn damages(&self) -> Vec<Damage> {
+        self.inner.damages.all()
+    }
+
+    /// Looks whether stored data is as it was written: every pack's file, and the blocks of some packs after those of
+    /// the last call, about `bytes` of them.
+    pub fn scrub(&self, bytes: u64) {
+        let inner = &self.inner;
+        let mut packs = inner.view().packs.clone();
+        packs.sort_by_key(|pack| pack.number);
+        for pack in packs.iter().filter(|pack| !pack.is_there()) {
+            // One that was merged or has expired in the meantime is not missing.
+            if inner.view().packs.iter().any(|other| other.number == pack.number) {
+                let path = pack.path.clone();
+                let error = StoreError::Damaged { path, offset: 0, what: "the file is gone or another one".into() };
+                let row = ManifestRow::of(pack);
+                inner.damages.add(row.damage(pack.number, Reason::PackMissing, &error));
+            }
+        }
+        let after = inner.scrubbed.load(Ordering::Relaxed);
+        let first = packs.partition_point(|pack| pack.number <= after);
+        let mut left = bytes;
+        let mut last = 0;
+        for pack in &packs[first..] {
+            if left == 0 {
+                break;
+            }
+            if let Err(error) = pack.verify() {
+                pack.mark_damaged();
+                inner.found_damaged(pack, None, &error);
+            }
+            left = left.saturating_sub(pack.bytes);
+            last = pack.number;
+        }
+        inner.scrubbed.store(if left == 0 { last } else { 0 }, Ordering::Relaxed);
     }
 
     /// Sizes and counts.
@@ -279,10 +344,11 @@ impl Store {
             head_bytes_limit: self.inner.options.head_bytes,
             head_traces: view.trace_count(),
             packs: view.packs.len(),
-            unreadable_packs: self.unreadable_packs.len(),
+            unreadable_packs: self.inner.damages.packs(),
+            damages: self.inner.damages.len(),
             pack_bytes: view.packs.iter().map(|pack| pack.bytes).sum(),
             pack_records: view.packs.iter().map(|pack| pack.index.rows).sum(),
-            database_bytes: self.inner.db.disk_bytes(),
+            database_bytes: self.inner.db().map_or(0, |db| db.disk_bytes()),
             commits: read(&stats.commits),
             unverified: read(&stats.unverified),
             unreadable_frames: read(&stats.unreadable_frames),

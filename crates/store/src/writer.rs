@@ -11,11 +11,12 @@ use model::Epoch;
 use prost::Message;
 use wire::FrameHeader;
 
+use crate::db::Db;
 use crate::digests;
 use crate::error::StoreError;
 use crate::ids::{DeviceNumber, FrameKey, Stream};
 use crate::incoming::{FrameOutcome, Identity, Incoming};
-use crate::proto::{ClaimsRow, GapRow};
+use crate::proto::GapRow;
 use crate::registry::{Registry, gap_key};
 use crate::rows::Records;
 use crate::store::{Inner, Store};
@@ -28,6 +29,9 @@ const GROUP_BYTES: usize = 8 << 20;
 
 /// What the sender of a request gets: the outcome of each frame in order, durable; or why nothing of it is stored.
 pub type Reply = Box<dyn FnOnce(Result<Vec<FrameOutcome>, StoreError>) + Send>;
+
+/// The reason of a loss whose frame came and cannot be read.
+const UNREADABLE: &str = "hub-frame-unreadable";
 
 struct Job {
     frames: Vec<Incoming>,
@@ -84,7 +88,7 @@ impl WriterHandle {
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || writer.run(&jobs))
-            .map_err(StoreError::io("cannot start the writer's thread", &inner.packs_dir))?;
+            .map_err(StoreError::io("cannot start the writer's thread", &inner.places.packs))?;
         Ok(Self { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)) })
     }
 
@@ -170,7 +174,19 @@ impl Writer {
     fn commit(&self, group: Vec<Job>) {
         let inner = &*self.inner;
         let cost: usize = group.iter().flat_map(|job| &job.frames).map(|frame| frame.cost).sum();
-        let mut commit = Commit::new(inner);
+        let _writing = inner.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let db = match inner.db() {
+            Ok(db) => db,
+            Err(error) => {
+                inner.stats.queued_cost.fetch_sub(cost, Ordering::AcqRel);
+                let why = error.to_string();
+                for job in group {
+                    (job.reply)(Err(inner.check_health().err().unwrap_or_else(|| StoreError::Poisoned(why.clone()))));
+                }
+                return;
+            }
+        };
+        let mut commit = Commit::new(inner, db);
         let mut answers = Vec::with_capacity(group.len());
         let planned: Result<(), StoreError> = group.into_iter().try_for_each(|job| {
             let outcomes = job.frames.into_iter().map(|frame| commit.plan(frame, job.now_ns)).collect();
@@ -195,6 +211,7 @@ impl Writer {
 /// One synchronous batch in the making.
 struct Commit<'a> {
     inner: &'a Inner,
+    db: Arc<Db>,
     batch: WriteBatch,
     /// Identities claimed by this very batch.
     claimed: HashMap<FrameKey, [u8; 16]>,
@@ -204,24 +221,22 @@ struct Commit<'a> {
     devices: BTreeSet<DeviceNumber>,
     /// Lane and making time of stored frames, for the coverage of their device.
     made: Vec<(DeviceNumber, Epoch, model::Lane, u64)>,
-    /// Streams in which an identity is claimed without a row of intake.
-    aside: BTreeSet<Stream>,
     /// Next sequence of the pseudo-device's streams, once one was given out.
     next: HashMap<Stream, u64>,
 }
 
 impl<'a> Commit<'a> {
-    fn new(inner: &'a Inner) -> Self {
+    fn new(inner: &'a Inner, db: Arc<Db>) -> Self {
         Self {
             inner,
-            batch: inner.db.durable_batch(),
+            batch: db.durable_batch(),
+            db,
             claimed: HashMap::new(),
             quarantined: BTreeSet::new(),
             frames: Vec::new(),
             gaps: Vec::new(),
             devices: BTreeSet::new(),
             made: Vec::new(),
-            aside: BTreeSet::new(),
             next: HashMap::new(),
         }
     }
@@ -253,12 +268,19 @@ impl<'a> Commit<'a> {
         };
         let mut outcome = self.judge(&registry, key, digest)?;
         if unreadable.is_some() && outcome == FrameOutcome::Stored {
-            // Its identity is claimed all the same: the lane goes on behind it.
-            outcome = FrameOutcome::Quarantined;
-            self.claimed.insert(key, digest);
-            self.aside.insert(key.stream);
+            outcome = FrameOutcome::Unreadable;
         }
-        let is_new_quarantine = outcome == FrameOutcome::Quarantined && self.quarantine(key, digest, &bytes)?;
+        let is_aside = matches!(outcome, FrameOutcome::Quarantined | FrameOutcome::Unreadable);
+        let is_new_quarantine = is_aside && self.quarantine(key, digest, &bytes)?;
+        if is_new_quarantine && outcome == FrameOutcome::Unreadable {
+            // Its records are in no answer: the lane goes on behind it as behind any other loss.
+            let frontier = registry.device(number).and_then(|row| row.lane(lane)).map_or(0, |row| row.complete_to);
+            let made_ns = wire::decode_header(&bytes).ok().map(|header| header.stamp);
+            let end_ns = made_ns.filter(|stamp| stamp.synchronised).map_or(now_ns, |stamp| stamp.wall_ns);
+            let start_ns = if frontier == 0 { end_ns } else { frontier.min(end_ns) }.max(1);
+            let row = GapRow { reason: UNREADABLE.to_owned(), records: 0, start_ns, end_ns };
+            self.add_gap(key.stream, (key.seq, key.seq), row);
+        }
         if let Some(counters) = registry.counters(number) {
             match outcome {
                 FrameOutcome::Stored => {
@@ -269,7 +291,9 @@ impl<'a> Commit<'a> {
                     counters.exemplars += records.exemplars.len() as u64;
                 }
                 FrameOutcome::Duplicate => counters.duplicate += 1,
-                FrameOutcome::Quarantined => counters.quarantined += u64::from(is_new_quarantine),
+                FrameOutcome::Quarantined | FrameOutcome::Unreadable => {
+                    counters.quarantined += u64::from(is_new_quarantine);
+                }
             }
         }
         drop(registry);
@@ -283,8 +307,7 @@ impl<'a> Commit<'a> {
                     start_ns: gap.start_ns,
                     end_ns: gap.end_ns,
                 };
-                self.batch.insert(&self.inner.db.gaps, gap_key(stream, gap.first, gap.last), row.encode_to_vec());
-                self.gaps.push((stream, gap.first, gap.last, row));
+                self.add_gap(stream, (gap.first, gap.last), row);
             }
             if let Ok(header) = wire::decode_header(&bytes)
                 && header.stamp.synchronised
@@ -293,6 +316,11 @@ impl<'a> Commit<'a> {
             }
         }
         Ok(outcome)
+    }
+
+    fn add_gap(&mut self, stream: Stream, (first, last): (u64, u64), row: GapRow) {
+        self.batch.insert(&self.db.gaps, gap_key(stream, first, last), row.encode_to_vec());
+        self.gaps.push((stream, first, last, row));
     }
 
     /// Compares a frame with what is stored under its identity.
@@ -304,11 +332,11 @@ impl<'a> Commit<'a> {
         if !registry.claims.get(&key.stream).is_some_and(|claims| claims.stored.contains(key.seq)) {
             return Ok(FrameOutcome::Stored);
         }
-        let row = self.inner.db.intake.get(key.to_bytes()).map_err(StoreError::database("cannot read intake"))?;
+        let row = self.db.intake.get(key.to_bytes()).map_err(StoreError::database("cannot read intake"))?;
         if let Some(row) = row.as_deref().and_then(IntakeRow::from_bytes) {
             return Ok(verdict(row.digest == digest));
         }
-        match digests::get(&self.inner.db, key)? {
+        match digests::get(&self.db, key)? {
             Some(packed) => Ok(verdict(packed == digests::shorten(digest))),
             None => {
                 self.inner.stats.unverified.fetch_add(1, Ordering::Relaxed);
@@ -321,11 +349,10 @@ impl<'a> Commit<'a> {
     fn quarantine(&mut self, key: FrameKey, digest: [u8; 16], bytes: &[u8]) -> Result<bool, StoreError> {
         let mut row = key.to_bytes().to_vec();
         row.extend_from_slice(&digest);
-        let known =
-            self.inner.db.quarantine.contains_key(&row).map_err(StoreError::database("cannot read quarantine"))?;
+        let known = self.db.quarantine.contains_key(&row).map_err(StoreError::database("cannot read quarantine"))?;
         let is_new = !known && self.quarantined.insert(row.clone());
         if is_new {
-            self.batch.insert(&self.inner.db.quarantine, row, bytes);
+            self.batch.insert(&self.db.quarantine, row, bytes);
         }
         Ok(is_new)
     }
@@ -344,7 +371,7 @@ impl<'a> Commit<'a> {
         self.inner.stats.replaced_texts.fetch_add(u64::from(records.replaced_texts), Ordering::Relaxed);
         let order = self.inner.stats.next_order.fetch_add(1, Ordering::Relaxed);
         let row = IntakeRow { order, received_ns, digest, frame: bytes };
-        self.batch.insert(&self.inner.db.intake, key.to_bytes(), row.to_bytes());
+        self.batch.insert(&self.db.intake, key.to_bytes(), row.to_bytes());
         self.claimed.insert(key, digest);
         records.set_order(order);
         self.frames.push(Arc::new(HeadFrame { key, order, received_ns, cost, records }));
@@ -371,7 +398,7 @@ impl<'a> Commit<'a> {
         let key = FrameKey { stream: other, seq: key.seq };
         let order = self.inner.stats.next_order.fetch_add(1, Ordering::Relaxed);
         let row = IntakeRow { order, received_ns, digest, frame: bytes };
-        self.batch.insert(&self.inner.db.intake, key.to_bytes(), row.to_bytes());
+        self.batch.insert(&self.db.intake, key.to_bytes(), row.to_bytes());
         let mut records = records.clone();
         records.set_order(order);
         self.frames.push(Arc::new(HeadFrame { key, order, received_ns, cost, records }));
@@ -384,18 +411,10 @@ impl<'a> Commit<'a> {
             let mut registry = inner.registry();
             for number in &self.devices {
                 if let Some(row) = registry.device(*number) {
-                    self.batch.insert(&inner.db.devices, number.0.to_be_bytes(), row.encode_to_vec());
+                    self.batch.insert(&self.db.devices, number.0.to_be_bytes(), row.encode_to_vec());
                 }
                 registry.dirty.remove(number);
             }
-        }
-        // The compactor writes rows of claims as well; its row must not be older than this one.
-        let _claims = (!self.aside.is_empty()).then(|| inner.compaction.lock().unwrap_or_else(PoisonError::into_inner));
-        for stream in &self.aside {
-            let mut stored =
-                inner.registry().claims.get(stream).map(|claims| claims.stored.clone()).unwrap_or_default();
-            self.claimed.keys().filter(|key| key.stream == *stream).for_each(|key| stored.insert(key.seq));
-            self.batch.insert(&inner.db.claims, stream.to_bytes(), ClaimsRow::of(&stored).encode_to_vec());
         }
         self.batch.commit().map_err(StoreError::database("cannot commit"))?;
         inner.stats.commits.fetch_add(1, Ordering::Relaxed);

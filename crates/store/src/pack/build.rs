@@ -8,7 +8,7 @@ use model::TraceId;
 use prost::Message;
 
 use super::format::{Kind, ServiceEntry};
-use super::write::{BlockMeta, PackWriter};
+use super::write::{BlockMeta, Frames, PackWriter};
 use super::{DAY_NS, read::Pack};
 use crate::error::StoreError;
 use crate::proto::{
@@ -128,7 +128,13 @@ impl OriginTable {
 }
 
 /// Writes one pack file of these rows and syncs it (not its directory).
-pub(crate) fn build(path: &Path, day: u32, rows: RowSet, block_bytes: usize) -> Result<(), StoreError> {
+pub(crate) fn build(
+    path: &Path,
+    day: u32,
+    rows: RowSet,
+    frames: &Frames,
+    block_bytes: usize,
+) -> Result<(), StoreError> {
     let mut writer = PackWriter::create(path, rows.kind(), day)?;
     let services = match rows {
         RowSet::Traces(rows) => build_traces(&mut writer, rows, block_bytes)?,
@@ -136,7 +142,7 @@ pub(crate) fn build(path: &Path, day: u32, rows: RowSet, block_bytes: usize) -> 
         RowSet::Metrics(rows) => build_metrics(&mut writer, rows, block_bytes)?,
         RowSet::Exemplars(rows) => build_exemplars(&mut writer, rows, block_bytes)?,
     };
-    writer.finish(services)
+    writer.finish(services, frames)
 }
 
 /// Services with their operations and devices, as a pack's index lists them.

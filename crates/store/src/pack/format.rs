@@ -27,6 +27,15 @@ pub(crate) enum Kind {
 impl Kind {
     pub(crate) const ALL: [Kind; 4] = [Kind::Traces, Kind::Logs, Kind::Metrics, Kind::Exemplars];
 
+    /// The signal whose answers lack something when a pack of this kind cannot be read.
+    pub(crate) fn signal(self) -> model::Signal {
+        match self {
+            Kind::Traces | Kind::Exemplars => model::Signal::Traces,
+            Kind::Logs => model::Signal::Logs,
+            Kind::Metrics => model::Signal::Metrics,
+        }
+    }
+
     pub(crate) fn from_number(number: u32) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| *kind as u32 == number)
     }
@@ -60,6 +69,39 @@ pub(crate) struct PackIndex {
     pub(crate) services: Vec<ServiceEntry>,
     #[prost(message, repeated, tag = "10")]
     pub(crate) metrics: Vec<MetricEntry>,
+    /// The streams that its frames are of.
+    #[prost(message, repeated, tag = "11")]
+    pub(crate) streams: Vec<StreamEntry>,
+    /// The frames whose records it holds; read for a repair only, never kept in memory.
+    #[prost(message, repeated, tag = "12")]
+    pub(crate) frames: Vec<FrameEntry>,
+}
+
+/// One lane of one life of a device, by name: a pack says whose records it holds without the database.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Message)]
+pub(crate) struct StreamEntry {
+    #[prost(string, tag = "1")]
+    pub(crate) device: String,
+    #[prost(fixed64, tag = "2")]
+    pub(crate) epoch: u64,
+    #[prost(uint32, tag = "3")]
+    pub(crate) lane: u32,
+}
+
+/// A frame of which a pack holds records.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub(crate) struct FrameEntry {
+    /// Its place in [`PackIndex::streams`].
+    #[prost(uint32, tag = "1")]
+    pub(crate) stream: u32,
+    #[prost(uint64, tag = "2")]
+    pub(crate) seq: u64,
+    /// Its place in the order of intake.
+    #[prost(uint64, tag = "3")]
+    pub(crate) order: u64,
+    /// The first half of its digest.
+    #[prost(fixed64, tag = "4")]
+    pub(crate) digest: u64,
 }
 
 /// A metric that a pack holds points of.

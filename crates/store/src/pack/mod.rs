@@ -9,9 +9,9 @@ mod read;
 mod write;
 
 pub(crate) use build::{RowSet, build, sort_points};
-pub(crate) use format::{Kind, TraceEntry};
+pub(crate) use format::{Kind, StreamEntry, TraceEntry, VERSION};
 pub(crate) use read::{Pack, TracePage};
-pub(crate) use write::sync_dir;
+pub(crate) use write::{FrameSource, Frames, sync_dir};
 
 /// Nanoseconds of a day.
 pub(crate) const DAY_NS: u64 = 86_400_000_000_000;
@@ -19,4 +19,21 @@ pub(crate) const DAY_NS: u64 = 86_400_000_000_000;
 /// The file of a pack.
 pub(crate) fn file_name(number: u64) -> String {
     format!("{number:016x}.pack")
+}
+
+/// The file of a pack that no manifest names yet.
+pub(crate) fn draft_name(number: u64) -> String {
+    format!("{number:016x}.draft")
+}
+
+/// The number of a pack by the name of its file, and whether it is a draft; `None` for a file of another kind.
+pub(crate) fn number_of(name: &str) -> Option<(u64, bool)> {
+    let (number, ending) = name.split_once('.')?;
+    let is_draft = match ending {
+        "pack" => false,
+        "draft" => true,
+        _ => return None,
+    };
+    (number.len() == 16).then_some(())?;
+    Some((u64::from_str_radix(number, 16).ok()?, is_draft))
 }

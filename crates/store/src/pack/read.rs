@@ -1,5 +1,6 @@
 //! Reading a pack file: index at start, then a page of trace ids or a block at a time.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use prost::Message;
 use super::format::{
     BlockRef, HEAD_LEN, Kind, MAGIC, MAX_RAW, PackIndex, TRACE_PAGE, TRACE_ROW, TRAILER_LEN, TraceEntry, VERSION,
 };
+use super::write::{FrameSource, Frames};
 use crate::error::StoreError;
 use crate::proto::{ExemplarBlock, LogBlock, MetricBlock, OriginRow, SpanBlock};
 use crate::rows::{ExemplarRow, Kind as MetricKind, LogRow, Origin, Point, Series, SeriesRow, SpanRow};
@@ -25,6 +27,10 @@ pub(crate) struct Pack {
     /// Bytes of the file.
     pub(crate) bytes: u64,
     pub(crate) path: PathBuf,
+    /// CRC32C of the compressed index: what tells this pack from another one under its name.
+    pub(crate) index_crc: u32,
+    /// The devices whose records it holds.
+    pub(crate) devices: Vec<String>,
     file: File,
     damaged: AtomicBool,
 }
@@ -36,6 +42,10 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
 impl Pack {
     /// Opens a pack file and reads its index.
     pub(crate) fn open(path: &Path, number: u64) -> Result<Self, StoreError> {
+        Self::read(path, number, false).map(|(pack, _)| pack)
+    }
+
+    fn read(path: &Path, number: u64, want_frames: bool) -> Result<(Self, Frames), StoreError> {
         let io = |what| StoreError::io(what, path);
         let damaged =
             |offset: u64, what: &str| StoreError::Damaged { path: path.to_owned(), offset, what: what.into() };
@@ -66,10 +76,50 @@ impl Pack {
         if crc32c::crc32c(&packed) != crc {
             return Err(damaged(offset, "the index fails its checksum"));
         }
-        let raw = zstd::bulk::decompress(&packed, raw_len as usize).map_err(io("cannot inflate the index"))?;
-        let index = PackIndex::decode(&*raw).map_err(|error| damaged(offset, &error.to_string()))?;
+        let raw = zstd::bulk::decompress(&packed, raw_len as usize)
+            .map_err(|error| damaged(offset, &format!("the index cannot be inflated: {error}")))?;
+        let mut index = PackIndex::decode(&*raw).map_err(|error| damaged(offset, &error.to_string()))?;
         let kind = Kind::from_number(index.kind).ok_or_else(|| damaged(offset, "of an unknown kind"))?;
-        Ok(Self { number, kind, index, bytes, path: path.to_owned(), file, damaged: AtomicBool::new(false) })
+        let streams = index.streams.iter().map(|stream| &stream.device);
+        let named: BTreeSet<&String> =
+            index.services.iter().flat_map(|service| &service.devices).chain(streams).collect();
+        let devices = named.into_iter().cloned().collect();
+        let frames = std::mem::take(&mut index.frames);
+        let streams = std::mem::take(&mut index.streams);
+        let mut sources = Frames::with_capacity(if want_frames { frames.len() } else { 0 });
+        if want_frames {
+            for frame in frames {
+                let stream = streams.get(frame.stream as usize).cloned();
+                let stream = stream.ok_or_else(|| damaged(offset, "a frame of no stream"))?;
+                sources.insert(frame.order, FrameSource { stream, seq: frame.seq, digest: frame.digest });
+            }
+        }
+        let damaged = AtomicBool::new(false);
+        let path = path.to_owned();
+        Ok((Self { number, kind, index, bytes, path, index_crc: crc, devices, file, damaged }, sources))
+    }
+
+    /// The frames whose records it holds, by their place in the order of intake; empty in a pack of the first hubs.
+    pub(crate) fn frames(&self) -> Result<Frames, StoreError> {
+        Self::read(&self.path, self.number, true).map(|(_, frames)| frames)
+    }
+
+    /// Reads every block and page without decoding rows.
+    ///
+    /// # Errors
+    /// What is damaged first, and where.
+    pub(crate) fn verify(&self) -> Result<(), StoreError> {
+        (0..self.index.blocks.len()).try_for_each(|number| self.packed(number).map(drop))?;
+        let rows = self.index.traces.as_ref().map_or(0, |table| table.rows as usize);
+        (0..rows.div_ceil(TRACE_PAGE)).try_for_each(|page| self.read_trace_page(page).map(drop))
+    }
+
+    /// Whether its file is still there under its name.
+    pub(crate) fn is_there(&self) -> bool {
+        use std::os::unix::fs::MetadataExt;
+        let named = std::fs::metadata(&self.path).map(|found| (found.dev(), found.ino()));
+        let open = self.file.metadata().map(|found| (found.dev(), found.ino()));
+        matches!((named, open), (Ok(named), Ok(open)) if named == open)
     }
 
     fn damaged(&self, offset: u64, what: impl Into<String>) -> StoreError {
@@ -115,7 +165,8 @@ impl Pack {
         Ok(TracePage(bytes))
     }
 
-    fn block<M: Message + Default>(&self, number: usize) -> Result<M, StoreError> {
+    /// The bytes of a block as they lie in the file, checked.
+    fn packed(&self, number: usize) -> Result<(Vec<u8>, &BlockRef), StoreError> {
         let Some(block) = self.index.blocks.get(number) else {
             return Err(self.damaged(0, format!("no block {number}")));
         };
@@ -128,6 +179,12 @@ impl Pack {
         if crc32c::crc32c(&packed) != crc {
             return Err(self.damaged(offset, "a block fails its checksum"));
         }
+        Ok((packed, block))
+    }
+
+    fn block<M: Message + Default>(&self, number: usize) -> Result<M, StoreError> {
+        let (packed, BlockRef { offset, raw_len, .. }) = self.packed(number)?;
+        let (offset, raw_len) = (*offset, *raw_len);
         let raw = zstd::bulk::decompress(&packed, raw_len as usize)
             .map_err(|error| self.damaged(offset, format!("a block cannot be inflated: {error}")))?;
         M::decode(&*raw).map_err(|error| self.damaged(offset, error.to_string()))

@@ -1,6 +1,6 @@
 //! Writing a pack file: blocks as they come, then trace table, index and trailer, then a sync of file and directory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -9,8 +9,8 @@ use model::TraceId;
 use prost::Message;
 
 use super::format::{
-    BlockRef, HEAD_LEN, Kind, MAGIC, MetricEntry, PackIndex, ServiceEntry, TRACE_PAGE, TRACE_ROW, TraceEntry,
-    TraceTable, VERSION,
+    BlockRef, FrameEntry, HEAD_LEN, Kind, MAGIC, MetricEntry, PackIndex, ServiceEntry, StreamEntry, TRACE_PAGE,
+    TRACE_ROW, TraceEntry, TraceTable, VERSION,
 };
 use crate::error::StoreError;
 use crate::rows::Series;
@@ -18,14 +18,26 @@ use crate::rows::Series;
 /// zstd level of blocks: the compactor runs rarely and packs stay.
 const LEVEL: i32 = 6;
 
-/// A pack file in the making; a file that was not finished is an orphan, which the next start removes.
+/// A pack file in the making.
 pub(crate) struct PackWriter {
     path: PathBuf,
     file: BufWriter<File>,
     offset: u64,
     index: PackIndex,
     traces: BTreeMap<TraceId, TraceEntry>,
+    orders: BTreeSet<u64>,
 }
+
+/// A frame that rows are of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FrameSource {
+    pub(crate) stream: StreamEntry,
+    pub(crate) seq: u64,
+    pub(crate) digest: u64,
+}
+
+/// Frames by their place in the order of intake.
+pub(crate) type Frames = HashMap<u64, FrameSource>;
 
 /// What a block says about itself.
 pub(crate) struct BlockMeta {
@@ -39,8 +51,14 @@ impl PackWriter {
     pub(crate) fn create(path: &Path, kind: Kind, day: u32) -> Result<Self, StoreError> {
         let file = File::create_new(path).map_err(StoreError::io("cannot create the pack", path))?;
         let index = PackIndex { kind: kind as u32, day, min_time: u64::MAX, ..PackIndex::default() };
-        let mut writer =
-            Self { path: path.to_owned(), file: BufWriter::new(file), offset: 0, index, traces: BTreeMap::new() };
+        let mut writer = Self {
+            path: path.to_owned(),
+            file: BufWriter::new(file),
+            offset: 0,
+            index,
+            traces: BTreeMap::new(),
+            orders: BTreeSet::new(),
+        };
         let mut head = [0; HEAD_LEN as usize];
         head[..4].copy_from_slice(&MAGIC);
         head[4] = VERSION;
@@ -73,6 +91,7 @@ impl PackWriter {
         self.index.min_time = self.index.min_time.min(min_time);
         self.index.max_time = self.index.max_time.max(max_time);
         self.index.max_order = self.index.max_order.max(order);
+        self.orders.insert(order);
     }
 
     /// Notes a series for the list of metrics; series of one name come one after the other.
@@ -109,8 +128,9 @@ impl PackWriter {
     }
 
     /// Writes what is left and syncs the file; the caller syncs the directory before it names the pack anywhere.
-    pub(crate) fn finish(mut self, services: Vec<ServiceEntry>) -> Result<(), StoreError> {
+    pub(crate) fn finish(mut self, services: Vec<ServiceEntry>, frames: &Frames) -> Result<(), StoreError> {
         self.index.services = services;
+        self.put_frames(frames);
         self.index.min_time = self.index.min_time.min(self.index.max_time);
         self.put_traces()?;
         let raw = self.index.encode_to_vec();
@@ -127,6 +147,19 @@ impl PackWriter {
         self.put(&trailer)?;
         self.file.flush().map_err(StoreError::io("cannot write the pack", &self.path))?;
         self.file.get_ref().sync_all().map_err(StoreError::io("cannot sync the pack", &self.path))
+    }
+
+    /// Names the frames of the rows, so that claims can be rebuilt from packs alone.
+    fn put_frames(&mut self, frames: &Frames) {
+        let mut places: HashMap<&StreamEntry, u32> = HashMap::new();
+        for order in std::mem::take(&mut self.orders) {
+            let Some(FrameSource { stream, seq, digest }) = frames.get(&order) else { continue };
+            let place = *places.entry(stream).or_insert_with(|| {
+                self.index.streams.push(stream.clone());
+                self.index.streams.len() as u32 - 1
+            });
+            self.index.frames.push(FrameEntry { stream: place, seq: *seq, order, digest: *digest });
+        }
     }
 
     fn put_traces(&mut self) -> Result<(), StoreError> {

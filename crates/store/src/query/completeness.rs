@@ -3,7 +3,8 @@
 use model::{Epoch, Lane, Signal};
 
 use super::TimeRange;
-use crate::coverage::{Interval, LIVE_EDGE_NS, State};
+use crate::coverage::{Interval, LIVE_EDGE_NS, LostSpan, State, unknown_but};
+use crate::damage::Damage;
 use crate::ids::DeviceNumber;
 use crate::incoming::OTLP_DEVICE;
 use crate::proto::{Counters, DeviceRow};
@@ -108,14 +109,48 @@ pub struct LostRange {
     pub records: u64,
 }
 
+/// Damages as losses of one device.
+fn losses_of(damages: &[Damage], device: &str, signals: &[Signal]) -> Vec<LostSpan> {
+    let of_device =
+        damages.iter().filter(|damage| damage.devices.is_empty() || damage.devices.iter().any(|name| name == device));
+    let losses = of_device.flat_map(|damage| {
+        let touched = signals.iter().filter(|signal| damage.signal.is_none_or(|of| of == **signal));
+        touched.map(|signal| LostSpan {
+            lane: Lane::Traces,
+            signal: Some(*signal),
+            start_ns: damage.from,
+            end_ns: damage.to.saturating_sub(1),
+            reason: damage.reason.name().to_owned(),
+            records: 0,
+        })
+    });
+    losses.collect()
+}
+
+/// Damages that no device's coverage shows: of OTLP straight to the hub, and where nobody knows the device.
+fn without_coverage<'d>(registry: &'d Registry, damages: &'d [Damage]) -> Vec<(&'d str, &'d Damage)> {
+    let is_shown = |name: &str| name != OTLP_DEVICE && registry.find(name).is_some();
+    let mut found = Vec::new();
+    for damage in damages {
+        let hidden = damage.devices.iter().map(String::as_str).filter(|name| !is_shown(name));
+        found.extend(hidden.map(|name| (name, damage)));
+        if damage.devices.is_empty() && registry.devices().all(|row| row.name == OTLP_DEVICE) {
+            found.push(("unknown", damage));
+        }
+    }
+    found
+}
+
 fn coverage_of(
     registry: &Registry,
     device: &DeviceRow,
     signals: &[Signal],
     range: TimeRange,
+    damages: &[Damage],
     now_ns: u64,
 ) -> Vec<(Signal, Vec<Interval>)> {
-    let losses = registry.losses(DeviceNumber(device.number));
+    let mut losses = registry.losses(DeviceNumber(device.number));
+    losses.extend(losses_of(damages, &device.name, signals));
     let of_signal = |signal: &Signal| (*signal, device.coverage(*signal, &losses, range.from, range.to, now_ns));
     signals.iter().map(of_signal).filter(|(_, intervals)| !intervals.is_empty()).collect()
 }
@@ -123,28 +158,22 @@ fn coverage_of(
 impl Store {
     /// What is known of devices over time; of one device if `device` is given.
     pub fn coverage(&self, range: TimeRange, device: Option<&str>, now_ns: u64) -> Vec<DeviceCoverage> {
+        let damages = self.inner.damages.of(&Signal::ALL, range.from, range.to);
         let registry = self.inner.registry();
         let devices = registry.devices().filter(|row| device.is_none_or(|device| device == row.name));
         let mut coverage = Vec::new();
         for row in devices {
             if row.name == OTLP_DEVICE {
                 // No sequence, no watermark: what did not come cannot be told from what does not exist.
-                let unknown = Interval {
-                    from: range.from,
-                    to: range.to.min(now_ns).max(range.from),
-                    state: State::Unknown,
-                    late: false,
-                    reason: Some("otlp-has-no-sequence".to_owned()),
-                    records: None,
-                };
-                coverage.extend(Signal::ALL.map(|signal| DeviceCoverage {
-                    device: row.name.clone(),
-                    signal,
-                    intervals: vec![unknown.clone()],
+                let to = range.to.min(now_ns).max(range.from);
+                coverage.extend(Signal::ALL.map(|signal| {
+                    let lost = losses_of(&damages, &row.name, &[signal]);
+                    let intervals = unknown_but(&lost, "otlp-has-no-sequence", range.from, to);
+                    DeviceCoverage { device: row.name.clone(), signal, intervals }
                 }));
                 continue;
             }
-            for (signal, intervals) in coverage_of(&registry, row, &Signal::ALL, range, now_ns) {
+            for (signal, intervals) in coverage_of(&registry, row, &Signal::ALL, range, &damages, now_ns) {
                 coverage.push(DeviceCoverage { device: row.name.clone(), signal, intervals });
             }
         }
@@ -154,12 +183,13 @@ impl Store {
     /// How complete an answer over `range` from these signals is. Time of which nothing is known does not count, nor
     /// does the live edge: what a device in contact has collected in the last seconds and is about to send.
     pub fn completeness(&self, signals: &[Signal], range: TimeRange, now_ns: u64) -> Completeness {
+        let damages = self.inner.damages.of(signals, range.from, range.to);
         let registry = self.inner.registry();
         let (mut known, mut complete) = (0.0, 0.0);
         let mut devices = Vec::new();
         for row in registry.devices().filter(|row| row.name != OTLP_DEVICE) {
             let live_edge = row.device_time(now_ns).saturating_sub(LIVE_EDGE_NS);
-            for (signal, intervals) in coverage_of(&registry, row, signals, range, now_ns) {
+            for (signal, intervals) in coverage_of(&registry, row, signals, range, &damages, now_ns) {
                 for interval in intervals {
                     let length = (interval.to - interval.from) as f64;
                     let is_live_edge =
@@ -178,6 +208,17 @@ impl Store {
                             }
                         }
                     }
+                }
+            }
+        }
+        for (device, damage) in without_coverage(&registry, &damages) {
+            for signal in signals.iter().filter(|signal| damage.touches(**signal, range.from, range.to)) {
+                let (from, to) = (damage.from.max(range.from), damage.to.min(range.to));
+                known += (to - from) as f64;
+                let reason = Some(damage.reason.name().to_owned());
+                let interval = Interval { from, to, state: State::Lost, late: false, reason, records: None };
+                if devices.len() < MAX_LISTED {
+                    devices.push(Incomplete { device: device.to_owned(), signal: *signal, interval });
                 }
             }
         }

@@ -145,7 +145,7 @@ fn collect(inner: &Inner, snapshot: &Snapshot, query: &ExemplarQuery) -> BTreeMa
     for pack in snapshot.packs.iter().filter(|pack| pack.kind == Kind::Exemplars) {
         for (number, block) in pack.index.blocks.iter().enumerate() {
             if block.min_time < query.range.to && block.max_time >= query.range.from {
-                inner.readable(pack.exemplars(number)).iter().for_each(&mut consider);
+                inner.readable(pack, Some(number), pack.exemplars(number)).iter().for_each(&mut consider);
             }
         }
     }

@@ -125,7 +125,7 @@ impl Inner {
             }
             for (number, block) in pack.index.blocks.iter().enumerate() {
                 if block.name == name && block.min_time < range.to && block.max_time >= range.from {
-                    for row in self.readable(pack.series(number)) {
+                    for row in self.readable(pack, Some(number), pack.series(number)) {
                         take(&row.series, &row.points)?;
                     }
                 }

@@ -2,6 +2,7 @@
 
 mod compaction;
 mod contact;
+mod damage;
 mod intake;
 mod metrics;
 mod searching;
