@@ -11,6 +11,7 @@ use crate::coverage::Contact;
 use crate::damage::{Damage, Damages, Reason};
 use crate::db::Db;
 use crate::error::StoreError;
+use crate::ids::FrameKey;
 use crate::manifest::ManifestRow;
 use crate::opening::{self, Loading, Places};
 use crate::query::ReadCache;
@@ -237,7 +238,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Poisoned`] after a failed write.
     pub fn hello(&self, device: &str, contact: &Contact, now_ns: u64) -> Result<Vec<Reached>, StoreError> {
-        self.inner.check_health()?;
+        let db = self.inner.db()?;
         let mut registry = self.inner.registry();
         let number = registry.number(&Arc::from(device));
         if let Some(row) = registry.device_mut(number) {
@@ -251,7 +252,7 @@ impl Store {
             let next_expected = claims.map_or(1, crate::registry::Claims::next_expected);
             let before = FrameKey { stream, seq: next_expected - 1 };
             let is_stored = claims.is_some_and(|claims| claims.stored.contains(before.seq));
-            let digest = if is_stored { crate::digests::of_stored(&self.inner.db, before)? } else { None };
+            let digest = if is_stored { crate::digests::of_stored(&db, before)? } else { None };
             let last = claims.and_then(|claims| claims.stored.last()).unwrap_or(0);
             Ok(Reached { lane: head.lane, next_expected, last, digest: digest.map(u64::from_be_bytes) })
         });
