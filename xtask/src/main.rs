@@ -4,6 +4,7 @@ mod bench;
 mod browser;
 mod build;
 mod check;
+mod clients;
 mod clock;
 mod containers;
 mod disk;
@@ -31,6 +32,8 @@ usage: cargo xtask TASK [OPTIONS]
   test                every test of the workspace, the web page and the golden vectors
   check               formatting, lints, docs, floors, file lengths, links, the agent's smallest builds, licences
   sdk                 OpenTelemetry's Python SDK sends to the agent, and all of it is looked for in the hub
+  clients             SDKs in four languages send to the agent at once; every field of every record is compared with what
+                      was sent (--long SECONDS: how long one of their spans lasts; --only NAME: some of them)
   test-browser        the page of a demonstration, clicked through in headless Chromium
   mutants             smoke run and kill drill must fail, in the right field, with programs that are broken on purpose
   sampling            the goldens of sampling, replayed on a simulated clock; fidelity under load in little memory
@@ -71,6 +74,7 @@ fn run() -> Result<()> {
         Some("bench") => bench::task(&rest),
         Some("mutants") => no_options(&rest).and_then(|()| mutants::task()),
         Some("sdk") => no_options(&rest).and_then(|()| sdk::task()),
+        Some("clients") => clients::task(&rest),
         Some("test-browser") => no_options(&rest).and_then(|()| browser::task()),
         Some("sampling") => no_options(&rest).and_then(|()| sampling::task()),
         Some("kill") => kill::task(&rest),

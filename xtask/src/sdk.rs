@@ -18,7 +18,7 @@ pub(crate) fn task() -> Result<()> {
 }
 
 /// The interpreter of an environment with exactly the pinned packages; made anew when they change.
-fn environment() -> Result<PathBuf> {
+pub(crate) fn environment() -> Result<PathBuf> {
     if !have("python3") {
         bail!("python3 is not installed");
     }

@@ -4,56 +4,7 @@ use std::path::PathBuf;
 
 use lexopt::prelude::{Long, Short, Value, ValueExt};
 
-/// What `--help` says.
-pub(crate) const USAGE: &str = "\
-lightship: telemetry for machines that the network cannot always reach
-
-usage: lightship COMMAND [OPTIONS]
-
-the agent
-  run     --config FILE            run the agent
-  check   --config FILE [--outage 2h]
-                                   check the configuration, the data directory and the destinations' addresses; the
-                                   disk that an outage needs at the measured rates (exit code 1: more than there is)
-  status  --config FILE [--json]   ask the running agent how it is
-  top     --config FILE [--once]   its counters and what they do per second
-  init    [--device-type TYPE] [--backend BACKEND] [--output FILE]
-                                   write a commented starter configuration
-                                   TYPE: sensor, machine (default), vessel
-                                   BACKEND: hub (default), otlp-http, otlp-grpc
-  replay  --config FILE            run recorded requests from standard input through the pipeline, on a simulated
-                                   clock; for `lightship-lab replay`
-
-what this device holds, with no network, whether the agent runs or not
-  query [FILTER]                   records that pass, or what is made of them:
-                                   lightship query 'service=api level>=error last 2h | stats count by service'
-  tail [FILTER]                    records as they come
-  trace ID                         one trace with its log lines
-  gaps                             what was lost, when and why
-  fetch FILTER [--lane LANE]       deliver after all what was dropped, as long as the recorder holds it:
-                                   lightship fetch 'service=api http.route=/cart last 5m'
-  fetch --history FILTER [--lane LANE]
-                                   deliver once more what every destination is done with
-  queue ls | show NAME | pause NAME | resume NAME | drop NAME [LANE]
-                                   what waits for each destination; pause holds until resume or the next start; drop
-                                   gives it up, mission and audit only when they are named
-  journal ls | verify              segments; every byte checked (exit code 3: something is damaged)
-  journal repair                   keep every block that can be read (the agent must not run)
-  journal export --to DIR [--form json|protobuf]
-                                   OTLP files, the way out by USB stick
-  journal import FILE...           files of `export --form protobuf` into this journal (the agent must not run)
-
-options of these
-  --config FILE | --data-dir DIR   where the data lies
-  --since T --until T              2h, 2026-03-01T10:20:30Z
-  -o, --output FORM                table, json, ndjson, logfmt, otlp-json; --json is -o json
-  --explain                        what was read, and which times are incomplete
-
-lightship --version | --help
-
-exit codes: 0 all is well, 1 the agent does not answer, is not well, or has nothing of a trace,
-            2 the command or the configuration is wrong, 3 stored data is damaged
-";
+use crate::commands::{self, COMMANDS};
 
 /// What was asked for.
 #[derive(Debug, Default)]
@@ -65,13 +16,17 @@ pub(crate) struct Arguments {
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) json: bool,
     pub(crate) once: bool,
+    pub(crate) all: bool,
     pub(crate) explain: bool,
     pub(crate) history: bool,
+    pub(crate) connect: bool,
+    pub(crate) keep_all: bool,
     pub(crate) lane: Option<String>,
     pub(crate) outage: Option<String>,
     pub(crate) since: Option<String>,
     pub(crate) until: Option<String>,
     pub(crate) device_type: Option<String>,
+    pub(crate) device_id: Option<String>,
     pub(crate) backend: Option<String>,
     /// A file of `init`, a form elsewhere.
     pub(crate) output: Option<PathBuf>,
@@ -81,38 +36,136 @@ pub(crate) struct Arguments {
 
 /// What the command line asks for.
 pub(crate) enum Asked {
-    Help,
+    /// Help, of one command where it is named.
+    Help(Option<String>),
     Version,
     Command(Box<Arguments>),
 }
 
 /// Reads the command line.
+///
+/// # Errors
+/// What does not fit: an option that is not known or that the command does not take, a value that is missing.
 pub(crate) fn parse() -> Result<Asked, lexopt::Error> {
+    read(lexopt::Parser::from_env())
+}
+
+fn read(mut parser: lexopt::Parser) -> Result<Asked, lexopt::Error> {
     let mut arguments = Arguments::default();
-    let mut parser = lexopt::Parser::from_env();
+    let (mut given, mut help) = (Vec::new(), false);
     while let Some(argument) = parser.next()? {
-        match argument {
-            Short('h') | Long("help") => return Ok(Asked::Help),
+        let name = match argument {
+            Short('h') | Long("help") => {
+                help = true;
+                continue;
+            }
             Short('V') | Long("version") => return Ok(Asked::Version),
-            Short('c') | Long("config") => arguments.config = Some(parser.value()?.into()),
-            Long("data-dir") => arguments.data_dir = Some(parser.value()?.into()),
-            Long("json") => arguments.json = true,
-            Long("once") => arguments.once = true,
-            Long("explain") => arguments.explain = true,
-            Long("history") => arguments.history = true,
-            Long("lane") => arguments.lane = Some(parser.value()?.string()?),
-            Long("outage") => arguments.outage = Some(parser.value()?.string()?),
-            Long("since") => arguments.since = Some(parser.value()?.string()?),
-            Long("until") => arguments.until = Some(parser.value()?.string()?),
-            Long("device-type") => arguments.device_type = Some(parser.value()?.string()?),
-            Long("backend") => arguments.backend = Some(parser.value()?.string()?),
-            Short('o') | Long("output") => arguments.output = Some(parser.value()?.into()),
-            Long("to") => arguments.to = Some(parser.value()?.into()),
-            Long("form") => arguments.form = Some(parser.value()?.string()?),
-            Value(word) if arguments.command.is_none() => arguments.command = Some(word.string()?),
-            Value(word) => arguments.words.push(word.string()?),
-            other => return Err(other.unexpected()),
-        }
+            Value(word) if arguments.command.is_none() => {
+                arguments.command = Some(word.string()?);
+                continue;
+            }
+            Value(word) => {
+                arguments.words.push(word.string()?);
+                continue;
+            }
+            Short(short) => match commands::OPTIONS.iter().find(|option| option.short == Some(short)) {
+                Some(option) => option.name,
+                None => return Err(Short(short).unexpected()),
+            },
+            Long(long) => match commands::option(long) {
+                Some(option) => option.name,
+                None => return Err(Long(long).unexpected()),
+            },
+        };
+        arguments.set(name, &mut parser)?;
+        given.push(name);
+    }
+    if help {
+        return Ok(Asked::Help(arguments.command));
+    }
+    match arguments.command.as_deref() {
+        Some("help") => return Ok(Asked::Help(arguments.words.into_iter().next())),
+        Some("version") => return Ok(Asked::Version),
+        _ => {}
+    }
+    let command = arguments.command.as_deref().and_then(|name| COMMANDS.iter().find(|one| one.name == name));
+    if let Some(command) = command
+        && let Some(stray) = given.iter().find(|option| !command.options.contains(option))
+    {
+        return Err(lexopt::Error::Custom(
+            format!("{} does not take --{stray}; see lightship help {0}", command.name).into(),
+        ));
     }
     Ok(Asked::Command(Box::new(arguments)))
+}
+
+impl Arguments {
+    fn set(&mut self, option: &str, parser: &mut lexopt::Parser) -> Result<(), lexopt::Error> {
+        let mut text = || parser.value()?.string().map(Some);
+        match option {
+            "json" => self.json = true,
+            "once" => self.once = true,
+            "all" => self.all = true,
+            "explain" => self.explain = true,
+            "history" => self.history = true,
+            "connect" => self.connect = true,
+            "keep-all" => self.keep_all = true,
+            "lane" => self.lane = text()?,
+            "outage" => self.outage = text()?,
+            "since" => self.since = text()?,
+            "until" => self.until = text()?,
+            "device-type" => self.device_type = text()?,
+            "device-id" => self.device_id = text()?,
+            "backend" => self.backend = text()?,
+            "form" => self.form = text()?,
+            "config" => self.config = Some(parser.value()?.into()),
+            "data-dir" => self.data_dir = Some(parser.value()?.into()),
+            "output" => self.output = Some(parser.value()?.into()),
+            _ => self.to = Some(parser.value()?.into()),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(words: &[&str]) -> Result<Asked, String> {
+        read(lexopt::Parser::from_args(words)).map_err(|error| error.to_string())
+    }
+
+    /// Scenario: help and version asked for in each way, options before and after the command, one that the command does not
+    /// take (U17). Guarantees: help is that of the command; a stray option is refused by name, not ignored.
+    #[test]
+    fn u17_the_command_line_is_read() {
+        for words in [["help", "query"].as_slice(), &["query", "--help"], &["-h", "query"]] {
+            assert!(matches!(asked(words), Ok(Asked::Help(Some(name))) if name == "query"), "{words:?}");
+        }
+        assert!(matches!(asked(&["--help"]), Ok(Asked::Help(None))));
+        assert!(matches!(asked(&["version"]), Ok(Asked::Version)) && matches!(asked(&["-V"]), Ok(Asked::Version)));
+        let Ok(Asked::Command(read)) = asked(&["-c", "x.yaml", "query", "a=b", "--since=2h", "c", "-o", "json"]) else {
+            panic!("a command")
+        };
+        assert_eq!((read.config, read.since.as_deref()), (Some("x.yaml".into()), Some("2h")));
+        assert_eq!((read.words, read.output), (vec!["a=b".to_owned(), "c".to_owned()], Some("json".into())));
+        let stray = asked(&["run", "--outage", "2h"]).err().unwrap();
+        assert!(stray.contains("run does not take --outage"), "{stray}");
+        assert!(asked(&["query", "--sicne", "2h"]).is_err() && asked(&["query", "--since"]).is_err());
+    }
+
+    /// Scenario: each option of the table with a value where it has one. Guarantees: the table and the reader agree.
+    #[test]
+    fn u17_every_option_is_read() {
+        for option in &commands::OPTIONS {
+            let command = COMMANDS.iter().find(|command| command.options.contains(&option.name)).unwrap();
+            let dashed = format!("--{}", option.name);
+            let mut words = vec![command.name, &dashed];
+            if !option.value.is_empty() {
+                words.push("value");
+            }
+            let Ok(Asked::Command(read)) = asked(&words) else { panic!("{dashed}") };
+            assert!(read.words.is_empty(), "{dashed}: {:?}", read.words);
+        }
+    }
 }

@@ -30,11 +30,12 @@ const LONGEST_WAIT: Duration = Duration::from_secs(600);
 pub(crate) fn fetch(arguments: &Arguments) -> Result<(), Failure> {
     let place = place(arguments)?;
     // So that mistakes are pointed at also when no agent runs.
-    let text = query_text(arguments);
+    let now = edge::Clock::start().wall_ns();
+    let text = query_text(arguments, now)?;
     if text.trim().is_empty() {
         return Err(Failure::usage("which records? lightship fetch FILTER"));
     }
-    let query = parse(arguments, edge::Clock::start().wall_ns())?;
+    let query = parse(arguments, now)?;
     if let Some(pipe) = query.pipes.first() {
         return Err(Failure::usage(format!("only records can be fetched: leave out `| {pipe}`")));
     }
@@ -44,8 +45,7 @@ pub(crate) fn fetch(arguments: &Arguments) -> Result<(), Failure> {
     };
     let order = Order { place: &place, query: &query, lane };
     let said = if arguments.history { order.history()? } else { order.recorder(&text)? };
-    print(&said);
-    Ok(())
+    print(&said)
 }
 
 struct Order<'a> {

@@ -146,7 +146,7 @@ pub(crate) fn write(arguments: &Arguments) -> Result<(), Failure> {
         .ok_or_else(|| Failure::usage(format!("no such backend: {backend}; one of hub, otlp-http, otlp-grpc")))?;
     let text = starter(&sizes, destination);
     let Some(path) = &arguments.output else {
-        print(&text);
+        print(&text)?;
         return Ok(());
     };
     // A configuration that someone wrote is never overwritten.

@@ -74,8 +74,7 @@ fn ls(arguments: &Arguments) -> Result<(), Failure> {
             ));
         }
     }
-    print(&out);
-    Ok(())
+    print(&out)
 }
 
 /// Exit code 3 when something is damaged.
@@ -97,7 +96,7 @@ fn verify(arguments: &Arguments) -> Result<(), Failure> {
             out.push('}');
         }
         out.push_str("]}\n");
-        print(&out);
+        print(&out)?;
     } else {
         let findings: String = verified.findings.iter().map(|finding| format!("{finding}\n")).collect();
         print(&format!(
@@ -107,7 +106,7 @@ fn verify(arguments: &Arguments) -> Result<(), Failure> {
             verified.blocks,
             verified.frames,
             verified.records
-        ));
+        ))?;
     }
     match verified.findings.len() {
         0 => Ok(()),
@@ -139,7 +138,7 @@ fn repair(arguments: &Arguments) -> Result<(), Failure> {
         repaired.after.findings.len(),
         repaired.after.records
     ));
-    print(&out);
+    print(&out)?;
     match repaired.after.findings.first() {
         None => Ok(()),
         Some(finding) => Err(Failure::damage(format!("{finding}; the disk itself may be failing"))),
@@ -154,13 +153,7 @@ fn write_files(arguments: &Arguments) -> Result<(), Failure> {
         Some("protobuf") => FileForm::Protobuf,
         Some(other) => return Err(Failure::usage(format!("no such form: {other}; json or protobuf"))),
     };
-    let bounds: Vec<String> = [("since", &arguments.since), ("until", &arguments.until)]
-        .into_iter()
-        .filter_map(|(name, value)| value.as_ref().map(|value| format!("{name}={value}")))
-        .collect();
-    let range = filter::parse(&bounds.join(" "), edge::Clock::start().wall_ns())
-        .map_err(|error| Failure::usage(error.pointed().to_string()))?
-        .range;
+    let range = crate::local::range(arguments, edge::Clock::start().wall_ns())?;
     std::fs::create_dir_all(&directory).map_err(|error| Failure::usage(format!("{}: {error}", directory.display())))?;
     let exported = export(&reader, &Lane::ALL, range, form, |signal: Signal| -> io::Result<BufWriter<File>> {
         // An earlier export is never overwritten.
@@ -175,7 +168,7 @@ fn write_files(arguments: &Arguments) -> Result<(), Failure> {
         exported.logs,
         exported.points,
         directory.display()
-    ));
+    ))?;
     match exported.damaged {
         0 => Ok(()),
         count => {
@@ -225,8 +218,7 @@ fn import<'a>(arguments: &Arguments, files: impl Iterator<Item = &'a str>) -> Re
     if known_requests > 0 {
         said.push_str(&format!("{known} records of {known_requests} requests were imported before and are left out\n"));
     }
-    print(&said);
-    Ok(())
+    print(&said)
 }
 
 fn append(journal: &mut Journal<RealDisk>, signal: Signal, request: &[u8], stamp: model::Stamp) -> Result<u64, String> {

@@ -5,19 +5,22 @@ use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use filter::{Engine, Field, Output, Query};
+use filter::{Engine, Field, Output, Query, Range};
 use journal::RealDisk;
 use journal::reader::Reader;
 use query::output::{self, Format, Style};
-use query::{Found, Scan, Scanned, TailPosition, time, waterfall};
+use query::{Found, Hint, Scan, Scanned, TailPosition, time, waterfall};
 
 use crate::arguments::Arguments;
-use crate::{Failure, print, socket};
+use crate::{Failure, print, print_on, socket};
 
 /// How often `tail` looks again.
 const PAUSE: Duration = Duration::from_millis(500);
 /// Records of one trace that are shown at most.
 const TRACE_RECORDS: usize = filter::MAX_ROWS;
+
+/// Records that are looked at to say what there is, when nothing passed.
+const HINT_RECORDS: u64 = 50_000;
 
 /// Where the data lies, and whose it is.
 pub(crate) struct Place {
@@ -56,20 +59,57 @@ fn style(arguments: &Arguments) -> Result<Style, Failure> {
     Ok(Style { format, colour: std::io::stdout().is_terminal() && !plain })
 }
 
-/// The words of the command line as one query, with `--since` and `--until`.
-pub(crate) fn query_text(arguments: &Arguments) -> String {
-    let mut text = String::new();
-    for (name, value) in [("since", &arguments.since), ("until", &arguments.until)] {
-        if let Some(value) = value {
-            text.push_str(&format!("{name}={value} "));
-        }
+/// The words of the command line as one query, with `--since` and `--until` as its time range.
+pub(crate) fn parse(arguments: &Arguments, now_ns: u64) -> Result<Query, Failure> {
+    let text = arguments.words.join(" ");
+    let mut query = filter::parse(&text, now_ns).map_err(|error| Failure::usage(error.pointed().to_string()))?;
+    let range = range(arguments, now_ns)?;
+    if (range.since_ns.is_some() && query.range.since_ns.is_some())
+        || (range.until_ns.is_some() && query.range.until_ns.is_some())
+    {
+        return Err(Failure::usage("the filter gives a time, and --since or --until gives it again: leave one out"));
     }
-    text.push_str(&arguments.words.join(" "));
-    text
+    query.range.since_ns = query.range.since_ns.or(range.since_ns);
+    query.range.until_ns = query.range.until_ns.or(range.until_ns);
+    not_empty(query.range)?;
+    Ok(query)
 }
 
-pub(crate) fn parse(arguments: &Arguments, now_ns: u64) -> Result<Query, Failure> {
-    filter::parse(&query_text(arguments), now_ns).map_err(|error| Failure::usage(error.pointed().to_string()))
+/// The words of the command line and its time range, as one text for the agent.
+pub(crate) fn query_text(arguments: &Arguments, now_ns: u64) -> Result<String, Failure> {
+    let mut text = arguments.words.join(" ");
+    let range = range(arguments, now_ns)?;
+    for (name, bound) in [("since", range.since_ns), ("until", range.until_ns)] {
+        if let Some(ns) = bound {
+            text.push_str(&format!(" {name}={}", time::rfc3339(ns, 9)));
+        }
+    }
+    Ok(text)
+}
+
+/// The time range of `--since` and `--until`.
+pub(crate) fn range(arguments: &Arguments, now_ns: u64) -> Result<Range, Failure> {
+    let moment = |name: &str, value: &Option<String>| match value {
+        None => Ok(None),
+        Some(text) => filter::moment(text, now_ns)
+            .map(Some)
+            .ok_or_else(|| Failure::usage(format!("--{name}: '{text}' is not a time; write {}", filter::MOMENTS))),
+    };
+    let range =
+        Range { since_ns: moment("since", &arguments.since)?, until_ns: moment("until", &arguments.until)? };
+    not_empty(range)?;
+    Ok(range)
+}
+
+fn not_empty(range: Range) -> Result<(), Failure> {
+    match (range.since_ns, range.until_ns) {
+        (Some(since), Some(until)) if since >= until => Err(Failure::usage(format!(
+            "the time range is empty: it begins {} and ends {}",
+            time::rfc3339(since, 3),
+            time::rfc3339(until, 3)
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// Goes once through everything that the device holds: the running agent's recorder, the recorder's files, the lanes.
@@ -77,11 +117,12 @@ fn scan(
     place: &Place,
     query: &Query,
     position: TailPosition,
+    enough: u64,
     each: impl FnMut(Found),
 ) -> Result<(Scanned, TailPosition), Failure> {
     let failed = |error: query::ScanError| Failure::unwell(error.to_string());
     let from = position.entry;
-    let mut scan = Scan::from(query, position, each);
+    let mut scan = Scan::from(query, position, each).at_most(enough);
     // No agent, no recorder: the journal is there all the same.
     if let Ok(mut body) = socket::on_socket(&place.data_dir, "GET", &format!("/recorder?from={from}")) {
         scan.recorder(&place.device, &mut body).map_err(failed)?;
@@ -96,15 +137,30 @@ fn scan(
 pub(crate) fn query(arguments: &Arguments) -> Result<(), Failure> {
     let (place, style) = (place(arguments)?, style(arguments)?);
     let query = parse(arguments, edge::Clock::start().wall_ns())?;
-    let mut engine = Engine::new(&query);
-    let (scanned, _) = scan(&place, &query, TailPosition::default(), |found| engine.push(found))?;
+    let (mut engine, mut hint) = (Engine::new(&query), Hint::new(&query));
+    let (scanned, _) = scan(&place, &query, TailPosition::default(), u64::MAX, |found| {
+        if hint.misses() {
+            hint.look(&found);
+        }
+        engine.push(found);
+    })?;
     let mut out = String::new();
     output::answer(&mut out, &engine.finish(), style);
-    print(&out);
+    print(&out)?;
+    let said = if scanned.passed == 0 { of_nothing(&place, &query)? } else { hint.of_fields() };
+    let _written = std::io::stderr().write_all(said.as_bytes());
     if arguments.explain {
         explain(&query, &scanned);
     }
     Ok(())
+}
+
+/// What there is of the query's time range, for someone whose filter left nothing.
+fn of_nothing(place: &Place, query: &Query) -> Result<String, Failure> {
+    let mut hint = Hint::new(query);
+    let all = Query { filter: filter::Filter::And(Vec::new()), range: query.range, pipes: Vec::new() };
+    scan(place, &all, TailPosition::default(), HINT_RECORDS, |found| hint.look(&found))?;
+    Ok(hint.of_nothing())
 }
 
 /// On standard error, so that the answer stays what a script reads.
@@ -180,7 +236,7 @@ pub(crate) fn gaps(arguments: &Arguments) -> Result<(), Failure> {
     let mut query = parse(arguments, edge::Clock::start().wall_ns())?;
     // Gap records are collected on the way; no other record is wanted.
     query.filter = filter::Filter::Or(Vec::new());
-    let (scanned, _) = scan(&place, &query, TailPosition::default(), |_| {})?;
+    let (scanned, _) = scan(&place, &query, TailPosition::default(), u64::MAX, |_| {})?;
     let mut out = String::new();
     let table = style.format == Format::Table;
     let unread = scanned.files.damaged;
@@ -202,8 +258,7 @@ pub(crate) fn gaps(arguments: &Arguments) -> Result<(), Failure> {
     if table && scanned.gaps.is_empty() {
         out.push_str("no gaps in what the journal holds\n");
     }
-    print(&out);
-    Ok(())
+    print(&out)
 }
 
 /// `lightship trace ID`
@@ -215,7 +270,7 @@ pub(crate) fn trace(arguments: &Arguments) -> Result<(), Failure> {
     let text = format!("trace={id} | limit {TRACE_RECORDS}");
     let query = filter::parse(&text, 0).map_err(|error| Failure::usage(error.to_string()))?;
     let mut engine = Engine::new(&query);
-    let (scanned, _) = scan(&place, &query, TailPosition::default(), |found| engine.push(found))?;
+    let (scanned, _) = scan(&place, &query, TailPosition::default(), u64::MAX, |found| engine.push(found))?;
     let answer = engine.finish();
     let mut out = String::new();
     match &answer {
@@ -227,7 +282,7 @@ pub(crate) fn trace(arguments: &Arguments) -> Result<(), Failure> {
         }
         answer => output::answer(&mut out, answer, style),
     }
-    print(&out);
+    print(&out)?;
     if arguments.explain {
         explain(&query, &scanned);
     }
@@ -254,11 +309,11 @@ pub(crate) fn tail(arguments: &Arguments) -> Result<(), Failure> {
     let mut position = TailPosition::default();
     loop {
         let mut found = Vec::new();
-        (_, position) = scan(&place, &query, position, |record| found.push(record))?;
+        (_, position) = scan(&place, &query, position, u64::MAX, |record| found.push(record))?;
         found.sort_by_key(filter::Record::time_ns);
         let mut out = String::new();
         found.iter().for_each(|record| output::line(&mut out, record, &fields, style));
-        if std::io::stdout().write_all(out.as_bytes()).and_then(|()| std::io::stdout().flush()).is_err() {
+        if !print_on(&out)? {
             return Ok(());
         }
         std::thread::sleep(PAUSE);

@@ -1,7 +1,9 @@
 //! `lightship`, the program on the device. It only wires: everything it does lives in the crates below.
 
 mod arguments;
+mod commands;
 mod fetch;
+mod help;
 mod imports;
 mod init;
 mod journal_tools;
@@ -10,10 +12,14 @@ mod outage;
 mod socket;
 mod status;
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use arguments::{Arguments, Asked, USAGE};
+use arguments::{Arguments, Asked};
+
+/// Where the configuration is when nothing names another.
+const CONFIG: &str = "/etc/lightship/lightship.yaml";
 
 /// What went wrong, with its exit code.
 struct Failure {
@@ -38,15 +44,35 @@ impl Failure {
     }
 }
 
-/// Writes to standard output; a reader that has gone away ends nothing.
-fn print(text: &str) {
-    let _written = std::io::stdout().write_all(text.as_bytes());
+/// Writes to standard output. A closed pipe is ignored: whoever read there has enough.
+///
+/// # Errors
+/// When it cannot be written: a full disk, say.
+fn print(text: &str) -> Result<(), Failure> {
+    print_on(text).map(|_| ())
+}
+
+/// As [`print`]; false when the pipe is closed, so that what goes on printing can end.
+///
+/// # Errors
+/// As [`print`].
+fn print_on(text: &str) -> Result<bool, Failure> {
+    let mut out = std::io::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::unwell(format!("standard output: {error}; what was printed is not whole"))),
+    }
+}
+
+/// `--config`, else `LIGHTSHIP_CONFIG`, else the usual place.
+fn config_path(arguments: &Arguments) -> PathBuf {
+    let named = arguments.config.clone().or_else(|| std::env::var_os("LIGHTSHIP_CONFIG").map(PathBuf::from));
+    named.unwrap_or_else(|| PathBuf::from(CONFIG))
 }
 
 fn load(arguments: &Arguments) -> Result<config::Config, Failure> {
-    let path =
-        arguments.config.as_deref().ok_or_else(|| Failure::usage("name the configuration with --config FILE"))?;
-    config::load(path).map_err(|error| Failure::usage(error.to_string()))
+    config::load(&config_path(arguments)).map_err(|error| Failure::usage(error.to_string()))
 }
 
 fn execute(arguments: &Arguments) -> Result<(), Failure> {
@@ -65,21 +91,25 @@ fn execute(arguments: &Arguments) -> Result<(), Failure> {
         Some("fetch") => fetch::fetch(arguments),
         Some("gaps") => local::gaps(arguments),
         Some("journal") => journal_tools::run(arguments),
-        Some(other) => Err(Failure::usage(format!("no such command: {other}; see lightship --help"))),
-        None => Err(Failure::usage(USAGE)),
+        Some("completions") => {
+            let script = arguments.words.first().and_then(|shell| help::completions(shell));
+            print(&script.ok_or_else(|| Failure::usage("for which shell? lightship completions bash|zsh|fish"))?)
+        }
+        Some("man") => print(&help::manual()),
+        Some(other) => Err(no_such_command(other)),
+        None => Err(Failure::usage(help::overview())),
     }
+}
+
+fn no_such_command(name: &str) -> Failure {
+    Failure::usage(format!("no such command: {name}; see lightship help"))
 }
 
 fn main() -> ExitCode {
     let outcome = match arguments::parse() {
-        Ok(Asked::Help) => {
-            print(USAGE);
-            Ok(())
-        }
-        Ok(Asked::Version) => {
-            print(concat!("lightship ", env!("CARGO_PKG_VERSION"), "\n"));
-            Ok(())
-        }
+        Ok(Asked::Help(None)) => print(&help::overview()),
+        Ok(Asked::Help(Some(name))) => help::of(&name).ok_or_else(|| no_such_command(&name)).and_then(|text| print(&text)),
+        Ok(Asked::Version) => print(concat!("lightship ", env!("CARGO_PKG_VERSION"), "\n")),
         Ok(Asked::Command(arguments)) => execute(&arguments),
         Err(error) => Err(Failure::usage(format!("{error}; see lightship --help"))),
     };

@@ -17,7 +17,7 @@ const LEAST: Duration = Duration::from_secs(60);
 /// `lightship check`
 pub(crate) fn check(config: &Config, arguments: &Arguments) -> Result<(), Failure> {
     let report = edge::check(config).map_err(|error| Failure::usage(error.to_string()))?;
-    print(&report);
+    print(&report)?;
     let Some(wanted) = &arguments.outage else { return Ok(()) };
     let wanted: Span = wanted.parse().map_err(|error| Failure::usage(format!("--outage: {error}")))?;
     let rates = running(config).or_else(|| held(config)).filter(|rates| rates.measured >= LEAST).ok_or_else(|| {
@@ -28,7 +28,7 @@ pub(crate) fn check(config: &Config, arguments: &Arguments) -> Result<(), Failur
         ))
     })?;
     let (text, fits) = edge::outage(config, &rates, wanted.0);
-    print(&text);
+    print(&text)?;
     match fits {
         true => Ok(()),
         false => Err(Failure::unwell("journal.budget is too small for this outage")),

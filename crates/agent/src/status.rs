@@ -1,13 +1,13 @@
 //! `status`, `top` and `queue`: the running agent, asked on its admin address or its socket.
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use config::Config;
 
 use crate::arguments::Arguments;
-use crate::{Failure, print, socket};
+use crate::{Failure, print, print_on, socket};
 
 /// How long `top` watches before it shows rates.
 const WATCH: Duration = Duration::from_secs(2);
@@ -23,7 +23,7 @@ pub(crate) fn get(config: &Config, path: &str) -> Result<String, Failure> {
 
 /// Prints the agent's status, for people or as JSON.
 pub(crate) fn show(config: &Config, json: bool) -> Result<(), Failure> {
-    print(&get(config, if json { "/status" } else { "/status?format=text" })?);
+    print(&get(config, if json { "/status" } else { "/status?format=text" })?)?;
     let health = get(config, "/healthz")?;
     match health.contains("\"ok\"") {
         true => Ok(()),
@@ -67,9 +67,7 @@ pub(crate) fn top(config: &Config, arguments: &Arguments) -> Result<(), Failure>
             };
             out.push_str(&format!("{shown:<58} {value:>14} {rate:>12}\n"));
         }
-        if std::io::stdout().write_all(out.as_bytes()).and_then(|()| std::io::stdout().flush()).is_err()
-            || arguments.once
-        {
+        if !print_on(&out)? || arguments.once {
             return Ok(());
         }
         before = now;
@@ -83,8 +81,7 @@ pub(crate) fn queue(config: &Config, arguments: &Arguments) -> Result<(), Failur
         [] | ["ls"] if arguments.json => {
             let status = get(config, "/status")?;
             let destinations = status.rsplit_once("\"destinations\":").map_or("[]}", |(_, rest)| rest.trim_end());
-            print(&format!("{}\n", destinations.strip_suffix('}').unwrap_or(destinations)));
-            Ok(())
+            print(&format!("{}\n", destinations.strip_suffix('}').unwrap_or(destinations)))
         }
         [] | ["ls"] => lines(config, |_| true),
         ["show", name] => lines(config, |line| line.split_whitespace().nth(1) == Some(name)),
@@ -99,8 +96,7 @@ pub(crate) fn queue(config: &Config, arguments: &Arguments) -> Result<(), Failur
                         path.display()
                     ))
                 })?;
-            print(&answer);
-            Ok(())
+            print(&answer)
         }
         _ => Err(Failure::usage("which? lightship queue ls | show NAME | pause NAME | resume NAME | drop NAME [LANE]")),
     }
@@ -116,8 +112,7 @@ fn lines(config: &Config, wanted: impl Fn(&str) -> bool) -> Result<(), Failure> 
     match found.is_empty() {
         true => Err(Failure::usage("no destination has this name; see lightship queue ls")),
         false => {
-            print(&found);
-            Ok(())
+            print(&found)
         }
     }
 }

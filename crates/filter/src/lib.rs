@@ -22,7 +22,7 @@ mod tests;
 
 pub use engine::{Engine, MAX_GROUPS, MAX_ROWS, Output, Table};
 pub use error::ParseError;
-pub use literal::{level_name, level_number};
+pub use literal::{MOMENTS, level_name, level_number, moment};
 pub use query::{Aggregate, Comparison, Field, Filter, Function, Pipe, Query, Range, Test};
 pub use record::{Record, Value};
 

@@ -85,17 +85,33 @@ pub(crate) fn number(text: &str) -> Option<f64> {
     plain.or_else(|| duration_ns(text)).or_else(|| size(text)).filter(|number| number.is_finite())
 }
 
-/// Unix nanoseconds of a moment: a span of time before now (`2h`), seconds since the epoch, a date or a time in UTC
-/// (RFC 3339: `2026-03-01`, `2026-03-01T10:20:30Z`, with fractions and offsets).
-pub(crate) fn moment_ns(text: &str, now_ns: u64) -> Option<u64> {
-    if let Some(ago) = duration_ns(text) {
+/// What [`moment`] reads, for messages.
+pub const MOMENTS: &str = "2h (ago), 07:50 (today), yesterday, 2026-03-01 or 2026-03-01T10:20:30Z";
+
+/// Nanoseconds of a day.
+const DAY: u64 = 86_400_000_000_000;
+
+/// Unix nanoseconds of a moment in UTC: a span of time before now (`2h`, `-2h`), seconds since the epoch, `now`, `today` and
+/// `yesterday` (their beginning), a time of today (`07:50`, `07:50:30`), a date or a time (RFC 3339: `2026-03-01`,
+/// `2026-03-01T10:20:30Z`, with fractions and offsets); `None` for anything else.
+pub fn moment(text: &str, now_ns: u64) -> Option<u64> {
+    let text = text.trim();
+    if let Some(ago) = duration_ns(text.strip_prefix('-').unwrap_or(text)) {
         return Some(now_ns.saturating_sub(ago as u64));
     }
-    if text == "now" {
-        return Some(now_ns);
+    let today = now_ns - now_ns % DAY;
+    match text {
+        "now" => return Some(now_ns),
+        "today" => return Some(today),
+        "yesterday" => return today.checked_sub(DAY),
+        _ => {}
     }
     if text.len() >= 9 && text.bytes().all(|byte| byte.is_ascii_digit()) {
         return text.parse::<u64>().ok()?.checked_mul(1_000_000_000);
+    }
+    if text.as_bytes().get(2) == Some(&b':') {
+        // A day to have a date before it; only the time of day counts.
+        return Some(today + rfc3339_ns(&format!("1970-01-01T{text}")).filter(|of_day| *of_day < DAY)?);
     }
     rfc3339_ns(text)
 }

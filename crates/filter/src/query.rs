@@ -133,18 +133,28 @@ impl Field {
         ("value", Field::Value),
     ];
 
+    /// Other names of some.
+    const ALSO: [(&'static str, &'static str); 6] = [
+        ("duration", "dur"),
+        ("severity", "level"),
+        ("trace_id", "trace"),
+        ("span_id", "span"),
+        ("message", "body"),
+        ("msg", "body"),
+    ];
+
     /// The field of this name.
     pub fn named(name: &str) -> Self {
-        let also = match name {
-            "duration" => "dur",
-            "severity" => "level",
-            "trace_id" => "trace",
-            "span_id" => "span",
-            "message" | "msg" => "body",
-            other => other,
-        };
+        let also = Self::ALSO.iter().find(|(also, _)| *also == name).map_or(name, |(_, short)| short);
         let short = Self::SHORT.into_iter().find(|(short, _)| *short == also).map(|(_, field)| field);
         short.unwrap_or_else(|| Field::Attribute(name.to_owned()))
+    }
+
+    /// The name of the language's own that this one is most like, when two letters or fewer differ.
+    pub fn like(name: &str) -> Option<&'static str> {
+        let names = Self::SHORT.iter().map(|(short, _)| *short).chain(Self::ALSO.iter().map(|(also, _)| *also));
+        let near = names.map(|known| (distance(name, known), known)).min_by_key(|(distance, _)| *distance);
+        near.filter(|(distance, known)| *distance <= 2 && *distance < known.len().min(name.len()) / 2 + 1).map(|(_, known)| known)
     }
 
     /// Its name in the language.
@@ -154,6 +164,22 @@ impl Field {
             field => Self::SHORT.iter().find(|(_, short)| short == field).map_or("", |(name, _)| name),
         }
     }
+}
+
+/// How many letters to add, to leave out or to change make one word of the other.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (at, left) in a.chars().enumerate() {
+        let mut before = row[0];
+        row[0] = at + 1;
+        for (place, right) in b.iter().enumerate() {
+            let changed = before + usize::from(left != *right);
+            before = row[place + 1];
+            row[place + 1] = changed.min(row[place] + 1).min(before + 1);
+        }
+    }
+    row[b.len()]
 }
 
 /// One step that makes something of the records.

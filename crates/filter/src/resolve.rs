@@ -3,7 +3,7 @@
 use crate::engine::MAX_ROWS;
 use crate::error::ParseError;
 use crate::grammar::{Operator, Raw, RawAggregate, RawFilter, RawPipe, Word};
-use crate::literal::{level_number, moment_ns, number};
+use crate::literal::{MOMENTS, level_number, moment, number};
 use crate::query::{Aggregate, Comparison, Field, Filter, Function, Pipe, Query, Range, Test};
 
 /// Patterns larger than this are refused: they cost memory and time for every record.
@@ -52,12 +52,17 @@ impl Resolver<'_> {
         if !top || operator != Operator::Is {
             return self.error(value, format!("{bound}=.. holds for the whole query: not below 'or', 'not' or '-'"));
         }
-        let Some(moment) = moment_ns(&value.text, self.now_ns) else {
-            return self.error(value, "not a time; write 2h, 90s, 2026-03-01 or 2026-03-01T10:20:30Z");
+        let Some(moment) = moment(&value.text, self.now_ns) else {
+            return self.error(value, format!("not a time; write {MOMENTS}"));
         };
         let slot = if bound == "since" { &mut self.range.since_ns } else { &mut self.range.until_ns };
         if slot.replace(moment).is_some() {
             return self.error(value, format!("{bound} is given twice"));
+        }
+        if let Range { since_ns: Some(since), until_ns: Some(until) } = self.range
+            && since >= until
+        {
+            return self.error(value, "the time range is empty: since is not before until");
         }
         Ok(Filter::And(Vec::new()))
     }

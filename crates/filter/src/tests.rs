@@ -109,7 +109,8 @@ fn errors_point_at_the_character() {
         ("x~\"(\"", 3, "not a regular expression"),
         ("a or since=2h", 12, "whole query"),
         ("since=2h since=3h", 16, "given twice"),
-        ("since=yesterday", 7, "not a time"),
+        ("since=tomorrow", 7, "not a time"),
+        ("since=1h until=2h", 16, "the time range is empty"),
         ("\"open", 6, "closing quote"),
         ("a )", 3, "'|'"),
         ("\u{e9}\u{e9} level=loud", 10, "not a level"),
@@ -135,6 +136,31 @@ fn times_bound_the_query() {
     assert!(parse("since=2023-02-29", NOW).is_err());
     let range = range("since=2h until=1h");
     assert!(range.contains(NOW - 5_400_000_000_000) && !range.contains(NOW) && !range.touches(NOW, NOW + 5));
+}
+
+/// Scenario: moments as people write them: of today, with a blank, with a minus, by a word; and what is none (U18).
+/// Guarantees: each is one time in UTC, and nothing is read as another one's beginning.
+#[test]
+fn u18_moments_are_read_whole() {
+    const HOUR: u64 = 3_600_000_000_000;
+    let today = NOW - NOW % (24 * HOUR);
+    for (text, expected) in [
+        ("07:50", today + 7 * HOUR + HOUR / 6 * 5),
+        ("00:00:00.5", today + 500_000_000),
+        ("today", today),
+        ("yesterday", today - 24 * HOUR),
+        ("-10m", NOW - HOUR / 6),
+        ("10m", NOW - HOUR / 6),
+        (" now ", NOW),
+        ("2027-01-15 07:00", 1_799_996_400_000_000_000),
+        ("2027-01-15 07:00:00+01:00", 1_799_992_800_000_000_000),
+        ("1800000000", NOW),
+    ] {
+        assert_eq!(moment(text, NOW), Some(expected), "{text}");
+    }
+    for text in ["24:00", "7:50", "07:60", "2027-01-15 07", "-", "--10m", "tomorrow", "07:50+26:00", ""] {
+        assert_eq!(moment(text, NOW), None, "{text}");
+    }
 }
 
 /// Scenario: a query is shown and read again. Guarantees: what is shown means the same.

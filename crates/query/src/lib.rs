@@ -8,6 +8,7 @@
 mod any;
 pub mod export;
 mod found;
+mod hint;
 pub mod json;
 pub mod otlp_json;
 pub mod output;
@@ -21,6 +22,7 @@ mod view;
 pub mod waterfall;
 
 pub use found::{Found, Origin};
+pub use hint::Hint;
 pub use recorder_stream::{Entry, StreamError, read_entry, write_entry};
 pub use scan::{Scan, ScanError, Scanned, TailPosition, wanted_blocks};
 pub use view::{View, What, each_in_scope, each_record};

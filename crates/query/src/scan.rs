@@ -93,6 +93,8 @@ pub struct Scan<'q, F> {
     scanned: Scanned,
     /// Only digests of this part, of so many, are looked at in the lanes.
     part: (u64, u64),
+    /// The lanes and files are left when so many records passed.
+    enough: u64,
 }
 
 impl<'q, F: FnMut(Found)> Scan<'q, F> {
@@ -105,7 +107,18 @@ impl<'q, F: FnMut(Found)> Scan<'q, F> {
     pub fn from(query: &'q Query, mut position: TailPosition, each: F) -> Self {
         position.memory.begin();
         position.files.begin();
-        Self { query, each, position, last: None, scanned: Scanned::default(), part: (0, 1) }
+        Self { query, each, position, last: None, scanned: Scanned::default(), part: (0, 1), enough: u64::MAX }
+    }
+
+    /// Ends when so many records passed.
+    #[must_use]
+    pub fn at_most(mut self, records: u64) -> Self {
+        self.enough = records;
+        self
+    }
+
+    fn go_on(&self) -> ControlFlow<()> {
+        if self.scanned.passed < self.enough { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 
     /// Looks at a running agent's recorder ([`crate::write_entry`]).
@@ -162,7 +175,7 @@ impl<'q, F: FnMut(Found)> Scan<'q, F> {
             {
                 bad += u64::from(self.request(signal, found.bytes, device, stage).is_err());
             }
-            ControlFlow::Continue(())
+            self.go_on()
         })?;
         read.damaged += bad;
         self.position.files.settle();
@@ -194,7 +207,7 @@ impl<'q, F: FnMut(Found)> Scan<'q, F> {
             let mut inflater = Inflater::new();
             let walked = reader.blocks(&wanted, |found| {
                 self.block(&found, &mut inflater);
-                ControlFlow::Continue(())
+                self.go_on()
             })?;
             self.scanned.bytes_read += walked.bytes_read;
             if part == 0 {
