@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from google.protobuf.text_format import MessageToString
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 REQUESTS = {
@@ -17,6 +18,8 @@ REQUESTS = {
 }
 # What an agent counts of spans itself.
 OWN_METRICS = "traces.span.metrics."
+# What it adds to spans: the policy that kept their trace.
+POLICY = "tailsampling.policy"
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -85,8 +88,24 @@ def service_of(resource):
     return ""
 
 
+def without_policy(attributes):
+    """Takes out what the agent adds to a kept trace's first span, as the Collector's tail sampling does."""
+    for at, pair in reversed(list(enumerate(attributes))):
+        if pair.key == POLICY:
+            del attributes[at]
+
+
 def exact(*messages):
     return tuple(message.SerializeToString(deterministic=True) for message in messages)
+
+
+def shown(kind, record):
+    """A record of a counter for people; `kind` is the message at its end."""
+    try:
+        message = MessageToString(kind.FromString(record[-1]), as_one_line=True)
+    except Exception:  # noqa: BLE001: what does not parse is shown as it is
+        message = repr(record[-1])
+    return f"{[part for part in record[:-1] if isinstance(part, str)]} {message}"
 
 
 class Records:
@@ -108,6 +127,7 @@ class Records:
             for scope in group.scope_spans:
                 around = (group.schema_url, scope.schema_url, *exact(group.resource, scope.scope))
                 for span in scope.spans:
+                    without_policy(span.attributes)
                     self.spans[(*around, *exact(span))] += 1
                     self.traces.setdefault(span.trace_id, []).append((group.resource, scope.scope, span))
 

@@ -19,7 +19,10 @@ import urllib.request
 from pathlib import Path
 
 import hub as api
-from recorder import Recorder, Records
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+from opentelemetry.proto.metrics.v1.metrics_pb2 import Exemplar, NumberDataPoint
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from recorder import Recorder, Records, shown
 
 HERE = Path(__file__).resolve().parent
 START_SECONDS = 30
@@ -145,12 +148,12 @@ def check(name, problems):
     return not problems
 
 
-def beside(sent, delivered):
+def beside(kind, sent, delivered):
     """What was sent and not delivered, and the other way round."""
-    for record, count in (sent - delivered).items():
-        yield f"sent {sent[record]} times, delivered {delivered[record]} times: {record} ({count} missing)"
+    for record in sent - delivered:
+        yield f"sent {sent[record]} times, delivered {delivered[record]} times: {shown(kind, record)}"
     for record, count in (delivered - sent).items():
-        yield f"delivered {count} times more than sent: {record}"
+        yield f"delivered {count} times more than sent: {shown(kind, record)}"
 
 
 def main():
@@ -215,11 +218,11 @@ def drill(programs, arguments, directory, sent, delivered):
         f"{was.exemplars.total()} exemplars were sent"
     )
     yield check("something of each kind was sent", [] if was.spans and was.logs and was.points else ["nothing"])
-    yield check("spans at the recording server equal those sent", beside(was.spans, came.spans))
-    yield check("log records at the recording server equal those sent", beside(was.logs, came.logs))
-    yield check("points at the recording server equal those sent", beside(was.points, came.points))
+    yield check("spans at the recording server equal those sent", beside(Span, was.spans, came.spans))
+    yield check("log records at the recording server equal those sent", beside(LogRecord, was.logs, came.logs))
+    yield check("points at the recording server equal those sent", beside(NumberDataPoint, was.points, came.points))
     # Exemplars go out once their trace is there, with a later point of their series: the last ones find none.
-    yield check("no exemplar at the recording server that was not sent", beside(came.exemplars & was.exemplars, came.exemplars))
+    yield check("no exemplar at the recording server that was not sent", beside(Exemplar, came.exemplars & was.exemplars, came.exemplars))
     where = api.Hub(programs.hub["http"])
     yield check("traces in the hub equal those sent", api.compare_traces(where, was))
     yield check("log records in the hub equal those sent", api.compare_logs(where, was))

@@ -83,13 +83,28 @@ fn destination(backend: &str) -> Option<&'static str> {
     })
 }
 
-fn starter(sizes: &Sizes, destination: &str) -> String {
+/// The policies of a file whose agent keeps every trace.
+const KEEP_ALL: &str =
+    "  policies: []                         # every trace is kept; `lightship init` writes the usual policies
+";
+
+const POLICIES: &str =
+    "  policies:                            # a trace is kept when one of them says so; without any, every trace is
+    - name: errors
+      type: status_code
+      status_code: { status_codes: [ERROR] }
+    - name: slow
+      type: latency
+      latency: { threshold_ms: 200 }   # the whole trace lasts at least this long
+";
+
+fn starter(sizes: &Sizes, destination: &str, device: &str, keep_all: bool) -> String {
     format!(
         "# lightship: configuration of {about}
 version: 0
 
 device:
-  id: device-1                         # unique in the fleet: letters, digits, '.', '_', '-'
+  id: {device:<32} # unique in the fleet: letters, digits, '.', '_', '-'
 
 data_dir: /var/lib/lightship           # the journal; needs a file system that honours fsync
 
@@ -103,14 +118,7 @@ sources:
 sampling:
   decision_wait: {decision_wait}                   # from a trace's first span; SDKs batch for 5 s
   memory: {sampling_memory}                     # undecided traces and remembered decisions
-  policies:                            # a trace is kept when one of them says so; without any, every trace is
-    - name: errors
-      type: status_code
-      status_code: {{ status_codes: [ERROR] }}
-    - name: slow
-      type: latency
-      latency: {{ threshold_ms: 200 }}   # the whole trace lasts at least this long
-
+{policies}
 recorder:
   memory: {recorder}                     # must hold what comes in during decision_wait
 
@@ -127,6 +135,7 @@ admin:
   listen: 127.0.0.1:8888               # /healthz, /readyz, /metrics, /status
 ",
         about = sizes.about,
+        policies = if keep_all { KEEP_ALL } else { POLICIES },
         max_request = sizes.max_request,
         in_flight = sizes.in_flight,
         decision_wait = sizes.decision_wait,
@@ -144,15 +153,34 @@ pub(crate) fn write(arguments: &Arguments) -> Result<(), Failure> {
         .ok_or_else(|| Failure::usage(format!("no such device type: {device_type}; one of sensor, machine, vessel")))?;
     let destination = destination(backend)
         .ok_or_else(|| Failure::usage(format!("no such backend: {backend}; one of hub, otlp-http, otlp-grpc")))?;
-    let text = starter(&sizes, destination);
+    let device = match &arguments.device_id {
+        Some(id) => id.clone(),
+        None => host_name().unwrap_or_else(random_name),
+    };
+    let text = starter(&sizes, destination, &device, arguments.keep_all);
+    // A device's id that the program would refuse is told now.
+    config::parse(&text).map_err(|error| Failure::usage(error.to_string()))?;
     let Some(path) = &arguments.output else {
-        print(&text)?;
-        return Ok(());
+        return print(&text);
     };
     // A configuration that someone wrote is never overwritten.
     let written =
         OpenOptions::new().write(true).create_new(true).open(path).and_then(|mut file| file.write_all(text.as_bytes()));
     written.map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
+}
+
+/// The machine's name, as far as it can be a device's id and tells machines apart.
+fn host_name() -> Option<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let name: String = name.trim().chars().filter(|c| fits(*c)).take(128).collect();
+    (!name.is_empty() && !["localhost", "(none)", "debian", "raspberrypi"].contains(&name.as_str())).then_some(name)
+}
+
+/// A name that no other device has.
+fn random_name() -> String {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/uuid").unwrap_or_default();
+    format!("device-{}", id.split('-').next().unwrap_or("1"))
 }
 
 #[cfg(test)]
@@ -164,10 +192,16 @@ mod tests {
     fn every_starter_file_is_valid() {
         for device_type in ["sensor", "machine", "vessel"] {
             for backend in ["hub", "otlp-http", "otlp-grpc"] {
-                let text = starter(&sizes(device_type).unwrap(), destination(backend).unwrap());
-                assert!(config::parse(&text).is_ok(), "{device_type} {backend}: {:?}", config::parse(&text).err());
+                for keep_all in [false, true] {
+                    let text =
+                        starter(&sizes(device_type).unwrap(), destination(backend).unwrap(), "device-1", keep_all);
+                    let read = config::parse(&text).unwrap();
+                    assert_eq!(read.sampling.policies.is_empty(), keep_all, "{device_type} {backend}");
+                }
             }
         }
+        // Two machines get two names (U2).
+        assert_ne!(random_name(), random_name());
         assert!(sizes("boat").is_none() && destination("jaeger").is_none());
     }
 }

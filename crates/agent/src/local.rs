@@ -95,8 +95,7 @@ pub(crate) fn range(arguments: &Arguments, now_ns: u64) -> Result<Range, Failure
             .map(Some)
             .ok_or_else(|| Failure::usage(format!("--{name}: '{text}' is not a time; write {}", filter::MOMENTS))),
     };
-    let range =
-        Range { since_ns: moment("since", &arguments.since)?, until_ns: moment("until", &arguments.until)? };
+    let range = Range { since_ns: moment("since", &arguments.since)?, until_ns: moment("until", &arguments.until)? };
     not_empty(range)?;
     Ok(range)
 }

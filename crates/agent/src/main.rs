@@ -108,7 +108,9 @@ fn no_such_command(name: &str) -> Failure {
 fn main() -> ExitCode {
     let outcome = match arguments::parse() {
         Ok(Asked::Help(None)) => print(&help::overview()),
-        Ok(Asked::Help(Some(name))) => help::of(&name).ok_or_else(|| no_such_command(&name)).and_then(|text| print(&text)),
+        Ok(Asked::Help(Some(name))) => {
+            help::of(&name).ok_or_else(|| no_such_command(&name)).and_then(|text| print(&text))
+        }
         Ok(Asked::Version) => print(concat!("lightship ", env!("CARGO_PKG_VERSION"), "\n")),
         Ok(Asked::Command(arguments)) => execute(&arguments),
         Err(error) => Err(Failure::usage(format!("{error}; see lightship --help"))),

@@ -111,8 +111,6 @@ fn lines(config: &Config, wanted: impl Fn(&str) -> bool) -> Result<(), Failure> 
         .collect();
     match found.is_empty() {
         true => Err(Failure::usage("no destination has this name; see lightship queue ls")),
-        false => {
-            print(&found)
-        }
+        false => print(&found),
     }
 }

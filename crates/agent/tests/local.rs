@@ -134,7 +134,7 @@ fn what_the_device_holds_is_found() {
 
     agent.kill();
     let trace = ask(&["trace", "07070707070707070707070707070707"], 0);
-    assert!(trace.contains("2 spans, 1 failed, 1 log lines"), "{trace}");
+    assert!(trace.contains("2 spans, 1 failed, 1 log records"), "{trace}");
     assert!(trace.contains("  api GET /cart") && trace.contains("    api SELECT cart"), "{trace}");
     assert!(trace.contains("ERROR api cart: Connection refused"), "{trace}");
     ask(&["trace", "ffffffffffffffffffffffffffffffff"], 1);
@@ -191,7 +191,7 @@ fn the_recorders_files_are_found() {
     let found = ask(&["query", "http.route=/cart | limit 1", "-o", "ndjson"]);
     assert_eq!(serde_json::from_str::<serde_json::Value>(&found).unwrap()["from"], "recorder");
     let trace = ask(&["trace", "07070707070707070707070707070707"]);
-    assert!(trace.contains("2 spans, 1 failed, 1 log lines"), "{trace}");
+    assert!(trace.contains("2 spans, 1 failed, 1 log records"), "{trace}");
     assert!(ask(&["trace", "09090909090909090909090909090909"]).contains("undecided"));
     assert!(ask(&["gaps"]).contains("no gaps"));
 

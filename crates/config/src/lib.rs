@@ -4,19 +4,20 @@
 
 mod lanes;
 mod policy;
+mod read;
 mod red;
 mod sampling;
 mod units;
 
-use std::fmt::{self, Write};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
 
 pub use lanes::{LaneBudget, LaneBudgets, LaneRule, LaneWatermarks, Lanes, OwnLane, Watermarks};
 pub use policy::{Policy, PolicyKind, RateAllocation, SeverityLevel, StatusCode};
+pub use read::{ConfigError, load, parse};
 pub use red::{Dimension, HistogramKind, Red, Temporality};
 pub use sampling::{Adaptive, Incident, IncidentAlert, LineRule, LogRules, RouteShare, Sampling};
 pub use serde_saphyr::Spanned;
@@ -81,8 +82,10 @@ pub struct Sources {
 #[serde(deny_unknown_fields)]
 pub struct OtlpSource {
     /// Address for gRPC, for example `127.0.0.1:4317`; port 0 takes a free one; absent: no gRPC.
+    #[serde(default, deserialize_with = "units::optional_address")]
     pub grpc: Option<SocketAddr>,
     /// Address for HTTP, for example `127.0.0.1:4318`; port 0 takes a free one; absent: no HTTP.
+    #[serde(default, deserialize_with = "units::optional_address")]
     pub http: Option<SocketAddr>,
     /// The most bytes that one request may have, as sent and when inflated.
     #[serde(default = "default_max_request")]
@@ -231,7 +234,7 @@ pub enum OtlpProtocol {
 #[serde(deny_unknown_fields)]
 pub struct Admin {
     /// Address of `/healthz`, `/readyz`, `/metrics` and `/status`; port 0 takes a free one.
-    #[serde(default = "default_admin")]
+    #[serde(default = "default_admin", deserialize_with = "units::address")]
     pub listen: SocketAddr,
 }
 
@@ -299,59 +302,19 @@ impl Default for Admin {
     }
 }
 
-/// What is wrong with a configuration, ready to be shown: where, what, and what to do.
-#[derive(Debug, PartialEq, Eq)]
-pub struct ConfigError(String);
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // It quotes what stands in the file; one error stays one line, and no terminal is steered by it.
-        for character in self.0.chars() {
-            if character.is_control() { write!(f, "{}", character.escape_default())? } else { f.write_char(character)? }
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for ConfigError {}
-
-/// The largest file that is read.
-const MAX_FILE: u64 = 1 << 20;
-
-/// Reads and checks a configuration file.
-///
-/// # Errors
-/// [`ConfigError`] with file, line and column where the text has them.
-pub fn load(path: &Path) -> Result<Config, ConfigError> {
-    let shown = path.display();
-    let size = std::fs::metadata(path)
-        .map_err(|error| ConfigError(format!("{shown}: {error}; write one with `lightship init`")))?
-        .len();
-    if size > MAX_FILE {
-        return Err(ConfigError(format!("{shown}: larger than 1 MiB; is this the configuration file?")));
-    }
-    let text = std::fs::read_to_string(path).map_err(|error| ConfigError(format!("{shown}: {error}")))?;
-    parse(&text).map_err(|error| ConfigError(format!("{shown}{error}")))
-}
-
-/// Checks the text of a configuration.
-///
-/// # Errors
-/// [`ConfigError`] that starts with `:line:column: ` where the fault has a place, else with `: `.
-pub fn parse(text: &str) -> Result<Config, ConfigError> {
-    let config: Config = serde_saphyr::from_str(text).map_err(|error| {
-        let error = error.without_snippet();
-        let place = error.location().map(|at| format!(":{}:{}", at.line(), at.column())).unwrap_or_default();
-        let message = error.to_string();
-        let message = message.split(" at line ").next().unwrap_or_default();
-        ConfigError(format!("{place}: {message}"))
-    })?;
-    check(&config).map_err(|what| ConfigError(format!(": {what}")))?;
-    sampling::check(&config.sampling).map_err(|(place, what)| ConfigError(format!("{place}: {what}")))?;
-    lanes::check(&config.lanes, config.journal.budget.0)
-        .map_err(|(place, what)| ConfigError(format!("{place}: {what}")))?;
-    red::check(&config.red).map_err(|what| ConfigError(format!(": {what}")))?;
-    Ok(config)
+/// All that can be checked of values that are read, as (place, what) in the order of the file; the place may be empty.
+fn faults(config: &Config) -> Vec<(String, String)> {
+    let whole = |checked: Result<(), String>| checked.map_err(|what| (String::new(), what));
+    let placed = |checked: Result<(), (String, String)>| checked;
+    [
+        whole(check(config)),
+        placed(sampling::check(&config.sampling)),
+        placed(lanes::check(&config.lanes, config.journal.budget.0)),
+        whole(red::check(&config.red)),
+    ]
+    .into_iter()
+    .filter_map(Result::err)
+    .collect()
 }
 
 fn is_name(text: &str, extra: &str) -> bool {

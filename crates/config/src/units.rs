@@ -1,6 +1,7 @@
 //! Sizes and durations with their units, as people write them.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -123,6 +124,26 @@ impl<'de> Deserialize<'de> for Span {
         let visitor = UnitVisitor { parse: parse_span, what: SPAN };
         deserializer.deserialize_str(visitor).map(Self)
     }
+}
+
+const ADDRESS: &str = "an address to listen on, such as 127.0.0.1:4317, [::1]:4317 or localhost:4317";
+
+/// An IP address with a port, or `localhost` with one.
+fn parse_address(text: &str) -> Option<SocketAddr> {
+    match text.strip_prefix("localhost:") {
+        Some(port) => Some(SocketAddr::from(([127, 0, 0, 1], port.parse().ok()?))),
+        None => text.parse().ok(),
+    }
+}
+
+/// Reads an address to listen on.
+pub(crate) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    deserializer.deserialize_str(UnitVisitor { parse: parse_address, what: ADDRESS })
+}
+
+/// Reads an address that is not absent.
+pub(crate) fn optional_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
+    address(deserializer).map(Some)
 }
 
 #[cfg(test)]

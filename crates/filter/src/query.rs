@@ -154,7 +154,8 @@ impl Field {
     pub fn like(name: &str) -> Option<&'static str> {
         let names = Self::SHORT.iter().map(|(short, _)| *short).chain(Self::ALSO.iter().map(|(also, _)| *also));
         let near = names.map(|known| (distance(name, known), known)).min_by_key(|(distance, _)| *distance);
-        near.filter(|(distance, known)| *distance <= 2 && *distance < known.len().min(name.len()) / 2 + 1).map(|(_, known)| known)
+        near.filter(|(distance, known)| *distance <= 2 && *distance < known.len().min(name.len()) / 2 + 1)
+            .map(|(_, known)| known)
     }
 
     /// Its name in the language.

@@ -2,7 +2,7 @@
 //!
 //! - [`View`] and [`Found`]: one span, log record or point of OTLP bytes as the filter language sees it
 //! - [`Scan`]: walks a data directory and the running agent's recorder, and gives what passes to the query's engine
-//! - [`output`]: tables, JSON, logfmt, OTLP JSON; [`waterfall`]: one trace with its log lines
+//! - [`output`]: tables, JSON, logfmt, OTLP JSON; [`waterfall`]: one trace with its log records
 //! - [`export`]: the journal as OTLP files
 
 mod any;
@@ -25,4 +25,4 @@ pub use found::{Found, Origin};
 pub use hint::Hint;
 pub use recorder_stream::{Entry, StreamError, read_entry, write_entry};
 pub use scan::{Scan, ScanError, Scanned, TailPosition, wanted_blocks};
-pub use view::{View, What, each_in_scope, each_record};
+pub use view::{Event, View, What, each_in_scope, each_record};

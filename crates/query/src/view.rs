@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use filter::{Field, Record, Value};
 use model::Signal;
 use model::otlp::{
-    LogView, PointView, STATUS_ERROR, STATUS_OK, ScopeGroup, SpanView, attribute, attributes, for_each_scope,
+    LogView, PointView, STATUS_ERROR, STATUS_OK, ScopeGroup, SpanView, attribute, attributes, for_each_scope, messages,
     string_attribute,
 };
 use model::proto::{self, ProtoError, Reader};
@@ -17,8 +17,12 @@ use crate::found::metric_with;
 const LOG_BODY: u32 = 5;
 const LOG_ATTRIBUTES: u32 = 6;
 const LOG_EVENT_NAME: u32 = 12;
-/// Field number of `Span.attributes`.
+/// Field numbers of `Span` (opentelemetry/proto/trace/v1/trace.proto).
 const SPAN_ATTRIBUTES: u32 = 9;
+const SPAN_EVENTS: u32 = 11;
+const SPAN_STATUS: u32 = 15;
+/// Field number of `Span.Event.attributes`.
+const EVENT_ATTRIBUTES: u32 = 3;
 const RESOURCE_ATTRIBUTES: u32 = 1;
 
 /// A record, borrowed.
@@ -180,15 +184,90 @@ impl<'a> View<'a> {
         }
     }
 
-    /// A point's number; of histograms and summaries the count.
+    /// A gauge's or sum's number; histograms and summaries have none, but what [`View::distribution`] gives.
     fn number(&self) -> Value<'a> {
         let What::Point(point) = self.what else { return Value::Absent };
-        let is_number = matches!(point.kind, 5 | 7);
-        match (first(point.bytes, 4), first(point.bytes, 6)) {
-            (Some(proto::Value::Fixed64(bits)), _) if is_number => Value::Float(f64::from_bits(bits)),
-            (Some(proto::Value::Fixed64(count)), _) => Value::Int(count.cast_signed()),
-            (_, Some(proto::Value::Fixed64(number))) if is_number => Value::Int(number.cast_signed()),
+        match (point.kind, first(point.bytes, 4), first(point.bytes, 6)) {
+            (5 | 7, Some(proto::Value::Fixed64(bits)), _) => Value::Float(f64::from_bits(bits)),
+            (5 | 7, _, Some(proto::Value::Fixed64(number))) => Value::Int(number.cast_signed()),
             _ => Value::Absent,
+        }
+    }
+
+    /// `count`, `sum`, `min` or `max` of a histogram or summary; absent where the point does not state it.
+    pub fn distribution(&self, name: &str) -> Value<'a> {
+        let What::Point(point) = self.what else { return Value::Absent };
+        // HistogramDataPoint, ExponentialHistogramDataPoint, SummaryDataPoint (opentelemetry/proto/metrics/v1/metrics.proto).
+        let number = match (point.kind, name) {
+            (9..=11, "count") => 4,
+            (9..=11, "sum") => 5,
+            (9, "min") => 11,
+            (9, "max") | (10, "min") => 12,
+            (10, "max") => 13,
+            _ => return Value::Absent,
+        };
+        match first(point.bytes, number) {
+            Some(proto::Value::Fixed64(count)) if name == "count" => Value::Int(count.cast_signed()),
+            Some(proto::Value::Fixed64(bits)) => Value::Float(f64::from_bits(bits)),
+            // proto3 leaves out a count of 0.
+            None if name == "count" => Value::Int(0),
+            _ => Value::Absent,
+        }
+    }
+
+    /// What a failed span's status says.
+    pub fn status_message(&self) -> Option<Cow<'a, str>> {
+        let What::Span(_) = self.what else { return None };
+        let Some(proto::Value::Bytes(status)) = first(self.item, SPAN_STATUS) else { return None };
+        match first(status, 2)? {
+            proto::Value::Bytes(message) if !message.is_empty() => Some(String::from_utf8_lossy(message)),
+            _ => None,
+        }
+    }
+
+    /// A span's events.
+    pub fn events(&self) -> impl Iterator<Item = Event<'a>> + use<'a> {
+        let item = if matches!(self.what, What::Span(_)) { self.item } else { &[] };
+        messages(item, SPAN_EVENTS).flatten().map(|bytes| Event { bytes })
+    }
+}
+
+/// An event of a span.
+#[derive(Debug, Clone, Copy)]
+pub struct Event<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Event<'a> {
+    /// Unix nanoseconds.
+    pub fn time_ns(&self) -> u64 {
+        match first(self.bytes, 1) {
+            Some(proto::Value::Fixed64(time)) => time,
+            _ => 0,
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> Cow<'a, str> {
+        match first(self.bytes, 2) {
+            Some(proto::Value::Bytes(name)) => String::from_utf8_lossy(name),
+            _ => Cow::Borrowed(""),
+        }
+    }
+
+    /// Its (key, `AnyValue` bytes) pairs, in order.
+    pub fn attributes(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
+        attributes(self.bytes, EVENT_ATTRIBUTES)
+    }
+
+    /// `TYPE: MESSAGE` of a recorded exception (OpenTelemetry semantic conventions, "Exceptions on spans").
+    pub fn exception(&self) -> Option<String> {
+        let text = |key: &str| string_attribute(self.bytes, EVENT_ATTRIBUTES, key).map(String::from_utf8_lossy);
+        match (text("exception.type"), text("exception.message")) {
+            _ if self.name() != "exception" => None,
+            (Some(kind), Some(message)) => Some(format!("{kind}: {message}")),
+            (Some(only), None) | (None, Some(only)) => Some(only.into_owned()),
+            (None, None) => None,
         }
     }
 }
@@ -277,7 +356,7 @@ impl Record for View<'_> {
             Field::Attribute(key) => {
                 let (bytes, number) = self.attribute_field();
                 let own = attribute(bytes, number, key).or_else(|| attribute(self.resource, RESOURCE_ATTRIBUTES, key));
-                own.map_or(Value::Absent, any::value)
+                own.map_or_else(|| self.distribution(key), any::value)
             }
         }
     }

@@ -1,5 +1,6 @@
-//! One trace as a waterfall in plain text, with its log lines.
+//! One trace as a waterfall in plain text, with its log records.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use filter::{Field, Record, Value};
@@ -14,6 +15,8 @@ use crate::view::What;
 const BAR: usize = 40;
 /// Names are cut at so many characters, indentation included.
 const NAME: usize = 44;
+/// What a failed span says is cut at so many.
+const REASON: usize = 200;
 
 struct Row<'a> {
     found: &'a Found,
@@ -52,7 +55,7 @@ pub fn write(out: &mut String, records: &[Found], colour: bool) {
     let errors = rows.iter().filter(|row| row.failed).count();
     let trace = records.first().map(|found| found.field(&Field::Trace).to_string()).unwrap_or_default();
     out.push_str(&format!(
-        "trace {trace}  {}  {}  {} spans, {errors} failed, {} log lines{}\n",
+        "trace {trace}  {}  {}  {} spans, {errors} failed, {} log records{}\n",
         time::rfc3339(start, 3),
         time::length(end.saturating_sub(start)),
         rows.len(),
@@ -110,4 +113,11 @@ fn span_line(out: &mut String, row: &Row<'_>, depth: usize, (start, end): (u64, 
     let mark = if row.failed { " failed" } else { "" };
     let length = time::length(row.end_ns.saturating_sub(row.start_ns));
     out.push_str(&format!("  {name:<NAME$} |{bar}| {length:>8}{mark}\n"));
+    let view = row.found.view();
+    let message = view.status_message().map(Cow::into_owned);
+    let reasons = message.into_iter().chain(view.events().filter_map(|event| event.exception()));
+    for reason in reasons.filter(|_| row.failed) {
+        let reason: String = reason.chars().map(|c| if c.is_control() { ' ' } else { c }).take(REASON).collect();
+        out.push_str(&format!("  {}{reason}\n", "  ".repeat(depth.min(12) + 1)));
+    }
 }

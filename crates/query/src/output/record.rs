@@ -7,6 +7,9 @@ use crate::found::Found;
 use crate::view::{View, What};
 use crate::{any, json, time};
 
+/// What a histogram or a summary states of itself.
+const DISTRIBUTION: [&str; 4] = ["count", "sum", "min", "max"];
+
 const RESET: &str = "\u{1b}[0m";
 const FAINT: &str = "\u{1b}[2m";
 const RED: &str = "\u{1b}[31m";
@@ -37,11 +40,26 @@ pub(super) fn table_line(out: &mut String, view: &View<'_>, fields: &[Field], co
     let kind = format!("{kind:<5}");
     let service = clean(&view.service());
     let main = match view.what {
-        What::Span(_) => format!("{} {}", shown(view, &Field::Name), shown(view, &Field::Duration)),
+        What::Span(_) => {
+            let why =
+                view.status_message().or_else(|| view.events().find_map(|event| event.exception()).map(Into::into));
+            let why = why.map_or(String::new(), |why| format!(" ({why})"));
+            format!("{} {}{why}", shown(view, &Field::Name), shown(view, &Field::Duration))
+        }
         What::Log(_) => shown(view, &Field::Body),
         What::Point(_) => {
             let unit = view.unit().unwrap_or_default();
-            format!("{} {} {unit}", shown(view, &Field::Name), view.field(&Field::Value)).trim_end().to_owned()
+            let value = match view.field(&Field::Value) {
+                Value::Absent => DISTRIBUTION
+                    .iter()
+                    .map(|name| (name, view.distribution(name)))
+                    .filter(|(_, value)| *value != Value::Absent)
+                    .map(|(name, value)| format!("{name}={value}"))
+                    .collect::<Vec<_>>()
+                    .join(" "),
+                value => value.to_string(),
+            };
+            format!("{} {value} {unit}", shown(view, &Field::Name)).trim_end().to_owned()
         }
     };
     let mut rest = String::new();
@@ -90,8 +108,15 @@ pub(super) fn json(out: &mut String, record: &Found, fields: &[Field]) {
         for field in &own {
             member(out, view, field);
         }
+        for name in DISTRIBUTION {
+            named(out, name, &view.distribution(name));
+        }
         if let What::Span(span) = view.what {
             out.push_str(&format!(",\"duration_ns\":{}", span.duration_ns()));
+            if let Some(message) = view.status_message() {
+                named(out, "status_message", &Value::Text(message));
+            }
+            events(out, view);
         }
         if let Some(body) = view.body() {
             out.push_str(",\"body\":");
@@ -109,12 +134,39 @@ pub(super) fn json(out: &mut String, record: &Found, fields: &[Field]) {
 }
 
 fn member(out: &mut String, view: &View<'_>, field: &Field) {
-    let value = view.field(field);
-    if value != Value::Absent {
+    match (field, view.field(field)) {
+        // The word that filters take, and the number that it stands for.
+        (Field::Level, Value::Int(number)) => {
+            named(out, "level", &Value::from(filter::level_name(number.cast_unsigned())));
+            named(out, "severity_number", &Value::Int(number));
+        }
+        (field, value) => named(out, field.name(), &value),
+    }
+}
+
+fn named(out: &mut String, name: &str, value: &Value<'_>) {
+    if *value != Value::Absent {
         out.push(',');
-        json::text(out, field.name());
+        json::text(out, name);
         out.push(':');
-        json_value(out, &value);
+        json_value(out, value);
+    }
+}
+
+/// A span's events, where it has some.
+fn events(out: &mut String, view: &View<'_>) {
+    for (at, event) in view.events().enumerate() {
+        out.push_str(if at == 0 { ",\"events\":[" } else { "," });
+        out.push_str("{\"time\":");
+        json::text(out, &time::rfc3339(event.time_ns(), 9));
+        out.push_str(",\"name\":");
+        json::text(out, &event.name());
+        out.push_str(",\"attributes\":");
+        pairs(out, event.attributes());
+        out.push('}');
+    }
+    if view.events().next().is_some() {
+        out.push(']');
     }
 }
 
@@ -154,6 +206,9 @@ pub(crate) fn without_ids(view: &View<'_>) -> String {
     ];
     for field in &own {
         pair(&mut out, field.name(), &view.field(field));
+    }
+    for name in DISTRIBUTION {
+        pair(&mut out, name, &view.distribution(name));
     }
     for (key, value) in view.attributes().chain(view.resource_attributes()) {
         pair(&mut out, &String::from_utf8_lossy(key), &any::value(value));
