@@ -127,14 +127,14 @@ fn read(text: &str) -> Result<Config, Fault> {
 fn without_entry(text: &str, line: usize) -> Option<String> {
     let mut lines: Vec<&str> = text.lines().collect();
     let depth = |line: &str| line.len() - line.trim_start().len();
-    let holds = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
+    let holds = |line: &&str| -> bool { !line.trim().is_empty() && !line.trim_start().starts_with('#') };
     let mut at = line.checked_sub(1).filter(|at| lines.get(*at).is_some_and(holds))?;
     loop {
         let outer = depth(lines[at]);
         lines[at] = "";
         let below = lines[at..].iter().take_while(|one| !holds(one) || depth(one) > outer).count();
         lines[at..at + below].fill("");
-        let above = lines[..at].iter().rposition(|one| holds(&one));
+        let above = lines[..at].iter().rposition(&holds);
         let next = lines[at..].iter().find(|one| holds(one)).map_or(0, |one| depth(one));
         match above {
             Some(above)

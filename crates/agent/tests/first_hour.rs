@@ -1,0 +1,231 @@
+//! What a new user meets in the first hour: the command line as a stranger types it.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::fs::OpenOptions;
+use std::process::{Command, Output, Stdio};
+
+use model::proto::{put_bytes, put_fixed64, put_message, put_uint};
+use support::{Agent, PROGRAM, PROTOBUF, now_ns, request, run, text_attribute, wait_until};
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn complained(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn log(out: &mut Vec<u8>, time_ns: u64, severity: u64, body: &str) {
+    put_message(out, 2, |out| {
+        put_fixed64(out, 1, time_ns);
+        put_uint(out, 2, severity);
+        put_message(out, 5, |out| put_bytes(out, 1, body.as_bytes()));
+    });
+}
+
+/// A failed span with a status message and an exception.
+fn failed_span(out: &mut Vec<u8>, time_ns: u64) {
+    put_message(out, 2, |out| {
+        put_bytes(out, 1, &[7; 16]);
+        put_bytes(out, 2, &[1; 8]);
+        put_bytes(out, 5, b"read valve");
+        put_fixed64(out, 7, time_ns);
+        put_fixed64(out, 8, time_ns + 5_000_000);
+        put_message(out, 11, |out| {
+            put_fixed64(out, 1, time_ns + 1_000_000);
+            put_bytes(out, 2, b"exception");
+            text_attribute(out, 3, "exception.type", "TimeoutError");
+            text_attribute(out, 3, "exception.message", "valve A7 is silent");
+        });
+        put_message(out, 15, |out| {
+            put_bytes(out, 2, b"no answer");
+            put_uint(out, 3, 2);
+        });
+    });
+}
+
+fn histogram(out: &mut Vec<u8>, time_ns: u64) {
+    put_message(out, 2, |out| {
+        put_bytes(out, 1, b"pump.pressure");
+        put_bytes(out, 3, b"bar");
+        put_message(out, 9, |out| {
+            put_message(out, 1, |out| {
+                put_fixed64(out, 3, time_ns);
+                put_fixed64(out, 4, 3);
+                put_fixed64(out, 5, 7.5_f64.to_bits());
+                put_fixed64(out, 12, 4.5_f64.to_bits());
+            });
+            put_uint(out, 2, 2);
+        });
+    });
+}
+
+/// An agent that holds one record of each signal, from a minute ago.
+fn agent() -> (Agent, u64) {
+    let agent = Agent::start();
+    let then = now_ns() - 60_000_000_000;
+    for (path, body) in [
+        ("/v1/traces", request(|out| failed_span(out, then))),
+        ("/v1/logs", request(|out| log(out, then, 17, "pump: no answer"))),
+        ("/v1/metrics", request(|out| histogram(out, then))),
+    ] {
+        assert_eq!(agent.post(path, PROTOBUF, &body).0, 200, "{path}");
+    }
+    let config = agent.config();
+    let count = || said(&run(&["query", "--config", &config, "| stats count", "-o", "logfmt"]));
+    wait_until("all of it is in the recorder or on disk", || count() == "count=3\n");
+    (agent, then)
+}
+
+/// Scenario: what is printed goes to a full disk, to a pipe that nobody reads (C1). Guarantees: the first is an error with a word,
+/// whatever the command; the second is none.
+#[test]
+fn c1_a_full_disk_is_told() {
+    let (agent, _) = agent();
+    let config = agent.config();
+    for words in [
+        &["init"][..],
+        &["help"],
+        &["man"],
+        &["completions", "bash"],
+        &["query", "--config", &config],
+        &["status", "--config", &config],
+        &["top", "--once", "--config", &config],
+        &["journal", "ls", "--config", &config],
+    ] {
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = Command::new(PROGRAM).args(words).stdout(full).stderr(Stdio::piped()).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{words:?}");
+        assert!(complained(&output).contains("standard output: No space left"), "{words:?}: {}", complained(&output));
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = Command::new(PROGRAM).args(words).stdout(writer).stderr(Stdio::piped()).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{words:?}: {}", complained(&output));
+    }
+}
+
+/// Scenario: the configuration is named by an environment variable, by nothing, by an option over the variable (U17).
+/// Guarantees: the usual places are looked at in their order, and the one that is missing is named.
+#[test]
+fn u17_the_configuration_is_found() {
+    let (agent, _) = agent();
+    let query = |variable: Option<&str>, words: &[&str]| {
+        let mut command = Command::new(PROGRAM);
+        command.args(words).env_remove("LIGHTSHIP_CONFIG");
+        variable.map(|path| command.env("LIGHTSHIP_CONFIG", path));
+        command.output().unwrap()
+    };
+    let config = agent.config();
+    assert_eq!(said(&query(Some(&config), &["query", "| stats count", "-o", "logfmt"])), "count=3\n");
+    assert_eq!(
+        said(&query(Some("/none.yaml"), &["query", "-c", &config, "| stats count", "-o", "logfmt"])),
+        "count=3\n"
+    );
+    let missing = query(None, &["query"]);
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(complained(&missing).contains("/etc/lightship/lightship.yaml"), "{}", complained(&missing));
+    assert!(said(&run(&["help", "query"])).contains("--since TIME"));
+    assert_eq!(run(&["helm"]).status.code(), Some(2));
+}
+
+/// Scenario: `--since` with a blank in it, a time of today, an end before the beginning, a time given twice (U18). Guarantees: an
+/// option's value is one time; what cannot be meant is an error that says why.
+#[test]
+fn u18_option_values_are_one_time() {
+    let (agent, then) = agent();
+    let config = agent.config();
+    let ask = |words: &[&str]| run(&[&["query", "--config", &config, "-o", "logfmt"], words].concat());
+    let minute_before = query::time::rfc3339(then - 60_000_000_000, 0).replace('T', " ").replace('Z', "");
+    assert_eq!(said(&ask(&["--since", &minute_before, "| stats count"])), "count=3\n");
+    let after = query::time::rfc3339(then + 1_000_000_000, 3);
+    assert_eq!(said(&ask(&["--since", &after, "| stats count"])), "count=0\n");
+    assert_eq!(said(&ask(&["--since", "-10m", "--until", "now", "| stats count"])), "count=3\n");
+    for (words, expected) in [
+        (&["--since", "1h", "--until", "2h"][..], "the time range is empty"),
+        (&["--since", "soon"], "--since: 'soon' is not a time; write"),
+        (&["--since", "1h", "since=2h"], "leave one out"),
+        (&["--until", "30m", "since=10m"], "the time range is empty"),
+    ] {
+        let output = ask(words);
+        assert_eq!(output.status.code(), Some(2), "{words:?}");
+        assert!(complained(&output).contains(expected), "{words:?}: {}", complained(&output));
+    }
+}
+
+/// Scenario: a misspelt field, a misspelt service, a field of `stats` that nothing has, a time without records (U13, U19).
+/// Guarantees: standard output stays the answer; standard error says what there was instead.
+#[test]
+fn u13_u19_an_empty_answer_says_what_there_is() {
+    let (agent, _) = agent();
+    let config = agent.config();
+    let ask = |words: &[&str]| run(&[&["query", "--config", &config], words].concat());
+    for (filter, expected) in [
+        ("levle>=error", "no record has levle; did you mean level?"),
+        ("service=chekout", "nothing passed of 3 records from "),
+        ("service=chekout", "services: api"),
+        ("pump.speed>5", "no record has pump.speed\n"),
+        ("until=2020-01-01", "this device holds no record of that time"),
+    ] {
+        let output = ask(&[filter]);
+        assert_eq!((output.status.code(), said(&output).as_str()), (Some(0), ""), "{filter}");
+        assert!(complained(&output).contains(expected), "{filter}: {}", complained(&output));
+    }
+    let grouped = ask(&["| stats count by servce"]);
+    assert!(complained(&grouped).contains("no record has servce; did you mean service?"));
+    let good = ask(&["level>=error"]);
+    assert_eq!(complained(&good), "");
+}
+
+/// Scenario: a histogram, a failed span with a message and an exception, an error's level (U7, U21). Guarantees: a histogram's
+/// count is not a value; why a span failed is shown in the trace, in the list and in JSON; a level has its name and its number.
+#[test]
+fn u7_u21_records_are_shown_for_what_they_are() {
+    let (agent, _) = agent();
+    let config = agent.config();
+    let ask = |words: &[&str]| said(&run(&[words, &["--config", &config]].concat()));
+    let json = |filter: &str| -> serde_json::Value {
+        serde_json::from_str::<serde_json::Value>(&ask(&["query", filter, "--json"])).unwrap()[0].clone()
+    };
+    assert!(ask(&["query", "signal=metric"]).contains("pump.pressure count=3 sum=7.5 max=4.5 bar"));
+    let point = json("signal=metric");
+    assert_eq!((&point["value"], &point["count"]), (&serde_json::Value::Null, &3.into()));
+    assert_eq!((&point["sum"], &point["min"]), (&7.5.into(), &serde_json::Value::Null));
+    assert_eq!(ask(&["query", "signal=metric sum>7 | stats max(count)", "-o", "logfmt"]), "max(count)=3\n");
+    assert_eq!(ask(&["query", "signal=metric value=3"]), "");
+
+    let trace = ask(&["trace", &"07".repeat(16)]);
+    assert!(trace.contains("    no answer\n") && trace.contains("    TimeoutError: valve A7 is silent\n"), "{trace}");
+    assert!(ask(&["query", "signal=span"]).contains("read valve 5.0ms (no answer)"));
+    let span = json("signal=span");
+    assert_eq!(span["status_message"], "no answer");
+    assert_eq!(span["events"][0]["attributes"]["exception.type"], "TimeoutError");
+    let log = json("signal=log");
+    assert_eq!((&log["level"], &log["severity_number"]), (&"error".into(), &17.into()));
+}
+
+/// Scenario: two mistakes in one file, an address by name (U23); a starter file of each kind on this machine (U2, U11).
+/// Guarantees: every mistake is told with its place; what `init` writes is read, is not everybody's name, and keeps every trace when
+/// asked to.
+#[test]
+fn u23_u2_u11_files_are_read_and_written_for_people() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("lightship.yaml");
+    let path = file.to_str().unwrap();
+    let text =
+        "version: 0\ndevise: { id: x }\ndevice: { id: d }\ndata_dir: /d\njournal:\n  budget: many\ndestinations: []\n";
+    std::fs::write(&file, text).unwrap();
+    let output = run(&["run", "--config", path]);
+    let complaint = complained(&output);
+    assert!(
+        complaint.contains(":2:1: unknown field") && complaint.contains(":6:11: 'many' is not a size"),
+        "{complaint}"
+    );
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(run(&["init", "--keep-all", "--device-id", "boat-1", "--output", path]).status.code(), Some(0));
+    let written = std::fs::read_to_string(&file).unwrap();
+    assert!(written.contains("id: boat-1 ") && written.contains("policies: []"), "{written}");
+    assert!(complained(&run(&["init", "--device-id", "a b"])).contains("device.id"));
+    assert!(!said(&run(&["init"])).contains("id: device-1 "));
+}
