@@ -77,7 +77,10 @@ fn load(arguments: &Arguments) -> Result<config::Config, Failure> {
 
 fn execute(arguments: &Arguments) -> Result<(), Failure> {
     match arguments.command.as_deref() {
-        Some("run") => edge::run(&load(arguments)?).map_err(|error| Failure::usage(error.to_string())),
+        Some("run") => edge::run(&load(arguments)?).map_err(|error| match error.ran {
+            true => Failure::unwell(error.to_string()),
+            false => Failure::usage(error.to_string()),
+        }),
         Some("check") => outage::check(&load(arguments)?, arguments),
         Some("replay") => edge::replay(&load(arguments)?, std::io::stdin().lock(), std::io::stdout().lock())
             .map_err(|error| Failure::usage(error.to_string())),

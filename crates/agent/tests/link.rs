@@ -122,3 +122,82 @@ fn u4_a_hub_that_is_gone_holds_no_end_up() {
     assert!(agent.terminate().success());
     assert!(agent.log().contains("everything accepted is on disk"), "{}", agent.log());
 }
+
+/// Scenario: the data directory, or one lane's, is removed while the agent runs and nothing is delivered; lines come in, and the
+/// agent is told to end. Guarantees: health fails and says what is gone; the end says how many accepted records are not on disk, and
+/// the exit code is not 0 (P2).
+#[test]
+fn j3_an_end_without_a_disk_says_so() {
+    for gone in ["", "lanes/logs"] {
+        let mut agent = Agent::start_delivering(&["{ name: hub, type: hub, url: 'http://127.0.0.1:9' }".into()], "");
+        assert_eq!(agent.post("/v1/logs", PROTOBUF, &line(1)).0, 200);
+        wait_until("it is committed", || agent.status()["destinations"][0]["queued_records"] == 1);
+        std::fs::remove_dir_all(agent.directory.path().join("data").join(gone)).unwrap();
+        // Idle or not.
+        if gone.is_empty() {
+            wait_until("health fails", || agent.get("/healthz").contains("removed or replaced"));
+        }
+        assert_eq!(agent.post("/v1/logs", PROTOBUF, &line(2)).0, 200);
+        wait_until("health fails", || agent.get("/healthz").contains("removed or replaced"));
+        let status = agent.terminate();
+        let log = agent.log();
+        assert_eq!(status.code(), Some(1), "{log}");
+        assert!(log.contains("ended with 1 accepted records that are not on disk: cannot go on with"), "{log}");
+        assert!(!log.contains("everything accepted is on disk"), "{log}");
+    }
+}
+
+/// Scenario: the hub has other content under what this device sends, as when a copy of its data directory is in use elsewhere; it
+/// takes everything under any other epoch. Guarantees: nothing of it counts as delivered; a new epoch begins, and every record comes
+/// under it; the books balance (P3, P8).
+#[test]
+fn j5_what_is_quarantined_is_sent_again() {
+    let refused = std::sync::Mutex::new(None);
+    let server = Server::start(move |seen| {
+        if seen.path == link::HELLO_PATH {
+            let hello: Hello = link::decode(&seen.body).unwrap();
+            refused.lock().unwrap().get_or_insert(hello.epoch);
+            return content(seen);
+        }
+        let epoch = RawBlock::parse(&seen.body).unwrap().0.header().epoch.0;
+        let other = *refused.lock().unwrap() == Some(epoch);
+        cbor(acks(&seen.body, if other { Outcome::Quarantined } else { Outcome::Stored }))
+    });
+    let agent = Agent::start_delivering(&[hub(&server)], "");
+    assert_eq!(agent.post("/v1/logs", PROTOBUF, &line(1)).0, 200);
+    let epochs = || {
+        let blocks = server.seen().into_iter().filter(|seen| seen.path == link::BLOCKS_PATH);
+        blocks
+            .map(|seen| RawBlock::parse(&seen.body).unwrap().0.header().epoch.0)
+            .collect::<std::collections::BTreeSet<_>>()
+    };
+    wait_until("it comes under two epochs", || epochs().len() == 2);
+    let admin = || std::fs::read_to_string(agent.directory.path().join("data/addresses.json")).unwrap();
+    wait_until("it is told", || agent.log().contains("a copy of this data directory is in use elsewhere"));
+    assert!(agent.log().contains(" begins: 1 frames"), "{}", agent.log());
+    // Its second life listens elsewhere.
+    let status = support::run(&["status", "--json", "--config", &agent.config()]);
+    let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+    let ledger = &status["ledger"];
+    assert_eq!((ledger["difference"].as_u64(), ledger["destinations"][0]["rejected"].as_u64()), (Some(0), Some(0)));
+    assert!(admin().contains("admin"));
+}
+
+/// Scenario: the hub puts whatever comes aside, under any epoch: it cannot read it. Guarantees: one new epoch is tried; then the records
+/// are booked as rejected, never as delivered, and delivery goes on (P1, P3).
+#[test]
+fn j5_what_no_epoch_helps_is_rejected() {
+    let server = Server::start(|seen| match seen.path == link::HELLO_PATH {
+        true => content(seen),
+        false => cbor(acks(&seen.body, Outcome::Quarantined)),
+    });
+    let agent = Agent::start_delivering(&[hub(&server)], "");
+    assert_eq!(agent.post("/v1/logs", PROTOBUF, &line(1)).0, 200);
+    wait_until("it is rejected", || {
+        let output = support::run(&["status", "--json", "--config", &agent.config()]);
+        let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        let one = &status["ledger"]["destinations"][0];
+        one["rejected"] == 1 && one["delivered"] == 0 && status["ledger"]["difference"] == 0
+    });
+    assert!(agent.log().contains("the hub put 1 records aside"), "{}", agent.log());
+}

@@ -164,7 +164,7 @@ pub fn check(config: &Config) -> Result<String, StartError> {
     check_memory(config)?;
     let directory = &config.data_dir;
     let fail = |error: std::io::Error| start_error(format!("data_dir {}: {error}", directory.display()));
-    std::fs::create_dir_all(directory).map_err(fail)?;
+    journal::make_dir(directory).map_err(fail)?;
     let probe = directory.join(".check");
     std::fs::write(&probe, b"lightship").map_err(fail)?;
     std::fs::remove_file(&probe).map_err(fail)?;

@@ -51,6 +51,8 @@ pub(crate) struct Shared {
     pub(crate) new_epoch: Notify,
     /// Whether one may begin: a directory is put back or copied while no program runs on it, so once in a life is enough.
     pub(crate) may_renew: bool,
+    /// Whether this life began with a new epoch.
+    pub(crate) renewed: bool,
 }
 
 /// Waiting for commits.
@@ -297,6 +299,7 @@ impl Drain {
         ack: &link::BlocksAck,
     ) -> Result<(), SinkError> {
         let mut confirmed = Vec::with_capacity(blocks.len());
+        let mut quarantined = Vec::new();
         let (mut unconfirmed, mut bytes) = (0, 0);
         for (block, size) in blocks.iter().zip(sizes) {
             let answer = ack
@@ -305,10 +308,10 @@ impl Drain {
                 .find(|one| one.lane() == Some(block.lane) && (one.first, one.last) == (block.first, block.last));
             match answer.map(|one| one.outcome) {
                 Some(Outcome::Stored | Outcome::Duplicate) => {}
-                Some(Outcome::Quarantined) => log::error(&format!(
-                    "destination {}: the hub has other content under {} {}-{}; it keeps both, look into it",
-                    self.name, block.lane, block.first, block.last
-                )),
+                Some(Outcome::Quarantined) => {
+                    quarantined.push(range_of(block));
+                    continue;
+                }
                 Some(Outcome::Corrupt) | None => {
                     unconfirmed += 1;
                     continue;
@@ -319,11 +322,44 @@ impl Drain {
         }
         confirm(&self.shared, self.index, &self.name, confirmed, 0).await?;
         delivered_to(&self.shared, self.index, bytes);
+        if !quarantined.is_empty() {
+            return self.quarantined(quarantined).await;
+        }
         if unconfirmed > 0 {
             let why = format!("the hub could not read {unconfirmed} of {} blocks", blocks.len());
             return Err(SinkError::Retry { why, after: None });
         }
         Ok(())
+    }
+
+    /// The hub has other content under these identities: a copy of the data directory went another way under the same epoch. The
+    /// cursor stays, and what it is at goes out again under a new epoch. Under an epoch that this life began it cannot be a copy's:
+    /// then the hub cannot read it, and keeps it aside.
+    async fn quarantined(&self, ranges: Vec<Range>) -> Result<(), SinkError> {
+        let first =
+            ranges.first().map_or(String::new(), |range| format!("{} {}-{}", range.lane, range.first, range.last));
+        if self.shared.renewed {
+            let records = confirm(&self.shared, self.index, &self.name, ranges, u64::MAX).await?;
+            log::error(&format!(
+                "destination {}: the hub put {records} records aside (from {first} on): it cannot read them, or has others in \
+                 their place",
+                self.name
+            ));
+            return Ok(());
+        }
+        let why = format!(
+            "the hub has other content under {first}: a copy of this data directory is in use elsewhere under the same epoch; \
+             the hub keeps both, and nothing is confirmed; "
+        );
+        if self.shared.may_renew {
+            self.shared.new_epoch.notify_one();
+            return Err(SinkError::Retry { why: format!("{why}a new epoch begins"), after: None });
+        }
+        Err(SinkError::Blocked {
+            why: format!(
+                "{why}a new epoch could not begin: see the log, make room on the disk, and start the agent again"
+            ),
+        })
     }
 
     fn report(&self, state: LinkState, error: &str) {
@@ -341,14 +377,14 @@ impl Drain {
     }
 }
 
-/// Moves a destination's cursor, and books what the journal says is new.
+/// Moves a destination's cursor, and books what the journal says is new; gives the number of its records.
 async fn confirm(
     shared: &Shared,
     index: usize,
     name: &str,
     ranges: Vec<Range>,
     rejected: u64,
-) -> Result<(), SinkError> {
+) -> Result<u64, SinkError> {
     let (records, backlog) = shared.io.confirm(index, ranges).await.map_err(disk_error)?;
     shared.set_backlog(backlog);
     let mut pipeline = shared.pipeline.borrow_mut();
@@ -356,7 +392,7 @@ async fn confirm(
     let rejected = rejected.min(records);
     entry.delivered += records - rejected;
     entry.rejected += rejected;
-    Ok(())
+    Ok(records)
 }
 
 fn delivered_to(shared: &Shared, index: usize, bytes: usize) {

@@ -1,10 +1,20 @@
-//! Why an agent does not start.
+//! Why an agent does not start, or ends in disorder.
 
-/// Why the agent does not start, ready to be shown.
+/// Why the agent does not start or ends, ready to be shown.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct StartError(pub(crate) String);
+#[error("{what}")]
+pub struct StartError {
+    what: String,
+    /// Whether it ran, and could not put everything on disk at its end.
+    pub ran: bool,
+}
+
+impl StartError {
+    pub(crate) fn at_end(what: String) -> Self {
+        Self { what, ran: true }
+    }
+}
 
 pub(crate) fn start_error(what: impl Into<String>) -> StartError {
-    StartError(what.into())
+    StartError { what: what.into(), ran: false }
 }

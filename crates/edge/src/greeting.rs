@@ -72,6 +72,9 @@ pub(crate) async fn hello(greeting: &Greeting<'_>, sink: &mut HubSink, heartbeat
             let mut again = 0;
             for held in &answer.lanes {
                 let Some(lane) = Lane::from_number(u64::from(held.lane)) else { continue };
+                if let Some(digest) = held.digest {
+                    skip(greeting, lane, held.next_expected, digest).await?;
+                }
                 again += shared.io.replay(index, lane, held.next_expected).await.map_err(disk_error)?;
             }
             if again > 0 {
@@ -99,4 +102,18 @@ pub(crate) async fn hello(greeting: &Greeting<'_>, sink: &mut HubSink, heartbeat
             })
         }
     }
+}
+
+/// Goes round what the hub has: the answers that said so were lost with an earlier life, or on their way.
+async fn skip(greeting: &Greeting<'_>, lane: Lane, next_expected: u64, digest: u64) -> Result<(), SinkError> {
+    let Greeting { shared, index, name } = *greeting;
+    let (records, backlog) = shared.io.skip(index, lane, next_expected, digest).await.map_err(disk_error)?;
+    if records > 0 {
+        shared.set_backlog(backlog);
+        shared.pipeline.borrow_mut().ledger_mut().destination(name).delivered += records;
+        log::info(&format!(
+            "destination {name}: the hub has {records} records of lane {lane} already; they are not sent again"
+        ));
+    }
+    Ok(())
 }

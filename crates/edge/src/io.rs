@@ -46,7 +46,9 @@ enum Job {
     Next { destination: usize, max: usize, reply: oneshot::Sender<Vec<StoredBlock>> },
     Confirm { destination: usize, ranges: Vec<Range>, reply: oneshot::Sender<Confirmed> },
     Replay { destination: usize, lane: Lane, next_expected: u64, reply: oneshot::Sender<u64> },
+    Skip { destination: usize, lane: Lane, next_expected: u64, digest: u64, reply: oneshot::Sender<Confirmed> },
     Rewind { destination: usize },
+    Look { reply: oneshot::Sender<Option<String>> },
     Drop { destination: usize, lane: Option<Lane>, reply: oneshot::Sender<Result<u64, String>> },
     State { reply: oneshot::Sender<State> },
     Stop { reply: oneshot::Sender<()> },
@@ -105,6 +107,17 @@ impl IoHandle {
         self.ask(|reply| Job::Replay { destination, lane, next_expected, reply }).await
     }
 
+    /// A destination has a lane below `next_expected`, if the frame before that is this one.
+    pub(crate) async fn skip(
+        &self,
+        destination: usize,
+        lane: Lane,
+        next_expected: u64,
+        digest: u64,
+    ) -> Result<Confirmed, IoError> {
+        self.ask(|reply| Job::Skip { destination, lane, next_expected, digest, reply }).await
+    }
+
     /// Empties a destination's queue, of one lane or of all but mission and audit; gives the records given up.
     pub(crate) async fn drop_queue(
         &self,
@@ -118,6 +131,11 @@ impl IoHandle {
     pub(crate) async fn rewind(&self, destination: usize) {
         // Without the thread there are no next blocks.
         let _sent = self.jobs.send(Job::Rewind { destination }).await;
+    }
+
+    /// Whether the data directory is where it was; else what is wrong.
+    pub(crate) async fn look(&self) -> Result<Option<String>, IoError> {
+        self.ask(|reply| Job::Look { reply }).await
     }
 
     /// Heads, depths and figures; an error when the disk stalls.
@@ -195,11 +213,21 @@ impl<D: Disk> Worker<D> {
                     });
                     let _heard = reply.send(again);
                 }
+                Job::Skip { destination, lane, next_expected, digest, reply } => {
+                    let skipped = self.vault.skip(destination, lane, next_expected, digest).unwrap_or_else(|error| {
+                        log::error(&format!("cannot look at what a destination has of lane {lane}: {error}"));
+                        0
+                    });
+                    let _heard = reply.send((skipped, self.vault.backlog()));
+                }
                 Job::Drop { destination, lane, reply } => {
                     let dropped = self.vault.drop_queue(destination, lane).map_err(|error| error.to_string());
                     let _heard = reply.send(dropped);
                 }
                 Job::Rewind { destination } => self.vault.rewind(destination),
+                Job::Look { reply } => {
+                    let _heard = reply.send(self.vault.look().err().map(|error| error.to_string()));
+                }
                 Job::State { reply } => {
                     let _heard = reply.send(self.vault.state());
                 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use config::Config;
 use journal::{Disk, RealDisk, Recovery, Renewed};
+use ledger::PerSignal;
 use model::RefusalCounts;
 use red::Red;
 use sources::{Intake, Limits};
@@ -34,6 +35,8 @@ use crate::{admin, intake, log, memory};
 pub const SOCKET: &str = "lightship.sock";
 /// How often waits are looked at.
 const TICK: Duration = Duration::from_millis(100);
+/// How often an idle agent looks whether its data directory is there.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How often pages of code that lately did not run are given back.
 const PAGES_EVERY: Duration = Duration::from_secs(1);
 /// How long the last commit may take when the program ends.
@@ -189,6 +192,7 @@ where
         commits: Commits::default(),
         new_epoch: Notify::new(),
         may_renew: renewal.is_none(),
+        renewed: renewal.is_some_and(|renewal| renewal.0.is_some()),
         watermarks: Cell::default(),
         settles: config.sampling.longest_wait().saturating_add(config.journal.commit_delay.0).saturating_add(TICK),
         leaving: watch::Sender::new(false),
@@ -231,6 +235,8 @@ where
         last_red: 0,
         committed_note: Vec::new(),
         last_drop: 0,
+        last_look: 0,
+        unsaved: 0,
         told: RefusalCounts::default(),
     };
     // Before anything is answered: a restart after a kill has to know of this life.
@@ -273,6 +279,8 @@ where
     // life, with what comes of them then; else what is known decides them.
     sources.iter().for_each(JoinHandle::abort);
     shared.pipeline.borrow_mut().close_books();
+    // Also when there seems to be nothing: the disk is asked once more.
+    shared.commits.force();
     if config.recorder.files.is_none() {
         shared.pipeline.borrow_mut().tick(u64::MAX);
     }
@@ -283,11 +291,26 @@ where
         }
         shared.io.stop().await;
     });
-    match ended.await {
-        Ok(()) => log::info("ended; everything accepted is on disk"),
-        Err(_) => log::error("ended without the last commit: the disk does not answer"),
+    let failed = match ended.await {
+        Ok(()) => agent.disk_error(),
+        Err(_) => Some("the disk does not answer".to_owned()),
+    };
+    // Undecided records that are recorded in files are on disk too.
+    let left = heart.unsaved + if config.recorder.files.is_none() { pending(&shared).total() } else { 0 };
+    match failed {
+        None if left == 0 => log::info("ended; everything accepted is on disk"),
+        failed => {
+            let why = failed.map_or(String::new(), |why| format!(": {why}"));
+            let what = format!("ended with {left} accepted records that are not on disk{why}");
+            log::error(&what);
+            return Err(StartError::at_end(what));
+        }
     }
     Ok(why)
+}
+
+fn pending(shared: &Shared) -> PerSignal {
+    shared.pipeline.borrow().ledger().pending
 }
 
 /// Lets drains tell their hubs that the program stops; a hub that cannot be reached is not waited for.
@@ -321,6 +344,13 @@ fn report(recovery: &Recovery) {
             corrupt.lane, corrupt.records, corrupt.first, corrupt.last, corrupt.segment
         ));
     }
+    for missing in &recovery.missing {
+        log::error(&format!(
+            "lane {}: the files with {} records (sequences {}-{}) were there at the last commit and are gone: somebody removed \
+             them; a gap record says so",
+            missing.lane, missing.records, missing.first, missing.last
+        ));
+    }
     for name in &recovery.damaged_cursors {
         log::warn(&format!("destination {name}: its cursor cannot be read; it gets everything that is held again"));
     }
@@ -343,7 +373,7 @@ where
 {
     let data_dir = &config.data_dir;
     let fail = |why: String| start_error(format!("data_dir {}: {why}", data_dir.display()));
-    std::fs::create_dir_all(data_dir).map_err(|error| fail(format!("{error}; make it, or choose another data_dir")))?;
+    journal::make_dir(data_dir).map_err(|error| fail(format!("{error}; make it, or choose another data_dir")))?;
     let disk = disk(data_dir).map_err(|error| fail(error.to_string()))?;
     let (sampler, lanes) = (sampler(config)?, lanes(config)?);
     let make = |ledger| {
@@ -385,6 +415,10 @@ struct Heart<'a> {
     last_red: u64,
     committed_note: Vec<u8>,
     last_drop: u64,
+    /// When it was last looked whether the data directory is there.
+    last_look: u64,
+    /// Records that went to the disk thread and are not known to be durable.
+    unsaved: u64,
     told: RefusalCounts,
 }
 
@@ -450,11 +484,14 @@ impl Heart<'_> {
         if !shared.commits.take_forced() && batches.is_empty() && rider.note == self.committed_note {
             shared.commits.done(number);
             shared.watermarks.set((wall, decided));
+            self.look().await;
             return;
         }
+        let records: u64 = batches.iter().map(|batch| batch.records.total()).sum();
         let (committed, rider) = match shared.io.commit(batches, shared.clock.stamp(), rider).await {
             Ok(committed) => committed,
             Err(error) => {
+                self.unsaved += records;
                 self.agent.set_disk_error(Some(error.to_string()));
                 return;
             }
@@ -466,18 +503,37 @@ impl Heart<'_> {
                 pipeline.ledger_mut().destination(&destination.name).lost += records;
             }
         }
+        self.unsaved += records - committed.left.iter().map(|batch| batch.records.total()).sum::<u64>();
         if committed.error.is_none() {
+            self.unsaved = 0;
             shared.commits.done(number);
             shared.watermarks.set((wall, decided));
             pipeline.committed(&rider);
             self.committed_note = rider.note;
         }
         pipeline.put_back(committed.left);
-        let before = self.agent.set_disk_error(committed.error.clone());
-        if let Some(error) = committed.error.filter(|error| before.as_ref() != Some(error)) {
+        drop(pipeline);
+        self.tell_disk(committed.error);
+        self.wakes.iter().for_each(|wake| wake.notify_one());
+    }
+
+    fn tell_disk(&self, error: Option<String>) {
+        let before = self.agent.set_disk_error(error.clone());
+        if let Some(error) = error.filter(|error| before.as_ref() != Some(error)) {
             log::error(&format!("{error}; producers are told to wait once the queue in memory is full"));
         }
-        drop(pipeline);
-        self.wakes.iter().for_each(|wake| wake.notify_one());
+    }
+
+    /// Now and then while there is nothing to commit: is the data directory still there?
+    async fn look(&mut self) {
+        let shared = self.agent.shared();
+        let now = shared.clock.now_ns();
+        if now.saturating_sub(self.last_look) < LOOK_EVERY.as_nanos() as u64 {
+            return;
+        }
+        self.last_look = now;
+        if let Ok(found) = shared.io.look().await {
+            self.tell_disk(found);
+        }
     }
 }

@@ -99,6 +99,10 @@ impl Disk for Stalling {
         self.disk.free_space()
     }
 
+    fn is_there(&self, path: &str, file: &Self::File) -> io::Result<bool> {
+        self.disk.is_there(path, file)
+    }
+
     fn lock(&self, path: &str) -> io::Result<Self::File> {
         self.disk.lock(path)
     }

@@ -2,8 +2,8 @@
 //! same code on its disk.
 
 use journal::{
-    AppendError, Decisions, Depth, Disk, FrameMeta, Journal, JournalError, LaneEnds, Options, Recording, Recovery,
-    Stats, StoredBlock, Taken, TapeError,
+    AfterNote, AppendError, Decisions, Depth, Disk, FrameMeta, Journal, JournalError, LaneEnds, Options, Recording,
+    Recovery, Stats, StoredBlock, Taken, TapeError,
 };
 use ledger::{Ledger, PerSignal};
 use model::{Epoch, Lane, Signal, Stamp};
@@ -88,6 +88,26 @@ pub struct Opened<D: Disk> {
     pub bad_note: Option<String>,
 }
 
+/// What frames behind the note hold, by signal: their sum is what the journal counts. Where frames cannot be read any more, it is
+/// what their lane usually holds.
+fn booked_by_signal(after: &AfterNote) -> [(Signal, u64); Signal::ALL.len()] {
+    let usual = match after.lane {
+        Lane::Metrics | Lane::Debug => Signal::Metrics,
+        Lane::Logs | Lane::Mission | Lane::Audit => Signal::Logs,
+        Lane::Traces => Signal::Traces,
+    };
+    let mut left = after.records;
+    let mut booked = std::array::from_fn(|place| {
+        let records = after.by_signal[place].min(left);
+        left -= records;
+        (Signal::ALL[place], records)
+    });
+    if let Some((_, records)) = booked.iter_mut().find(|(signal, _)| *signal == usual) {
+        *records += left;
+    }
+    booked
+}
+
 impl<D: Disk> Vault<D> {
     /// Opens a data directory and brings books and pipeline to where they were: `make` builds the pipeline that goes on with
     /// a ledger.
@@ -116,14 +136,11 @@ impl<D: Disk> Vault<D> {
         }
         for after in &recovery.after_note {
             // Durable, but the books that spoke of them were not: they came in, and they were routed.
-            let signal = match after.lane {
-                Lane::Metrics => Signal::Metrics,
-                Lane::Logs => Signal::Logs,
-                _ => Signal::Traces,
-            };
-            ledger.received.add(signal, after.records);
-            ledger.pending.add(signal, after.records);
-            ledger.route(signal, after.records);
+            for (signal, records) in booked_by_signal(after) {
+                ledger.received.add(signal, records);
+                ledger.pending.add(signal, records);
+                ledger.route(signal, records);
+            }
         }
         for index in 0..names.len() {
             // Looking finds damage, which is lost before it is counted what waits.
@@ -270,6 +287,30 @@ impl<D: Disk> Vault<D> {
     /// As [`Journal::replay`].
     pub fn replay(&mut self, destination: usize, lane: Lane, next_expected: u64) -> Result<u64, JournalError> {
         self.journal.replay(destination, lane, next_expected)
+    }
+
+    /// The destination has a lane below `next_expected`, and the frame before that has this digest there; gives the records that
+    /// it turns out to have.
+    ///
+    /// # Errors
+    /// As [`Journal::skip`].
+    pub fn skip(
+        &mut self,
+        destination: usize,
+        lane: Lane,
+        next_expected: u64,
+        digest: u64,
+    ) -> Result<u64, JournalError> {
+        let is_same = |frame: &[u8]| link::short_digest(&wire::digest(frame)) == digest;
+        Ok(self.journal.skip(destination, lane, next_expected, is_same)?.records)
+    }
+
+    /// Looks whether the data directory is where it was.
+    ///
+    /// # Errors
+    /// As [`Journal::check_place`].
+    pub fn look(&self) -> Result<(), JournalError> {
+        self.journal.check_place()
     }
 
     /// Heads, depths and figures.

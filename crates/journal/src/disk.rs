@@ -2,11 +2,16 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Advice, FallocateFlags, FlockOperation};
 use rustix::io::Errno;
+
+/// What the directory holds is its owner's alone: it may hold anything that was sent here.
+const DIR_MODE: u32 = 0o700;
+/// The same for files.
+const FILE_MODE: u32 = 0o600;
 
 /// Files and directories below one data directory. Paths are relative to it and use `/`.
 ///
@@ -103,6 +108,12 @@ pub trait Disk {
     /// As the operating system says.
     fn free_space(&self) -> io::Result<u64>;
 
+    /// Whether a path still names this open file: that nobody removed it, or what it stands in, or put another one there.
+    ///
+    /// # Errors
+    /// As the operating system says, other than that there is no such path.
+    fn is_there(&self, path: &str, file: &Self::File) -> io::Result<bool>;
+
     /// Takes the exclusive lock of a file, made when it is not there. Held as long as the returned file lives.
     ///
     /// # Errors
@@ -133,13 +144,15 @@ pub struct RealDisk {
 }
 
 impl RealDisk {
-    /// The disk below `root`, which is made when it is not there.
+    /// The disk below `root`, which is made when it is not there, for its owner alone. One that is there keeps its mode; what
+    /// stands in it is closed to others.
     ///
     /// # Errors
     /// When the directory cannot be made.
     pub fn new(root: impl Into<PathBuf>) -> io::Result<Self> {
         let root = root.into();
-        std::fs::create_dir_all(&root)?;
+        make_dir(&root)?;
+        close_to_others(&root)?;
         if let Some(parent) = root.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             // Whoever made the directory: its name has to survive too. Where the parent may not be read, it is not ours.
             let _ = File::open(parent).and_then(|parent| parent.sync_all());
@@ -165,6 +178,29 @@ impl RealDisk {
     fn path(&self, path: &str) -> PathBuf {
         self.root.join(path)
     }
+}
+
+/// Makes a data directory and what is above it, for its owner alone; one that is there already is fine.
+///
+/// # Errors
+/// As the operating system says.
+pub fn make_dir(path: &Path) -> io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(DIR_MODE).create(path)
+}
+
+/// Takes the rights of others from what an earlier version made.
+fn close_to_others(root: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(root)? {
+        let entry = entry?;
+        let (kind, name) = (entry.file_type()?, entry.file_name());
+        let ours = ["epoch", "lock", "note.a", "note.b", "spare"].iter().any(|ours| name == *ours);
+        let mode = if kind.is_dir() { DIR_MODE } else { FILE_MODE };
+        if !(kind.is_dir() || kind.is_file() && ours) || entry.metadata()?.permissions().mode() & 0o077 == 0 {
+            continue;
+        }
+        std::fs::set_permissions(entry.path(), std::fs::Permissions::from_mode(mode))?;
+    }
+    Ok(())
 }
 
 /// Allocates space; on file systems that cannot, writes zeros.
@@ -193,7 +229,7 @@ impl Disk for RealDisk {
 
     fn create_dir(&self, dir: &str) -> io::Result<()> {
         self.may_change()?;
-        match std::fs::create_dir(self.path(dir)) {
+        match std::fs::DirBuilder::new().mode(DIR_MODE).create(self.path(dir)) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             other => other,
         }
@@ -213,7 +249,7 @@ impl Disk for RealDisk {
     fn create(&self, path: &str, len: u64) -> io::Result<File> {
         self.may_change()?;
         let full = self.path(path);
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&full)?;
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(FILE_MODE).open(&full)?;
         if let Err(error) = allocate(&file, len) {
             let _ = std::fs::remove_file(&full);
             return Err(error);
@@ -276,8 +312,20 @@ impl Disk for RealDisk {
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 
+    fn is_there(&self, path: &str, file: &File) -> io::Result<bool> {
+        let named = match std::fs::metadata(self.path(path)) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(false);
+            }
+            named => named?,
+        };
+        let held = file.metadata()?;
+        Ok((named.dev(), named.ino()) == (held.dev(), held.ino()))
+    }
+
     fn lock(&self, path: &str) -> io::Result<File> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(self.path(path))?;
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(self.path(path))?;
         rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
         Ok(file)
     }

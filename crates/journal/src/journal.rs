@@ -12,7 +12,7 @@ use crate::format::LostStretch;
 use crate::holes::Span;
 use crate::lane::{Core, FrameMeta, LaneState};
 use crate::mutants::{self, Mutant};
-use crate::note::{Heads, NoteFiles, Rows};
+use crate::note::{Heads, NoteFiles, Rows, Starts};
 use crate::space::Spare;
 use crate::stats::Stats;
 use crate::tape::Tape;
@@ -131,7 +131,7 @@ pub struct Journal<D: Disk> {
     /// Reused for reading.
     pub(crate) scratch: Vec<u8>,
     /// Held for as long as the journal lives.
-    pub(crate) _lock: D::File,
+    pub(crate) lock: D::File,
 }
 
 impl<D: Disk> Journal<D> {
@@ -190,7 +190,42 @@ impl<D: Disk> Journal<D> {
         self.commit_all(stamp, note, self.rows)
     }
 
+    /// Whether the data directory is still where it was, with the files that are written now: what is written into files that
+    /// have no name any more is gone with the program.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`] that names what is gone.
+    pub fn check_place(&self) -> Result<(), JournalError> {
+        let gone = |path: &str| {
+            let why = "it was removed or replaced while the agent runs; put the data directory back and start the agent again";
+            JournalError::io("go on with", path)(io::Error::new(io::ErrorKind::NotFound, why))
+        };
+        let check = |path: &str, file: &D::File| match self.core.disk.is_there(path, file) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(gone(path)),
+            Err(error) => Err(JournalError::io("find", path)(error)),
+        };
+        check("lock", &self.lock)?;
+        for (path, file) in self.notes.open_files() {
+            check(path, file)?;
+        }
+        for lane in &self.lanes {
+            if let Some((first, file)) = lane.open_file() {
+                check(&lane.key(self.core.epoch, first).path(), file)?;
+            }
+        }
+        for tape in self.recorder.iter().chain(&self.decisions) {
+            if let Some((first, file)) = tape.open_file() {
+                check(&tape.key(&self.core, first).path(), file)?;
+            }
+        }
+        Ok(())
+    }
+
     pub(crate) fn commit_all(&mut self, stamp: Stamp, note: Option<&[u8]>, rows: Rows) -> Result<Commit, JournalError> {
+        if !mutants::is_on(Mutant::PlaceUnseen) {
+            self.check_place()?;
+        }
         self.write_due_gaps(stamp)?;
         self.sync_lanes(stamp)?;
         for lane in &mut self.lanes {
@@ -198,9 +233,11 @@ impl<D: Disk> Journal<D> {
             lane.sync_names(&mut self.core)?;
         }
         let heads: Heads = std::array::from_fn(|index| self.lanes[index].synced);
+        let starts: Starts = std::array::from_fn(|index| self.lanes[index].start());
         let committed: Heads = std::array::from_fn(|index| self.lanes[index].committed);
         let news = note.filter(|note| !self.notes.is(note) || heads != committed);
-        if heads != committed || news.is_some() || rows != self.rows {
+        if heads != committed || news.is_some() || rows != self.rows || !self.notes.has_starts(&starts) {
+            self.notes.set_starts(starts);
             self.notes.write(&self.core.disk, self.core.epoch, &heads, &rows, news, &mut self.core.counters)?;
             self.noted = heads;
         }

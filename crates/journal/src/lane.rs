@@ -153,6 +153,18 @@ impl<F> LaneState<F> {
         self.open.is_some()
     }
 
+    /// The segment that is written, by its first sequence.
+    pub(crate) fn open_file(&self) -> Option<(u64, &F)> {
+        Some((self.segments.back()?.first, &self.open.as_ref()?.file))
+    }
+
+    /// Where what is on disk begins.
+    pub(crate) fn start(&self) -> Head {
+        self.segments
+            .front()
+            .map_or(self.synced, |segment| Head { next: segment.first, records: segment.records_before })
+    }
+
     /// The oldest sequence that is held; [`Self::next`] when none is.
     pub(crate) fn oldest(&self) -> u64 {
         self.segments.iter().find(|segment| !segment.is_empty()).map_or(self.synced.next, |segment| segment.first)

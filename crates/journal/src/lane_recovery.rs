@@ -5,6 +5,7 @@ use std::io;
 use model::Lane;
 use wire::GapReason;
 
+use crate::cursor::Place;
 use crate::disk::{Disk, read_exact_at};
 use crate::error::JournalError;
 use crate::format::{
@@ -20,8 +21,10 @@ use crate::segment::{Segment, Step, next_entry, read_footer, read_payload};
 
 /// What the drain has to know of a recovered lane.
 pub(crate) struct LaneFound {
-    /// The first sequence that the files name; the next one when there is no file.
+    /// The first sequence that the files name, or should; the next one when there is no file.
     pub(crate) start: u64,
+    /// Records before it, where it is one that a file should name.
+    pub(crate) records_before: Option<u64>,
     /// What was committed and is gone.
     pub(crate) lost: Vec<Span>,
 }
@@ -54,11 +57,20 @@ struct Scan<'a, D: Disk> {
     gaps: Gaps,
 }
 
+/// How far destinations have confirmed a lane, as far as their cursors can be read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reached {
+    /// The one that is furthest.
+    pub(crate) most: u64,
+    /// The one that is least far; `None` when no cursor can be read.
+    pub(crate) least: Option<Place>,
+}
+
 pub(crate) fn recover_lane<D: Disk>(
     core: &mut Core<D>,
     lane: Lane,
     note: &NoteRead,
-    confirmed: u64,
+    reached: Reached,
     recovery: &mut Recovery,
 ) -> Result<(LaneState<D::File>, LaneFound), JournalError> {
     let mut state = LaneState::new(lane);
@@ -79,7 +91,7 @@ pub(crate) fn recover_lane<D: Disk>(
     scan.drop_unused(&mut names)?;
     scan.drop_uncommitted(&mut names)?;
 
-    let mut found = LaneFound { start: names.first().copied().unwrap_or(0), lost: Vec::new() };
+    let mut found = LaneFound { start: names.first().copied().unwrap_or(0), records_before: None, lost: Vec::new() };
     let mut next = head.next.max(1);
     let mut records = head.records;
     for (position, first) in names.iter().copied().enumerate() {
@@ -99,6 +111,7 @@ pub(crate) fn recover_lane<D: Disk>(
         }
         scan.keep(&mut state, &walk, &key, file, newest && next == first)?;
     }
+    let confirmed = reached.most;
     if next <= confirmed {
         // A destination has confirmed more than is held: those sequences were used.
         let span = Span { first: next, last: confirmed, before: records, after: records };
@@ -119,6 +132,13 @@ pub(crate) fn recover_lane<D: Disk>(
         state.holes.insert(lost.span());
         found.lost = found.lost.iter().flat_map(|lost| state.holes.uncovered(*lost)).collect();
     }
+    let should_begin = note.starts.map(|starts| starts[usize::from(lane.number())]);
+    if let Some(begin) = should_begin.filter(|begin| begin.next < found.start) {
+        let after = state.segments.front().map_or(records, |segment| segment.records_before);
+        let span =
+            Span { first: begin.next, last: found.start - 1, before: begin.records, after: after.max(begin.records) };
+        begins_later(&state, span, reached, &mut found, recovery);
+    }
     if mutants::is_on(Mutant::SequenceReused) && next > 1 {
         next -= 1;
     }
@@ -129,6 +149,31 @@ pub(crate) fn recover_lane<D: Disk>(
     // The note does not know of what lies behind its heads yet: that becomes committed with the commit at the end of open.
     state.committed = if head.next < next { head } else { state.synced };
     Ok((state, found))
+}
+
+/// The files begin later than at the last commit. Cursors are durable before history goes, and gap records before what is evicted
+/// does; what neither explains was there, and somebody removed it.
+fn begins_later<F>(
+    state: &LaneState<F>,
+    mut span: Span,
+    reached: Reached,
+    found: &mut LaneFound,
+    recovery: &mut Recovery,
+) {
+    // What everyone has is history.
+    if let Some(least) = reached.least.filter(|least| least.confirmed >= span.first) {
+        (span.first, span.before) = (least.confirmed + 1, least.records.clamp(span.before, span.after));
+    }
+    if span.first > span.last || mutants::is_on(Mutant::StartForgotten) {
+        return;
+    }
+    let missing = state.holes.uncovered(span);
+    let Some(first) = missing.first() else { return };
+    (found.start, found.records_before) = (first.first, Some(first.before));
+    for span in &missing {
+        recovery.missing.push(span_damage(state.lane, span.first, FIXED, span));
+    }
+    found.lost.extend(missing);
 }
 
 /// Removes segments whose gap record is durable, and that a crash kept.

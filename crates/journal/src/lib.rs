@@ -41,6 +41,7 @@ mod renew;
 mod repair;
 mod requests;
 mod segment;
+mod skip;
 mod space;
 mod stats;
 mod tape;
@@ -51,7 +52,7 @@ mod verify;
 mod window;
 
 pub use backlog::largest_segment;
-pub use disk::{Disk, RealDisk};
+pub use disk::{Disk, RealDisk, make_dir};
 pub use drain::{Confirmed, Depth, StoredBlock};
 pub use error::{AppendError, JournalError};
 pub use hold::Hold;

@@ -4,6 +4,8 @@
 //! after any number of operations, with each unsynced 512-byte sector and each unsynced name lost or kept by chance; a full
 //! disk; syncs that fail and, as on Linux, leave the written pages looking clean; flipped bits; unreadable sectors.
 
+mod strangers;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -217,25 +219,6 @@ impl ModelDisk {
     /// How often each fault happened.
     pub fn faults(&self) -> FaultCounts {
         self.state.borrow().counts
-    }
-
-    /// Takes over the content of another disk, durably: a copy of the directory comes back. The disk is the same one, with
-    /// its faults and as much room as it had.
-    pub fn become_copy(&self, other: &Self) {
-        let other = other.state.borrow();
-        let mut state = self.state.borrow_mut();
-        state.generation += 1;
-        state.locked = false;
-        state.changes.clear();
-        state.inodes.clone_from(&other.inodes);
-        state.seen.clone_from(&other.seen);
-        state.durable.clone_from(&other.seen);
-        state.dirs.clone_from(&other.dirs);
-        state.durable_dirs.clone_from(&other.dirs);
-        for inode in &mut state.inodes {
-            inode.durable.clone_from(&inode.seen);
-            inode.dirty.clear();
-        }
     }
 
     /// Bytes that were read from files.
@@ -575,6 +558,11 @@ impl Disk for ModelDisk {
     fn free_space(&self) -> io::Result<u64> {
         let state = self.state.borrow();
         Ok(state.capacity.map_or(u64::MAX, |capacity| capacity.saturating_sub(state.used())))
+    }
+
+    fn is_there(&self, path: &str, file: &ModelFile) -> io::Result<bool> {
+        let state = self.state.borrow();
+        Ok(state.generation == file.generation && state.seen.get(path) == Some(&file.inode))
     }
 
     fn lock(&self, path: &str) -> io::Result<ModelFile> {

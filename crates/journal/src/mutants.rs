@@ -25,12 +25,16 @@ pub enum Mutant {
     EvictInFlight,
     /// What one destination confirms counts for the next one.
     WrongCursor,
+    /// A commit does not look whether the data directory is still there.
+    PlaceUnseen,
+    /// Where a lane should begin is not looked at when it is opened.
+    StartForgotten,
 }
 
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// All of them, with their names.
-    pub const ALL: [(Mutant, &'static str); 9] = [
+    pub const ALL: [(Mutant, &'static str); 11] = [
         (Mutant::NoFsync, "no-fsync"),
         (Mutant::CursorEarly, "cursor-early"),
         (Mutant::NoDirSync, "no-dir-sync"),
@@ -40,6 +44,8 @@ impl Mutant {
         (Mutant::DecisionsLate, "decisions-late"),
         (Mutant::EvictInFlight, "evict-in-flight"),
         (Mutant::WrongCursor, "wrong-cursor"),
+        (Mutant::PlaceUnseen, "place-unseen"),
+        (Mutant::StartForgotten, "start-forgotten"),
     ];
 }
 

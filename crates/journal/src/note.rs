@@ -37,6 +37,12 @@ pub(crate) type Heads = [Head; Lane::ALL.len()];
 
 pub(crate) const NO_HEADS: Heads = [Head { next: 1, records: 0 }; Lane::ALL.len()];
 
+/// Where each lane begins on disk: the first sequence that is held, and the records before it.
+pub(crate) type Starts = Heads;
+
+/// Bytes behind the caller's: where the lanes begin, and a checksum of that with the counter.
+const STARTS_LEN: usize = 16 * Lane::ALL.len() + 4;
+
 /// How far the recorder's rows are committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Rows {
@@ -54,6 +60,8 @@ pub(crate) struct NoteRead {
     /// The caller's bytes of the newest commit that had some; `None` when there was none.
     pub(crate) note: Option<Vec<u8>>,
     pub(crate) rows: Rows,
+    /// Where the lanes began; `None` when a program wrote it that did not tell.
+    pub(crate) starts: Option<Starts>,
     /// Whether the heads are surely the newest ones: neither file is damaged.
     pub(crate) trusted: bool,
 }
@@ -66,6 +74,8 @@ pub(crate) struct NoteFiles<F> {
     /// Reused for the next write: what could not be written must not ride along with a later one.
     next: Vec<u8>,
     note_heads: Heads,
+    /// What the next write says of the lanes' starts.
+    starts: Option<Starts>,
     /// Bytes of each file that may be other than zero.
     filled: [u64; 2],
     /// Whether the caller has given bytes yet.
@@ -91,6 +101,7 @@ impl<F> NoteFiles<F> {
             bytes: Vec::new(),
             next: Vec::new(),
             note_heads: NO_HEADS,
+            starts: None,
             filled: [0; 2],
             present: false,
         };
@@ -131,7 +142,14 @@ impl<F> NoteFiles<F> {
         if this.bytes.is_empty() {
             return Ok((
                 this,
-                NoteRead { heads: NO_HEADS, note_heads: NO_HEADS, note: None, rows: Rows::default(), trusted },
+                NoteRead {
+                    heads: NO_HEADS,
+                    note_heads: NO_HEADS,
+                    note: None,
+                    rows: Rows::default(),
+                    starts: None,
+                    trusted,
+                },
             ));
         }
         let mut heads = NO_HEADS;
@@ -143,9 +161,26 @@ impl<F> NoteFiles<F> {
         let taken = Taken { next: fields.u64(), needed: fields.u64() };
         let rows = Rows { taken, decisions: fields.u64() };
         this.present = this.bytes[5] != 0;
-        let note = this.present.then(|| this.bytes[HEADER_LEN..].to_vec());
+        let note = this.caller().map(<[u8]>::to_vec);
         let note_heads = this.note_heads;
-        Ok((this, NoteRead { heads, note_heads, note, rows, trusted }))
+        let starts = starts_of(&this.bytes);
+        this.starts = starts;
+        Ok((this, NoteRead { heads, note_heads, note, rows, starts, trusted }))
+    }
+
+    /// The open files, by their paths.
+    pub(crate) fn open_files(&self) -> impl Iterator<Item = (&'static str, &F)> {
+        PATHS.into_iter().zip(&self.files).filter_map(|(path, file)| Some((path, &file.as_ref()?.0)))
+    }
+
+    /// Whether the last write told these starts.
+    pub(crate) fn has_starts(&self, starts: &Starts) -> bool {
+        starts_of(&self.bytes).as_ref() == Some(starts)
+    }
+
+    /// What the next writes say of where the lanes begin.
+    pub(crate) fn set_starts(&mut self, starts: Starts) {
+        self.starts = Some(starts);
     }
 
     /// Makes heads and note durable. `None` keeps the caller's bytes as they are.
@@ -159,7 +194,7 @@ impl<F> NoteFiles<F> {
         counters: &mut Counters,
     ) -> Result<(), JournalError> {
         let counter = self.counter + 1;
-        let kept = self.bytes.get(HEADER_LEN..).unwrap_or_default();
+        let kept = content_of(&self.bytes);
         let content = note.unwrap_or(kept);
         if content.len() > NOTE_CAP {
             return Err(JournalError::Options(format!("a note of {} bytes is larger than {NOTE_CAP}", content.len())));
@@ -170,7 +205,11 @@ impl<F> NoteFiles<F> {
         self.next.resize(HEADER_LEN, 0);
         self.next.extend_from_slice(content);
         let mut fields = Writer::new(&mut self.next);
-        fields.put(&MAGIC).put(&[VERSION, u8::from(present), 0, 0]).u64(counter).u64(epoch.0);
+        fields
+            .put(&MAGIC)
+            .put(&[VERSION, u8::from(present), u8::from(self.starts.is_some()), 0])
+            .u64(counter)
+            .u64(epoch.0);
         for head in heads.iter().chain(&note_heads) {
             fields.u64(head.next).u64(head.records);
         }
@@ -178,6 +217,17 @@ impl<F> NoteFiles<F> {
         fields.u64(rows.taken.next).u64(rows.taken.needed).u64(rows.decisions);
         let crc = crc32c::crc32c_append(crc32c::crc32c(&self.next[..CRC_AT]), &self.next[HEADER_LEN..]);
         Writer::new(&mut self.next[CRC_AT..]).u32(crc);
+        if let Some(starts) = &self.starts {
+            let at = self.next.len();
+            self.next.resize(at + STARTS_LEN, 0);
+            let mut fields = Writer::new(&mut self.next[at..]);
+            for start in starts {
+                fields.u64(start.next).u64(start.records);
+            }
+            let end = at + STARTS_LEN - 4;
+            let crc = starts_crc(counter, &self.next[at..end]);
+            Writer::new(&mut self.next[end..]).u32(crc);
+        }
 
         // Odd counters stand in the second file, so this one holds the commit before the last one.
         let index = (counter % 2) as usize;
@@ -235,7 +285,7 @@ impl<F> NoteFiles<F> {
 
     /// The caller's bytes of the last commit that had some.
     pub(crate) fn caller(&self) -> Option<&[u8]> {
-        self.bytes.get(HEADER_LEN..).filter(|_| self.present)
+        (self.present && self.bytes.len() >= HEADER_LEN).then(|| content_of(&self.bytes))
     }
 
     /// Whether these are the caller's bytes of the last commit that had some.
@@ -250,6 +300,26 @@ impl<F> NoteFiles<F> {
     pub(crate) fn disk_bytes(&self) -> u64 {
         self.files.iter().flatten().map(|(_, capacity)| *capacity).sum()
     }
+}
+
+/// The caller's part.
+fn content_of(bytes: &[u8]) -> &[u8] {
+    let len = if bytes.len() < HEADER_LEN { 0 } else { Reader::at(bytes, 216).u32() as usize };
+    bytes.get(HEADER_LEN..HEADER_LEN + len).unwrap_or_default()
+}
+
+fn starts_crc(counter: u64, starts: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&counter.to_le_bytes()), starts)
+}
+
+/// Where the lanes begin, as a whole note says; `None` when it does not say.
+fn starts_of(bytes: &[u8]) -> Option<Starts> {
+    let part = bytes.get(HEADER_LEN + content_of(bytes).len()..)?;
+    if part.len() < STARTS_LEN {
+        return None;
+    }
+    let mut fields = Reader::at(part, 0);
+    Some(std::array::from_fn(|_| Head { next: fields.u64().max(1), records: fields.u64() }))
 }
 
 fn create<D: Disk>(disk: &D, index: usize, len: u64) -> Result<(D::File, u64), JournalError> {
@@ -284,16 +354,23 @@ fn read_slot<D: Disk>(disk: &D, file: &D::File, index: usize, len: u64, epoch: E
         return Ok(Slot::Empty);
     }
     let note_len = Reader::at(&bytes, 216).u32() as usize;
-    if bytes[..4] != MAGIC || note_len > NOTE_CAP || (HEADER_LEN + note_len) as u64 > len {
+    let starts_len = if bytes[6] == 0 { 0 } else { STARTS_LEN };
+    if bytes[..4] != MAGIC || note_len > NOTE_CAP || (HEADER_LEN + note_len + starts_len) as u64 > len {
         return Ok(Slot::Damaged);
     }
-    bytes.resize(HEADER_LEN + note_len, 0);
+    bytes.resize(HEADER_LEN + note_len + starts_len, 0);
     if !matches!(read_exact_at(disk, file, HEADER_LEN as u64, &mut bytes[HEADER_LEN..]), Ok(true)) {
         return Ok(Slot::Damaged);
     }
-    let crc = crc32c::crc32c_append(crc32c::crc32c(&bytes[..CRC_AT]), &bytes[HEADER_LEN..]);
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&bytes[..CRC_AT]), content_of(&bytes));
     let mut fields = Reader::at(&bytes, 8);
     let (counter, written_epoch) = (fields.u64(), fields.u64());
+    if starts_len > 0 {
+        let (starts, crc) = bytes[HEADER_LEN + note_len..].split_at(STARTS_LEN - 4);
+        if starts_crc(counter, starts) != Reader::at(crc, 0).u32() {
+            return Ok(Slot::Damaged);
+        }
+    }
     if crc != Reader::at(&bytes, CRC_AT).u32() || written_epoch != epoch.0 {
         return Ok(Slot::Damaged);
     }

@@ -217,6 +217,9 @@ impl<D: Disk> Journal<D> {
     /// # Errors
     /// [`TapeError::Full`] when everything held is still needed: tell the producer to wait. Nothing was answered for then.
     pub fn record(&mut self, requests: &[Recording<'_>], wall_ns: u64, durable: bool) -> Result<u64, TapeError> {
+        if !self.core.disk.is_there("lock", &self.lock).map_err(JournalError::io("find", "lock"))? {
+            self.check_place()?;
+        }
         let Some(recorder) = &mut self.recorder else {
             return Err(JournalError::Options("there is no recorder in files".into()).into());
         };

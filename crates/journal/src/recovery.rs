@@ -1,6 +1,6 @@
 //! Opening a data directory: what is found, what is cut, what is given up, and where the sequences go on.
 
-use model::{Epoch, Lane, Stamp};
+use model::{Epoch, Lane, Signal, Stamp};
 use wire::{BlockEncoder, GapReason};
 
 use crate::cursor::{self, CursorFile, CursorRead};
@@ -11,7 +11,7 @@ use crate::holes::Span;
 use crate::identity::{self, EpochRead};
 use crate::journal::{Destination, Journal, MIN_TOTAL_BYTES, Options};
 use crate::lane::{Core, LaneState};
-use crate::lane_recovery::{LaneFound, recover_lane};
+use crate::lane_recovery::{LaneFound, Reached, recover_lane};
 use crate::note::{NoteFiles, NoteRead};
 use crate::renew;
 use crate::segment::{Step, next_entry};
@@ -46,6 +46,8 @@ pub struct AfterNote {
     pub frames: u64,
     /// Records in them.
     pub records: u64,
+    /// How many of them are spans, log records and points, in the order of [`Signal::ALL`].
+    pub by_signal: [u64; Signal::ALL.len()],
 }
 
 /// What was found when the journal was opened.
@@ -65,6 +67,8 @@ pub struct Recovery {
     pub torn: Vec<Damage>,
     /// What was committed and cannot be read any more. Each has a gap record.
     pub corrupt: Vec<Damage>,
+    /// What was there at the last commit, undelivered, and whose files are gone: somebody removed them. Each has a gap record.
+    pub missing: Vec<Damage>,
     /// Destinations whose cursor's last state may be lost: they go on from the one before, or from the oldest frame held.
     pub damaged_cursors: Vec<String>,
     /// Files that are none of this epoch's; they were set aside under another name.
@@ -109,9 +113,12 @@ impl<D: Disk> Journal<D> {
         let mut found = Vec::with_capacity(Lane::ALL.len());
         for lane in Lane::ALL {
             let index = usize::from(lane.number());
-            let places = cursors.iter().filter_map(|(_, read)| read.places);
-            let confirmed = places.map(|places| places[index].confirmed).max().unwrap_or(0);
-            let (state, lane_found) = recover_lane(&mut core, lane, &note, confirmed, &mut recovery)?;
+            let places = || cursors.iter().filter_map(|(_, read)| read.places).map(|places| places[index]);
+            let reached = Reached {
+                most: places().map(|place| place.confirmed).max().unwrap_or(0),
+                least: places().min_by_key(|place| place.confirmed),
+            };
+            let (state, lane_found) = recover_lane(&mut core, lane, &note, reached, &mut recovery)?;
             lanes.push(state);
             found.push(lane_found);
         }
@@ -141,7 +148,7 @@ impl<D: Disk> Journal<D> {
             thinned: Vec::new(),
             scratch: Vec::new(),
             options,
-            _lock: lock,
+            lock,
         };
         journal.place_destinations(cursors, &found);
         journal.find_spare()?;
@@ -160,16 +167,20 @@ impl<D: Disk> Journal<D> {
         Ok((journal, recovery))
     }
 
-    fn tell_frames(&self, note: NoteRead, recovery: &mut Recovery) {
-        for (lane, head) in self.lanes.iter().zip(note.note_heads) {
+    fn tell_frames(&mut self, note: NoteRead, recovery: &mut Recovery) {
+        for (index, head) in note.note_heads.into_iter().enumerate() {
+            let behind = note.note.is_some() && self.lanes[index].synced.next > head.next;
+            let by_signal = if behind { self.count_from(index, head.next) } else { Default::default() };
+            let lane = &self.lanes[index];
             let oldest = lane.segments.front().map_or(lane.records, |segment| segment.records_before);
             recovery.frames += lane.synced.next - lane.oldest();
             recovery.records += lane.records - oldest.min(lane.records);
-            if note.note.is_some() && lane.synced.next > head.next {
+            if behind {
                 recovery.after_note.push(AfterNote {
                     lane: lane.lane,
                     frames: lane.synced.next - head.next,
                     records: lane.records.saturating_sub(head.records),
+                    by_signal,
                 });
             }
         }
@@ -185,7 +196,9 @@ impl<D: Disk> Journal<D> {
                 let place = read.places.map(|places| places[index]);
                 let place = place.filter(|place| !read.damaged || place.confirmed + 1 >= start);
                 let confirmed = place.map_or(start - 1, |place| place.confirmed).min(self.lanes[index].next - 1);
-                self.place(index, confirmed, place.map(|place| place.records))
+                let records = place.map(|place| place.records);
+                let records = records.or_else(|| found.get(index).and_then(|found| found.records_before));
+                self.place(index, confirmed, records)
             });
             let dirty = read.places.is_none();
             self.destinations.push(Destination { cursor, windows, dirty, untold: Default::default() });

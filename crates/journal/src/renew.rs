@@ -407,6 +407,10 @@ impl<D: Disk> Disk for Within<'_, D> {
         self.disk.free_space()
     }
 
+    fn is_there(&self, path: &str, file: &D::File) -> io::Result<bool> {
+        self.disk.is_there(&self.path(path), file)
+    }
+
     fn lock(&self, path: &str) -> io::Result<D::File> {
         if self.prefix.is_empty() {
             return self.disk.lock(path);

@@ -101,7 +101,12 @@ impl<F> Tape<F> {
         Ok(tape)
     }
 
-    fn key<D: Disk<File = F>>(&self, core: &Core<D>, first: u64) -> SegmentKey {
+    /// The segment that is written, by its first sequence.
+    pub(crate) fn open_file(&self) -> Option<(u64, &F)> {
+        Some((self.segments.back()?.first, &self.open.as_ref()?.file))
+    }
+
+    pub(crate) fn key<D: Disk<File = F>>(&self, core: &Core<D>, first: u64) -> SegmentKey {
         SegmentKey { epoch: core.epoch, row: self.row, first }
     }
 

@@ -5,6 +5,7 @@ mod damage;
 mod fixtures;
 mod flow;
 mod hold;
+mod missing;
 mod reading;
 mod real;
 mod recording;
