@@ -39,7 +39,7 @@ const DECODED_FACTOR: usize = 5;
 /// What a frame takes beside its records.
 const FRAME_COST: usize = 512;
 
-fn add_section(records: &mut Records, device: &Arc<str>, section: SectionRef<'_>) -> Result<(), FrameRefused> {
+fn add_section(records: &mut Records, device: (&Arc<str>, u64), section: SectionRef<'_>) -> Result<(), FrameRefused> {
     let (name, result) = match section {
         SectionRef::Traces(bytes) => ("traces", records.add_traces(device, bytes)),
         SectionRef::Logs(bytes) => ("logs", records.add_logs(device, bytes)),
@@ -61,6 +61,8 @@ impl Incoming {
         let device: Arc<str> = Arc::from(device);
         let mut records = Records::default();
         let mut gaps = Vec::new();
+        // The pseudo-device's epoch is given out after its rows are made.
+        let life = if &*device == OTLP_DEVICE { 0 } else { epoch.0 };
         let mut cost = FRAME_COST;
         for section in &frame.sections {
             match section {
@@ -69,7 +71,7 @@ impl Incoming {
                     cost += otlp.len() * DECODED_FACTOR;
                 }
             }
-            add_section(&mut records, &device, section.as_ref())?;
+            add_section(&mut records, (&device, life), section.as_ref())?;
         }
         let digest = wire::digest(&bytes);
         Ok(Self {
@@ -124,7 +126,7 @@ impl Incoming {
             SectionRef::Gap(gap) => (gap.lane, 0),
         };
         let mut records = Records::default();
-        add_section(&mut records, &device, section)?;
+        add_section(&mut records, (&device, 0), section)?;
         let mut body = Vec::with_capacity(len);
         wire::encode_body(&[section], &mut body).map_err(|error| FrameRefused::Frame(error.to_string()))?;
         let cost = FRAME_COST + len * DECODED_FACTOR;

@@ -55,6 +55,8 @@ pub(crate) struct OriginRow {
     pub(crate) scope: Option<InstrumentationScope>,
     #[prost(string, tag = "5")]
     pub(crate) scope_schema_url: String,
+    #[prost(fixed64, tag = "6")]
+    pub(crate) epoch: u64,
 }
 
 /// One block of a traces pack: spans in the order of their traces.

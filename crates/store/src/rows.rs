@@ -24,6 +24,9 @@ const UNKNOWN_SERVICE: &str = "unknown_service";
 pub struct Origin {
     /// The device's name.
     pub device: Arc<str>,
+    /// The life of the device's data directory in which it was collected; 0 for OTLP straight to the hub, and where it is
+    /// not known. Two agents under one name are two epochs.
+    pub epoch: u64,
     /// Its resource.
     pub resource: Resource,
     /// Schema of the resource.
@@ -39,7 +42,7 @@ pub struct Origin {
 impl Origin {
     /// An origin with its service looked up.
     pub fn new(
-        device: &Arc<str>,
+        (device, epoch): (&Arc<str>, u64),
         resource: Option<&Resource>,
         resource_schema_url: &str,
         scope: Option<&InstrumentationScope>,
@@ -52,6 +55,7 @@ impl Origin {
         };
         Arc::new(Self {
             device: Arc::clone(device),
+            epoch,
             resource,
             resource_schema_url: resource_schema_url.to_owned(),
             scope: scope.cloned().unwrap_or_default(),
@@ -63,6 +67,7 @@ impl Origin {
     pub(crate) fn to_row(&self) -> OriginRow {
         OriginRow {
             device: self.device.to_string(),
+            epoch: self.epoch,
             resource: Some(self.resource.clone()),
             resource_schema_url: self.resource_schema_url.clone(),
             scope: Some(self.scope.clone()),
@@ -72,7 +77,7 @@ impl Origin {
 
     pub(crate) fn from_row(row: &OriginRow) -> Arc<Self> {
         Self::new(
-            &Arc::from(row.device.as_str()),
+            (&Arc::from(row.device.as_str()), row.epoch),
             row.resource.as_ref(),
             &row.resource_schema_url,
             row.scope.as_ref(),
@@ -274,6 +279,10 @@ fn series_key(origin: &Origin, name: &str, unit: &str, kind: Kind, attributes: &
     put(&mut key, unit.as_bytes());
     key.push(kind.to_number() as u8);
     put(&mut key, origin.device.as_bytes());
+    // What counts is counted by one agent; a gauge goes on where the agent's data directory was made anew.
+    if kind != Kind::Gauge {
+        key.extend_from_slice(&origin.epoch.to_be_bytes());
+    }
     put_sorted(&mut key, attributes);
     put_sorted(&mut key, &origin.resource.attributes);
     put(&mut key, origin.scope.name.as_bytes());
@@ -377,7 +386,7 @@ impl Records {
     ///
     /// # Errors
     /// When the bytes are not a `TracesData`.
-    pub fn add_traces(&mut self, device: &Arc<str>, bytes: &[u8]) -> Result<(), prost::DecodeError> {
+    pub fn add_traces(&mut self, device: (&Arc<str>, u64), bytes: &[u8]) -> Result<(), prost::DecodeError> {
         let (data, replaced): (TracesData, bool) = lossy::decode(&schema::TRACES_DATA, bytes)?;
         self.replaced_texts |= replaced;
         for resource_spans in data.resource_spans {
@@ -402,7 +411,7 @@ impl Records {
     ///
     /// # Errors
     /// When the bytes are not a `LogsData`.
-    pub fn add_logs(&mut self, device: &Arc<str>, bytes: &[u8]) -> Result<(), prost::DecodeError> {
+    pub fn add_logs(&mut self, device: (&Arc<str>, u64), bytes: &[u8]) -> Result<(), prost::DecodeError> {
         let (data, replaced): (LogsData, bool) = lossy::decode(&schema::LOGS_DATA, bytes)?;
         self.replaced_texts |= replaced;
         for resource_logs in data.resource_logs {
@@ -427,7 +436,7 @@ impl Records {
     ///
     /// # Errors
     /// When the bytes are not a `MetricsData`.
-    pub fn add_metrics(&mut self, device: &Arc<str>, bytes: &[u8]) -> Result<(), prost::DecodeError> {
+    pub fn add_metrics(&mut self, device: (&Arc<str>, u64), bytes: &[u8]) -> Result<(), prost::DecodeError> {
         let (data, replaced): (MetricsData, bool) = lossy::decode(&schema::METRICS_DATA, bytes)?;
         self.replaced_texts |= replaced;
         for resource_metrics in data.resource_metrics {
@@ -527,7 +536,7 @@ impl Records {
     ///
     /// # Errors
     /// When the bytes are not an [`ExemplarsData`].
-    pub fn add_exemplars(&mut self, device: &Arc<str>, bytes: &[u8]) -> Result<(), prost::DecodeError> {
+    pub fn add_exemplars(&mut self, device: (&Arc<str>, u64), bytes: &[u8]) -> Result<(), prost::DecodeError> {
         let (data, replaced): (ExemplarsData, bool) = lossy::decode(&schema::EXEMPLARS_DATA, bytes)?;
         self.replaced_texts |= replaced;
         for series in data.series {

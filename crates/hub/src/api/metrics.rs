@@ -65,6 +65,11 @@ pub(super) async fn list(State(app): State<Arc<App>>, params: Params) -> Answer 
     Ok(Json(json!({"metrics": metrics, "completeness": render::completeness(&completeness)})))
 }
 
+/// An epoch as devices show it; `null` where there is none.
+fn epoch(epoch: u64) -> Value {
+    if epoch == 0 { Value::Null } else { json!(model::Epoch(epoch).to_string()) }
+}
+
 fn reduce(func: Option<&str>) -> Result<Reduce, ApiError> {
     match func {
         None | Some("value") => Ok(Reduce::Value),
@@ -96,16 +101,24 @@ pub(super) async fn range(State(app): State<Arc<App>>, params: Params) -> Answer
         let completeness = store.completeness(&[Signal::Metrics], range_of(steps), clock::now_ns());
         Ok::<_, store::query::QueryError>((series, completeness))
     });
-    let (series, completeness) = answer.await??;
-    let series: Vec<Value> = series
+    let (answer, completeness) = answer.await??;
+    let left_out: Vec<Value> = answer
+        .left_out
+        .iter()
+        .map(|(kind, series, why)| json!({"kind": kind, "series": series, "error": why.what, "hint": why.hint}))
+        .collect();
+    let series: Vec<Value> = answer
+        .series
         .iter()
         .map(|found| {
             json!({
                 "attributes": render::object(&found.series.attributes),
                 "resource": render::object(&found.series.origin.resource.attributes),
                 "device": &*found.series.origin.device,
+                "epoch": epoch(found.series.origin.epoch),
+                "kind": found.series.kind.name(),
                 "unit": found.series.unit,
-                "values": render::numbers(&found.values),
+                "values": render::exacts(&found.values),
             })
         })
         .collect();
@@ -113,6 +126,7 @@ pub(super) async fn range(State(app): State<Arc<App>>, params: Params) -> Answer
         "step": render::ns(steps.step_ns),
         "times": times(steps),
         "series": series,
+        "left_out": left_out,
         "completeness": render::completeness(&completeness),
     })))
 }
@@ -139,9 +153,9 @@ pub(super) async fn exemplars(State(app): State<Arc<App>>, params: Params) -> An
 fn exemplar(found: &FoundExemplar) -> Value {
     let row = &found.row;
     let value = match &row.exemplar.value {
-        Some(exemplar::Value::AsDouble(number)) => Some(*number),
-        Some(exemplar::Value::AsInt(number)) => Some(*number as f64),
-        None => None,
+        Some(exemplar::Value::AsDouble(number)) => render::float(*number),
+        Some(exemplar::Value::AsInt(number)) => render::int(*number),
+        None => Value::Null,
     };
     json!({
         "metric": row.metric,
@@ -150,7 +164,7 @@ fn exemplar(found: &FoundExemplar) -> Value {
         "device": &*row.origin.device,
         "attributes": render::object(&row.attributes),
         "time": render::ns(row.exemplar.time_unix_nano),
-        "value": render::number(value),
+        "value": value,
         "trace_id": row.trace_id().map(|id| id.to_string()),
         "span_id": SpanId::from_bytes(&row.exemplar.span_id).map(|id| id.to_string()),
         "state": found.state.name(),

@@ -4,7 +4,7 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
 use serde_json::{Map, Value, json};
 use store::Interval;
-use store::query::{Completeness, Table};
+use store::query::{Completeness, Number, Table};
 
 /// Largest integer that JavaScript numbers hold exactly.
 const MAX_SAFE: u64 = (1 << 53) - 1;
@@ -14,13 +14,39 @@ pub(super) fn ns(value: u64) -> Value {
     Value::String(value.to_string())
 }
 
-/// A number, or `null` where nothing is known.
-pub(super) fn number(value: Option<f64>) -> Value {
-    value.map_or(Value::Null, |value| json!(value))
+/// A floating-point number; JSON has no NaN and no infinities: they are text, as protobuf's JSON has them.
+pub(super) fn float(value: f64) -> Value {
+    if value.is_nan() {
+        json!("NaN")
+    } else if value.is_infinite() {
+        json!(if value > 0.0 { "Infinity" } else { "-Infinity" })
+    } else {
+        json!(value)
+    }
+}
+
+/// A whole number: text where a JavaScript number would round it.
+pub(super) fn int(value: i64) -> Value {
+    if value.unsigned_abs() > MAX_SAFE { Value::String(value.to_string()) } else { json!(value) }
+}
+
+/// A number as it was sent.
+pub(super) fn exact(value: Number) -> Value {
+    match value {
+        Number::Int(number) => int(number),
+        Number::Count(number) if number > MAX_SAFE => Value::String(number.to_string()),
+        Number::Count(number) => json!(number),
+        Number::Float(number) => float(number),
+    }
+}
+
+/// Numbers, `null` where nothing is known.
+pub(super) fn exacts(values: &[Option<Number>]) -> Value {
+    values.iter().map(|value| value.map_or(Value::Null, exact)).collect()
 }
 
 pub(super) fn numbers(values: &[Option<f64>]) -> Value {
-    values.iter().copied().map(number).collect()
+    values.iter().map(|value| value.map_or(Value::Null, float)).collect()
 }
 
 fn base64(bytes: &[u8]) -> String {
@@ -42,11 +68,8 @@ pub(super) fn value(value: &AnyValue) -> Value {
         None => Value::Null,
         Some(Any::StringValue(text)) => json!(text),
         Some(Any::BoolValue(flag)) => json!(flag),
-        Some(Any::IntValue(number)) if number.unsigned_abs() > MAX_SAFE => Value::String(number.to_string()),
-        Some(Any::IntValue(number)) => json!(number),
-        // JSON has no NaN and no infinities.
-        Some(Any::DoubleValue(number)) if !number.is_finite() => Value::String(number.to_string()),
-        Some(Any::DoubleValue(number)) => json!(number),
+        Some(Any::IntValue(number)) => int(*number),
+        Some(Any::DoubleValue(number)) => float(*number),
         Some(Any::ArrayValue(array)) => array.values.iter().map(self::value).collect(),
         Some(Any::KvlistValue(list)) => Value::Object(map(&list.values)),
         Some(Any::BytesValue(bytes)) => json!({"bytes": base64(bytes)}),
@@ -60,11 +83,8 @@ fn cell(value: &filter::Value<'_>) -> Value {
         filter::Value::Absent => Value::Null,
         filter::Value::Text(text) => json!(text),
         filter::Value::Bool(flag) => json!(flag),
-        filter::Value::Int(number) if number.unsigned_abs() > MAX_SAFE => Value::String(number.to_string()),
-        filter::Value::Int(number) => json!(number),
-        // JSON has no NaN and no infinities.
-        filter::Value::Float(number) if !number.is_finite() => Value::String(number.to_string()),
-        filter::Value::Float(number) => json!(number),
+        filter::Value::Int(number) => int(*number),
+        filter::Value::Float(number) => float(*number),
     }
 }
 
@@ -158,5 +178,24 @@ mod tests {
         assert_eq!(int(9_007_199_254_740_991), json!(9_007_199_254_740_991_i64));
         assert_eq!(int(9_007_199_254_740_993), json!("9007199254740993"));
         assert_eq!(int(i64::MIN), json!("-9223372036854775808"));
+    }
+
+    /// Scenario: every kind of number that a point may have. Guarantees: exact, as a number where JavaScript holds it and as
+    /// text where it does not.
+    #[test]
+    fn h7_no_number_is_rounded_or_dropped() {
+        let shown = [
+            (Number::Int(i64::MAX), json!("9223372036854775807")),
+            (Number::Int(-9_007_199_254_740_991), json!(-9_007_199_254_740_991_i64)),
+            (Number::Count(u64::MAX), json!("18446744073709551615")),
+            (Number::Float(f64::NAN), json!("NaN")),
+            (Number::Float(f64::INFINITY), json!("Infinity")),
+            (Number::Float(f64::NEG_INFINITY), json!("-Infinity")),
+            (Number::Float(0.25), json!(0.25)),
+        ];
+        for (number, wanted) in shown {
+            assert_eq!(exacts(&[Some(number), None]), json!([wanted, Value::Null]));
+        }
+        assert_eq!(value(&AnyValue { value: Some(Any::DoubleValue(f64::INFINITY)) }), json!("Infinity"));
     }
 }

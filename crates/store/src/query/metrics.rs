@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 
-use super::rates::{Reading, Spread, Steps, export_times, increases, lookback, number, origin_key};
+use super::rates::{Number, Reading, Spread, Steps, export_times, increases, lookback, number, origin_key};
 use super::{QueryError, TimeRange};
 use crate::pack::{Kind as PackKind, sort_points};
 use crate::proto::PointData;
@@ -64,7 +64,16 @@ pub struct MetricSeries {
     /// What it is.
     pub series: Arc<Series>,
     /// One value per step; `None` where nothing is known.
-    pub values: Vec<Option<f64>>,
+    pub values: Vec<Option<Number>>,
+}
+
+/// What a metric's name gives, by kind: one name may stand for several.
+#[derive(Debug, Clone, Default)]
+pub struct MetricAnswer {
+    /// The series of those kinds that the question has a meaning for.
+    pub series: Vec<MetricSeries>,
+    /// The kinds that it has none for, with how many series, and why.
+    pub left_out: Vec<(&'static str, usize, QueryError)>,
 }
 
 /// Series with their points in the order of time, one point per time.
@@ -190,7 +199,7 @@ impl Store {
     ///
     /// # Errors
     /// [`QueryError`] when `reduce` has no meaning for the metric's kind, or too much matches.
-    pub fn metric_range(&self, query: &MetricQuery) -> Result<Vec<MetricSeries>, QueryError> {
+    pub fn metric_range(&self, query: &MetricQuery) -> Result<MetricAnswer, QueryError> {
         let steps = query.steps;
         let from = match query.reduce {
             Reduce::Value | Reduce::Count => steps.from,
@@ -199,14 +208,27 @@ impl Store {
         let range = TimeRange { from, to: steps.to() };
         let joined = self.inner.series(&query.name, range, |series| matches_all(series, &query.matches))?;
         let exports = export_times(&joined);
-        let answers = joined.into_iter().map(|(series, points)| {
+        let mut answer = MetricAnswer::default();
+        for (series, points) in joined {
             let exports = exports.get(&origin_key(&series)).map(Vec::as_slice).unwrap_or_default();
             let reading = Reading { loaded_from: from, step_ns: steps.step_ns, exports };
-            let values = reduce(&series, &points, query.reduce, steps, reading)?;
-            Ok(MetricSeries { series, values })
-        });
-        answers.collect()
+            match reduce(&series, &points, query.reduce, steps, reading) {
+                Ok(values) => answer.series.push(MetricSeries { series, values }),
+                Err(error) => match answer.left_out.iter_mut().find(|(kind, _, _)| *kind == series.kind.name()) {
+                    Some((_, count, _)) => *count += 1,
+                    None => answer.left_out.push((series.kind.name(), 1, error)),
+                },
+            }
+        }
+        match answer.left_out.first() {
+            Some((_, _, error)) if answer.series.is_empty() => Err(error.clone()),
+            _ => Ok(answer),
+        }
     }
+}
+
+fn floats(values: Vec<Option<f64>>) -> Vec<Option<Number>> {
+    values.into_iter().map(|value| value.map(Number::Float)).collect()
 }
 
 fn reduce(
@@ -215,7 +237,7 @@ fn reduce(
     reduce: Reduce,
     steps: Steps,
     reading: Reading<'_>,
-) -> Result<Vec<Option<f64>>, QueryError> {
+) -> Result<Vec<Option<Number>>, QueryError> {
     let (name, kind) = (&series.name, series.kind);
     match (reduce, kind) {
         (Reduce::Value, Kind::Gauge | Kind::Sum { .. }) => Ok(last_in_step(points, steps, number)),
@@ -227,22 +249,22 @@ fn reduce(
             Err(QueryError::new(format!("{name} is of kind {} and counts nothing", kind.name()), "use func=value"))
         }
         (Reduce::Count, _) => Ok(last_in_step(points, steps, |data| match data {
-            PointData::Histogram(point) => Some(point.count as f64),
-            PointData::Exponential(point) => Some(point.count as f64),
-            PointData::Summary(point) => Some(point.count as f64),
+            PointData::Histogram(point) => Some(Number::Count(point.count)),
+            PointData::Exponential(point) => Some(Number::Count(point.count)),
+            PointData::Summary(point) => Some(Number::Count(point.count)),
             PointData::Number(_) => None,
         })),
         (Reduce::Rate, Kind::Gauge | Kind::Sum { monotonic: false, cumulative: true }) => {
             Err(QueryError::new(format!("{name} goes up and down: it has no rate"), "use func=value"))
         }
-        (Reduce::Rate, _) => Ok(spread(kind, points, steps, reading).rates()),
+        (Reduce::Rate, _) => Ok(floats(spread(kind, points, steps, reading).rates())),
         (Reduce::Quantile(quantile), Kind::Histogram { .. } | Kind::ExponentialHistogram { .. }) => {
-            Ok(spread(kind, points, steps, reading).quantiles(quantile))
+            Ok(floats(spread(kind, points, steps, reading).quantiles(quantile)))
         }
         (Reduce::Quantile(quantile), Kind::Summary) => Ok(last_in_step(points, steps, |data| match data {
             PointData::Summary(point) => {
                 let found = point.quantile_values.iter().find(|value| (value.quantile - quantile).abs() < 1e-9);
-                found.map(|value| value.value)
+                found.map(|value| Number::Float(value.value))
             }
             _ => None,
         })),
@@ -253,7 +275,7 @@ fn reduce(
     }
 }
 
-fn last_in_step(points: &[Point], steps: Steps, value: impl Fn(&PointData) -> Option<f64>) -> Vec<Option<f64>> {
+fn last_in_step(points: &[Point], steps: Steps, value: impl Fn(&PointData) -> Option<Number>) -> Vec<Option<Number>> {
     let mut values = vec![None; steps.count];
     for point in points {
         if let Some(place) = steps.place(point.time()) {

@@ -5,6 +5,9 @@ mod completeness;
 mod exemplars;
 mod fields;
 mod finder;
+mod histogram;
+#[cfg(test)]
+mod histogram_tests;
 mod logs;
 mod metrics;
 mod rates;
@@ -22,8 +25,8 @@ pub(crate) use cache::ReadCache;
 pub use completeness::{Completeness, DeviceCoverage, DeviceStatus, Incomplete, LaneStatus, LedgerEntry, LostRange};
 pub use exemplars::{ExemplarPage, ExemplarQuery, ExemplarState, FoundExemplar};
 pub use logs::{LogKey, LogPage, LogQuery};
-pub use metrics::{MetricInfo, MetricQuery, MetricSeries, Reduce};
-pub use rates::Steps;
+pub use metrics::{MetricAnswer, MetricInfo, MetricQuery, MetricSeries, Reduce};
+pub use rates::{Number, Steps};
 pub use red::{Red, RedQuery};
 pub use services::ServiceInfo;
 pub use tables::{SpanQuery, Table};
@@ -55,7 +58,7 @@ impl TimeRange {
 }
 
 /// Why a query has no answer; the message is for the person who asked.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 #[error("{what}")]
 pub struct QueryError {
     /// What is wrong.

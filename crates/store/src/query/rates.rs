@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use prost::Message;
 
+use super::histogram::{Mixture, Shape};
 use crate::proto::PointData;
 use crate::rows::{Kind, Point, Series};
 
@@ -57,78 +58,94 @@ pub(super) fn lookback(step_ns: u64) -> u64 {
     (2 * step_ns).max(300_000_000_000)
 }
 
-/// The counts that grow in a point: one for a number, count and buckets for a histogram.
+/// A number as a point has it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Number {
+    /// A whole one.
+    Int(i64),
+    /// A count.
+    Count(u64),
+    /// Any other.
+    Float(f64),
+}
+
+impl Number {
+    /// The nearest floating-point number.
+    pub fn as_f64(self) -> f64 {
+        match self {
+            Number::Int(number) => number as f64,
+            Number::Count(number) => number as f64,
+            Number::Float(number) => number,
+        }
+    }
+
+    fn whole(self) -> Option<i128> {
+        match self {
+            Number::Int(number) => Some(i128::from(number)),
+            Number::Count(number) => Some(i128::from(number)),
+            Number::Float(_) => None,
+        }
+    }
+
+    /// How much larger than `before` it is, exact for whole numbers.
+    fn since(self, before: Self) -> f64 {
+        match (self.whole(), before.whole()) {
+            (Some(now), Some(then)) => (now - then) as f64,
+            _ => self.as_f64() - before.as_f64(),
+        }
+    }
+}
+
+/// What has grown in a point: a number, or the observations of a histogram with their buckets.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Counts {
-    /// The number, or the count of observations.
-    pub(super) total: f64,
-    /// Upper bounds of the buckets but the last, whose bound is infinite.
-    pub(super) bounds: Vec<f64>,
-    /// What fell into each bucket.
-    pub(super) buckets: Vec<f64>,
+    /// The number, or how many observations there are.
+    pub(super) total: Number,
+    pub(super) shape: Shape<u128>,
+    /// Smallest and largest observation, where the point tells them.
+    pub(super) range: Option<(f64, f64)>,
 }
 
 impl Counts {
     pub(super) fn of(data: &PointData) -> Option<Self> {
+        let range = |min: Option<f64>, max: Option<f64>| min.zip(max).filter(|(min, max)| min <= max);
         match data {
-            PointData::Number(_) => number(data).map(|total| Self { total, bounds: Vec::new(), buckets: Vec::new() }),
+            PointData::Number(_) => number(data).map(|total| Self { total, shape: Shape::None, range: None }),
             PointData::Histogram(point) => Some(Self {
-                total: point.count as f64,
-                bounds: point.explicit_bounds.clone(),
-                buckets: point.bucket_counts.iter().map(|count| *count as f64).collect(),
+                total: Number::Count(point.count),
+                shape: Shape::of_explicit(point),
+                range: range(point.min, point.max),
             }),
-            PointData::Exponential(point) => {
-                let base = 2f64.powf(2f64.powi(-point.scale));
-                let mut slots: Vec<(f64, f64)> = Vec::new();
-                if let Some(negative) = &point.negative {
-                    for (place, count) in negative.bucket_counts.iter().enumerate().rev() {
-                        // Bucket `i` of the negative range holds (-base^(i+1), -base^i].
-                        slots.push((-base.powi(negative.offset + place as i32), *count as f64));
-                    }
-                }
-                if point.zero_count > 0 || !slots.is_empty() {
-                    slots.push((point.zero_threshold, point.zero_count as f64));
-                }
-                if let Some(positive) = &point.positive {
-                    if slots.is_empty() {
-                        // The first bound is where the first bucket begins.
-                        slots.push((base.powi(positive.offset), 0.0));
-                    }
-                    for (place, count) in positive.bucket_counts.iter().enumerate() {
-                        slots.push((base.powi(positive.offset + place as i32 + 1), *count as f64));
-                    }
-                }
-                let (bounds, mut buckets): (Vec<f64>, Vec<f64>) = slots.into_iter().unzip();
-                buckets.push(0.0);
-                Some(Self { total: point.count as f64, bounds, buckets })
-            }
+            PointData::Exponential(point) => Some(Self {
+                total: Number::Count(point.count),
+                shape: Shape::of_exponential(point),
+                range: range(point.min, point.max),
+            }),
             PointData::Summary(point) => {
-                Some(Self { total: point.count as f64, bounds: Vec::new(), buckets: Vec::new() })
+                Some(Self { total: Number::Count(point.count), shape: Shape::None, range: None })
             }
         }
     }
 
-    /// What was added since `before`; `None` when it is not a later state of the same counting.
+    /// What was added since `before`; `None` when it is not a later state of the same counting. The smallest and the
+    /// largest observation since the start bound those since `before` too.
     fn since(&self, before: &Counts) -> Option<Counts> {
-        let shrank = self.total < before.total
-            || self.bounds != before.bounds
-            || self.buckets.len() != before.buckets.len()
-            || self.buckets.iter().zip(&before.buckets).any(|(now, then)| now < then);
-        (!shrank).then(|| Counts {
-            total: self.total - before.total,
-            bounds: self.bounds.clone(),
-            buckets: self.buckets.iter().zip(&before.buckets).map(|(now, then)| now - then).collect(),
-        })
+        let added = self.total.since(before.total);
+        if added < 0.0 {
+            return None;
+        }
+        let shape = self.shape.clone().since(before.shape.clone())?;
+        Some(Counts { total: Number::Float(added), shape, range: self.range })
     }
 }
 
 /// The value of a gauge's or sum's point.
-pub(super) fn number(data: &PointData) -> Option<f64> {
+pub(super) fn number(data: &PointData) -> Option<Number> {
     use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
     match data {
         PointData::Number(point) => point.value.as_ref().map(|value| match value {
-            Value::AsDouble(number) => *number,
-            Value::AsInt(number) => *number as f64,
+            Value::AsDouble(number) => Number::Float(*number),
+            Value::AsInt(number) => Number::Int(*number),
         }),
         _ => None,
     }
@@ -216,7 +233,8 @@ pub(super) fn increases(kind: Kind, points: &[Point], reading: Reading<'_>) -> V
     }
     for pair in states.windows(2) {
         let ((start_before, before, counts_before), (start, time, counts)) = (&pair[0], &pair[1]);
-        let began_anew = *start != 0 && *start_before != 0 && start > start_before && *start >= *before;
+        // Another start is another counting, however much larger its counts are (data model, "Resets and Gaps").
+        let began_anew = *start != 0 && *start_before != 0 && start > start_before;
         let added = if began_anew { None } else { counts.since(counts_before) };
         match added {
             Some(added) if time - before <= widest => {
@@ -225,7 +243,7 @@ pub(super) fn increases(kind: Kind, points: &[Point], reading: Reading<'_>) -> V
             Some(_) => {}
             // A restart: everything counted since it.
             None => {
-                let from = if *start > *before && start < time { *start } else { *before };
+                let from = if (*start > *before || began_anew) && start < time { *start } else { *before };
                 if time - from <= widest || began_anew {
                     increases.push(Increase { from, to: *time, counts: counts.clone() });
                 }
@@ -241,8 +259,7 @@ pub(super) struct Spread {
     steps: Steps,
     covered: Vec<u64>,
     totals: Vec<f64>,
-    bounds: Vec<f64>,
-    buckets: Vec<Vec<f64>>,
+    observed: Vec<Mixture>,
 }
 
 impl Spread {
@@ -251,40 +268,18 @@ impl Spread {
             steps,
             covered: vec![0; steps.count],
             totals: vec![0.0; steps.count],
-            bounds: Vec::new(),
-            buckets: vec![Vec::new(); steps.count],
+            observed: vec![Mixture::default(); steps.count],
         }
     }
 
-    /// Spreads an increase evenly over the time in which it happened. Buckets with other bounds than the first ones
-    /// seen are put where their upper bound belongs.
+    /// Spreads an increase evenly over the time in which it happened.
     pub(super) fn add(&mut self, increase: &Increase) {
-        let Counts { total, bounds, buckets } = &increase.counts;
-        let places: Vec<usize> = if buckets.is_empty() {
-            Vec::new()
-        } else {
-            for bound in bounds {
-                if let Err(place) = self.bounds.binary_search_by(|known| known.total_cmp(bound)) {
-                    self.bounds.insert(place, *bound);
-                    for step in self.buckets.iter_mut().filter(|step| !step.is_empty()) {
-                        step.insert(place, 0.0);
-                    }
-                }
-            }
-            let last = self.bounds.len();
-            let place = |bound: &f64| self.bounds.binary_search_by(|known| known.total_cmp(bound)).unwrap_or(last);
-            bounds.iter().map(place).chain([last]).collect()
-        };
-        let width = self.bounds.len() + 1;
+        let Counts { total, shape, range } = &increase.counts;
         for (number, overlap, share) in self.steps.overlaps(increase.from, increase.to) {
             self.covered[number] = (self.covered[number] + overlap).min(self.steps.step_ns);
-            self.totals[number] += total * share;
-            if !buckets.is_empty() {
-                let step = &mut self.buckets[number];
-                step.resize(width, 0.0);
-                for (place, count) in places.iter().zip(buckets) {
-                    step[*place] += count * share;
-                }
+            self.totals[number] += total.as_f64() * share;
+            if *shape != Shape::None {
+                self.observed[number].add(shape.times(share), *range);
             }
         }
     }
@@ -297,32 +292,8 @@ impl Spread {
 
     /// The quantile of each step's observations; `None` where there are none.
     pub(super) fn quantiles(&self, quantile: f64) -> Vec<Option<f64>> {
-        self.buckets.iter().map(|buckets| bucket_quantile(quantile, &self.bounds, buckets)).collect()
+        self.observed.iter().map(|observed| observed.quantile(quantile)).collect()
     }
-}
-
-/// The quantile by linear interpolation inside its bucket, as Prometheus' `histogram_quantile` does: the first bucket
-/// begins at 0 where its bound is positive, and what lies beyond the last bound counts as the last bound.
-pub(super) fn bucket_quantile(quantile: f64, bounds: &[f64], buckets: &[f64]) -> Option<f64> {
-    let total: f64 = buckets.iter().sum();
-    if total <= 0.0 || bounds.is_empty() {
-        return None;
-    }
-    let rank = quantile * total;
-    let mut below = 0.0;
-    for (place, count) in buckets.iter().enumerate() {
-        if *count > 0.0 && below + count >= rank {
-            let Some(upper) = bounds.get(place) else { break };
-            let lower = match place.checked_sub(1) {
-                Some(before) => bounds[before],
-                None if *upper > 0.0 => 0.0,
-                None => return Some(*upper),
-            };
-            return Some(lower + (upper - lower) * ((rank - below) / count).clamp(0.0, 1.0));
-        }
-        below += count;
-    }
-    bounds.last().copied()
 }
 
 #[cfg(test)]
@@ -383,16 +354,5 @@ mod tests {
         increases(SUM, &points, reading(steps)).iter().for_each(|increase| spread.add(increase));
         let total: f64 = spread.totals.iter().sum();
         assert!((total - f64::from(39 * 39)).abs() < 1e-6, "{total}");
-    }
-
-    /// Scenario: known buckets. Guarantees: Prometheus' interpolation.
-    #[test]
-    fn quantiles_interpolate_in_their_bucket() {
-        let bounds = [10.0, 20.0, 40.0];
-        assert_eq!(bucket_quantile(0.5, &bounds, &[10.0, 10.0, 0.0, 0.0]), Some(10.0));
-        assert_eq!(bucket_quantile(0.75, &bounds, &[10.0, 10.0, 0.0, 0.0]), Some(15.0));
-        assert_eq!(bucket_quantile(0.25, &bounds, &[10.0, 10.0, 0.0, 0.0]), Some(5.0));
-        assert_eq!(bucket_quantile(0.99, &bounds, &[0.0, 0.0, 0.0, 3.0]), Some(40.0));
-        assert_eq!(bucket_quantile(0.5, &bounds, &[0.0; 4]), None);
     }
 }

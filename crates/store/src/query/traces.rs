@@ -9,6 +9,7 @@ use prost::Message;
 use super::TimeRange;
 use super::finder::Finder;
 use crate::pack::{Kind, Pack};
+use crate::proto::OriginRow;
 use crate::rows::SpanRow;
 use crate::store::{Inner, Store};
 use crate::view::Snapshot;
@@ -52,11 +53,11 @@ pub struct TraceSummary {
     pub start: u64,
     /// Latest end minus earliest start.
     pub duration_ns: u64,
-    /// Different span ids.
+    /// Different spans.
     pub spans: usize,
     /// Rows as stored.
     pub stored_spans: usize,
-    /// Different span ids whose status is an error.
+    /// Different spans whose status is an error.
     pub errors: usize,
     /// Log lines as stored.
     pub logs: usize,
@@ -76,7 +77,7 @@ pub struct TracePage {
 pub struct TraceView {
     /// Its id.
     pub trace_id: TraceId,
-    /// Each span id once (what came last counts), by start.
+    /// Each span once, by start; spans that share an id and differ are all there.
     pub spans: Vec<SpanRow>,
     /// Rows as stored.
     pub stored_spans: usize,
@@ -88,6 +89,30 @@ pub struct TraceView {
     pub missing_parents: usize,
 }
 
+/// Which spans are not repeats. Only a span with an id is one, of a span whose content is the same: client and server may
+/// share an id (Zipkin's B3), and of spans without one nobody knows.
+#[derive(Default)]
+struct Distinct {
+    seen: HashSet<(SpanId, [u8; 16])>,
+    count: usize,
+}
+
+impl Distinct {
+    fn is_new(&mut self, row: &SpanRow) -> bool {
+        let id = row.span_id();
+        let is_new = id == SpanId::default() || self.seen.insert((id, content(row)));
+        self.count += usize::from(is_new);
+        is_new
+    }
+}
+
+/// A digest of all that a span says, and of who says it.
+fn content(row: &SpanRow) -> [u8; 16] {
+    let mut bytes = row.span.encode_to_vec();
+    bytes.extend_from_slice(&OriginRow { epoch: 0, ..row.origin.to_row() }.encode_to_vec());
+    wire::digest(&bytes)
+}
+
 /// What is gathered of a trace for a summary, a row at a time.
 #[derive(Default)]
 struct Summing {
@@ -95,8 +120,8 @@ struct Summing {
     start: u64,
     end: u64,
     rows: usize,
-    spans: HashSet<SpanId>,
-    errors: HashSet<SpanId>,
+    spans: Distinct,
+    errors: usize,
     matches: bool,
 }
 
@@ -106,9 +131,8 @@ impl Summing {
         self.start = if self.rows == 0 { start } else { self.start.min(start) };
         self.end = self.end.max(end).max(start);
         self.rows += 1;
-        self.spans.insert(row.span_id());
-        if row.is_error() {
-            self.errors.insert(row.span_id());
+        if self.spans.is_new(row) && row.is_error() {
+            self.errors += 1;
         }
         let is_child = SpanId::from_bytes(&row.span.parent_span_id).is_some();
         if self.root.as_ref().is_none_or(|root| (is_child, start) < (root.0, root.1)) {
@@ -129,9 +153,9 @@ impl Summing {
             device: device.to_string(),
             start: self.start,
             duration_ns: self.end - self.start,
-            spans: self.spans.len(),
+            spans: self.spans.count,
             stored_spans: self.rows,
-            errors: self.errors.len(),
+            errors: self.errors,
             logs,
         }
     }
@@ -166,7 +190,7 @@ impl Newest<'_> {
         let duration = summing.end - summing.start;
         if summing.start != part_start
             || !summing.matches
-            || (query.errors_only && summing.errors.is_empty())
+            || (query.errors_only && summing.errors == 0)
             || duration < query.min_duration_ns
         {
             return;
@@ -224,8 +248,9 @@ impl Store {
         let mut rows: Vec<SpanRow> = Vec::new();
         Finder::new(&self.inner, &snapshot).visit(trace_id, |row| rows.push(row.clone()));
         let stored_spans = rows.len();
-        rows.sort_by_key(|row| (row.span_id(), std::cmp::Reverse(row.order), row.index));
-        rows.dedup_by_key(|row| row.span_id());
+        rows.sort_by_key(|row| (row.order, row.index));
+        let mut distinct = Distinct::default();
+        rows.retain(|row| distinct.is_new(row));
         rows.sort_by_key(|row| (row.span.start_time_unix_nano, row.order, row.index));
         let mut lines = HashSet::new();
         let mut stored_logs = 0;

@@ -1,16 +1,19 @@
 //! Metrics and exemplars through the whole store.
 
 use model::Lane;
+use opentelemetry_proto::tonic::metrics::v1::exponential_histogram_data_point::Buckets;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{
-    Exemplar, Gauge, Histogram, HistogramDataPoint, Metric, MetricsData, NumberDataPoint, ResourceMetrics,
-    ScopeMetrics, Sum, exemplar, number_data_point,
+    Exemplar, ExponentialHistogram, ExponentialHistogramDataPoint, Gauge, Histogram, HistogramDataPoint, Metric,
+    MetricsData, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, exemplar, number_data_point,
 };
 use wire::SectionRef;
 
 use super::*;
 use crate::proto::{ExemplarSeries, ExemplarsData};
-use crate::query::{ExemplarQuery, ExemplarState, MetricQuery, RedQuery, Reduce, Steps, TimeRange};
+use crate::query::{
+    ExemplarQuery, ExemplarState, MetricAnswer, MetricQuery, MetricSeries, Number, RedQuery, Reduce, Steps, TimeRange,
+};
 
 fn metrics(service: &str, metrics: Vec<Metric>) -> Vec<u8> {
     let scope_metrics = vec![ScopeMetrics { metrics, ..ScopeMetrics::default() }];
@@ -49,7 +52,9 @@ fn steps(count: usize) -> Steps {
 fn range(store: &Store, name: &str, reduce: Reduce, matches: &[(&str, &str)]) -> Vec<Vec<Option<f64>>> {
     let matches = matches.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let query = MetricQuery { name: name.into(), steps: steps(4), reduce, matches };
-    store.metric_range(&query).unwrap().into_iter().map(|series| series.values).collect()
+    let answer = store.metric_range(&query).unwrap();
+    let values = |series: MetricSeries| series.values.into_iter().map(|value| value.map(Number::as_f64)).collect();
+    answer.series.into_iter().map(values).collect()
 }
 
 /// Scenario: points of one series come in disorder, in heads and packs, one time comes twice with different values.
@@ -243,4 +248,128 @@ fn exemplars_are_thinned_for_a_chart() {
     assert_eq!(traces(&query), [2, 5, 4]);
     let later = TimeRange { from: query.range.from + 1, ..query.range };
     assert_eq!(traces(&ExemplarQuery { range: later, ..query }), [2, 5, 4]);
+}
+
+fn ask(store: &Store, name: &str, reduce: Reduce) -> MetricAnswer {
+    let query = MetricQuery { name: name.into(), steps: steps(4), reduce, matches: Vec::new() };
+    store.metric_range(&query).unwrap()
+}
+
+fn exponential(start: u64, at: u64, scale: i32, offset: i32, bucket_counts: Vec<u64>) -> Metric {
+    let point = ExponentialHistogramDataPoint {
+        start_time_unix_nano: NOW + start * SECOND,
+        time_unix_nano: NOW + at * SECOND,
+        count: bucket_counts.iter().sum(),
+        scale,
+        positive: Some(Buckets { offset, bucket_counts }),
+        ..ExponentialHistogramDataPoint::default()
+    };
+    let histogram = ExponentialHistogram { data_points: vec![point], aggregation_temporality: 2 };
+    metric("latency", "ms", Data::ExponentialHistogram(histogram))
+}
+
+/// Scenario: a cumulative exponential histogram grows by a bucket; then its scale is lowered; then its offset moves; the
+/// start stays. Guarantees: what was added counts, not everything since the start (P6).
+#[test]
+fn h3_a_histogram_that_grows_a_bucket_is_no_restart() {
+    let place = Place::new();
+    let store = place.open();
+    put(&store, 1, vec![exponential(0, 10, 3, 0, vec![1000]), exponential(0, 20, 3, 0, vec![1000, 3])]);
+    put(&store, 2, vec![exponential(0, 25, 2, 0, vec![1005]), exponential(0, 30, 2, -1, vec![8, 1005])]);
+    let rates = range(&store, "latency", Reduce::Rate, &[]);
+    assert_eq!(rates[0][1..], [Some(0.3), Some(1.0), None]);
+}
+
+/// Scenario: the process restarts and has counted more than before when it is first seen; only its start time tells.
+/// Guarantees: everything since the new start counts, and the old count is not taken off.
+#[test]
+fn h3_a_new_start_is_a_reset_however_large_the_count() {
+    let place = Place::new();
+    let store = place.open();
+    put(&store, 1, vec![exponential(0, 10, 3, 0, vec![10]), exponential(15, 20, 3, 0, vec![50])]);
+    let rates = range(&store, "latency", Reduce::Rate, &[]);
+    assert_eq!(rates[0][1], Some(10.0), "50 in the 5 s since the start");
+}
+
+/// Scenario: one name is a gauge of one service and a sum and a histogram of others. Guarantees: each question is answered
+/// for the kinds that it has a meaning for, and says which it left out; one that fits none is an error.
+#[test]
+fn h5_one_name_of_two_kinds_is_answered_per_kind() {
+    let place = Place::new();
+    let store = place.open();
+    let sum = |at, value| {
+        let data_points = vec![number(Vec::new(), 0, at, value)];
+        Data::Sum(Sum { data_points, aggregation_temporality: 2, is_monotonic: true })
+    };
+    put(
+        &store,
+        1,
+        vec![gauge(1, 20.0), metric("temperature", "Cel", sum(1, 1.0)), metric("temperature", "Cel", sum(11, 6.0))],
+    );
+    let value = ask(&store, "temperature", Reduce::Value);
+    assert_eq!((value.series.len(), value.left_out.len()), (2, 0));
+    let rate = ask(&store, "temperature", Reduce::Rate);
+    assert_eq!((rate.series.len(), rate.series[0].series.kind.name()), (1, "sum"));
+    let (kind, count, why) = &rate.left_out[0];
+    assert_eq!((*kind, *count), ("gauge", 1));
+    assert!(why.to_string().contains("no rate"));
+    let query =
+        MetricQuery { name: "temperature".into(), steps: steps(4), reduce: Reduce::Quantile(0.5), matches: Vec::new() };
+    assert!(store.metric_range(&query).is_err());
+}
+
+/// Scenario: int64 at the ends of its type and around 2^53, counts beyond 2^63, NaN and infinities; counters that large.
+/// Guarantees: each comes back as it was sent, and their difference is exact.
+#[test]
+fn h7_numbers_are_exact() {
+    let place = Place::new();
+    let store = place.open();
+    let int = |at: u64, value: i64| NumberDataPoint {
+        value: Some(number_data_point::Value::AsInt(value)),
+        ..number(Vec::new(), 0, at, 0.0)
+    };
+    let points = [i64::MAX, i64::MIN, 9_007_199_254_740_993, -1];
+    let data_points = points.iter().enumerate().map(|(place, value)| int(place as u64 * 10, *value)).collect();
+    let floats = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0];
+    let float_points = floats.iter().enumerate().map(|(place, value)| number(Vec::new(), 0, place as u64 * 10, *value));
+    let sum = |value: i64, at| {
+        let data_points = vec![int(at, value)];
+        metric("calls", "1", Data::Sum(Sum { data_points, aggregation_temporality: 2, is_monotonic: true }))
+    };
+    put(
+        &store,
+        1,
+        vec![
+            metric("ints", "1", Data::Gauge(Gauge { data_points })),
+            metric("floats", "1", Data::Gauge(Gauge { data_points: float_points.collect() })),
+            sum(9_007_199_254_740_992, 10),
+            sum(9_007_199_254_740_993, 20),
+        ],
+    );
+    let found = ask(&store, "ints", Reduce::Value).series[0].values.clone();
+    assert_eq!(found, points.map(|value| Some(Number::Int(value))));
+    let found = ask(&store, "floats", Reduce::Value).series[0].values.clone();
+    assert!(found.iter().zip(floats).all(|(found, value)| found.unwrap().as_f64().to_bits() == value.to_bits()));
+    assert_eq!(range(&store, "calls", Reduce::Rate, &[])[0][1], Some(0.1));
+}
+
+/// Scenario: two live agents under one name, each with its own epoch, count the same series, one far ahead of the other.
+/// Guarantees: the rate is the sum of what both counted, in heads and in packs; no restart is made up (P6).
+#[test]
+fn u2_two_agents_of_one_name_are_two_series() {
+    let place = Place::new();
+    let store = place.open();
+    for at in 1..=4u64 {
+        for (epoch, ahead) in [(7, 0.0), (8, 5000.0)] {
+            let section =
+                metrics("orders", vec![calls(&[("STATUS_CODE_UNSET", 0, at * 10, ahead + 10.0 * at as f64)])]);
+            store_all(&store, vec![frame_of(epoch, Lane::Metrics, at, &[SectionRef::Metrics(&section)])]);
+        }
+        if at == 2 {
+            pack_all(&store);
+        }
+    }
+    let query = RedQuery { service: Some("orders".into()), operation: None, steps: steps(4) };
+    let red = store.red(&query).unwrap();
+    assert_eq!(red.rate[1..3], [Some(2.0), Some(2.0)]);
 }

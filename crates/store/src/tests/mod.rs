@@ -73,8 +73,17 @@ pub(crate) fn lines(service: &str, log_records: Vec<LogRecord>) -> Vec<u8> {
 }
 
 pub(crate) fn frame_bytes(lane: Lane, seq: u64, sections: &[SectionRef<'_>]) -> Vec<u8> {
+    frame_bytes_of(7, lane, seq, sections)
+}
+
+/// A frame of another epoch than the usual one.
+pub(crate) fn frame_of(epoch: u64, lane: Lane, seq: u64, sections: &[SectionRef<'_>]) -> Incoming {
+    Incoming::from_frame(frame_bytes_of(epoch, lane, seq, sections)).unwrap()
+}
+
+fn frame_bytes_of(epoch: u64, lane: Lane, seq: u64, sections: &[SectionRef<'_>]) -> Vec<u8> {
     let stamp = Stamp { boot_id: [1; 16], uptime_ns: 1, wall_ns: NOW, synchronised: true };
-    let header = FrameHeader { device: "vessel-1", epoch: Epoch(7), lane, seq, stamp };
+    let header = FrameHeader { device: "vessel-1", epoch: Epoch(epoch), lane, seq, stamp };
     let mut body = Vec::new();
     wire::encode_body(sections, &mut body).unwrap();
     let mut frame = Vec::new();

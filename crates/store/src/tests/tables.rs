@@ -70,8 +70,8 @@ fn filled(place: &mut Place) -> (Store, Records) {
                 frame(Lane::Traces, round + 1, &[SectionRef::Traces(&some_spans)]),
             ],
         );
-        records.add_logs(&device, &some_lines).unwrap();
-        records.add_traces(&device, &some_spans).unwrap();
+        records.add_logs((&device, 7), &some_lines).unwrap();
+        records.add_traces((&device, 7), &some_spans).unwrap();
         if round == 9 {
             pack_all(&store);
         }
