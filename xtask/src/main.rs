@@ -11,9 +11,11 @@ mod disk;
 mod dist;
 mod floors;
 mod fuzz;
+mod hostile;
 mod kill;
 mod links;
 mod mutants;
+mod prove;
 mod report;
 mod sampling;
 mod sdk;
@@ -34,6 +36,8 @@ usage: cargo xtask TASK [OPTIONS]
   sdk                 OpenTelemetry's Python SDK sends to the agent, and all of it is looked for in the hub
   clients             SDKs in four languages send to the agent at once; every field of every record is compared with what
                       was sent (--long SECONDS: how long one of their spans lasts; --only NAME: some of them)
+  hostile [OPTIONS]   every attack at once on both programs, beside an honest producer (--seconds S, --report FILE)
+  prove NAME          a long proof, with its report in docs/figures; without a name, which there are
   test-browser        the page of a demonstration, clicked through in headless Chromium
   mutants             smoke run and kill drill must fail, in the right field, with programs that are broken on purpose
   sampling            the goldens of sampling, replayed on a simulated clock; fidelity under load in little memory
@@ -75,6 +79,8 @@ fn run() -> Result<()> {
         Some("mutants") => no_options(&rest).and_then(|()| mutants::task()),
         Some("sdk") => no_options(&rest).and_then(|()| sdk::task()),
         Some("clients") => clients::task(&rest),
+        Some("hostile") => hostile::task(&rest),
+        Some("prove") => prove::task(&rest),
         Some("test-browser") => no_options(&rest).and_then(|()| browser::task()),
         Some("sampling") => no_options(&rest).and_then(|()| sampling::task()),
         Some("kill") => kill::task(&rest),

@@ -55,6 +55,14 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     String::from_utf8(output.stdout).with_context(|| format!("output is not UTF-8: {line}"))
 }
 
+/// The commit that is checked out, with `+` behind it where files differ from it.
+pub(crate) fn commit() -> Result<String> {
+    let root = root()?;
+    let id = output(Command::new("git").current_dir(&root).args(["rev-parse", "--short=7", "HEAD"]))?;
+    let changed = output(Command::new("git").current_dir(&root).args(["status", "--porcelain", "--untracked-files=no"]))?;
+    Ok(format!("{}{}", id.trim(), if changed.is_empty() { "" } else { "+" }))
+}
+
 /// The files of the repository that git tracks or would track, relative to the root, with one of these endings.
 pub(crate) fn files(endings: &[&str]) -> Result<Vec<PathBuf>> {
     let mut git = Command::new("git");
