@@ -2,7 +2,7 @@
 
 use crate::report::Report;
 use crate::tools::{cargo, have, output, run};
-use crate::{floors, links, sources};
+use crate::{floors, links, reference, sources};
 use anyhow::{Context, Result};
 use serde_json::Value;
 
@@ -19,6 +19,11 @@ pub(crate) fn run_all() -> Result<()> {
     report.step("links between pages", links::check);
     report.step("lints", || {
         run(cargo()?.args(["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+    });
+    report.step("configuration reference", || {
+        let lint = ["clippy", "--locked", "--package", "config", "--features", "schema", "--all-targets"];
+        run(cargo()?.args(lint).args(["--", "-D", "warnings"]))?;
+        reference::check()
     });
     report.step("docs", || {
         run(cargo()?.env("RUSTDOCFLAGS", "-D warnings").args([

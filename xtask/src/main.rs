@@ -16,6 +16,7 @@ mod kill;
 mod links;
 mod mutants;
 mod prove;
+mod reference;
 mod report;
 mod sampling;
 mod sdk;
@@ -54,6 +55,7 @@ usage: cargo xtask TASK [OPTIONS]
   test-signature      Debian's cosign accepts such a signature, and refuses what was changed
   repro [OPTIONS]     builds that twice, by builders who share nothing but the commit, and compares every byte
                       (--program NAME, --arch ARCH, --report FILE, --output DIR, --keep, --plant: a time, to be noticed)
+  reference           write docs/configuration.md and its schema anew, from the types of the configuration
   ui                  build the web page into ui/dist, when it is stale
 ";
 
@@ -92,6 +94,7 @@ fn run() -> Result<()> {
         Some("sign") => dist::sign::task(&rest),
         Some("test-signature") => no_options(&rest).and_then(|()| dist::sign::test()),
         Some("repro") => dist::repro::task(&rest),
+        Some("reference") => no_options(&rest).and_then(|()| reference::task()),
         Some("ui") => no_options(&rest).and_then(|()| ui::task()),
         None | Some("help" | "--help" | "-h") => {
             print!("{HELP}");

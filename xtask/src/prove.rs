@@ -34,11 +34,7 @@ const PROOFS: [Proof; 6] = [
         about: "ten minutes at 2,500 spans/s in little memory: every trace that must be kept (12 min)",
         run: fidelity,
     },
-    Proof {
-        name: "repro",
-        about: "everything that ships, built twice by strangers: the same bits (1 h)",
-        run: repro,
-    },
+    Proof { name: "repro", about: "everything that ships, built twice by strangers: the same bits (1 h)", run: repro },
     Proof {
         name: "figures",
         about: "what ships, measured: sizes, memory, an outage of two hours (30 min)",
@@ -82,7 +78,16 @@ fn repro() -> Result<()> {
 fn fidelity() -> Result<()> {
     let programs = build::programs()?;
     let mut lab = Command::new(&programs.lab);
-    lab.current_dir(root()?).args(["drill", "fidelity", "--seconds", "600", "--spans-per-second", "2500", "--memory", "12"]);
+    lab.current_dir(root()?).args([
+        "drill",
+        "fidelity",
+        "--seconds",
+        "600",
+        "--spans-per-second",
+        "2500",
+        "--memory",
+        "12",
+    ]);
     lab.arg("--agent").arg(&programs.agent).arg("--hub").arg(&programs.hub);
     run(lab.args(["--output", "docs/figures/fidelity-2500.json"]))
 }

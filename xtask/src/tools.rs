@@ -59,7 +59,8 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
 pub(crate) fn commit() -> Result<String> {
     let root = root()?;
     let id = output(Command::new("git").current_dir(&root).args(["rev-parse", "--short=7", "HEAD"]))?;
-    let changed = output(Command::new("git").current_dir(&root).args(["status", "--porcelain", "--untracked-files=no"]))?;
+    let changed =
+        output(Command::new("git").current_dir(&root).args(["status", "--porcelain", "--untracked-files=no"]))?;
     Ok(format!("{}{}", id.trim(), if changed.is_empty() { "" } else { "+" }))
 }
 

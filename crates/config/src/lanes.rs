@@ -11,6 +11,7 @@ use crate::units::{ByteSize, Percent, Span};
 
 /// Lanes beside the usual three.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Lanes {
     /// The first rule whose filter a record passes decides; a record's own `lightship.lane` attribute (or its resource's)
@@ -44,24 +45,32 @@ const NEVER_YIELD: usize = 2;
 
 /// Watermarks of each lane.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LaneWatermarks {
     /// Of the lane `mission`.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<Watermarks>"))]
     pub mission: Option<Spanned<Watermarks>>,
     /// Of the lane `audit`.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<Watermarks>"))]
     pub audit: Option<Spanned<Watermarks>>,
     /// Of the lane `traces`.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<Watermarks>"))]
     pub traces: Option<Spanned<Watermarks>>,
     /// Of the lane `logs`.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<Watermarks>"))]
     pub logs: Option<Spanned<Watermarks>>,
     /// Of the lane `metrics`.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<Watermarks>"))]
     pub metrics: Option<Spanned<Watermarks>>,
     /// Of the lane `debug`.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<Watermarks>"))]
     pub debug: Option<Spanned<Watermarks>>,
 }
 
 /// Between which backlogs a lane refuses, in hundredths of what it may take: its own budget, else `journal.budget`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Watermarks {
     /// While more than this waits on disk for some destination, requests with records for the lane are refused.
@@ -72,9 +81,11 @@ pub struct Watermarks {
 
 /// Records that go into a lane of their own.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LaneRule {
     /// Which records, in the filter language (docs/filter.md), without a time range or pipes.
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub filter: Spanned<String>,
     /// Their lane.
     pub lane: OwnLane,
@@ -82,6 +93,7 @@ pub struct LaneRule {
 
 /// A lane that records enter because somebody says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OwnLane {
     /// Sent first, never sampled, never given up; answered when it is synced.
@@ -94,19 +106,26 @@ pub enum OwnLane {
 
 /// Bounds of each lane.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LaneBudgets {
     /// Beyond it requests with records for this lane are refused.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<LaneBudget>"))]
     pub mission: Option<Spanned<LaneBudget>>,
     /// Beyond it requests with records for this lane are refused.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<LaneBudget>"))]
     pub audit: Option<Spanned<LaneBudget>>,
     /// Beyond it the oldest traces yield.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<LaneBudget>"))]
     pub traces: Option<Spanned<LaneBudget>>,
     /// Beyond it the oldest lines yield.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<LaneBudget>"))]
     pub logs: Option<Spanned<LaneBudget>>,
     /// Beyond it the oldest points yield.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<LaneBudget>"))]
     pub metrics: Option<Spanned<LaneBudget>>,
     /// Beyond it the oldest records yield.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<LaneBudget>"))]
     pub debug: Option<Spanned<LaneBudget>>,
 }
 
@@ -139,8 +158,9 @@ pub struct LaneBudget {
 
 /// [`LaneBudget`] as a mapping.
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-struct Bounds {
+pub(crate) struct Bounds {
     bytes: Option<ByteSize>,
     age: Option<Span>,
 }

@@ -7,6 +7,8 @@ mod policy;
 mod read;
 mod red;
 mod sampling;
+#[cfg(feature = "schema")]
+mod schema;
 mod units;
 
 use std::net::SocketAddr;
@@ -20,11 +22,14 @@ pub use policy::{Policy, PolicyKind, RateAllocation, SeverityLevel, StatusCode};
 pub use read::{ConfigError, load, parse};
 pub use red::{Dimension, HistogramKind, Red, Temporality};
 pub use sampling::{Adaptive, Incident, IncidentAlert, LineRule, LogRules, RouteShare, Sampling};
+#[cfg(feature = "schema")]
+pub use schema::schema;
 pub use serde_saphyr::Spanned;
 pub use units::{ByteSize, Percent, Span};
 
 /// The whole file.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Version of this format; 0 is the only one.
@@ -63,6 +68,7 @@ pub struct Config {
 
 /// Who this device is.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Device {
     /// The device's name at the hub, unique in the fleet: 1 to 128 characters of letters, digits, `.`, `_`, `-`.
@@ -71,6 +77,7 @@ pub struct Device {
 
 /// What is taken in.
 #[derive(Debug, Clone, Deserialize, Default)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Sources {
     /// OTLP over gRPC and HTTP; absent: none.
@@ -79,6 +86,7 @@ pub struct Sources {
 
 /// OTLP intake (OTLP 1.11, sections "OTLP/gRPC" and "OTLP/HTTP").
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct OtlpSource {
     /// Address for gRPC, for example `127.0.0.1:4317`; port 0 takes a free one; absent: no gRPC.
@@ -106,6 +114,7 @@ pub struct OtlpSource {
 
 /// What an answer means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum AckLevel {
     /// In memory.
@@ -118,6 +127,7 @@ pub enum AckLevel {
 
 /// The ring of everything that came in, before sampling.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Recorder {
     /// Its size in memory. It must hold what comes in during `sampling.decision_wait`.
@@ -138,6 +148,7 @@ impl Config {
 
 /// What was decided to be delivered, on disk.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Journal {
     /// The most bytes on disk.
@@ -161,6 +172,7 @@ pub struct Journal {
 
 /// One place that everything is delivered to.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Destination {
     /// Names its cursor on disk and its metrics; letters, digits, `_`, `-`. A new name starts with what is in the journal.
@@ -195,6 +207,7 @@ pub struct Destination {
 
 /// What may wait for a destination that is not required.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MaxHold {
     /// The most bytes.
@@ -209,6 +222,7 @@ fn default_required() -> bool {
 
 /// The protocols of destinations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum DestinationKind {
     /// A Lightship hub or gateway: acknowledged sequence ranges, stored once.
@@ -219,6 +233,7 @@ pub enum DestinationKind {
 
 /// The transports of OTLP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum OtlpProtocol {
     /// OTLP/HTTP with protobuf bodies.
     #[default]
@@ -231,6 +246,7 @@ pub enum OtlpProtocol {
 
 /// Health, metrics and status of the agent itself.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Admin {
     /// Address of `/healthz`, `/readyz`, `/metrics` and `/status`; port 0 takes a free one.

@@ -10,6 +10,7 @@ use crate::sampling::Fault;
 
 /// One policy. The block of the same name as its type says what it asks for.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Policy {
     /// Shown in metrics, and on the root of a trace, as the reason of a keep. Parts of `and`, `not` and `drop` need none.
@@ -91,7 +92,7 @@ pub enum PolicyKind {
     Composite,
 }
 
-const KINDS: [(&str, PolicyKind); 18] = [
+pub(crate) const KINDS: [(&str, PolicyKind); 18] = [
     ("always_sample", PolicyKind::AlwaysSample),
     ("latency", PolicyKind::Latency),
     ("adaptive_latency", PolicyKind::AdaptiveLatency),
@@ -149,6 +150,7 @@ impl<'de> Deserialize<'de> for PolicyKind {
 
 /// `latency` of a policy.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Latency {
     /// Kept when the trace lasts at least this many milliseconds.
@@ -160,6 +162,7 @@ pub struct Latency {
 
 /// `numeric_attribute` of a policy.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NumericAttribute {
     /// The attribute's key.
@@ -177,6 +180,7 @@ pub struct NumericAttribute {
 
 /// `probabilistic` of a policy.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Probabilistic {
     /// Hashed before the trace id; absent or empty: the processor's own.
@@ -188,6 +192,7 @@ pub struct Probabilistic {
 
 /// `status_code` of a policy.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct StatusCodes {
     /// One or more of `OK`, `ERROR`, `UNSET`.
@@ -196,6 +201,7 @@ pub struct StatusCodes {
 
 /// A span's status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "UPPERCASE")]
 pub enum StatusCode {
     /// Nothing was said.
@@ -208,11 +214,13 @@ pub enum StatusCode {
 
 /// `string_attribute` of a policy.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct StringAttribute {
     /// The attribute's key.
     pub key: String,
     /// What matches; empty texts never do.
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<String>"))]
     pub values: Vec<Spanned<String>>,
     /// Whether `values` are regular expressions. They are not anchored.
     #[serde(default)]
@@ -227,6 +235,7 @@ pub struct StringAttribute {
 
 /// `rate_limiting` of a policy.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RateLimiting {
     /// The most spans a second.
@@ -238,6 +247,7 @@ pub struct RateLimiting {
 
 /// `bytes_limiting` of a policy.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BytesLimiting {
     /// The most bytes a second, as they came in.
@@ -249,6 +259,7 @@ pub struct BytesLimiting {
 
 /// `span_count` of a policy.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SpanCount {
     /// At least so many spans.
@@ -261,6 +272,7 @@ pub struct SpanCount {
 
 /// `trace_state` of a policy.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TraceState {
     /// The member's key.
@@ -271,6 +283,7 @@ pub struct TraceState {
 
 /// `boolean_attribute` of a policy.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BooleanAttribute {
     /// The attribute's key.
@@ -284,6 +297,7 @@ pub struct BooleanAttribute {
 
 /// `log_severity` of a policy.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LogSeverity {
     /// Lines of this level and above vote for their whole trace.
@@ -292,6 +306,7 @@ pub struct LogSeverity {
 
 /// The levels of OpenTelemetry's log data model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "UPPERCASE")]
 pub enum SeverityLevel {
     /// 1 to 4.
@@ -317,30 +332,37 @@ impl SeverityLevel {
 
 /// `and` of a policy.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct And {
     /// All of them have to keep the trace.
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<Policy>"))]
     pub and_sub_policy: Vec<Spanned<Policy>>,
 }
 
 /// `not` of a policy.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Not {
     /// What it would keep is not kept, and the other way round.
+    #[cfg_attr(feature = "schema", schemars(with = "Box<Policy>"))]
     pub not_sub_policy: Box<Spanned<Policy>>,
 }
 
 /// `drop` of a policy.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Drop {
     /// What all of them would keep is dropped.
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<Policy>"))]
     pub drop_sub_policy: Vec<Spanned<Policy>>,
 }
 
 /// `composite` of a policy.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Composite {
     /// Of all parts together; none passes more.
@@ -349,6 +371,7 @@ pub struct Composite {
     #[serde(default)]
     pub policy_order: Vec<String>,
     /// In the order in which they are asked.
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<Policy>"))]
     pub composite_sub_policy: Vec<Spanned<Policy>>,
     /// The parts' shares; those that are not named get equal ones.
     #[serde(default)]
@@ -357,6 +380,7 @@ pub struct Composite {
 
 /// A part's share.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RateAllocation {
     /// The part's name.

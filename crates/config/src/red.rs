@@ -8,6 +8,7 @@ use crate::units::Span;
 
 /// Rate, error and duration metrics of every span, before sampling.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Red {
     /// Whether they are made.
@@ -38,6 +39,7 @@ pub struct Red {
 
 /// One attribute.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Dimension {
     /// Its key.
@@ -48,6 +50,7 @@ pub struct Dimension {
 
 /// The forms of a histogram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum HistogramKind {
     /// Fixed bounds.
@@ -59,6 +62,7 @@ pub enum HistogramKind {
 
 /// What a point counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Temporality {
     /// Since the start.

@@ -28,6 +28,7 @@ impl Fault {
 
 /// Which traces are kept.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Sampling {
     /// How long after a trace's first span it is decided. SDKs batch for 5 s: less than that may miss the root.
@@ -43,6 +44,7 @@ pub struct Sampling {
     pub log_wait: Option<Span>,
     /// A trace is kept when one of them says so. None: every trace is kept.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<Policy>"))]
     pub policies: Vec<Spanned<Policy>>,
     /// Whether the first policy that keeps a trace ends the asking. Rates of later ones are then not used up.
     #[serde(default)]
@@ -104,6 +106,7 @@ pub struct Sampling {
 
 /// The processor's caches.
 #[derive(Debug, Clone, Deserialize, Default)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct DecisionCache {
     #[serde(default, rename = "sampled_cache_size")]
@@ -143,6 +146,7 @@ fn any_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> 
 
 /// What becomes of lines that no trace decides.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LogRules {
     /// For lines without a trace id; absent: all are kept.
@@ -161,6 +165,7 @@ impl Default for LogRules {
 
 /// A line is kept when its level or its duration is high enough.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LineRule {
     /// From this level on; absent: not by level.
@@ -184,6 +189,7 @@ impl LineRule {
 
 /// A low-risk route.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RouteShare {
     /// `http.route` or the name of a root or server span; a `*` at the end stands for anything.
@@ -197,6 +203,7 @@ pub struct RouteShare {
 
 /// The adaptive latency threshold.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Adaptive {
     /// Where it begins.
@@ -216,6 +223,7 @@ pub struct Adaptive {
 
 /// What an incident window changes, and what opens one beside a command.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Incident {
     /// The share of all traces that is kept while it is open, from 0 to 100.
@@ -237,6 +245,7 @@ impl Default for Incident {
 
 /// Opens an incident window when too many spans fail; counted from every span, before any decision.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct IncidentAlert {
     /// Names it in logs.

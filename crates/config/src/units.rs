@@ -86,7 +86,7 @@ impl FromStr for Span {
     }
 }
 
-const SPAN: &str = "a duration such as 250ms, 10s, 5m or 2h";
+pub(crate) const SPAN: &str = "a duration such as 250ms, 10s, 5m or 2h";
 
 struct UnitVisitor<T> {
     parse: fn(&str) -> Option<T>,
