@@ -205,6 +205,17 @@ fn u7_u21_records_are_shown_for_what_they_are() {
     assert_eq!((&log["level"], &log["severity_number"]), (&"error".into(), &17.into()));
 }
 
+/// Scenario: `status` seconds after the start, with nothing sampled (U14). Guarantees: what is not known yet is not told as a number.
+#[test]
+fn u14_what_is_not_known_yet_is_not_a_number() {
+    let agent = Agent::start();
+    let status = agent.status();
+    assert_eq!(status["sampling"]["kept_share"], serde_json::Value::Null);
+    assert_eq!(status["disk"]["written_per_day"], serde_json::Value::Null);
+    assert!(!agent.get("/status?format=text").contains("a day"));
+    assert!(!agent.get("/metrics").contains("-1\n"));
+}
+
 /// Scenario: two mistakes in one file, an address by name (U23); a starter file of each kind on this machine (U2, U11).
 /// Guarantees: every mistake is told with its place; what `init` writes is read, is not everybody's name, and keeps every trace when
 /// asked to.

@@ -121,9 +121,11 @@ impl Snapshot<'_> {
         }
     }
 
-    /// What a flash card has to bear, at the rate since start: bytes written in a day.
-    fn written_per_day(&self) -> f64 {
-        self.bytes_written as f64 / (self.uptime_ns as f64 / 1e9).max(1.0) * 86_400.0
+    /// What a flash card has to bear, at the rate since start: bytes written in a day. Not known before ten minutes, since a start
+    /// writes more than what follows.
+    fn written_per_day(&self) -> Option<f64> {
+        let uptime_s = self.uptime_ns as f64 / 1e9;
+        (uptime_s >= 600.0).then(|| self.bytes_written as f64 / uptime_s * 86_400.0)
     }
 
     /// One row for each lane that has watermarks.
@@ -194,8 +196,8 @@ impl Snapshot<'_> {
             out,
             "],\"difference\":{}}},\"sampling\":{{\"pending_traces\":{},\"kept_traces\":{},\"dropped_traces\":{},\
              \"spanless_traces\":{},\"decided_early\":{},\"forgotten_early\":{},\"late_unknown\":{},\
-             \"recalled_traces\":{},\"kept_share\":{:.4},\"memory_bytes\":{}}},\"memory\":{{\"pipeline_bytes\":{}}},\
-             \"disk\":{{\"bytes\":{},\"written\":{},\"written_per_delivered\":{:.2},\"written_per_day\":{:.0},\
+             \"recalled_traces\":{},\"kept_share\":{},\"memory_bytes\":{}}},\"memory\":{{\"pipeline_bytes\":{}}},\
+             \"disk\":{{\"bytes\":{},\"written\":{},\"written_per_delivered\":{:.2},\"written_per_day\":{},\
              \"fsyncs\":{},\"error\":{},\"lanes\":{{{}}}}},\"watermarks\":[{}],\"refused_requests\":{{{}}},\
              \"destinations\":[",
             self.difference(),
@@ -207,13 +209,13 @@ impl Snapshot<'_> {
             sampling.forgotten_early,
             sampling.late_unknown,
             sampling.recalled_traces,
-            sampling.kept_share,
+            known(Some(sampling.kept_share).filter(|share| *share >= 0.0), 4),
             sampling.bytes,
             self.pipeline.bytes(),
             self.disk_bytes,
             self.bytes_written,
             self.written_per_delivered(),
-            self.written_per_day(),
+            known(self.written_per_day(), 0),
             self.fsyncs,
             json_text(self.disk_error),
             self.lanes(|lane, bytes| format!("\"{lane}\":{bytes}")).join(","),
@@ -304,11 +306,11 @@ impl Snapshot<'_> {
             ledger.kept_traces, ledger.dropped_traces, sampling.pending_traces
         ));
         line(format!(
-            "disk         {} KiB, written {} KiB ({:.2} for each byte delivered, {:.1} MiB a day), {} fsyncs{}{}",
+            "disk         {} KiB, written {} KiB ({:.2} for each byte delivered{}), {} fsyncs{}{}",
             self.disk_bytes / 1024,
             self.bytes_written / 1024,
             self.written_per_delivered(),
-            self.written_per_day() / 1_048_576.0,
+            self.written_per_day().map_or(String::new(), |bytes| format!(", {:.1} MiB a day", bytes / 1_048_576.0)),
             self.fsyncs,
             if self.disk_error.is_empty() { "" } else { ": " },
             self.disk_error
@@ -567,6 +569,11 @@ fn standing_json(one: &LaneStanding) -> String {
          \"refused_requests\":{}}}",
         one.lane, one.raised, one.backlog, one.marks.high, one.marks.low, one.refused
     )
+}
+
+/// A number with so many places in JSON; `null` while it is not known.
+fn known(number: Option<f64>, places: usize) -> String {
+    number.map_or("null".to_owned(), |number| format!("{number:.places$}"))
 }
 
 /// A text as a JSON string.
