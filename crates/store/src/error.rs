@@ -126,6 +126,17 @@ pub enum FrameRefused {
     /// The frame itself cannot be read.
     #[error("frame: {0}")]
     Frame(String),
+    /// A sequence in it is one that no device gives out.
+    #[error("frame: {0}")]
+    Bounds(String),
+    /// A section of it must not be decoded.
+    #[error("{section} section: {source}")]
+    TooHeavy {
+        /// Which section.
+        section: &'static str,
+        /// Why.
+        source: crate::weigh::TooHeavy,
+    },
     /// A section of it is not the protobuf message it says it is.
     #[error("{section} section: {source}")]
     Section {

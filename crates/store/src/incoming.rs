@@ -7,6 +7,7 @@ use wire::{FrameHeader, Gap, Section, SectionRef};
 
 use crate::error::FrameRefused;
 use crate::rows::Records;
+use crate::weigh::{MAX_COST, TooHeavy, schema_of, weigh};
 
 /// The device under which OTLP that came straight to the hub is stored.
 pub const OTLP_DEVICE: &str = "otlp";
@@ -34,20 +35,63 @@ pub(crate) enum Identity {
     Next { body: Vec<u8>, stamp: Stamp },
 }
 
-/// Decoded protobuf takes about five times its bytes in memory (measured on spans of the simulated vessel).
-const DECODED_FACTOR: usize = 5;
+/// Largest sequence: one above it could be nobody's next.
+pub const MAX_SEQ: u64 = 1 << 62;
 /// What a frame takes beside its records.
 const FRAME_COST: usize = 512;
+/// What a gap record takes.
+const GAP_COST: usize = 256;
 
-fn add_section(records: &mut Records, device: (&Arc<str>, u64), section: SectionRef<'_>) -> Result<(), FrameRefused> {
-    let (name, result) = match section {
-        SectionRef::Traces(bytes) => ("traces", records.add_traces(device, bytes)),
-        SectionRef::Logs(bytes) => ("logs", records.add_logs(device, bytes)),
-        SectionRef::Metrics(bytes) => ("metrics", records.add_metrics(device, bytes)),
-        SectionRef::Exemplars(bytes) => ("exemplars", records.add_exemplars(device, bytes)),
-        SectionRef::Gap(_) => return Ok(()),
+/// Decodes a section; what its records take in memory.
+fn add_section(
+    records: &mut Records,
+    device: (&Arc<str>, u64),
+    section: SectionRef<'_>,
+) -> Result<usize, FrameRefused> {
+    let cost = weigh_section(&section)?;
+    let name = name_of(&section);
+    let result = match section {
+        SectionRef::Traces(bytes) => records.add_traces(device, bytes),
+        SectionRef::Logs(bytes) => records.add_logs(device, bytes),
+        SectionRef::Metrics(bytes) => records.add_metrics(device, bytes),
+        SectionRef::Exemplars(bytes) => records.add_exemplars(device, bytes),
+        SectionRef::Gap(_) => return Ok(0),
     };
-    result.map_err(|source| FrameRefused::Section { section: name, source })
+    result.map(|()| cost).map_err(|source| FrameRefused::Section { section: name, source })
+}
+
+/// The word for a section.
+fn name_of(section: &SectionRef<'_>) -> &'static str {
+    match section {
+        SectionRef::Traces(_) => "traces",
+        SectionRef::Logs(_) => "logs",
+        SectionRef::Metrics(_) => "metrics",
+        SectionRef::Exemplars(_) => "exemplars",
+        SectionRef::Gap(_) => "gap",
+    }
+}
+
+fn weigh_section(section: &SectionRef<'_>) -> Result<usize, FrameRefused> {
+    let (
+        Some(schema),
+        SectionRef::Traces(bytes) | SectionRef::Logs(bytes) | SectionRef::Metrics(bytes) | SectionRef::Exemplars(bytes),
+    ) = (schema_of(section), section)
+    else {
+        return Ok(0);
+    };
+    weigh(schema, bytes).map_err(|source| FrameRefused::TooHeavy { section: name_of(section), source })
+}
+
+/// Refuses sequences that no device gives out: one forged frame would be the end of its lane.
+fn check_bounds(seq: u64, gaps: &[Gap]) -> Result<(), FrameRefused> {
+    let is_wrong = |seq: u64| seq == 0 || seq > MAX_SEQ;
+    if is_wrong(seq) {
+        return Err(FrameRefused::Bounds(format!("its sequence is {seq}; sequences are between 1 and {MAX_SEQ}")));
+    }
+    let wrong = gaps.iter().find(|gap| gap.last > MAX_SEQ || gap.first > MAX_SEQ);
+    wrong.map_or(Ok(()), |gap| {
+        Err(FrameRefused::Bounds(format!("it declares {}-{} of lane {} lost", gap.first, gap.last, gap.lane)))
+    })
 }
 
 impl Incoming {
@@ -65,14 +109,17 @@ impl Incoming {
         let life = if &*device == OTLP_DEVICE { 0 } else { epoch.0 };
         let mut cost = FRAME_COST;
         for section in &frame.sections {
-            match section {
-                Section::Gap(gap) => gaps.push(*gap),
-                Section::Traces(otlp) | Section::Logs(otlp) | Section::Metrics(otlp) | Section::Exemplars(otlp) => {
-                    cost += otlp.len() * DECODED_FACTOR;
-                }
+            if let Section::Gap(gap) = section {
+                gaps.push(*gap);
+                cost += GAP_COST;
             }
-            add_section(&mut records, (&device, life), section.as_ref())?;
+            cost += add_section(&mut records, (&device, life), section.as_ref())?;
+            if cost > MAX_COST {
+                return Err(FrameRefused::TooHeavy { section: name_of(&section.as_ref()), source: TooHeavy::Memory });
+            }
         }
+        check_bounds(seq, &gaps)?;
+        records.shrink();
         let digest = wire::digest(&bytes);
         Ok(Self {
             device,
@@ -92,6 +139,7 @@ impl Incoming {
     /// [`FrameRefused`] when not even its identity can be read, as with frames of a newer version.
     pub fn from_whole_block(bytes: Vec<u8>) -> Result<Self, FrameRefused> {
         let header = wire::decode_header(&bytes).map_err(|error| FrameRefused::Frame(error.to_string()))?;
+        check_bounds(header.seq, &[])?;
         let digest = wire::digest(&bytes);
         Self::from_frame(bytes.clone()).or_else(|refused| {
             let FrameHeader { device, epoch, lane, seq, .. } = header;
@@ -126,10 +174,10 @@ impl Incoming {
             SectionRef::Gap(gap) => (gap.lane, 0),
         };
         let mut records = Records::default();
-        add_section(&mut records, (&device, 0), section)?;
+        let cost = FRAME_COST + add_section(&mut records, (&device, 0), section)?;
+        records.shrink();
         let mut body = Vec::with_capacity(len);
         wire::encode_body(&[section], &mut body).map_err(|error| FrameRefused::Frame(error.to_string()))?;
-        let cost = FRAME_COST + len * DECODED_FACTOR;
         Ok(Self {
             device,
             lane,
@@ -139,6 +187,11 @@ impl Incoming {
             unreadable: None,
             cost,
         })
+    }
+
+    /// Bytes that its records take in memory.
+    pub fn cost(&self) -> usize {
+        self.cost
     }
 
     /// The device that made it.

@@ -4,6 +4,7 @@
 //! | module | concept |
 //! |---|---|
 //! | [`incoming`] | a frame on its way in, read and turned into rows |
+//! | `weigh` | what a section will take in memory, before it is decoded |
 //! | `writer` | one thread, one synchronous batch over many requests, the answer only after it |
 //! | `registry` | devices, claims, gaps: in memory, rebuilt at start |
 //! | `view` | what queries see: heads in memory and packs on disk |
@@ -34,14 +35,16 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod view;
+mod weigh;
 mod writer;
 
 pub use compact::Compacted;
 pub use coverage::{Contact, Head, Interval, State};
 pub use damage::{Damage, Reason};
 pub use error::{FrameRefused, StoreError};
-pub use incoming::{FrameOutcome, Incoming, OTLP_DEVICE};
+pub use incoming::{FrameOutcome, Incoming, MAX_SEQ, OTLP_DEVICE};
 pub use proto::{Counters, ExemplarSeries, ExemplarsData, PointData};
 pub use repair::{Repaired, inspect, repair};
 pub use store::{Options, Reached, Store, StoreStats};
+pub use weigh::{MAX_COST, TooHeavy};
 pub use writer::Reply;

@@ -5,8 +5,8 @@ use model::otlp::schema::{self, Kind, any_value, key_value};
 use model::proto::{ProtoError, Reader, Value, put_bytes, put_fixed32, put_fixed64, put_message, put_varint};
 use prost::Message;
 
-/// Deepest nesting of attribute values that is looked into.
-const MAX_DEPTH: u32 = 100;
+/// Deepest nesting of messages that is looked into: lists in lists take three each, below seven around them.
+const MAX_DEPTH: u32 = 3 * model::otlp::MAX_DEPTH + 16;
 
 /// Decodes a message; where texts in it are not UTF-8, decodes it with those texts replaced. Says whether it had to.
 pub(crate) fn decode<M: Message + Default>(

@@ -259,8 +259,8 @@ impl Series {
     }
 }
 
-/// The identity of a series: device, resource, scope, name, unit, kind and attributes; the order of attributes, schema
-/// URLs, description and metadata are not part of it.
+/// The identity of a series: its name, then a digest of device, epoch, resource, scope, unit, kind and attributes; the
+/// order of attributes, schema URLs, description and metadata are not part of it.
 fn series_key(origin: &Origin, name: &str, unit: &str, kind: Kind, attributes: &[KeyValue]) -> Vec<u8> {
     fn put(key: &mut Vec<u8>, part: &[u8]) {
         key.extend_from_slice(&(part.len() as u64).to_be_bytes());
@@ -274,20 +274,22 @@ fn series_key(origin: &Origin, name: &str, unit: &str, kind: Kind, attributes: &
             put(key, attribute);
         }
     }
-    let mut key = Vec::with_capacity(256);
-    put(&mut key, name.as_bytes());
-    put(&mut key, unit.as_bytes());
-    key.push(kind.to_number() as u8);
-    put(&mut key, origin.device.as_bytes());
+    let mut parts = Vec::with_capacity(256);
+    put(&mut parts, unit.as_bytes());
+    parts.push(kind.to_number() as u8);
+    put(&mut parts, origin.device.as_bytes());
     // What counts is counted by one agent; a gauge goes on where the agent's data directory was made anew.
     if kind != Kind::Gauge {
-        key.extend_from_slice(&origin.epoch.to_be_bytes());
+        parts.extend_from_slice(&origin.epoch.to_be_bytes());
     }
-    put_sorted(&mut key, attributes);
-    put_sorted(&mut key, &origin.resource.attributes);
-    put(&mut key, origin.scope.name.as_bytes());
-    put(&mut key, origin.scope.version.as_bytes());
-    put_sorted(&mut key, &origin.scope.attributes);
+    put_sorted(&mut parts, attributes);
+    put_sorted(&mut parts, &origin.resource.attributes);
+    put(&mut parts, origin.scope.name.as_bytes());
+    put(&mut parts, origin.scope.version.as_bytes());
+    put_sorted(&mut parts, &origin.scope.attributes);
+    let mut key = Vec::with_capacity(8 + name.len() + 16);
+    put(&mut key, name.as_bytes());
+    key.extend_from_slice(&wire::digest(&parts));
     key
 }
 
@@ -391,6 +393,9 @@ impl Records {
         self.replaced_texts |= replaced;
         for resource_spans in data.resource_spans {
             for scope_spans in resource_spans.scope_spans {
+                if scope_spans.spans.is_empty() {
+                    continue;
+                }
                 let origin = Origin::new(
                     device,
                     resource_spans.resource.as_ref(),
@@ -416,6 +421,9 @@ impl Records {
         self.replaced_texts |= replaced;
         for resource_logs in data.resource_logs {
             for scope_logs in resource_logs.scope_logs {
+                if scope_logs.log_records.is_empty() {
+                    continue;
+                }
                 let origin = Origin::new(
                     device,
                     resource_logs.resource.as_ref(),
@@ -441,6 +449,9 @@ impl Records {
         self.replaced_texts |= replaced;
         for resource_metrics in data.resource_metrics {
             for scope_metrics in resource_metrics.scope_metrics {
+                if scope_metrics.metrics.is_empty() {
+                    continue;
+                }
                 let origin = Origin::new(
                     device,
                     resource_metrics.resource.as_ref(),
@@ -553,6 +564,14 @@ impl Records {
             }
         }
         Ok(())
+    }
+
+    /// Gives back what vectors took more than they need.
+    pub(crate) fn shrink(&mut self) {
+        self.spans.shrink_to_fit();
+        self.logs.shrink_to_fit();
+        self.series.shrink_to_fit();
+        self.exemplars.shrink_to_fit();
     }
 
     /// Gives every record its frame's place in the order of intake.

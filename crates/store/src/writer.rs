@@ -296,17 +296,24 @@ impl<'a> Commit<'a> {
                 }
             }
         }
+        let frontiers: Vec<(model::Lane, u64)> = if gaps.is_empty() {
+            Vec::new()
+        } else {
+            let frontier = |gap: &wire::Gap| Some((gap.lane, registry.device(number)?.lane(gap.lane)?.complete_to));
+            gaps.iter().filter_map(frontier).collect()
+        };
         drop(registry);
         if outcome == FrameOutcome::Stored {
             self.insert(key, digest, &bytes, records, cost, now_ns);
+            let stamp = wire::decode_header(&bytes).ok().map(|header| header.stamp);
+            let made_ns = stamp.filter(|stamp| stamp.synchronised).map_or(now_ns, |stamp| stamp.wall_ns);
             for gap in gaps {
                 let stream = Stream { lane: gap.lane, ..key.stream };
-                let row = GapRow {
-                    reason: gap.reason.name().to_owned(),
-                    records: gap.records,
-                    start_ns: gap.start_ns,
-                    end_ns: gap.end_ns,
-                };
+                // A loss of which the device does not know the time lies between what was complete and this frame.
+                let frontier = frontiers.iter().find(|(lane, _)| *lane == gap.lane).map_or(0, |(_, time)| *time);
+                let end_ns = if gap.end_ns == 0 { made_ns } else { gap.end_ns };
+                let start_ns = if gap.start_ns == 0 { frontier.min(end_ns).max(1) } else { gap.start_ns };
+                let row = GapRow { reason: gap.reason.name().to_owned(), records: gap.records, start_ns, end_ns };
                 self.add_gap(stream, (gap.first, gap.last), row);
             }
             if let Ok(header) = wire::decode_header(&bytes)

@@ -131,7 +131,7 @@ pub enum FrameError {
     Cbor(usize),
     /// A frame of another format version: left as it is.
     Version(u64),
-    /// Its content would be larger than [`crate::MAX_SECTION_BYTES`].
+    /// The content of its sections would be larger than [`crate::MAX_SECTION_BYTES`].
     TooLarge,
 }
 
@@ -379,6 +379,7 @@ fn read_body(decoder: &mut Decoder<'_>) -> Result<Vec<Section>, FrameError> {
     cbor::expect_array(decoder, 5)?;
     let dictionary = DictionaryReader::read(decoder)?;
     let mut sections = Vec::new();
+    let mut total = 0;
     for _ in 0..cbor::any_array(decoder)? {
         cbor::expect_array(decoder, 2)?;
         let kind = decoder.u64()?;
@@ -390,6 +391,11 @@ fn read_body(decoder: &mut Decoder<'_>) -> Result<Vec<Section>, FrameError> {
         let mut otlp = Vec::new();
         node.put_row(&mut otlp, &dictionary)?;
         node.finish()?;
+        // A few bytes can stand for a section of any size: the bound is for all of them together.
+        total += otlp.len();
+        if total > crate::MAX_SECTION_BYTES {
+            return Err(FrameError::TooLarge);
+        }
         sections.push(match kind {
             1 => Section::Traces(otlp),
             2 => Section::Logs(otlp),

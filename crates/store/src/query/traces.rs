@@ -1,6 +1,7 @@
 //! Traces: search, newest first, and one trace by its id with everything that came late.
 
 use std::collections::{BTreeMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use model::{SpanId, TraceId};
@@ -9,7 +10,6 @@ use prost::Message;
 use super::TimeRange;
 use super::finder::Finder;
 use crate::pack::{Kind, Pack};
-use crate::proto::OriginRow;
 use crate::rows::SpanRow;
 use crate::store::{Inner, Store};
 use crate::view::Snapshot;
@@ -93,7 +93,7 @@ pub struct TraceView {
 /// share an id (Zipkin's B3), and of spans without one nobody knows.
 #[derive(Default)]
 struct Distinct {
-    seen: HashSet<(SpanId, [u8; 16])>,
+    seen: HashSet<(SpanId, u64)>,
     count: usize,
 }
 
@@ -106,11 +106,12 @@ impl Distinct {
     }
 }
 
-/// A digest of all that a span says, and of who says it.
-fn content(row: &SpanRow) -> [u8; 16] {
-    let mut bytes = row.span.encode_to_vec();
-    bytes.extend_from_slice(&OriginRow { epoch: 0, ..row.origin.to_row() }.encode_to_vec());
-    wire::digest(&bytes)
+/// A hash of all that a span says, and of who says it.
+fn content(row: &SpanRow) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(&row.span.encode_to_vec());
+    (&*row.origin.device, &row.origin.service, &row.origin.scope.name).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// What is gathered of a trace for a summary, a row at a time.

