@@ -9,15 +9,13 @@ use filter::{Engine, Field, Output, Query, Range};
 use journal::RealDisk;
 use journal::reader::Reader;
 use query::output::{self, Format, Style};
-use query::{Found, Hint, Scan, Scanned, TailPosition, time, waterfall};
+use query::{Found, Hint, Scan, Scanned, TailPosition, time};
 
 use crate::arguments::Arguments;
 use crate::{Failure, print, print_on, socket};
 
 /// How often `tail` looks again.
 const PAUSE: Duration = Duration::from_millis(500);
-/// Records of one trace that are shown at most.
-const TRACE_RECORDS: usize = filter::MAX_ROWS;
 
 /// Records that are looked at to say what there is, when nothing passed.
 const HINT_RECORDS: u64 = 50_000;
@@ -48,7 +46,7 @@ pub(crate) fn reader(place: &Place) -> Result<Reader<RealDisk>, Failure> {
 }
 
 /// Colours only where a person looks.
-fn style(arguments: &Arguments) -> Result<Style, Failure> {
+pub(crate) fn style(arguments: &Arguments) -> Result<Style, Failure> {
     let format = match &arguments.output {
         Some(name) => name.to_string_lossy().parse::<Format>().map_err(|error| Failure::usage(error.to_string()))?,
         None if arguments.json => Format::Json,
@@ -112,7 +110,7 @@ fn not_empty(range: Range) -> Result<(), Failure> {
 }
 
 /// Goes once through everything that the device holds: the running agent's recorder, the recorder's files, the lanes.
-fn scan(
+pub(crate) fn scan(
     place: &Place,
     query: &Query,
     position: TailPosition,
@@ -143,8 +141,12 @@ pub(crate) fn query(arguments: &Arguments) -> Result<(), Failure> {
         }
         engine.push(found);
     })?;
+    let mut answer = engine.finish();
+    if let (Output::Records { records, .. }, Format::Json | Format::Ndjson) = (&mut answer, style.format) {
+        query::settle(records, &query, &reader(&place)?).map_err(|error| Failure::unwell(error.to_string()))?;
+    }
     let mut out = String::new();
-    output::answer(&mut out, &engine.finish(), style);
+    output::answer(&mut out, &answer, style);
     print(&out)?;
     let said = if scanned.passed == 0 { of_nothing(&place, &query)? } else { hint.of_fields() };
     let _written = std::io::stderr().write_all(said.as_bytes());
@@ -163,7 +165,7 @@ fn of_nothing(place: &Place, query: &Query) -> Result<String, Failure> {
 }
 
 /// On standard error, so that the answer stays what a script reads.
-fn explain(query: &Query, scanned: &Scanned) {
+pub(crate) fn explain(query: &Query, scanned: &Scanned) {
     let mut out = format!("understood: {query}\n");
     let bound = |bound: Option<u64>| bound.map_or("open".to_owned(), |ns| time::rfc3339(ns, 3));
     out.push_str(&format!("time range: {} to {}\n", bound(query.range.since_ns), bound(query.range.until_ns)));
@@ -258,34 +260,6 @@ pub(crate) fn gaps(arguments: &Arguments) -> Result<(), Failure> {
         out.push_str("no gaps in what the journal holds\n");
     }
     print(&out)
-}
-
-/// `lightship trace ID`
-pub(crate) fn trace(arguments: &Arguments) -> Result<(), Failure> {
-    let (place, style) = (place(arguments)?, style(arguments)?);
-    let id = arguments.words.first().and_then(|id| model::TraceId::from_hex(id)).ok_or_else(|| {
-        Failure::usage("which trace? lightship trace ID, 32 hex digits; find one with lightship query 'level>=error'")
-    })?;
-    let text = format!("trace={id} | limit {TRACE_RECORDS}");
-    let query = filter::parse(&text, 0).map_err(|error| Failure::usage(error.to_string()))?;
-    let mut engine = Engine::new(&query);
-    let (scanned, _) = scan(&place, &query, TailPosition::default(), u64::MAX, |found| engine.push(found))?;
-    let answer = engine.finish();
-    let mut out = String::new();
-    match &answer {
-        Output::Records { records, .. } if records.is_empty() => {
-            return Err(Failure::unwell(format!("this device holds nothing of trace {id}")));
-        }
-        Output::Records { records, .. } if style.format == Format::Table => {
-            waterfall::write(&mut out, records, style.colour);
-        }
-        answer => output::answer(&mut out, answer, style),
-    }
-    print(&out)?;
-    if arguments.explain {
-        explain(&query, &scanned);
-    }
-    Ok(())
 }
 
 /// `lightship tail [FILTER]`: until it is stopped, or its reader goes away.

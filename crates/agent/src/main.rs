@@ -11,6 +11,7 @@ mod local;
 mod outage;
 mod socket;
 mod status;
+mod trace;
 
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
@@ -90,7 +91,7 @@ fn execute(arguments: &Arguments) -> Result<(), Failure> {
         Some("init") => init::write(arguments),
         Some("query") => local::query(arguments),
         Some("tail") => local::tail(arguments),
-        Some("trace") => local::trace(arguments),
+        Some("trace") => trace::trace(arguments),
         Some("fetch") => fetch::fetch(arguments),
         Some("gaps") => local::gaps(arguments),
         Some("journal") => journal_tools::run(arguments),

@@ -240,3 +240,46 @@ fn u23_u2_u11_files_are_read_and_written_for_people() {
     assert!(complained(&run(&["init", "--device-id", "a b"])).contains("device.id"));
     assert!(!said(&run(&["init"])).contains("id: device-1 "));
 }
+
+/// A good span of a trace.
+fn good_span(out: &mut Vec<u8>, trace: u8, time_ns: u64) {
+    put_message(out, 2, |out| {
+        put_bytes(out, 1, &[trace; 16]);
+        put_bytes(out, 2, &[trace; 8]);
+        put_bytes(out, 5, b"GET /");
+        put_fixed64(out, 7, time_ns);
+        put_fixed64(out, 8, time_ns + 13_000_000);
+    });
+}
+
+/// Scenario: the starter's policies; one trace fails and is kept, one is good and dropped, one still waits; then the agent is gone
+/// (U11, U20). Guarantees: `trace` says of each where it stands; of the dropped one why, and how to get it after all; in JSON every
+/// record has its state.
+#[test]
+fn u11_u20_a_trace_says_where_it_stands() {
+    let policies = "sampling:\n  decision_wait: 1s\n  policies:\n    - { name: errors, type: status_code, status_code: { \
+                    status_codes: [ERROR] } }\n    - { name: slow, type: latency, latency: { threshold_ms: 200 } }\n";
+    let mut agent = Agent::start_with(policies);
+    let (config, now) = (agent.config(), now_ns());
+    let send = |body: Vec<u8>| assert_eq!(agent.post("/v1/traces", PROTOBUF, &body).0, 200);
+    send(request(|out| failed_span(out, now)));
+    send(request(|out| good_span(out, 8, now)));
+    let trace = |id: u8| said(&run(&["trace", &format!("{id:02x}").repeat(16), "--config", &config]));
+    assert!(trace(8).contains("1 records wait for the decision of their trace"), "{}", trace(8));
+    wait_until("both are decided", || trace(8).contains("sampled out") && trace(7).contains("queued"));
+    let dropped = trace(8);
+    assert!(dropped.contains(&format!("lightship fetch trace={}", "08".repeat(16))), "{dropped}");
+    assert!(dropped.contains("it has 1 spans, 13.0ms, status unset"), "{dropped}");
+    assert!(dropped.contains("policy errors ") && dropped.contains("policy slow "), "{dropped}");
+    assert_eq!(dropped.matches("does not keep it").count(), 2, "{dropped}");
+    let states = said(&run(&["query", "signal=span", "--config", &config, "-o", "ndjson"]));
+    for (id, state) in [("07", "queued"), ("08", "held")] {
+        let line = states.lines().find(|line| line.contains(&id.repeat(16))).unwrap();
+        assert!(line.contains(&format!("\"state\":\"{state}\"")), "{line}");
+    }
+    let none = run(&["trace", &"09".repeat(16), "--config", &config]);
+    assert_eq!(none.status.code(), Some(1));
+    agent.kill();
+    assert!(trace(7).contains("queued"));
+    assert!(complained(&run(&["trace", &"08".repeat(16), "--config", &config])).contains("no agent runs here"));
+}

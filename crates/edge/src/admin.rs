@@ -94,6 +94,11 @@ async fn answer(request: &Request<Incoming>, agent: &Agent, local: bool) -> Resp
         let from = query.strip_prefix("from=").and_then(|number| number.parse().ok()).unwrap_or(0);
         return Response::new(AdminBody::recorder(agent.shared(), from));
     }
+    if local && path == "/decision" {
+        let trace = query.strip_prefix("trace=").and_then(model::TraceId::from_hex);
+        let standing = trace.map(|trace| agent.shared().pipeline.borrow().standing(&trace).name());
+        return Response::new(AdminBody::text(standing.unwrap_or("unknown").to_owned()));
+    }
     let order = match *request.method() {
         Method::POST if local && path == "/fetch" => Some(fetch(agent, query)),
         Method::POST if local && path.starts_with("/queue/") => Some(queue(agent, path, query).await),

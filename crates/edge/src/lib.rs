@@ -43,6 +43,7 @@ mod status;
 mod take;
 mod thinning;
 mod vault;
+mod why;
 
 pub use admission::Admitted;
 pub use batch::Batch;
@@ -58,3 +59,4 @@ pub use replay::replay;
 pub use resume::{Resumed, resume};
 pub use run::{SOCKET, run};
 pub use vault::{Committed, Opened, Range, Rider, State, Vault};
+pub use why::why;

@@ -103,6 +103,11 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
+    /// Where a trace stands with the sampler.
+    pub(crate) fn standing(&self, trace: &model::TraceId) -> sampling::Standing {
+        self.sampler.standing(trace)
+    }
+
     /// A pipeline that goes on with a ledger.
     pub fn new(recorder_bytes: u64, sampler: Sampler, red: Option<Red>, ledger: Ledger) -> Self {
         Self {

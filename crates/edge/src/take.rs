@@ -41,7 +41,7 @@ fn field_bytes(message: &[u8]) -> usize {
     1 + varint_len(message.len() as u64) + message.len()
 }
 
-fn span_part(span: &SpanView<'_>, conditions: u64, around: u32) -> Part {
+pub(crate) fn span_part(span: &SpanView<'_>, conditions: u64, around: u32) -> Part {
     let state = if span.trace_state.is_empty() { OtState::default() } else { OtState::read(span.trace_state) };
     Part::Span(SpanPart {
         start_ns: span.start_ns,

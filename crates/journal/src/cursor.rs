@@ -198,6 +198,29 @@ impl<F> CursorFile<F> {
     }
 }
 
+/// How far each destination has confirmed each lane, by the names of the files.
+pub(crate) fn all<D: Disk>(disk: &D, epoch: Epoch) -> Result<Vec<(String, [u64; Lane::ALL.len()])>, JournalError> {
+    let mut found = Vec::new();
+    let names = match disk.list(DIR) {
+        Ok(names) => names,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
+        Err(error) => return Err(JournalError::io("list", DIR)(error)),
+    };
+    for name in names {
+        let Some(destination) = name.strip_suffix(".cur") else { continue };
+        let path = format!("{DIR}/{name}");
+        let file = disk.open(&path).map_err(JournalError::io("open", &path))?;
+        let mut cursor = CursorFile { path, file: None, counter: 0 };
+        let mut read = CursorRead::default();
+        for slot in 0..2 {
+            cursor.read_slot(disk, &file, slot, epoch, &mut read)?;
+        }
+        found.push((destination.to_owned(), read.places.unwrap_or_default().map(|place| place.confirmed)));
+    }
+    found.sort();
+    Ok(found)
+}
+
 /// Whether a slot is as it was written, or never was.
 pub(crate) fn check<D: Disk>(disk: &D, file: &D::File, slot: u64, epoch: Epoch) -> Result<bool, JournalError> {
     let mut cursor = CursorFile { path: String::new(), file: None, counter: 0 };

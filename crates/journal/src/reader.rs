@@ -123,6 +123,15 @@ impl<D: Disk> Reader<D> {
         &self.disk
     }
 
+    /// How far each destination with a cursor has confirmed each lane, by the lane's number: everything up to this sequence. One
+    /// that cannot be read has confirmed nothing.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`], [`JournalError::Version`].
+    pub fn confirmed(&self) -> Result<Vec<(String, [u64; Lane::ALL.len()])>, JournalError> {
+        crate::cursor::all(&self.disk, self.epoch)
+    }
+
     /// The segments of a lane, oldest first.
     ///
     /// # Errors

@@ -29,6 +29,28 @@ impl Origin {
     }
 }
 
+/// Where a record stands on its way out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Every destination has confirmed its frame.
+    Delivered,
+    /// In a lane, and not confirmed by every destination.
+    Queued,
+    /// In the recorder only: undecided, or sampled out.
+    Held,
+}
+
+impl State {
+    /// `delivered`, `queued` or `held`.
+    pub fn name(self) -> &'static str {
+        match self {
+            State::Delivered => "delivered",
+            State::Queued => "queued",
+            State::Held => "held",
+        }
+    }
+}
+
 /// A record that passed a filter.
 #[derive(Debug, Clone)]
 pub struct Found {
@@ -37,13 +59,16 @@ pub struct Found {
     scope: Rc<[u8]>,
     signal: Signal,
     origin: Origin,
+    /// Its frame's sequence, in a lane.
+    sequence: u64,
+    state: Option<State>,
     /// A span, a log record, or a metric with this one point.
     item: Box<[u8]>,
 }
 
 impl Found {
     /// Copies what is viewed. `last` is the one before, with which it often shares its resource and scope.
-    pub(crate) fn copy(view: &View<'_>, origin: Origin, last: Option<&Found>) -> Self {
+    pub(crate) fn copy(view: &View<'_>, origin: Origin, sequence: u64, last: Option<&Found>) -> Self {
         fn share(bytes: &[u8], last: Option<&Rc<[u8]>>) -> Rc<[u8]> {
             last.filter(|last| ***last == *bytes).map_or_else(|| bytes.into(), Rc::clone)
         }
@@ -56,6 +81,8 @@ impl Found {
             scope: share(view.scope, last.map(|last| &last.scope)),
             signal: view.signal(),
             origin,
+            sequence,
+            state: None,
             item: view.alone().into(),
         }
     }
@@ -63,6 +90,33 @@ impl Found {
     /// Where it was found.
     pub fn origin(&self) -> Origin {
         self.origin
+    }
+
+    /// The lane and the sequence of the frame that it was found in.
+    pub fn place(&self) -> Option<(Lane, u64)> {
+        match self.origin {
+            Origin::Lane(lane) => Some((lane, self.sequence)),
+            Origin::Recorder => None,
+        }
+    }
+
+    /// Where it stands, where that was looked for ([`crate::settle`]).
+    pub fn state(&self) -> Option<State> {
+        self.state
+    }
+
+    pub(crate) fn set_state(&mut self, state: State) {
+        self.state = Some(state);
+    }
+
+    /// An export request with this record alone.
+    pub fn request(&self) -> Vec<u8> {
+        crate::otlp_json::alone(&self.view())
+    }
+
+    /// Its signal.
+    pub fn signal(&self) -> Signal {
+        self.signal
     }
 
     /// Its view.

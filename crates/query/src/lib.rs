@@ -15,14 +15,16 @@ pub mod output;
 mod recorder_stream;
 mod scan;
 mod seen;
+mod settle;
 #[cfg(test)]
 mod tests;
 pub mod time;
 mod view;
 pub mod waterfall;
 
-pub use found::{Found, Origin};
+pub use found::{Found, Origin, State};
 pub use hint::Hint;
 pub use recorder_stream::{Entry, StreamError, read_entry, write_entry};
 pub use scan::{Scan, ScanError, Scanned, TailPosition, wanted_blocks};
+pub use settle::settle;
 pub use view::{Event, View, What, each_in_scope, each_record};

@@ -20,15 +20,20 @@ pub fn request(out: &mut String, signal: Signal, request: &[u8]) {
 
 /// Appends a document with this one record, under its resource and scope.
 pub(crate) fn record(out: &mut String, view: &View<'_>) {
+    request(out, view.signal(), &alone(view));
+}
+
+/// An export request with this one record, under its resource and scope.
+pub(crate) fn alone(view: &View<'_>) -> Vec<u8> {
     let mut bytes = Vec::new();
     put_message(&mut bytes, 1, |group| {
         put_bytes(group, 1, view.resource);
         put_message(group, 2, |scope| {
             put_bytes(scope, 1, view.scope);
-            put_bytes(scope, 2, view.item);
+            put_bytes(scope, 2, &view.alone());
         });
     });
-    request(out, view.signal(), &bytes);
+    bytes
 }
 
 fn message(out: &mut String, table: &Message, bytes: &[u8], depth: usize) {

@@ -93,6 +93,8 @@ pub struct Scan<'q, F> {
     scanned: Scanned,
     /// Only digests of this part, of so many, are looked at in the lanes.
     part: (u64, u64),
+    /// The sequence of the frame that is looked at.
+    sequence: u64,
     /// The lanes and files are left when so many records passed.
     enough: u64,
 }
@@ -107,7 +109,16 @@ impl<'q, F: FnMut(Found)> Scan<'q, F> {
     pub fn from(query: &'q Query, mut position: TailPosition, each: F) -> Self {
         position.memory.begin();
         position.files.begin();
-        Self { query, each, position, last: None, scanned: Scanned::default(), part: (0, 1), enough: u64::MAX }
+        Self {
+            query,
+            each,
+            position,
+            last: None,
+            scanned: Scanned::default(),
+            part: (0, 1),
+            sequence: 0,
+            enough: u64::MAX,
+        }
     }
 
     /// Ends when so many records passed.
@@ -246,6 +257,7 @@ impl<'q, F: FnMut(Found)> Scan<'q, F> {
                 self.scanned.damaged += first_time;
                 continue;
             };
+            self.sequence = sequence;
             for section in &frame.sections {
                 let (signal, bytes) = match section {
                     Section::Traces(bytes) => (Signal::Traces, bytes),
@@ -314,7 +326,7 @@ impl<'q, F: FnMut(Found)> Scan<'q, F> {
         };
         self.scanned.passed += 1;
         self.scanned.from_recorder += u64::from(origin == Origin::Recorder);
-        let found = Found::copy(view, origin, self.last.as_ref());
+        let found = Found::copy(view, origin, self.sequence, self.last.as_ref());
         self.last = Some(found.clone());
         (self.each)(found);
     }

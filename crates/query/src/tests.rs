@@ -63,7 +63,7 @@ fn otlp_json_is_read_by_others() {
 
 fn found(signal: Signal, request: &[u8]) -> Vec<Found> {
     let mut found = Vec::new();
-    each_record(signal, request, "gw-1", |view| found.push(Found::copy(&view, Origin::Recorder, found.last())))
+    each_record(signal, request, "gw-1", |view| found.push(Found::copy(&view, Origin::Recorder, 0, found.last())))
         .unwrap();
     found
 }

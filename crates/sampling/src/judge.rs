@@ -173,6 +173,18 @@ impl Judge {
         }
     }
 
+    /// How each policy votes, by its name: `keep`, `drop` or `pass`. Rates are left alone.
+    pub(crate) fn votes(&mut self, evidence: &Evidence, now_ns: u64) -> Vec<(String, &'static str)> {
+        let at =
+            Circumstances { now_ns, latency_ns: self.latency_ns(), tightened: self.tightened(), first_time: false };
+        let vote = |policy: &mut Policy| match policy.rule.vote(evidence, &at) {
+            Vote::Keep { .. } => "keep",
+            Vote::Drop => "drop",
+            Vote::Pass => "pass",
+        };
+        self.policies.iter_mut().map(|policy| (policy.name.clone(), vote(policy))).collect()
+    }
+
     /// What is decided before the policies are asked: only a drop policy stands above it.
     fn special(&self, evidence: &Evidence, now_ns: u64) -> Option<Judgement> {
         let kept_routes = self.conditions.temporary_bit();

@@ -29,4 +29,4 @@ pub use policy::{Evidence, Policy, PolicyRule, STATUS_MASK_ERROR, STATUS_MASK_OK
 pub use probability::{ALWAYS, DEFAULT_SALT, NEVER, OtState, probability, randomness, threshold, with_threshold};
 pub use regex_lite::{Error as PatternError, Regex};
 pub use sampler::Sampler;
-pub use terms::{Decided, EntryId, Fetch, Options, Part, Route, RouteShare, SpanPart, Stats};
+pub use terms::{Decided, EntryId, Fetch, Options, Part, Route, RouteShare, SpanPart, Standing, Stats};

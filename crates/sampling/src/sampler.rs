@@ -9,8 +9,8 @@ use crate::conditions::Conditions;
 use crate::decisions::{Decisions, NewDecisions, Remembered, Verdict};
 use crate::index::{Index, PARTS, Place, Slot, State, push_grown, queue_bytes};
 use crate::judge::{Judge, Judgement};
-use crate::policy::STATUS_MASK_ERROR;
-use crate::terms::{Decided, EntryId, Fetch, Options, Part, Route, Stats};
+use crate::policy::{Evidence, STATUS_MASK_ERROR};
+use crate::terms::{Decided, EntryId, Fetch, Options, Part, Route, Standing, Stats};
 
 /// A trace with a root is quiet when nothing came for this part of the wait.
 const QUIET_PART: u64 = 4;
@@ -233,6 +233,24 @@ impl Sampler {
             State::Recalled => Fetch::Recalled,
             _ => Fetch::Undecided,
         }
+    }
+
+    /// Where a trace stands.
+    pub fn standing(&self, trace: &TraceId) -> Standing {
+        match self.index.find(trace).and_then(|place| self.index.get(place)).map(|slot| slot.state) {
+            Some(State::Pending) => Standing::Undecided,
+            _ => match self.decisions.get(trace) {
+                Some(Verdict::Keep) => Standing::Kept,
+                Some(Verdict::Drop) => Standing::Dropped,
+                None => Standing::Unknown,
+            },
+        }
+    }
+
+    /// What is known of a trace that is in the index, and how each policy votes on it: `keep`, `drop` or `pass`.
+    pub fn votes(&mut self, trace: &TraceId, now_ns: u64) -> Option<(Evidence, Vec<(String, &'static str)>)> {
+        let evidence = self.index.find(trace).and_then(|place| self.index.get(place))?.evidence;
+        Some((evidence, self.judge.votes(&evidence, now_ns)))
     }
 
     /// Makes room for so many traces more, if that can be. Traces that were dropped, and are only there to be recalled, make

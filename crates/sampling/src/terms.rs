@@ -181,3 +181,28 @@ pub struct Stats {
     /// Incident windows that alerts opened.
     pub incidents_by_alert: u64,
 }
+
+/// Where a trace stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It waits for its decision.
+    Undecided,
+    /// It was kept.
+    Kept,
+    /// It was dropped.
+    Dropped,
+    /// No decision is remembered.
+    Unknown,
+}
+
+impl Standing {
+    /// `undecided`, `kept`, `dropped` or `unknown`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Standing::Undecided => "undecided",
+            Standing::Kept => "kept",
+            Standing::Dropped => "dropped",
+            Standing::Unknown => "unknown",
+        }
+    }
+}

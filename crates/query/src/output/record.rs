@@ -127,6 +127,9 @@ pub(super) fn json(out: &mut String, record: &Found, fields: &[Field]) {
         out.push_str(",\"resource\":");
         pairs(out, view.resource_attributes());
         out.push_str(&format!(",\"from\":\"{}\"", record.origin().name()));
+        if let Some(state) = record.state() {
+            out.push_str(&format!(",\"state\":\"{}\"", state.name()));
+        }
     } else {
         fields.iter().for_each(|field| member(out, view, field));
     }
