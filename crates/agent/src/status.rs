@@ -25,9 +25,13 @@ pub(crate) fn get(config: &Config, path: &str) -> Result<String, Failure> {
 pub(crate) fn show(config: &Config, json: bool) -> Result<(), Failure> {
     print(&get(config, if json { "/status" } else { "/status?format=text" })?)?;
     let health = get(config, "/healthz")?;
-    match health.contains("\"ok\"") {
+    if !health.contains("\"ok\"") {
+        return Err(Failure::unwell(format!("the agent is not well: {}", health.trim())));
+    }
+    let ready = get(config, "/readyz")?;
+    match ready.contains("\"ready\"") {
         true => Ok(()),
-        false => Err(Failure::unwell(format!("the agent is not well: {}", health.trim()))),
+        false => Err(Failure::unwell(format!("the agent runs, and an operator has to act: {}", ready.trim()))),
     }
 }
 

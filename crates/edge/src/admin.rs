@@ -117,7 +117,13 @@ async fn answer(request: &Request<Incoming>, agent: &Agent, local: bool) -> Resp
                 (StatusCode::SERVICE_UNAVAILABLE, "application/json", body)
             }
         },
-        "/readyz" => (StatusCode::OK, "application/json", "{\"status\":\"ready\"}\n".to_owned()),
+        "/readyz" => match agent.unready() {
+            None => (StatusCode::OK, "application/json", "{\"status\":\"ready\"}\n".to_owned()),
+            Some(why) => {
+                let body = format!("{{\"status\":\"not ready\",\"why\":{}}}\n", crate::status::json_text(&why));
+                (StatusCode::SERVICE_UNAVAILABLE, "application/json", body)
+            }
+        },
         "/status" if query == "format=text" => (StatusCode::OK, "text/plain", agent.show(View::Text).await),
         "/status" => (StatusCode::OK, "application/json", agent.show(View::Json).await),
         "/metrics" => {

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use sources::Limits;
 
+use crate::destination_status::DestinationStatus;
 use crate::drain::Shared;
 use crate::status::{Snapshot, View};
 use crate::vault::State;
@@ -47,6 +48,13 @@ impl Agent {
         self.disk_error.borrow().clone()
     }
 
+    /// Why it does not do all of its work, though it runs: an operator has to act. `None` when all is well.
+    pub(crate) fn unready(&self) -> Option<String> {
+        let destinations = self.shared.destinations.borrow();
+        let unwell: Vec<String> = destinations.iter().filter_map(DestinationStatus::unwell).collect();
+        (!unwell.is_empty()).then(|| unwell.join("; "))
+    }
+
     /// Gathers what status and metrics tell, and shows it.
     pub(crate) async fn show(&self, view: View) -> String {
         let stalls = match self.shared.io.state().await {
@@ -77,6 +85,7 @@ impl Agent {
             disk_bytes: state.stats.disk_bytes,
             bytes_written: state.stats.bytes_written,
             thinned: state.thinned,
+            dead_letters: state.dead_letters,
             lane_bytes: state.stats.lane_bytes,
             fsyncs: state.stats.syncs,
             disk_error: &disk_error,

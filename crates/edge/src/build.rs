@@ -97,9 +97,9 @@ pub(crate) fn sink(destination: &config::Destination) -> Result<Sink, StartError
     Ok(match (destination.kind, destination.protocol) {
         (DestinationKind::Hub, _) => Sink::Hub { sink: HubSink::new(access), heartbeat: destination.heartbeat.0 },
         #[cfg(feature = "sink-otlp-http")]
-        (DestinationKind::Otlp, config::OtlpProtocol::HttpProtobuf) => Sink::Otlp(OtlpSink::http(access)),
+        (DestinationKind::Otlp, config::OtlpProtocol::HttpProtobuf) => Sink::Otlp(Box::new(OtlpSink::http(access))),
         #[cfg(feature = "sink-otlp-grpc")]
-        (DestinationKind::Otlp, config::OtlpProtocol::Grpc) => Sink::Otlp(OtlpSink::grpc(access)),
+        (DestinationKind::Otlp, config::OtlpProtocol::Grpc) => Sink::Otlp(Box::new(OtlpSink::grpc(access))),
         #[cfg(not(all(feature = "sink-otlp-http", feature = "sink-otlp-grpc")))]
         (DestinationKind::Otlp, _) => {
             return Err(fail("this build has no such sink (cargo features sink-otlp-http, sink-otlp-grpc)".into()));

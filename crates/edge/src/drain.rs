@@ -7,18 +7,19 @@ use std::time::Duration;
 use journal::StoredBlock;
 use link::Outcome;
 use model::Lane;
+use model::Refusal;
 #[cfg(feature = "sink-otlp")]
 use sinks::OtlpSink;
-use sinks::{HubSink, SinkError};
+use sinks::{HubSink, RetryAfter, SinkError};
 use tokio::sync::{Notify, watch};
 
 use crate::clock::{Backoff, Clock, random};
+use crate::destination_status::{DestinationStatus, LinkState};
 use crate::greeting::{Greeting, goodbye, hello};
 use crate::io::{IoError, IoHandle};
 use crate::log;
 use crate::memory::ProgramPages;
 use crate::pipeline::Pipeline;
-use crate::status::{DestinationStatus, LinkState};
 use crate::vault::Range;
 
 /// Before a request of so many bytes, code pages are given back: it needs the memory more than they do.
@@ -135,6 +136,9 @@ impl Shared {
         let mut destinations = self.destinations.borrow_mut();
         let Some(destination) = destinations.iter_mut().find(|one| one.name == name) else { return false };
         destination.paused = paused;
+        if !paused {
+            destination.resumed.notify_one();
+        }
         log::info(&format!("destination {name}: {} by an operator", if paused { "paused" } else { "resumed" }));
         true
     }
@@ -167,7 +171,7 @@ pub(crate) enum Sink {
         heartbeat: Duration,
     },
     #[cfg(feature = "sink-otlp")]
-    Otlp(OtlpSink),
+    Otlp(Box<OtlpSink>),
 }
 
 /// The drain of one destination.
@@ -178,6 +182,9 @@ pub(crate) struct Drain {
     pub(crate) max_backoff: Duration,
     pub(crate) wake: Rc<Notify>,
     pub(crate) shared: Rc<Shared>,
+    /// What was decided of a block and could not be booked.
+    #[cfg(feature = "sink-otlp")]
+    pub(crate) unbooked: Option<((Lane, u64, u64), sinks::Delivered)>,
 }
 
 impl Drain {
@@ -186,6 +193,8 @@ impl Drain {
         let mut backoff = Backoff::new(self.max_backoff);
         let mut last_hello: Option<u64> = None;
         let mut leaving = self.shared.leaving.subscribe();
+        let resumed =
+            self.shared.destinations.borrow().get(self.index).map(|one| Rc::clone(&one.resumed)).unwrap_or_default();
         loop {
             if *leaving.borrow_and_update() {
                 // Whom it does not reach now it would not reach in a second either.
@@ -197,7 +206,7 @@ impl Drain {
             let turn = self.turn(&mut last_hello).await;
             match turn {
                 Ok(true) => {
-                    self.report(LinkState::Up, "");
+                    self.up();
                     backoff.reset();
                 }
                 Ok(false) => {
@@ -216,17 +225,19 @@ impl Drain {
                 Err(error) => {
                     last_hello = None;
                     self.shared.io.rewind(self.index).await;
-                    let (state, asked) = match &error {
-                        SinkError::Retry { after, .. } => (LinkState::Backoff, *after),
-                        SinkError::Blocked { .. } | SinkError::Rejected { .. } => (LinkState::Blocked, None),
+                    let state = match &error {
+                        SinkError::Retry { .. } => LinkState::Backoff,
+                        SinkError::Blocked { .. } | SinkError::Rejected { .. } => LinkState::Blocked,
                     };
-                    self.report(state, &error.to_string());
+                    self.failed(state, &error);
                     let wait = match state {
                         LinkState::Blocked => self.max_backoff,
-                        _ => backoff.next(asked, random()),
+                        _ => backoff.next(self.asked(&error), random()),
                     };
                     tokio::select! {
                         () = tokio::time::sleep(wait) => {}
+                        // An operator wants to see it tried now.
+                        () = resumed.notified() => backoff.reset(),
                         _leaving = leaving.changed() => {}
                     }
                 }
@@ -254,7 +265,7 @@ impl Drain {
                 let greeting = Greeting { shared: &self.shared, index: self.index, name: &self.name };
                 hello(&greeting, sink, *heartbeat).await?;
                 *last_hello = Some(now);
-                self.report(LinkState::Up, "");
+                self.up();
             }
         }
         // The hub is still greeted, so that it knows what is held here.
@@ -276,15 +287,9 @@ impl Drain {
                 self.confirm_hub(&blocks, &sizes, &ack).await?;
             }
             #[cfg(feature = "sink-otlp")]
-            Sink::Otlp(sink) => {
+            Sink::Otlp(_) => {
                 for block in &blocks {
-                    let delivered = sink.deliver(&block.bytes).await?;
-                    confirm(&self.shared, self.index, &self.name, vec![range_of(block)], delivered.rejected).await?;
-                    delivered_to(&self.shared, self.index, block.bytes.len());
-                    let counts = sink.exemplars();
-                    if let Some(status) = self.shared.destinations.borrow_mut().get_mut(self.index) {
-                        status.exemplars = (counts.sent, counts.left_out);
-                    }
+                    self.deliver_otlp(block).await?;
                 }
             }
         }
@@ -327,7 +332,7 @@ impl Drain {
         }
         if unconfirmed > 0 {
             let why = format!("the hub could not read {unconfirmed} of {} blocks", blocks.len());
-            return Err(SinkError::Retry { why, after: None });
+            return Err(SinkError::retry(Refusal::Damaged, why));
         }
         Ok(())
     }
@@ -340,6 +345,8 @@ impl Drain {
             ranges.first().map_or(String::new(), |range| format!("{} {}-{}", range.lane, range.first, range.last));
         if self.shared.renewed {
             let records = confirm(&self.shared, self.index, &self.name, ranges, u64::MAX).await?;
+            let words = format!("put aside, from {first} on");
+            self.with_status(|status| status.reject(Refusal::Quarantined, records, &words));
             log::error(&format!(
                 "destination {}: the hub put {records} records aside (from {first} on): it cannot read them, or has others in \
                  their place",
@@ -353,32 +360,67 @@ impl Drain {
         );
         if self.shared.may_renew {
             self.shared.new_epoch.notify_one();
-            return Err(SinkError::Retry { why: format!("{why}a new epoch begins"), after: None });
+            return Err(SinkError::retry(Refusal::Quarantined, format!("{why}a new epoch begins")));
         }
-        Err(SinkError::Blocked {
-            why: format!(
-                "{why}a new epoch could not begin: see the log, make room on the disk, and start the agent again"
-            ),
-        })
+        Err(SinkError::blocked(
+            Refusal::Quarantined,
+            format!("{why}a new epoch could not begin: see the log, make room on the disk, and start the agent again"),
+        ))
     }
 
-    fn report(&self, state: LinkState, error: &str) {
-        let mut destinations = self.shared.destinations.borrow_mut();
-        let Some(status) = destinations.get_mut(self.index) else { return };
-        if status.state != state || status.last_error != error {
-            match state {
-                LinkState::Up => log::info(&format!("destination {}: connected", self.name)),
-                _ => log::warn(&format!("destination {}: {error}; nothing is lost, trying again", self.name)),
+    /// Whatever was tried last was answered.
+    fn up(&self) {
+        self.with_status(|status| {
+            if status.state != LinkState::Up {
+                let (kind, now) = (format!("{} up", self.name), self.shared.clock.now_ns());
+                log::info_limited(&kind, now, &format!("destination {}: connected", self.name));
             }
+            status.state = LinkState::Up;
+            status.last_reason = None;
+            status.last_error.clear();
+        });
+    }
+
+    /// What was tried last failed. It is told when it is of another kind than before, and not again and again.
+    fn failed(&self, state: LinkState, error: &SinkError) {
+        let reason = error.reason();
+        self.with_status(|status| {
+            if (status.state, status.last_reason) != (state, Some(reason)) {
+                let (kind, now) = (format!("{} {} {reason}", self.name, state.name()), self.shared.clock.now_ns());
+                log::warn_limited(
+                    &kind,
+                    now,
+                    &format!("destination {}: {error}; nothing is lost, trying again", self.name),
+                );
+            }
+            status.failures += 1;
+            status.failed.add(reason, 1);
+            status.state = state;
+            status.last_reason = Some(reason);
+            status.last_error = error.to_string();
+        });
+    }
+
+    pub(crate) fn with_status(&self, change: impl FnOnce(&mut DestinationStatus)) {
+        if let Some(status) = self.shared.destinations.borrow_mut().get_mut(self.index) {
+            change(status);
         }
-        status.failures += u64::from(state != LinkState::Up);
-        status.state = state;
-        error.clone_into(&mut status.last_error);
+    }
+
+    /// The wait that the server asked for.
+    fn asked(&self, error: &SinkError) -> Option<Duration> {
+        match error {
+            SinkError::Retry { after: Some(RetryAfter::In(wait)), .. } => Some(*wait),
+            SinkError::Retry { after: Some(RetryAfter::At(at)), .. } => {
+                Some(Duration::from_secs(at.saturating_sub(self.shared.clock.wall_ns() / 1_000_000_000)))
+            }
+            _ => None,
+        }
     }
 }
 
 /// Moves a destination's cursor, and books what the journal says is new; gives the number of its records.
-async fn confirm(
+pub(crate) async fn confirm(
     shared: &Shared,
     index: usize,
     name: &str,
@@ -395,7 +437,7 @@ async fn confirm(
     Ok(records)
 }
 
-fn delivered_to(shared: &Shared, index: usize, bytes: usize) {
+pub(crate) fn delivered_to(shared: &Shared, index: usize, bytes: usize) {
     if let Some(status) = shared.destinations.borrow_mut().get_mut(index) {
         status.delivered_bytes += bytes as u64;
     }
@@ -414,10 +456,10 @@ fn joined(blocks: &mut [StoredBlock]) -> Vec<u8> {
     request
 }
 
-fn range_of(block: &StoredBlock) -> Range {
+pub(crate) fn range_of(block: &StoredBlock) -> Range {
     Range { lane: block.lane, first: block.first, last: block.last }
 }
 
 pub(crate) fn disk_error(error: IoError) -> SinkError {
-    SinkError::Retry { why: error.to_string(), after: None }
+    SinkError::retry(Refusal::Cancelled, error.to_string())
 }

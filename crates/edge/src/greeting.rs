@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use link::{Hello, LaneHead, Verdict};
-use model::{Lane, Stamp};
+use model::{Lane, Refusal, Stamp};
 use sinks::{HubSink, SinkError};
 
 use crate::drain::{Shared, disk_error};
@@ -92,14 +92,15 @@ pub(crate) async fn hello(greeting: &Greeting<'_>, sink: &mut HubSink, heartbeat
                        from a copy, or two devices share it; ";
             if shared.may_renew {
                 shared.new_epoch.notify_one();
-                return Err(SinkError::Retry { why: format!("{why}a new epoch begins"), after: None });
+                return Err(SinkError::retry(Refusal::IdentityMismatch, format!("{why}a new epoch begins")));
             }
-            Err(SinkError::Blocked {
-                why: format!(
-                    "{why}a new epoch could not begin, or the hub does not take it: see the log, make room on the disk, and \
-                     start the agent again"
+            Err(SinkError::blocked(
+                Refusal::IdentityMismatch,
+                format!(
+                    "{why}a new epoch could not begin, or the hub does not take it: see the log, make room on the disk, and start \
+                     the agent again"
                 ),
-            })
+            ))
         }
     }
 }

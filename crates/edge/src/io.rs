@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::admission::Admitted;
 use crate::batch::Batch;
+use crate::dead_letters::DeadLetter;
 use crate::log;
 use crate::vault::{Committed, Range, Rider, State, Vault};
 
@@ -48,6 +49,7 @@ enum Job {
     Replay { destination: usize, lane: Lane, next_expected: u64, reply: oneshot::Sender<u64> },
     Skip { destination: usize, lane: Lane, next_expected: u64, digest: u64, reply: oneshot::Sender<Confirmed> },
     Rewind { destination: usize },
+    DeadLetters { letters: Vec<DeadLetter>, reply: oneshot::Sender<Result<(), String>> },
     Look { reply: oneshot::Sender<Option<String>> },
     Drop { destination: usize, lane: Option<Lane>, reply: oneshot::Sender<Result<u64, String>> },
     State { reply: oneshot::Sender<State> },
@@ -131,6 +133,11 @@ impl IoHandle {
     pub(crate) async fn rewind(&self, destination: usize) {
         // Without the thread there are no next blocks.
         let _sent = self.jobs.send(Job::Rewind { destination }).await;
+    }
+
+    /// Keeps what a destination refused for good.
+    pub(crate) async fn keep_dead_letters(&self, letters: Vec<DeadLetter>) -> Result<Result<(), String>, IoError> {
+        self.ask(|reply| Job::DeadLetters { letters, reply }).await
     }
 
     /// Whether the data directory is where it was; else what is wrong.
@@ -225,6 +232,10 @@ impl<D: Disk> Worker<D> {
                     let _heard = reply.send(dropped);
                 }
                 Job::Rewind { destination } => self.vault.rewind(destination),
+                Job::DeadLetters { letters, reply } => {
+                    let kept = self.vault.keep_dead_letters(&letters).map_err(|error| error.to_string());
+                    let _heard = reply.send(kept);
+                }
                 Job::Look { reply } => {
                     let _heard = reply.send(self.vault.look().err().map(|error| error.to_string()));
                 }

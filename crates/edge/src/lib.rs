@@ -9,6 +9,10 @@ mod build;
 mod carry_out;
 mod clock;
 mod commands;
+mod dead_letters;
+#[cfg(feature = "sink-otlp")]
+mod deliver_otlp;
+mod destination_status;
 mod drain;
 mod error;
 mod exemplars;
@@ -49,6 +53,7 @@ pub use admission::Admitted;
 pub use batch::Batch;
 pub use build::{check, journal_options};
 pub use clock::Clock;
+pub use dead_letters::{DeadLetter, DeadLetterCounts};
 pub use error::StartError;
 pub use fetch::{Fetched, NotTaken, Source, Standing, trace_of};
 pub use lanes::LaneRules;

@@ -23,13 +23,17 @@ pub(crate) fn error(text: &str) {
     line("error", text);
 }
 
+/// [`info`], of one kind at most once a minute; the next line says how many were left unsaid.
+pub(crate) fn info_limited(kind: &str, now_ns: u64, text: &str) {
+    limited("info", kind, now_ns, text);
+}
+
 /// [`warn`], of one kind at most once a minute; the next line says how many were left unsaid.
 pub(crate) fn warn_limited(kind: &str, now_ns: u64, text: &str) {
     limited("warn", kind, now_ns, text);
 }
 
 /// [`error`], of one kind at most once a minute; the next line says how many were left unsaid.
-#[allow(dead_code, reason = "for the parts that have errors of a kind")]
 pub(crate) fn error_limited(kind: &str, now_ns: u64, text: &str) {
     limited("error", kind, now_ns, text);
 }

@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 use crate::agent::Agent;
 use crate::build::{check_memory, journal_options, sink, thin_step, watermarks};
 use crate::clock::Clock;
+use crate::destination_status::DestinationStatus;
 use crate::drain::{Commits, Drain, Shared};
 use crate::error::{StartError, start_error};
 use crate::io;
@@ -27,7 +28,6 @@ use crate::memory::ProgramPages;
 use crate::pipeline::Pipeline;
 use crate::policies::{lanes, rules, sampler};
 use crate::resume::Resumed;
-use crate::status::DestinationStatus;
 use crate::vault::Vault;
 use crate::{admin, intake, log, memory};
 
@@ -197,13 +197,7 @@ where
         settles: config.sampling.longest_wait().saturating_add(config.journal.commit_delay.0).saturating_add(TICK),
         leaving: watch::Sender::new(false),
         incident_by: Cell::default(),
-        destinations: RefCell::new(
-            config
-                .destinations
-                .iter()
-                .map(|one| DestinationStatus { name: one.name.clone(), ..DestinationStatus::default() })
-                .collect(),
-        ),
+        destinations: RefCell::new(config.destinations.iter().map(|one| DestinationStatus::new(&one.name)).collect()),
     });
     let limits = match &config.sources.otlp {
         Some(otlp) => {
@@ -224,6 +218,8 @@ where
             max_backoff: destination.max_backoff.0,
             wake,
             shared: Rc::clone(&shared),
+            #[cfg(feature = "sink-otlp")]
+            unbooked: None,
         };
         drains.push(tokio::task::spawn_local(drain.run()));
     }

@@ -5,66 +5,10 @@ use std::fmt::Write;
 use ledger::PerSignal;
 use model::{Lane, RefusalCounts, Signal};
 
+use crate::dead_letters::DeadLetterCounts;
+use crate::destination_status::{DestinationStatus, families};
 use crate::pipeline::Pipeline;
 use crate::pressure::LaneStanding;
-
-/// How a destination is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum LinkState {
-    /// Nothing was tried yet.
-    #[default]
-    Starting,
-    /// The last request was answered.
-    Up,
-    /// The last request failed; another try comes by itself.
-    Backoff,
-    /// The last request failed in a way that needs a person; tries go on, slowly.
-    Blocked,
-}
-
-impl LinkState {
-    /// The state's word in status and metrics.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            LinkState::Starting => "starting",
-            LinkState::Up => "up",
-            LinkState::Backoff => "backoff",
-            LinkState::Blocked => "blocked",
-        }
-    }
-}
-
-/// What is known of a destination.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct DestinationStatus {
-    /// Its name.
-    pub(crate) name: String,
-    /// How it is doing.
-    pub(crate) state: LinkState,
-    /// Nothing is sent until an operator resumes it, or the program starts again.
-    pub(crate) paused: bool,
-    /// What went wrong last; empty when all is well.
-    pub(crate) last_error: String,
-    /// Requests that failed, since start.
-    pub(crate) failures: u64,
-    /// Exemplars that went there apart from frames (OTLP), and those that did not.
-    pub(crate) exemplars: (u64, u64),
-    /// Records in the journal that it has not confirmed, those in flight included.
-    pub(crate) queued_records: u64,
-    /// Bytes of blocks that it confirmed, since start.
-    pub(crate) delivered_bytes: u64,
-    /// Their bytes on disk.
-    pub(crate) queued_bytes: u64,
-    /// Event time of the oldest of them, Unix nanoseconds; 0 when there is none.
-    pub(crate) oldest_ns: u64,
-}
-
-impl DestinationStatus {
-    /// The word for it in status.
-    fn state_name(&self) -> &'static str {
-        if self.paused { "paused" } else { self.state.name() }
-    }
-}
 
 /// The forms in which the agent shows itself.
 #[derive(Debug, Clone, Copy)]
@@ -90,6 +34,8 @@ pub(crate) struct Snapshot<'a> {
     pub(crate) bytes_written: u64,
     /// Points thinned out for want of room, since start.
     pub(crate) thinned: u64,
+    /// What destinations refused and is kept.
+    pub(crate) dead_letters: DeadLetterCounts,
     /// Bytes of entries by the lane's number, since start.
     pub(crate) lane_bytes: [u64; Lane::ALL.len()],
     pub(crate) fsyncs: u64,
@@ -198,7 +144,8 @@ impl Snapshot<'_> {
              \"spanless_traces\":{},\"decided_early\":{},\"forgotten_early\":{},\"late_unknown\":{},\
              \"recalled_traces\":{},\"kept_share\":{},\"memory_bytes\":{}}},\"memory\":{{\"pipeline_bytes\":{}}},\
              \"disk\":{{\"bytes\":{},\"written\":{},\"written_per_delivered\":{:.2},\"written_per_day\":{},\
-             \"fsyncs\":{},\"error\":{},\"lanes\":{{{}}}}},\"watermarks\":[{}],\"refused_requests\":{{{}}},\
+             \"fsyncs\":{},\"dead_letters\":{{\"files\":{},\"bytes\":{},\"dropped\":{}}},\"error\":{},\
+             \"lanes\":{{{}}}}},\"watermarks\":[{}],\"refused_requests\":{{{}}},\
              \"destinations\":[",
             self.difference(),
             sampling.pending_traces,
@@ -217,25 +164,17 @@ impl Snapshot<'_> {
             self.written_per_delivered(),
             known(self.written_per_day(), 0),
             self.fsyncs,
+            self.dead_letters.files,
+            self.dead_letters.bytes,
+            self.dead_letters.dropped,
             json_text(self.disk_error),
             self.lanes(|lane, bytes| format!("\"{lane}\":{bytes}")).join(","),
             self.pipeline.lane_standings().map(|one| standing_json(&one)).collect::<Vec<_>>().join(","),
             self.refusals.iter().map(|(reason, count)| format!("\"{reason}\":{count}")).collect::<Vec<_>>().join(",")
         );
         for (index, one) in self.destinations.iter().enumerate() {
-            let _written = write!(
-                out,
-                "{}{{\"name\":{},\"state\":\"{}\",\"queued_records\":{},\"queued_bytes\":{},\"oldest_age_s\":{:.1},\
-                 \"failures\":{},\"last_error\":{}}}",
-                if index > 0 { "," } else { "" },
-                json_text(&one.name),
-                one.state_name(),
-                one.queued_records,
-                one.queued_bytes,
-                self.oldest_age_s(one),
-                one.failures,
-                json_text(&one.last_error)
-            );
+            out.push_str(if index > 0 { "," } else { "" });
+            out.push_str(&one.json(self.oldest_age_s(one)));
         }
         out.push_str("]}\n");
         out
@@ -252,16 +191,7 @@ impl Snapshot<'_> {
         };
         line(format!("{} (epoch {}), up {:.0} s", self.device, self.epoch, self.uptime_ns as f64 / 1e9));
         for one in self.destinations {
-            line(format!(
-                "destination {:<12} {:<8} queued {} records, {} KiB, oldest {:.0} s{}{}",
-                one.name,
-                one.state_name(),
-                one.queued_records,
-                one.queued_bytes / 1024,
-                self.oldest_age_s(one),
-                if one.last_error.is_empty() { "" } else { ": " },
-                one.last_error
-            ));
+            line(one.text(self.oldest_age_s(one)));
         }
         line(format!("{:<12} {:>12} {:>12} {:>12}", "records", "traces", "logs", "metrics"));
         for (name, counts) in [
@@ -305,6 +235,15 @@ impl Snapshot<'_> {
             "traces       kept {}, dropped {}, undecided {}",
             ledger.kept_traces, ledger.dropped_traces, sampling.pending_traces
         ));
+        let letters = self.dead_letters;
+        if letters.files + letters.dropped > 0 {
+            line(format!(
+                "dead letters {} requests that destinations refused, {} KiB, in dead-letters; {} more are gone for want of room",
+                letters.files,
+                letters.bytes / 1024,
+                letters.dropped
+            ));
+        }
         line(format!(
             "disk         {} KiB, written {} KiB ({:.2} for each byte delivered{}), {} fsyncs{}{}",
             self.disk_bytes / 1024,
@@ -451,6 +390,14 @@ impl Snapshot<'_> {
             ("journal_disk_bytes", "gauge", "Bytes of the journal on disk.", self.disk_bytes),
             ("journal_written_bytes_total", "counter", "Bytes written to disk, since start.", self.bytes_written),
             ("journal_fsyncs_total", "counter", "Calls of fsync, since start.", self.fsyncs),
+            ("dead_letter_files", "gauge", "Refused requests that are kept in dead-letters.", self.dead_letters.files),
+            ("dead_letter_bytes", "gauge", "Their bytes.", self.dead_letters.bytes),
+            (
+                "dead_letters_dropped_total",
+                "counter",
+                "Refused requests that were not kept any longer for want of room, since start.",
+                self.dead_letters.dropped,
+            ),
             (
                 "journal_thinned_points_total",
                 "counter",
@@ -511,52 +458,7 @@ impl Snapshot<'_> {
         let refused: Vec<_> =
             self.refusals.iter().map(|(reason, count)| (format!("{{reason=\"{reason}\"}}"), count as f64)).collect();
         family("refused_requests_total", "counter", "Requests refused before they were looked into.", &refused);
-        let by_destination = |value: &dyn Fn(&DestinationStatus) -> f64| -> Vec<(String, f64)> {
-            self.destinations
-                .iter()
-                .map(|one| (format!("{{destination=\"{}\"}}", label(&one.name)), value(one)))
-                .collect()
-        };
-        for (name, kind, help, rows) in [
-            (
-                "destination_up",
-                "gauge",
-                "1 when the last request was answered.",
-                by_destination(&|one| f64::from(u8::from(one.state == LinkState::Up))),
-            ),
-            ("queue_records", "gauge", "Records not yet confirmed.", by_destination(&|one| one.queued_records as f64)),
-            (
-                "delivered_bytes_total",
-                "counter",
-                "Bytes of blocks confirmed, since start.",
-                by_destination(&|one| one.delivered_bytes as f64),
-            ),
-            ("queue_bytes", "gauge", "Bytes not yet confirmed.", by_destination(&|one| one.queued_bytes as f64)),
-            (
-                "queue_oldest_age_seconds",
-                "gauge",
-                "Age of the oldest record not yet confirmed.",
-                by_destination(&|one| self.oldest_age_s(one)),
-            ),
-            (
-                "send_failures_total",
-                "counter",
-                "Requests that failed, since start.",
-                by_destination(&|one| one.failures as f64),
-            ),
-            (
-                "otlp_exemplars_total",
-                "counter",
-                "Exemplars that followed their trace to an OTLP destination.",
-                by_destination(&|one| one.exemplars.0 as f64),
-            ),
-            (
-                "otlp_exemplars_left_out_total",
-                "counter",
-                "Exemplars whose trace is not known to be there, or that found no point.",
-                by_destination(&|one| one.exemplars.1 as f64),
-            ),
-        ] {
+        for (name, kind, help, rows) in families(self.destinations, |one| self.oldest_age_s(one)) {
             family(name, kind, help, &rows);
         }
         out
@@ -584,6 +486,6 @@ pub(crate) fn json_text(text: &str) -> String {
 }
 
 /// A text as the value of a Prometheus label.
-fn label(text: &str) -> String {
+pub(crate) fn label(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }

@@ -9,6 +9,7 @@ use ledger::{Ledger, PerSignal};
 use model::{Epoch, Lane, Signal, Stamp};
 
 use crate::batch::Batch;
+use crate::dead_letters::{DeadLetter, DeadLetterCounts, DeadLetters};
 use crate::pipeline::Pipeline;
 use crate::resume::{Resumed, resume};
 use crate::thinning::Thinning;
@@ -37,6 +38,8 @@ pub struct State {
     pub stats: Stats,
     /// Metric points that were thinned out, since the start.
     pub thinned: u64,
+    /// What destinations refused and is kept.
+    pub dead_letters: DeadLetterCounts,
 }
 
 /// What rides with the batches of a commit.
@@ -72,6 +75,7 @@ pub struct Vault<D: Disk> {
     /// Bytes by lane that somebody was promised room for since the last commit.
     promised: [usize; Lane::ALL.len()],
     thinning: Thinning,
+    dead_letters: DeadLetters,
 }
 
 /// An edge as it starts: its disk, its pipeline, and what was found.
@@ -121,7 +125,7 @@ impl<D: Disk> Vault<D> {
         now_ns: u64,
         make: impl FnOnce(Ledger) -> Pipeline,
     ) -> Result<Opened<D>, JournalError> {
-        let names = options.destinations.clone();
+        let (names, budget) = (options.destinations.clone(), options.total_bytes);
         let (mut journal, recovery) = Journal::open(disk, options, stamp)?;
         let mut bad_note = None;
         let (mut ledger, pending) = match &recovery.note {
@@ -167,8 +171,14 @@ impl<D: Disk> Vault<D> {
             }
             Resumed::default()
         };
-        let vault =
-            Self { journal, destinations: names.len(), promised: [0; Lane::ALL.len()], thinning: Thinning::default() };
+        let dead_letters = DeadLetters::open(journal.disk(), budget);
+        let vault = Self {
+            journal,
+            destinations: names.len(),
+            promised: [0; Lane::ALL.len()],
+            thinning: Thinning::default(),
+            dead_letters,
+        };
         Ok(Opened { vault, pipeline, recovery, resumed, bad_note })
     }
 
@@ -305,6 +315,14 @@ impl<D: Disk> Vault<D> {
         Ok(self.journal.skip(destination, lane, next_expected, is_same)?.records)
     }
 
+    /// Keeps what a destination refused for good, durably.
+    ///
+    /// # Errors
+    /// What the disk says: not all of it is kept.
+    pub fn keep_dead_letters(&mut self, letters: &[DeadLetter]) -> std::io::Result<()> {
+        letters.iter().try_for_each(|letter| self.dead_letters.keep(self.journal.disk(), letter))
+    }
+
     /// Looks whether the data directory is where it was.
     ///
     /// # Errors
@@ -323,6 +341,7 @@ impl<D: Disk> Vault<D> {
             depths,
             stats: self.journal.stats(),
             thinned: self.thinning.points,
+            dead_letters: self.dead_letters.counts(),
         }
     }
 

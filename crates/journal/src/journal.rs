@@ -135,6 +135,11 @@ pub struct Journal<D: Disk> {
 }
 
 impl<D: Disk> Journal<D> {
+    /// The disk that it is on, for files of others beside its own.
+    pub fn disk(&self) -> &D {
+        &self.core.disk
+    }
+
     /// The epoch of the data directory.
     pub fn epoch(&self) -> Epoch {
         self.core.epoch

@@ -7,8 +7,12 @@ use http::{HeaderMap, Request, Uri, header};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use model::Signal;
+use model::otlp::messages;
+use model::proto::{Reader, Value};
+use model::{Refusal, Signal};
 
+use crate::answer::{Answer, failure};
+use crate::error::{RetryAfter, words};
 use crate::http1::connect;
 use crate::{Access, SinkError};
 
@@ -43,7 +47,8 @@ impl GrpcClient {
         let timeout = self.access.timeout;
         let sent = tokio::time::timeout(timeout, self.try_export(signal, request)).await;
         let answer = sent.unwrap_or_else(|_| {
-            Err(SinkError::retry(format!("no answer from {} in {timeout:?}", self.access.endpoint.authority())))
+            let why = format!("no answer from {} in {timeout:?}", self.access.endpoint.authority());
+            Err(SinkError::retry(Refusal::TimedOut, why))
         });
         if answer.is_err() {
             self.sender = None;
@@ -59,14 +64,14 @@ impl GrpcClient {
                 .initial_connection_window_size(WINDOW)
                 .handshake(TokioIo::new(stream))
                 .await
-                .map_err(|error| SinkError::retry(error.to_string()))?;
+                .map_err(|error| SinkError::retry(Refusal::Unreachable, error.to_string()))?;
             tokio::task::spawn_local(async move {
                 // Its end shows in the sender.
                 let _closed = connection.await;
             });
             self.sender = Some(sender);
         }
-        self.sender.as_mut().ok_or_else(|| SinkError::retry("not connected"))
+        self.sender.as_mut().ok_or_else(|| SinkError::retry(Refusal::Unreachable, "not connected"))
     }
 
     async fn try_export(&mut self, signal: Signal, message: &[u8]) -> Result<Vec<u8>, SinkError> {
@@ -81,7 +86,7 @@ impl GrpcClient {
             .authority(endpoint.authority())
             .path_and_query(format!("{}/opentelemetry.proto.collector.{method}/Export", endpoint.base))
             .build()
-            .map_err(|error| SinkError::Blocked { why: format!("the address does not fit: {error}") })?;
+            .map_err(|error| SinkError::blocked(Refusal::Unreachable, format!("the address does not fit: {error}")))?;
         let mut body = BytesMut::with_capacity(PREFIX + message.len());
         body.put_u8(0);
         body.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
@@ -91,47 +96,205 @@ impl GrpcClient {
         if let Some(token) = &self.access.token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
-        let request = request
-            .body(Full::new(body.freeze()))
-            .map_err(|error| SinkError::Blocked { why: format!("the request cannot be made: {error}") })?;
-        let broken = |error: hyper::Error| SinkError::retry(format!("the connection broke: {error}"));
+        let request = request.body(Full::new(body.freeze())).map_err(|error| {
+            SinkError::blocked(Refusal::Unreachable, format!("the request cannot be made: {error}"))
+        })?;
+        let broken = |error: hyper::Error| SinkError::retry(Refusal::CutOff, format!("the connection broke: {error}"));
         let sender = self.sender().await?;
         sender.ready().await.map_err(broken)?;
         let response = sender.send_request(request).await.map_err(broken)?;
         let (parts, mut incoming) = response.into_parts();
         if !parts.status.is_success() {
-            return Err(SinkError::Blocked { why: format!("the server answers {}; is this gRPC?", parts.status) });
+            let answer = Answer { status: parts.status, headers: parts.headers, body: Vec::new() };
+            return Err(failure(&answer, false));
+        }
+        let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
+        if !kind.to_ascii_lowercase().starts_with("application/grpc") {
+            let why = format!(
+                "the server answers {} with '{}', which is no gRPC; nothing counts as delivered: is a proxy in between, or is this \
+                 another server?",
+                parts.status,
+                words(kind.as_bytes())
+            );
+            return Err(SinkError::blocked(Refusal::NotAnExportResponse, why));
         }
         let (mut body, mut trailers) = (Vec::new(), parts.headers);
         while let Some(frame) = incoming.frame().await {
             match frame.map_err(broken)?.into_data() {
                 Ok(data) if body.len() + data.len() > MAX_ANSWER => {
-                    return Err(SinkError::retry("the answer is longer than 64 KiB; is this the right server?"));
+                    let why = "the answer is longer than 64 KiB; is this the right server?";
+                    return Err(SinkError::retry(Refusal::NotAnExportResponse, why));
                 }
                 Ok(data) => body.extend_from_slice(&data),
                 Err(frame) => trailers.extend(frame.into_trailers().unwrap_or_default()),
             }
         }
         outcome(&trailers)?;
-        Ok(body.split_off(PREFIX.min(body.len())))
+        single_message(&body).map(<[u8]>::to_vec).ok_or_else(|| {
+            let why = "the server says that all is well, and answers with something else than one message";
+            SinkError::retry(Refusal::NotAnExportResponse, why)
+        })
     }
+}
+
+/// The one message of an answer. None at all stands for an empty one.
+fn single_message(body: &[u8]) -> Option<&[u8]> {
+    if body.is_empty() {
+        return Some(body);
+    }
+    let (prefix, rest) = body.split_first_chunk::<PREFIX>()?;
+    let length = u32::from_be_bytes([prefix[1], prefix[2], prefix[3], prefix[4]]) as usize;
+    (prefix[0] == 0 && rest.len() == length).then_some(rest)
 }
 
 /// What the status in the trailers means for the data (OTLP 1.11, "Failures").
 fn outcome(trailers: &HeaderMap) -> Result<(), SinkError> {
-    let text = |name: &str| trailers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
-    let code = text("grpc-status").parse::<u32>().unwrap_or(2);
+    let text = |name: &str| trailers.get(name).and_then(|value| value.to_str().ok());
+    let Some(code) = text("grpc-status").and_then(|code| code.trim().parse::<u32>().ok()) else {
+        // Whoever answered did not get to its end.
+        return Err(SinkError::retry(Refusal::NotAnExportResponse, "the answer ends without a gRPC status"));
+    };
     if code == 0 {
         return Ok(());
     }
-    let why = format!("the server answers gRPC status {code}: {}", text("grpc-message"));
-    // RetryInfo stands in the details; that it is there is what matters here, backoff does the rest.
-    let has_details = !text("grpc-status-details-bin").is_empty();
+    let said = words(&percent_decoded(text("grpc-message").unwrap_or_default()));
+    let why = format!("the server answers gRPC status {code}: {said}");
+    let after = text("grpc-status-details-bin").and_then(|details| retry_info(&base64(details)?));
+    let retry =
+        |reason, doubtful| SinkError::Retry { reason, why: why.clone(), after: after.map(RetryAfter::In), doubtful };
     Err(match code {
-        1 | 4 | 10 | 11 | 14 | 15 => SinkError::retry(why),
-        8 if has_details => SinkError::Retry { why, after: Some(Duration::from_secs(1)) },
-        7 | 16 => SinkError::Blocked { why: format!("{why}; check the token") },
-        12 => SinkError::Blocked { why: format!("{why}; check the address and protocol") },
-        _ => SinkError::Rejected { why },
+        1 | 4 | 10 | 11 | 14 | 15 => {
+            retry(if after.is_some() { Refusal::Throttled } else { Refusal::FailedStatus }, false)
+        }
+        8 if after.is_some() => retry(Refusal::Throttled, false),
+        // Without a time to come again it may be the size of this request, or a quota.
+        8 => retry(Refusal::TooLargeForDestination, true),
+        2 | 13 => retry(Refusal::FailedStatus, true),
+        7 | 16 => SinkError::blocked(Refusal::DestinationUnauthorized, format!("{why}; check the token")),
+        5 | 12 => SinkError::blocked(
+            Refusal::SignalNotTaken,
+            format!(
+                "{why}; check the address and the protocol; a server that does not take this signal cannot be a destination"
+            ),
+        ),
+        _ => SinkError::Rejected { reason: Refusal::RejectedStatus, why },
     })
+}
+
+/// The delay of a `google.rpc.RetryInfo` among the details of a `google.rpc.Status`.
+fn retry_info(status: &[u8]) -> Option<Duration> {
+    for detail in messages(status, 3) {
+        let detail = detail.ok()?;
+        let is_retry = messages(detail, 1).next()?.ok()?.ends_with(b"google.rpc.RetryInfo");
+        if !is_retry {
+            continue;
+        }
+        let info = messages(detail, 2).next()?.ok()?;
+        let delay = messages(info, 1).next().and_then(Result::ok).unwrap_or_default();
+        let (mut seconds, mut nanos, mut reader) = (0, 0, Reader::new(delay));
+        while let Some((number, value)) = reader.next_field().ok()? {
+            match (number, value) {
+                (1, Value::Varint(value)) => seconds = i64::try_from(value).unwrap_or(0),
+                (2, Value::Varint(value)) => nanos = value.min(999_999_999),
+                _ => {}
+            }
+        }
+        return Some(Duration::new(u64::try_from(seconds).unwrap_or(0), nanos as u32));
+    }
+    None
+}
+
+/// Standard base64, with or without padding.
+fn base64(text: &str) -> Option<Vec<u8>> {
+    let (mut out, mut bits, mut held) = (Vec::with_capacity(text.len() / 4 * 3), 0u32, 0);
+    for byte in text.trim().trim_end_matches('=').bytes() {
+        let value = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' | b'-' => 62,
+            b'/' | b'_' => 63,
+            _ => return None,
+        };
+        bits = bits << 6 | u32::from(value);
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            out.push((bits >> held) as u8);
+        }
+    }
+    Some(out)
+}
+
+/// A `grpc-message`.
+fn percent_decoded(text: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, behind)) = rest.split_first() {
+        let escaped = behind.get(..2).and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
+        rest = match (*first, escaped) {
+            (b'%', Some(byte)) => {
+                out.push(byte);
+                behind.get(2..).unwrap_or_default()
+            }
+            (byte, _) => {
+                out.push(byte);
+                behind
+            }
+        };
+    }
+    out
+}
+
+#[cfg(test)]
+#[allow(clippy::panic, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    fn trailers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| ((*name).parse::<http::HeaderName>().unwrap(), value.parse().unwrap()))
+            .collect()
+    }
+
+    /// Scenario: every status code, and an answer without one. Guarantees: as the specification has it, but that nothing is rejected
+    /// because the server failed, or did not get to its end (P3).
+    #[test]
+    fn d2_what_each_grpc_status_means() {
+        assert_eq!(outcome(&trailers(&[("grpc-status", "0")])), Ok(()));
+        for code in 1..=17 {
+            let error = outcome(&trailers(&[("grpc-status", &code.to_string())])).unwrap_err();
+            match error {
+                SinkError::Retry { doubtful, .. } => {
+                    assert!([1, 2, 4, 8, 10, 11, 13, 14, 15].contains(&code), "{code}");
+                    assert_eq!(doubtful, [2, 8, 13].contains(&code), "{code}");
+                }
+                SinkError::Blocked { .. } => assert!([5, 7, 12, 16].contains(&code), "{code}"),
+                SinkError::Rejected { .. } => assert!([3, 6, 9, 17].contains(&code), "{code}"),
+            }
+        }
+        let error = outcome(&HeaderMap::new()).unwrap_err();
+        assert!(matches!(error, SinkError::Retry { doubtful: false, .. }));
+        assert_eq!(single_message(b"\0\0\0\0\x02ok"), Some(&b"ok"[..]));
+        for junk in [&b"<html>"[..], b"\x01\0\0\0\x01x", b"\0\0\0\0\x05x", b"\0\0"] {
+            assert_eq!(single_message(junk), None);
+        }
+    }
+
+    /// Scenario: a server at its limit says when to come again, in the details of its status. Guarantees: it is heard (P3).
+    #[test]
+    fn d7_retry_info_is_heard() {
+        // Status { code: 8, details: [Any { type.googleapis.com/google.rpc.RetryInfo, RetryInfo { 30.5 s } }] }
+        let details = "CAgaNgoodHlwZS5nb29nbGVhcGlzLmNvbS9nb29nbGUucnBjLlJldHJ5SW5mbxIKCggIHhCAyrXuAQ";
+        for padding in ["", "=="] {
+            let full = format!("{details}{padding}");
+            let all =
+                [("grpc-status", "8"), ("grpc-message", "quota%20of%0Athe%20day"), ("grpc-status-details-bin", &full)];
+            let error = outcome(&trailers(&all)).unwrap_err();
+            let SinkError::Retry { after, doubtful, reason, why } = error else { panic!("{error}") };
+            assert_eq!(after, Some(RetryAfter::In(Duration::from_millis(30_500))));
+            assert!(!doubtful && reason == Refusal::Throttled && why.ends_with("quota of the day"), "{why}");
+        }
+    }
 }

@@ -1,22 +1,25 @@
 //! One HTTP/1.1 connection to one server, opened when needed.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, StatusCode, header};
+use http::{Request, Uri, header};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use model::Refusal;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
+use crate::answer::Answer;
 use crate::{Access, SinkError};
 
 /// The most bytes of an answer that are read.
 const MAX_ANSWER: usize = 64 << 10;
 const BUFFER: usize = 16 << 10;
+/// How often a request is sent on.
+const REDIRECTS: usize = 4;
 
 /// A connected byte stream, encrypted or not.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {}
@@ -25,54 +28,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
 /// Opens a connection. `alpn` names the application protocol where TLS is used.
 pub(crate) async fn connect(access: &Access, alpn: &[u8]) -> Result<Box<dyn Stream>, SinkError> {
     let endpoint = &access.endpoint;
-    let tcp = TcpStream::connect((endpoint.host.as_str(), endpoint.port))
-        .await
-        .map_err(|error| SinkError::retry(format!("cannot reach {}: {error}", endpoint.authority())))?;
+    let tcp = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await.map_err(|error| {
+        SinkError::retry(Refusal::Unreachable, format!("cannot reach {}: {error}", endpoint.authority()))
+    })?;
     // Frames are already batches: waiting for more would only delay them.
     let _nagle_stays_on = tcp.set_nodelay(true);
     if !endpoint.tls {
         return Ok(Box::new(tcp));
     }
-    let config = access.tls.clone().ok_or_else(|| SinkError::Blocked { why: "no TLS settings for https".into() })?;
+    let config =
+        access.tls.clone().ok_or_else(|| SinkError::blocked(Refusal::Unreachable, "no TLS settings for https"))?;
     let mut config = Arc::unwrap_or_clone(config);
     config.alpn_protocols = vec![alpn.to_vec()];
-    let name = ServerName::try_from(endpoint.host.clone())
-        .map_err(|_| SinkError::Blocked { why: format!("'{}' is no host name for TLS", endpoint.host) })?;
+    let name = ServerName::try_from(endpoint.host.clone()).map_err(|_| {
+        SinkError::blocked(Refusal::Unreachable, format!("'{}' is no host name for TLS", endpoint.host))
+    })?;
     let stream = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, tcp).await.map_err(|error| {
         let why = format!("TLS with {}: {error}", endpoint.authority());
         // A bad certificate needs a person (or the right clock); a broken connection only time.
         match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            Some(rustls::Error::InvalidCertificate(_)) => {
-                SinkError::Blocked { why: format!("{why}; check ca_file, the server's name and this machine's clock") }
-            }
-            _ => SinkError::retry(why),
+            Some(rustls::Error::InvalidCertificate(_)) => SinkError::blocked(
+                Refusal::Unreachable,
+                format!("{why}; check ca_file, the server's name and this machine's clock"),
+            ),
+            _ => SinkError::retry(Refusal::Unreachable, why),
         }
     })?;
     Ok(Box::new(stream))
-}
-
-/// An answer.
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Vec<u8>,
-}
-
-impl Answer {
-    /// The wait that the server asks for: `retry-after` in seconds (the HTTP-date form reads as "not said").
-    pub(crate) fn retry_after(&self) -> Option<Duration> {
-        let seconds = self.headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-        Some(Duration::from_secs(seconds))
-    }
-
-    /// The start of the body, for a message.
-    pub(crate) fn excerpt(&self) -> String {
-        String::from_utf8_lossy(&self.body)
-            .chars()
-            .filter(|character| !character.is_control())
-            .take(200)
-            .collect::<String>()
-    }
 }
 
 /// The connection.
@@ -94,9 +76,10 @@ impl Client {
         body: Bytes,
     ) -> Result<Answer, SinkError> {
         let timeout = self.access.timeout;
-        let sent = tokio::time::timeout(timeout, self.try_post(path, headers, body)).await;
+        let sent = tokio::time::timeout(timeout, self.follow(path, headers, body)).await;
         let answer = sent.unwrap_or_else(|_| {
-            Err(SinkError::retry(format!("no answer from {} in {timeout:?}", self.access.endpoint.authority())))
+            let why = format!("no answer from {} in {timeout:?}", self.access.endpoint.authority());
+            Err(SinkError::retry(Refusal::TimedOut, why))
         });
         if answer.is_err() {
             self.sender = None;
@@ -115,57 +98,78 @@ impl Client {
                 .max_buf_size(BUFFER)
                 .handshake(TokioIo::new(stream))
                 .await
-                .map_err(|error| SinkError::retry(error.to_string()))?;
+                .map_err(|error| SinkError::retry(Refusal::Unreachable, error.to_string()))?;
             tokio::task::spawn_local(async move {
                 // Its end shows in the sender.
                 let _closed = connection.await;
             });
             self.sender = Some(sender);
         }
-        self.sender.as_mut().ok_or_else(|| SinkError::retry("not connected"))
+        self.sender.as_mut().ok_or_else(|| SinkError::retry(Refusal::Unreachable, "not connected"))
+    }
+
+    /// Sends a POST, and again where the server sends it on to another path of itself (307, 308).
+    async fn follow(&mut self, path: &str, headers: &[(&'static str, &str)], body: Bytes) -> Result<Answer, SinkError> {
+        let mut target = format!("{}{path}", self.access.endpoint.base);
+        for _ in 0..REDIRECTS {
+            let answer = self.try_post(&target, headers, body.clone()).await?;
+            match self.same_server(&answer) {
+                Some(path) => target = path,
+                None => return Ok(answer),
+            }
+        }
+        let why = format!("the server sends from one path to the next, last to '{target}'; check the address");
+        Err(SinkError::blocked(Refusal::Redirected, why))
+    }
+
+    /// The path to which an answer sends the same request, where that is on the same server: a token goes nowhere else.
+    fn same_server(&self, answer: &Answer) -> Option<String> {
+        if !matches!(answer.status.as_u16(), 307 | 308) {
+            return None;
+        }
+        let to: Uri = answer.headers.get(header::LOCATION)?.to_str().ok()?.parse().ok()?;
+        if let Some(host) = to.host() {
+            let tls = to.scheme_str()? == "https";
+            let port = to.port_u16().unwrap_or(if tls { 443 } else { 80 });
+            let here = &self.access.endpoint;
+            let name = host.trim_start_matches('[').trim_end_matches(']');
+            if tls != here.tls || port != here.port || !name.eq_ignore_ascii_case(&here.host) {
+                return None;
+            }
+        }
+        to.path_and_query().map(|path| path.as_str().to_owned()).filter(|path| path.starts_with('/'))
     }
 
     async fn try_post(
         &mut self,
-        path: &str,
+        target: &str,
         headers: &[(&'static str, &str)],
         body: Bytes,
     ) -> Result<Answer, SinkError> {
         let endpoint = &self.access.endpoint;
-        let mut request = Request::post(format!("{}{path}", endpoint.base)).header(header::HOST, endpoint.authority());
+        let mut request = Request::post(target).header(header::HOST, endpoint.authority());
         if let Some(token) = &self.access.token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request
-            .body(Full::new(body))
-            .map_err(|error| SinkError::Blocked { why: format!("the request cannot be made: {error}") })?;
-        let broken = |error: hyper::Error| SinkError::retry(format!("the connection broke: {error}"));
+        let request = request.body(Full::new(body)).map_err(|error| {
+            SinkError::blocked(Refusal::Unreachable, format!("the request cannot be made: {error}"))
+        })?;
+        let broken = |error: hyper::Error| SinkError::retry(Refusal::CutOff, format!("the connection broke: {error}"));
         let response = self.sender().await?.send_request(request).await.map_err(broken)?;
         let (parts, mut incoming) = response.into_parts();
         let mut body = Vec::new();
         while let Some(frame) = incoming.frame().await {
             if let Ok(data) = frame.map_err(broken)?.into_data() {
                 if body.len() + data.len() > MAX_ANSWER {
-                    return Err(SinkError::retry("the answer is longer than 64 KiB; is this the right server?"));
+                    let why = "the answer is longer than 64 KiB; is this the right server?";
+                    return Err(SinkError::retry(Refusal::NotAnExportResponse, why));
                 }
                 body.extend_from_slice(&data);
             }
         }
         Ok(Answer { status: parts.status, headers: parts.headers, body })
-    }
-}
-
-/// What an answer that is not 2xx means. Where `permanent` says so, a 4xx means that the bytes themselves are refused.
-pub(crate) fn failure(answer: &Answer, permanent: bool) -> SinkError {
-    let why = format!("the server answers {}: {}", answer.status, answer.excerpt());
-    match answer.status.as_u16() {
-        429 | 502 | 503 | 504 => SinkError::Retry { why, after: answer.retry_after() },
-        401 | 403 => SinkError::Blocked { why: format!("{why}; check the token") },
-        404 | 405 | 415 => SinkError::Blocked { why: format!("{why}; check the address and protocol") },
-        _ if permanent => SinkError::Rejected { why },
-        _ => SinkError::Retry { why, after: answer.retry_after() },
     }
 }

@@ -2,8 +2,10 @@
 
 use bytes::Bytes;
 use link::{BLOCKS_PATH, BlocksAck, CONTENT_TYPE, HELLO_PATH, Hello, HelloAck};
+use model::Refusal;
 
-use crate::http1::{Answer, Client, failure};
+use crate::answer::{Answer, failure};
+use crate::http1::Client;
 use crate::{Access, SinkError};
 
 /// The connection to a hub.
@@ -42,5 +44,8 @@ impl HubSink {
 }
 
 fn not_a_hub(error: &link::MessageError) -> SinkError {
-    SinkError::Blocked { why: format!("the server does not answer as a hub ({error}); check the address") }
+    SinkError::blocked(
+        Refusal::NotAnExportResponse,
+        format!("the server does not answer as a hub ({error}); check the address"),
+    )
 }

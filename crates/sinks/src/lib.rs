@@ -3,6 +3,7 @@
 //!
 //! Everything runs on the caller's single-threaded runtime.
 
+mod answer;
 mod endpoint;
 mod error;
 #[cfg(any(feature = "otlp-http", feature = "otlp-grpc"))]
@@ -16,10 +17,10 @@ mod otlp;
 mod tls;
 
 pub use endpoint::{Endpoint, EndpointError};
-pub use error::SinkError;
+pub use error::{RetryAfter, SinkError};
 pub use hub::HubSink;
 #[cfg(any(feature = "otlp-http", feature = "otlp-grpc"))]
-pub use otlp::{Delivered, EXEMPLAR_BYTES, ExemplarCounts, OtlpSink};
+pub use otlp::{Delivered, EXEMPLAR_BYTES, ExemplarCounts, OtlpSink, Refused};
 pub use tls::{TlsError, client_config};
 
 /// How a sink reaches its server.

@@ -79,7 +79,7 @@ fn a_block_arrives_as_otlp() {
         |mut sink, seen| async move {
             for _ in 0..2 {
                 let delivered = sink.deliver(&block(&["first", "second"])).await.unwrap();
-                assert_eq!(delivered, Delivered { delivered: 2, rejected: 0 });
+                assert_eq!(delivered, Delivered { delivered: 2, ..Delivered::default() });
             }
             let both: Vec<u8> = [traces("first"), traces("second")].concat();
             assert_eq!(*seen.borrow(), vec![(Signal::Traces, both.clone()), (Signal::Traces, both)]);
@@ -109,7 +109,8 @@ fn a_poisoned_frame_costs_only_itself() {
         },
         |mut sink, _| async move {
             let delivered = sink.deliver(&block(&["a", "poison", "b"])).await.unwrap();
-            assert_eq!(delivered, Delivered { delivered: 2, rejected: 1 });
+            assert_eq!((delivered.delivered, delivered.rejected), (2, 1));
+            assert_eq!(delivered.refused[0].request, traces("poison"));
         },
     );
 }

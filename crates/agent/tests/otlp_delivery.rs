@@ -1,0 +1,259 @@
+//! The real program and an OTLP endpoint that a test plays: what each answer means for the records.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use model::proto::{put_bytes, put_fixed64, put_message};
+use support::server::{Reply, Seen, Server};
+use support::{Agent, PROTOBUF, now_ns, request, wait_until};
+
+fn line(text: &str) -> Vec<u8> {
+    request(|out| {
+        put_message(out, 2, |out| {
+            put_fixed64(out, 1, now_ns());
+            put_message(out, 5, |out| put_bytes(out, 1, text.as_bytes()));
+        });
+    })
+}
+
+fn backend(server: &Server) -> Vec<String> {
+    vec![format!("{{ name: backend, type: otlp, url: 'http://{}', max_backoff: 1s }}", server.address)]
+}
+
+fn reply(status: u16, headers: &str, body: &str) -> Reply {
+    (status, headers.to_owned(), body.as_bytes().to_vec())
+}
+
+fn inflated(seen: &Seen) -> Vec<u8> {
+    let mut out = Vec::new();
+    std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&seen.body[..]), &mut out).unwrap();
+    out
+}
+
+fn has(seen: &Seen, text: &str) -> bool {
+    inflated(seen).windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+/// Delivered, rejected and queued records of the only destination.
+fn books(agent: &Agent) -> (u64, u64, u64) {
+    let status = agent.status();
+    assert_eq!(status["ledger"]["difference"], 0, "{status}");
+    let one = &status["ledger"]["destinations"][0];
+    let number = |name: &str| one[name].as_u64().unwrap();
+    (number("delivered"), number("rejected"), number("queued"))
+}
+
+fn send(agent: &Agent, text: &str) {
+    assert_eq!(agent.post("/v1/logs", PROTOBUF, &line(text)).0, 200);
+}
+
+/// Scenario: a backend refuses a request for good with some words, one of them a line break; a second agent takes what was refused from
+/// the file in which it is kept. Guarantees: the records are booked as rejected by reason, in status and metrics, with the server's
+/// words, which are logged once; nothing of it is lost (P1, P3).
+#[test]
+fn d2_what_is_refused_is_told_and_kept() {
+    let server = Server::start(|seen| match has(seen, "poison") {
+        true => reply(400, "", "no\nforged: line 'poison' is bad"),
+        false => reply(200, "", ""),
+    });
+    let agent = Agent::start_delivering(&backend(&server), "");
+    for number in 0..3 {
+        send(&agent, &format!("poison {number}"));
+        wait_until("it is refused", || books(&agent) == (0, number + 1, 0));
+    }
+    send(&agent, "good");
+    wait_until("the good one comes", || books(&agent) == (1, 3, 0));
+    let row = agent.status()["destinations"][0].clone();
+    assert_eq!((row["rejected"]["rejected_status"].as_u64(), row["state"].as_str()), (Some(3), Some("up")), "{row}");
+    assert!(row["words"]["rejected_status"].as_str().unwrap().ends_with("no forged: line 'poison' is bad"), "{row}");
+    let metrics = agent.get("/metrics");
+    let wanted = "lightship_rejected_records_total{destination=\"backend\",reason=\"rejected_status\"} 3";
+    assert!(metrics.contains(wanted) && metrics.contains("lightship_dead_letter_files 3"), "{metrics}");
+    assert!(
+        agent.get("/status?format=text").contains("rejected   3 records (rejected_status): the server answers 400")
+    );
+    let log = agent.log();
+    assert_eq!(
+        log.matches("are refused for good (rejected_status; they are kept in dead-letters)").count(),
+        1,
+        "{log}"
+    );
+    assert!(!log.lines().any(|line| line.starts_with("forged")), "{log}");
+
+    let mut other = Agent::start_delivering(&["{ name: hub, type: hub, url: 'http://127.0.0.1:9' }".into()], "");
+    assert!(other.terminate().success());
+    let letters = agent.directory.path().join("data/dead-letters");
+    for letter in std::fs::read_dir(letters).unwrap() {
+        let path = letter.unwrap().path();
+        let output = support::run(&["journal", "import", "--config", &other.config(), path.to_str().unwrap()]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let output = support::run(&["query", "--config", &other.config(), "-o", "ndjson", "poison"]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 3);
+}
+
+/// Scenario: a backend answers 500 to one record again and again and takes the others; another one answers 500 to everything for a
+/// while. Guarantees: the first loses one record to dead letters and gets the rest; the second gets everything: a server that fails is
+/// waited for (P3).
+#[test]
+fn d2_a_failing_server_is_not_a_refusal() {
+    let picky = Server::start(|seen| match has(seen, "poison") {
+        true => reply(500, "", "cannot"),
+        false => reply(200, "", ""),
+    });
+    let agent = Agent::start_delivering(&backend(&picky), "");
+    send(&agent, "poison");
+    wait_until("it is rejected", || books(&agent) == (0, 1, 0));
+    send(&agent, "good");
+    wait_until("the good one comes", || books(&agent) == (1, 1, 0));
+    assert_eq!(agent.status()["destinations"][0]["rejected"]["failed_status"], 1);
+
+    let well = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&well);
+    let ill = Server::start(move |_| match count.fetch_add(1, Ordering::SeqCst) {
+        0..9 => reply(500, "", "starting"),
+        _ => reply(200, "", ""),
+    });
+    let agent = Agent::start_delivering(&backend(&ill), "");
+    send(&agent, "one");
+    wait_until("it comes after all", || books(&agent) == (1, 0, 0));
+    assert!(well.load(Ordering::SeqCst) > 9);
+}
+
+/// Scenario: a server takes requests but for some records of them, with and without words, and one time only warns. Guarantees: what it
+/// refused is booked by its count, nothing is sent again, and a warning loses nothing (P1).
+#[test]
+fn d2_a_partial_success_is_booked() {
+    let answers = Mutex::new(vec![b"\x0a\x07\x08\x00\x12\x03old".to_vec(), b"\x0a\x07\x08\x01\x12\x03bad".to_vec()]);
+    let server = Server::start(move |_| {
+        let body = answers.lock().unwrap().pop().unwrap_or_default();
+        (200, "content-type: application/x-protobuf\r\n".into(), body)
+    });
+    let agent = Agent::start_delivering(&backend(&server), "");
+    send(&agent, "one");
+    wait_until("the first is refused", || books(&agent) == (0, 1, 0));
+    send(&agent, "two");
+    wait_until("the second is taken", || books(&agent) == (1, 1, 0));
+    assert_eq!(server.seen().len(), 2);
+    assert_eq!(agent.status()["destinations"][0]["words"]["partial_success"], "bad");
+    wait_until("the warning is told", || agent.log().contains("and says: old"));
+}
+
+/// Scenario: a server sends requests on: to another path of itself, to another host, around in circles, with a redirect that would
+/// become a GET. Guarantees: only the first is followed, and nothing is lost: the others wait, and say where they were sent (P3).
+#[test]
+fn d5_a_redirect_is_followed_or_waited_at() {
+    for status in [307, 308] {
+        let server = Server::start(move |seen| match seen.path.as_str() {
+            "/v1/logs" => reply(status, "location: /moved/v1/logs\r\n", ""),
+            _ => reply(200, "", ""),
+        });
+        let agent = Agent::start_delivering(&backend(&server), "");
+        send(&agent, "one");
+        wait_until("it is followed", || books(&agent) == (1, 0, 0));
+        assert!(has(server.seen().last().unwrap(), "one"));
+    }
+    for (status, location) in [
+        (307, "http://127.0.0.2:9/v1/logs"),
+        (308, "/v1/logs"),
+        (302, "/login"),
+        (301, "https://elsewhere/"),
+        (303, ""),
+    ] {
+        let server = Server::start(move |_| reply(status, &format!("location: {location}\r\n"), ""));
+        let agent = Agent::start_delivering(&backend(&server), "");
+        send(&agent, "one");
+        wait_until("it waits", || agent.status()["destinations"][0]["state"] == "blocked");
+        let row = agent.status()["destinations"][0].clone();
+        assert_eq!(row["last_reason"], "redirected", "{row}");
+        assert_eq!(books(&agent), (0, 0, 1), "{status} {location}");
+        server.answer(|_| reply(200, "", ""));
+        wait_until("it comes after all", || books(&agent) == (1, 0, 0));
+    }
+}
+
+/// Scenario: what answers is a captive portal, another server, or a proxy with a page of its own; then the way is free. Guarantees:
+/// nothing counts as delivered meanwhile, status says what answered, and everything comes (P3).
+#[test]
+fn d6_a_portal_delivers_nothing() {
+    for (status, headers, body) in [
+        (200, "content-type: text/html\r\n", "<html>log in</html>"),
+        (200, "content-type: text/html\r\n", ""),
+        (200, "content-type: application/x-protobuf\r\n", "<junk>"),
+        (511, "", "log in"),
+        (421, "", ""),
+        (407, "", "proxy"),
+        (426, "", ""),
+    ] {
+        let server = Server::start(move |_| reply(status, headers, body));
+        let agent = Agent::start_delivering(&backend(&server), "");
+        send(&agent, "one");
+        wait_until("it waits", || agent.status()["destinations"][0]["state"] == "blocked");
+        assert_eq!(books(&agent), (0, 0, 1), "{status} {headers}");
+        server.answer(|_| reply(200, "", ""));
+        wait_until("it comes after all", || books(&agent) == (1, 0, 0));
+    }
+}
+
+/// Scenario: a backend asks to wait for decades, in seconds and as a date; an operator resumes the queue, with the longest wait set to
+/// an hour, and in another agent to a second. Guarantees: no wait is longer than the longest one, and an operator ends it (P3).
+#[test]
+fn d7_no_wait_is_for_ever() {
+    for wish in ["1795928527", "Fri, 31 Dec 2099 23:59:59 GMT"] {
+        for (longest, resumes) in [("1s", false), ("1h", true)] {
+            let server = Server::start(move |_| reply(503, &format!("retry-after: {wish}\r\n"), "busy"));
+            let name = "{ name: backend, type: otlp, url: 'http://";
+            let agent = Agent::start_delivering(&[format!("{name}{}', max_backoff: {longest} }}", server.address)], "");
+            send(&agent, "one");
+            wait_until("it waits", || agent.status()["destinations"][0]["state"] == "backoff");
+            server.answer(|_| reply(200, "", ""));
+            if resumes {
+                assert_eq!(books(&agent), (0, 0, 1));
+                let output = support::run(&["queue", "resume", "backend", "--config", &agent.config()]);
+                assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            }
+            wait_until("it comes", || books(&agent) == (1, 0, 0));
+        }
+    }
+}
+
+/// Scenario: the server fails in the same way, with words that differ each time. Guarantees: one line in the log, the count in status
+/// and metrics.
+#[test]
+fn d8_the_same_error_is_logged_once() {
+    let number = AtomicUsize::new(0);
+    let server = Server::start(move |_| {
+        reply(503, "", &format!("not valid for {} seconds more", number.fetch_add(1, Ordering::SeqCst)))
+    });
+    let agent = Agent::start_delivering(&backend(&server), "");
+    send(&agent, "one");
+    wait_until("it failed four times", || agent.status()["destinations"][0]["failures"].as_u64().unwrap() >= 4);
+    assert_eq!(agent.log().matches("seconds more").count(), 1, "{}", agent.log());
+    let metrics = agent.get("/metrics");
+    assert!(
+        metrics.contains("lightship_send_failures_by_reason_total{destination=\"backend\",reason=\"failed_status\"}")
+    );
+}
+
+/// Scenario: the server wants another token. Guarantees: the agent says so everywhere: `/readyz` is not ready, `lightship status` ends
+/// with 1, the metric is 1; and when the server is content, all is well by itself.
+#[test]
+fn u9_a_blocked_destination_is_unwell() {
+    let server = Server::start(|_| reply(401, "", "expired"));
+    let agent = Agent::start_delivering(&backend(&server), "");
+    send(&agent, "one");
+    wait_until("it is blocked", || agent.get("/readyz").contains("destination backend is blocked"));
+    assert!(agent.get("/healthz").contains("\"ok\""), "the process is well");
+    let output = support::run(&["status", "--config", &agent.config()]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("check the token") && said.contains("expired"), "{said}");
+    assert!(agent.get("/metrics").contains("lightship_destination_blocked{destination=\"backend\"} 1"));
+    server.answer(|_| reply(200, "", ""));
+    wait_until("it is ready", || agent.get("/readyz").contains("\"ready\""));
+    assert_eq!(support::run(&["status", "--config", &agent.config()]).status.code(), Some(0));
+    assert_eq!(books(&agent), (1, 0, 0));
+}

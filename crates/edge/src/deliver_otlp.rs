@@ -1,0 +1,81 @@
+//! Blocks on their way to an OTLP endpoint: what it refuses for good is kept, told and booked before the cursor moves.
+
+use journal::StoredBlock;
+use model::Refusal;
+use sinks::{Delivered, Refused, SinkError};
+
+use crate::dead_letters::DeadLetter;
+use crate::drain::{Drain, Sink, confirm, delivered_to, disk_error, range_of};
+use crate::log;
+
+impl Drain {
+    /// Sends a block, unless that is done and only its booking failed.
+    pub(crate) async fn deliver_otlp(&mut self, block: &StoredBlock) -> Result<(), SinkError> {
+        let Sink::Otlp(sink) = &mut self.sink else { return Ok(()) };
+        let id = (block.lane, block.first, block.last);
+        let delivered = match self.unbooked.take_if(|(of, _)| *of == id) {
+            Some((_, delivered)) => delivered,
+            None => sink.deliver(&block.bytes).await?,
+        };
+        let counts = sink.exemplars();
+        let booked = self.book(block, &delivered).await;
+        if booked.is_err() {
+            self.unbooked = Some((id, delivered));
+        }
+        self.with_status(|status| status.exemplars = (counts.sent, counts.left_out));
+        booked
+    }
+
+    async fn book(&self, block: &StoredBlock, delivered: &Delivered) -> Result<(), SinkError> {
+        self.keep(&delivered.refused).await?;
+        confirm(&self.shared, self.index, &self.name, vec![range_of(block)], delivered.rejected).await?;
+        for refused in &delivered.refused {
+            self.tell_refused(refused);
+        }
+        delivered_to(&self.shared, self.index, block.bytes.len());
+        Ok(())
+    }
+
+    /// Keeps what was refused. A disk that does not take it is waited for: the records are still in the journal.
+    async fn keep(&self, refused: &[Refused]) -> Result<(), SinkError> {
+        let wall_s = self.shared.clock.wall_ns() / 1_000_000_000;
+        let with_request = refused.iter().filter(|one| !one.request.is_empty());
+        let letters: Vec<DeadLetter> = with_request
+            .map(|one| DeadLetter {
+                destination: self.name.clone(),
+                signal: one.signal,
+                reason: one.reason,
+                request: one.request.clone(),
+                wall_s,
+            })
+            .collect();
+        if letters.is_empty() {
+            return Ok(());
+        }
+        self.shared.io.keep_dead_letters(letters).await.map_err(disk_error)?.map_err(|error| {
+            SinkError::retry(
+                Refusal::DiskFull,
+                format!("what the server refuses cannot be kept in dead-letters: {error}"),
+            )
+        })
+    }
+
+    fn tell_refused(&self, refused: &Refused) {
+        let Refused { signal, reason, words, records, request } = refused;
+        if *records > 0 {
+            self.with_status(|status| status.reject(*reason, *records, words));
+        }
+        let (signal, now) = (signal.name(), self.shared.clock.now_ns());
+        if *records == 0 {
+            let text = format!("destination {}: it took {signal} and says: {words}", self.name);
+            log::warn_limited(&format!("{} warns", self.name), now, &text);
+            return;
+        }
+        let kept = if request.is_empty() { "it does not say which ones" } else { "they are kept in dead-letters" };
+        let text = format!(
+            "destination {}: {records} records of {signal} are refused for good ({reason}; {kept}): {words}",
+            self.name
+        );
+        log::error_limited(&format!("{} rejects {reason}", self.name), now, &text);
+    }
+}
