@@ -9,8 +9,10 @@ mod init;
 mod journal_tools;
 mod local;
 mod outage;
+mod queue;
 mod socket;
 mod status;
+mod top;
 mod trace;
 
 use std::io::{ErrorKind, Write};
@@ -86,8 +88,8 @@ fn execute(arguments: &Arguments) -> Result<(), Failure> {
         Some("replay") => edge::replay(&load(arguments)?, std::io::stdin().lock(), std::io::stdout().lock())
             .map_err(|error| Failure::usage(error.to_string())),
         Some("status") => status::show(&load(arguments)?, arguments.json),
-        Some("top") => status::top(&load(arguments)?, arguments),
-        Some("queue") => status::queue(&load(arguments)?, arguments),
+        Some("top") => top::top(&load(arguments)?, arguments),
+        Some("queue") => queue::queue(&load(arguments)?, arguments),
         Some("init") => init::write(arguments),
         Some("query") => local::query(arguments),
         Some("tail") => local::tail(arguments),

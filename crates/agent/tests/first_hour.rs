@@ -241,6 +241,28 @@ fn u23_u2_u11_files_are_read_and_written_for_people() {
     assert!(!said(&run(&["init"])).contains("id: device-1 "));
 }
 
+/// Scenario: an agent whose hub is away holds records of two lanes (U25). Guarantees: `queue show` tells them lane by lane with
+/// their sizes and ages, and that nothing goes out; `top` tells in, kept, queued and sent by their names, not by metrics'.
+#[test]
+fn u25_the_queue_and_the_flow_are_told() {
+    let (agent, _) = agent();
+    let config = agent.config();
+    let show = || said(&run(&["queue", "show", "hub", "--config", &config]));
+    wait_until("logs and metrics are in the journal", || {
+        let shown = show();
+        shown.contains("logs ") && shown.contains("metrics ")
+    });
+    let shown = show();
+    let row = |lane: &str| shown.lines().find(|line| line.starts_with(lane)).unwrap().to_owned();
+    assert_eq!(row("logs").split_whitespace().nth(1), Some("1"), "{shown}");
+    assert!(row("metrics").contains(" B ") && row("metrics").ends_with('Z'), "{shown}");
+    assert!(shown.starts_with("destination hub") && shown.contains("nothing goes out at this moment"), "{shown}");
+    assert_eq!(run(&["queue", "show", "nowhere", "--config", &config]).status.code(), Some(2));
+    let top = said(&run(&["top", "--once", "--config", &config]));
+    assert!(top.contains("KEPT") && top.contains("QUEUED") && top.contains("hub              NO"), "{top}");
+    assert!(said(&run(&["top", "--once", "--all", "--config", &config])).contains("received_records_total"));
+}
+
 /// A good span of a trace.
 fn good_span(out: &mut Vec<u8>, trace: u8, time_ns: u64) {
     put_message(out, 2, |out| {

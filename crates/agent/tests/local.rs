@@ -130,7 +130,7 @@ fn what_the_device_holds_is_found() {
     let books = &agent.status()["ledger"];
     assert_eq!((&books["destinations"][0]["lost"], &books["difference"]), (&1.into(), &0.into()));
     ask(&["queue", "drop", "hub", "cargo"], 1);
-    assert!(ask(&["top", "--once"], 0).contains("kept_traces_total"));
+    assert!(ask(&["top", "--once", "--all"], 0).contains("kept_traces_total"));
 
     agent.kill();
     let trace = ask(&["trace", "07070707070707070707070707070707"], 0);
