@@ -18,6 +18,15 @@ const LEAST: Duration = Duration::from_secs(60);
 pub(crate) fn check(config: &Config, arguments: &Arguments) -> Result<(), Failure> {
     let report = edge::check(config).map_err(|error| Failure::usage(error.to_string()))?;
     print(&report)?;
+    if arguments.connect {
+        let (report, good) = edge::connect(config).map_err(|error| Failure::usage(error.to_string()))?;
+        print(&report)?;
+        if !good {
+            return Err(Failure::unwell("a destination does not take what would come"));
+        }
+    } else {
+        print("not tried: whether the destinations answer (--connect)\n")?;
+    }
     let Some(wanted) = &arguments.outage else { return Ok(()) };
     let wanted: Span = wanted.parse().map_err(|error| Failure::usage(format!("--outage: {error}")))?;
     let rates = running(config).or_else(|| held(config)).filter(|rates| rates.measured >= LEAST).ok_or_else(|| {

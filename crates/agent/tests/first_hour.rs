@@ -263,6 +263,49 @@ fn u25_the_queue_and_the_flow_are_told() {
     assert!(said(&run(&["top", "--once", "--all", "--config", &config])).contains("received_records_total"));
 }
 
+/// Scenario: `check` with a data directory that is not there, and with `--connect`: nobody listens, a server that is no hub answers,
+/// TLS to a port of plain HTTP, a hub that knows the device, one that wants a token (U8, U23). Guarantees: nothing is made; what was
+/// not tried is said; each fault has its words and exit code 1.
+#[test]
+fn u8_check_says_what_it_tried() {
+    let directory = tempfile::tempdir().unwrap();
+    let (data, file) = (directory.path().join("data"), directory.path().join("lightship.yaml"));
+    let check = |url: &str, options: &[&str]| {
+        let text = support::configuration(&data, "").replace("http://127.0.0.1:9", url);
+        std::fs::write(&file, text).unwrap();
+        run(&[&["check", "--config", file.to_str().unwrap()], options].concat())
+    };
+    let plain = check("http://127.0.0.1:9", &[]);
+    assert_eq!(plain.status.code(), Some(0));
+    assert!(said(&plain).contains("not tried: whether the destinations answer"), "{}", said(&plain));
+    assert!(said(&plain).contains("is not there yet: the agent makes it") && !data.try_exists().unwrap());
+    for (url, answer, code, expected) in [
+        ("http://127.0.0.1:1", "", 1, "cannot reach 127.0.0.1:1"),
+        ("http://{}", "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n", 0, "answers, and takes"),
+        ("http://{}", "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", 1, "does not answer as a hub"),
+        ("http://{}", "HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n", 1, "401"),
+        ("https://{}", "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n", 1, "does not speak TLS"),
+    ] {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = url.replace("{}", &listener.local_addr().unwrap().to_string());
+        let served = !answer.is_empty();
+        let server = std::thread::spawn(move || {
+            if served {
+                let (mut stream, _) = listener.accept().unwrap();
+                let _read = std::io::Read::read(&mut stream, &mut [0; 4096]).unwrap();
+                std::io::Write::write_all(&mut stream, answer.as_bytes()).unwrap();
+                // The other side closes first: what it has not read yet is not cut off.
+                let _end = std::io::Read::read(&mut stream, &mut [0; 4096]);
+            }
+        });
+        let output = check(&url, &["--connect"]);
+        server.join().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{url}: {}{}", said(&output), complained(&output));
+        assert!(said(&output).contains(expected), "{url}: {}", said(&output));
+    }
+    assert!(!data.try_exists().unwrap());
+}
+
 /// A good span of a trace.
 fn good_span(out: &mut Vec<u8>, trace: u8, time_ns: u64) {
     put_message(out, 2, |out| {

@@ -1,6 +1,7 @@
 //! Parts from their configuration.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use config::{Config, DestinationKind};
 use model::Lane;
@@ -150,7 +151,7 @@ fn exemplar_bytes(_: &Config) -> u64 {
     0
 }
 
-/// Checks what a configuration needs of this machine, without starting anything: the data directory can be written,
+/// Checks what a configuration needs of this machine, without starting or changing anything: the data directory can be written,
 /// certificates and tokens can be read, and the memory of all parts together.
 ///
 /// # Errors
@@ -164,10 +165,7 @@ pub fn check(config: &Config) -> Result<String, StartError> {
     check_memory(config)?;
     let directory = &config.data_dir;
     let fail = |error: std::io::Error| start_error(format!("data_dir {}: {error}", directory.display()));
-    journal::make_dir(directory).map_err(fail)?;
-    let probe = directory.join(".check");
-    std::fs::write(&probe, b"lightship").map_err(fail)?;
-    std::fs::remove_file(&probe).map_err(fail)?;
+    let made = may_write(directory).map_err(fail)?;
     let mut report = String::from("memory at most:\n");
     let budgets = budgets(config);
     for (name, bytes) in &budgets {
@@ -179,8 +177,32 @@ pub fn check(config: &Config) -> Result<String, StartError> {
         writeln!(report, "  {:>8} KiB  together, on top of about {} MiB for the program", total / 1024, PROGRAM >> 20);
     let _written = writeln!(report, "disk at most: {} KiB in {}", config.journal.budget.0 / 1024, directory.display());
     report.push_str(&coarse_watermarks(config));
+    if !made {
+        let _written = writeln!(report, "{} is not there yet: the agent makes it", directory.display());
+    }
     report.push_str("the configuration is good\n");
     Ok(report)
+}
+
+/// Whether a directory is there. Nothing is made: of one that is not, the nearest one above it is looked at.
+///
+/// # Errors
+/// When this user may not write there.
+fn may_write(directory: &Path) -> std::io::Result<bool> {
+    use rustix::fs::{Access, access};
+    for (above, directory) in directory.ancestors().enumerate() {
+        let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+        match std::fs::metadata(directory) {
+            Ok(found) if found.is_dir() => {
+                access(directory, Access::WRITE_OK | Access::EXEC_OK)?;
+                return Ok(above == 0);
+            }
+            Ok(_) => return Err(std::io::Error::other("it is not a directory")),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(false)
 }
 
 #[cfg(test)]

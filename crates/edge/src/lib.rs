@@ -33,6 +33,7 @@ mod policies;
 mod pressure;
 #[cfg(test)]
 mod pressure_tests;
+mod probe;
 #[cfg(test)]
 mod renewal_tests;
 mod repeats;
@@ -60,6 +61,7 @@ pub use lanes::LaneRules;
 pub use outage::{Rates, outage};
 pub use pipeline::{Counters, Pipeline, Rules};
 pub use pressure::{LaneStanding, Watermarks};
+pub use probe::connect;
 pub use replay::replay;
 pub use resume::{Resumed, resume};
 pub use run::{SOCKET, run};

@@ -51,6 +51,14 @@ pub(crate) async fn connect(access: &Access, alpn: &[u8]) -> Result<Box<dyn Stre
                 Refusal::Unreachable,
                 format!("{why}; check ca_file, the server's name and this machine's clock"),
             ),
+            Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)) => SinkError::blocked(
+                Refusal::Unreachable,
+                format!(
+                    "{} does not speak TLS: it may be a port for plain HTTP (of a hub: the page's; the link port is another one, \
+                     see --link), or the url needs http://",
+                    endpoint.authority()
+                ),
+            ),
             _ => SinkError::retry(Refusal::Unreachable, why),
         }
     })?;

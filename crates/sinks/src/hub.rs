@@ -28,6 +28,22 @@ impl HubSink {
         link::decode(&answer.body).map_err(|error| not_a_hub(&error))
     }
 
+    /// Asks whether a hub is there that knows the token, without greeting it: a hello that says nothing is answered as one.
+    ///
+    /// # Errors
+    /// [`SinkError`], when there is none, or it wants other credentials.
+    pub async fn probe(&mut self) -> Result<(), SinkError> {
+        let answer = self.client.post(HELLO_PATH, &[("content-type", CONTENT_TYPE)], Bytes::new()).await?;
+        match answer.status.as_u16() {
+            400 => Ok(()),
+            200..=299 => Err(SinkError::blocked(
+                Refusal::NotAnExportResponse,
+                "the server does not answer as a hub; check the address",
+            )),
+            _ => Err(failure(&answer, false)),
+        }
+    }
+
     /// Sends blocks back to back; the acknowledgement names each of them.
     ///
     /// # Errors

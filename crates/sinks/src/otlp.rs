@@ -115,6 +115,17 @@ impl OtlpSink {
         Self::new(Transport::Grpc(GrpcClient::new(access)))
     }
 
+    /// Asks whether the server would take export requests of each signal, by an empty one.
+    ///
+    /// # Errors
+    /// [`SinkError`], of the first signal that it does not take.
+    pub async fn probe(&mut self) -> Result<(), SinkError> {
+        for signal in Signal::ALL {
+            self.export(signal, &[]).await?;
+        }
+        Ok(())
+    }
+
     /// Sends a block. Each signal of it goes as one request; when the server refuses that for good, its frames go one by one, so
     /// that only the ones at fault are rejected. A signal that fails does not keep the others from being sent, and what was
     /// answered is not sent again with the next call for the same block.
