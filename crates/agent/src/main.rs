@@ -55,10 +55,10 @@ fn print(text: &str) -> Result<(), Failure> {
     print_on(text).map(|_| ())
 }
 
-/// As [`print`]; false when the pipe is closed, so that what goes on printing can end.
+/// As [`print()`]; false when the pipe is closed, so that what goes on printing can end.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 fn print_on(text: &str) -> Result<bool, Failure> {
     let mut out = std::io::stdout();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

@@ -45,7 +45,7 @@ pub(crate) fn clean(text: &str) -> String {
         }
     }
     if text.chars().nth(LONGEST).is_some() {
-        out.push('…');
+        out.push('\u{2026}');
     }
     out
 }
