@@ -1,13 +1,18 @@
-//! Which requests were imported: so that a file that is imported twice is stored once.
+//! Which requests were imported, and which the journal has anyway: so that what comes twice is stored once.
 //!
 //! `imported` in the data directory: magic `LSIM`, version, 3 zero bytes, then 16 bytes of digest for each request.
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::ops::ControlFlow;
 use std::path::Path;
 
+use journal::reader::{Filter, Reader};
+use journal::{JournalError, RealDisk};
 use model::Signal;
+use model::proto::ProtoError;
+use wire::{Inflater, RawBlock, Section, SectionRef, decode_frame};
 
 const NAME: &str = "imported";
 const HEAD: [u8; 8] = *b"LSIM\0\0\0\0";
@@ -17,12 +22,50 @@ const MOST: usize = 1 << 16;
 /// What tells a request from all others.
 pub(crate) type Digest = [u8; 16];
 
-/// The digest of a request's bytes, with its signal.
-pub(crate) fn digest(signal: Signal, request: &[u8]) -> Digest {
-    let mut bytes = Vec::with_capacity(request.len() + 8);
-    bytes.extend_from_slice(signal.name().as_bytes());
-    bytes.extend_from_slice(request);
-    wire::digest(&bytes)
+/// The digest of what a request says, whichever form its file has: of its deterministic encoding (docs/wire.md).
+///
+/// # Errors
+/// When the request does not read.
+pub(crate) fn digest(signal: Signal, request: &[u8]) -> Result<Digest, ProtoError> {
+    let section = match signal {
+        Signal::Traces => SectionRef::Traces(request),
+        Signal::Logs => SectionRef::Logs(request),
+        Signal::Metrics => SectionRef::Metrics(request),
+    };
+    let mut body = Vec::new();
+    wire::encode_body(&[section], &mut body)?;
+    Ok(wire::digest(&body))
+}
+
+/// Digests of everything that the lanes of a journal hold.
+///
+/// # Errors
+/// When the journal cannot be read; what is damaged in it is passed over.
+pub(crate) fn held(disk: RealDisk) -> Result<HashSet<Digest>, JournalError> {
+    let (mut held, mut inflater) = (HashSet::new(), Inflater::new());
+    let reader = match Reader::open(disk) {
+        Ok(reader) => reader,
+        // A directory that is new has nothing.
+        Err(JournalError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(held),
+        Err(error) => return Err(error),
+    };
+    reader.blocks(&Filter::default(), |block| {
+        let frames = RawBlock::parse(block.bytes).and_then(|(block, _)| {
+            let frames = block.frames(&mut inflater)?;
+            Ok(frames.filter_map(|(_, bytes)| decode_frame(bytes).ok()).collect::<Vec<_>>())
+        });
+        for section in frames.into_iter().flatten().flat_map(|frame| frame.sections) {
+            let digest = match &section {
+                Section::Traces(bytes) => digest(Signal::Traces, bytes),
+                Section::Logs(bytes) => digest(Signal::Logs, bytes),
+                Section::Metrics(bytes) => digest(Signal::Metrics, bytes),
+                Section::Exemplars(_) | Section::Gap(_) => continue,
+            };
+            held.extend(digest);
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(held)
 }
 
 /// The requests that were imported into a data directory.
@@ -101,14 +144,14 @@ mod tests {
     fn requests_are_remembered() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(NAME);
-        let number = |number: u64| digest(Signal::Logs, &number.to_le_bytes());
+        let number = |number: u64| wire::digest(&number.to_le_bytes());
         Imports::open(directory.path()).unwrap().remember(number(1)).unwrap();
         let mut torn = std::fs::read(&path).unwrap();
         torn.extend_from_slice(&number(2)[..9]);
         std::fs::write(&path, torn).unwrap();
         let mut imports = Imports::open(directory.path()).unwrap();
         assert!(imports.contains(&number(1)) && !imports.contains(&number(2)));
-        assert!(!imports.contains(&digest(Signal::Traces, &1_u64.to_le_bytes())));
+        assert_ne!(digest(Signal::Traces, &[]).unwrap(), digest(Signal::Logs, &[]).unwrap());
         imports.remember(number(3)).unwrap();
         let mut many = std::fs::read(&path).unwrap();
         assert!(Imports::open(directory.path()).unwrap().contains(&number(3)));

@@ -5,6 +5,7 @@ use std::io::{self, BufReader, BufWriter};
 use std::path::Path;
 
 use filter::Record;
+use journal::reader::Reader;
 use journal::{FrameMeta, Journal, RealDisk};
 use model::{Lane, Signal};
 use query::export::{FileForm, export, read_request};
@@ -15,6 +16,9 @@ use crate::arguments::Arguments;
 use crate::imports::{self, Imports};
 use crate::local::{place, reader};
 use crate::{Failure, print};
+
+/// The file beside exported ones that names the epoch of their journal.
+const EXPORTED_FROM: &str = "exported-from";
 
 /// `lightship journal WHAT`
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -162,6 +166,9 @@ fn write_files(arguments: &Arguments) -> Result<(), Failure> {
         file.map(BufWriter::new).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
     })
     .map_err(|error| Failure::unwell(error.to_string()))?;
+    let marker = directory.join(EXPORTED_FROM);
+    std::fs::write(&marker, format!("{}\n", reader.epoch()))
+        .map_err(|error| Failure::unwell(format!("{}: {error}", marker.display())))?;
     print(&format!(
         "{} spans, {} log records and {} points in {}\n",
         exported.spans,
@@ -187,12 +194,23 @@ fn import<'a>(arguments: &Arguments, files: impl Iterator<Item = &'a str>) -> Re
     let fail = |why: String| Failure::usage(format!("data_dir {}: {why}", config.data_dir.display()));
     let stamp = edge::Clock::start().stamp();
     let disk = RealDisk::new(&config.data_dir).map_err(|error| fail(error.to_string()))?;
+    let held = imports::held(RealDisk::read_only(&config.data_dir)).map_err(|error| fail(error.to_string()))?;
     let (mut journal, _) =
         Journal::open(disk, edge::journal_options(&config), stamp).map_err(|error| fail(error.to_string()))?;
     let mut imported = Imports::open(&config.data_dir).map_err(|error| fail(error.to_string()))?;
     let (mut records, mut known, mut known_requests) = (0, 0, 0);
+    let own = Reader::open(RealDisk::read_only(&config.data_dir)).map(|reader| reader.epoch().to_string()).ok();
     for path in files {
         let fail = |why: String| Failure::usage(format!("{}: {why}", path.display()));
+        let from = std::fs::read_to_string(path.with_file_name(EXPORTED_FROM)).ok();
+        if let (Some(from), Some(own)) = (&from, &own)
+            && from.trim() == own
+        {
+            return Err(fail(format!(
+                "this journal exported it (epoch {own}): it holds what is in it, or has delivered it; to deliver that once more use \
+                 `lightship fetch --history`, or take {EXPORTED_FROM} away"
+            )));
+        }
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let signal =
             [Signal::Traces, Signal::Logs, Signal::Metrics].into_iter().find(|one| name.starts_with(one.name()));
@@ -203,8 +221,8 @@ fn import<'a>(arguments: &Arguments, files: impl Iterator<Item = &'a str>) -> Re
         while let Some(request) = read_request(&mut file).map_err(|error| fail(error.to_string()))? {
             number += 1;
             let fail = |why: String| fail(format!("request {number}: {why}; what stood before it is imported"));
-            let digest = imports::digest(signal, &request);
-            if imported.contains(&digest) {
+            let digest = imports::digest(signal, &request).map_err(|error| fail(error.to_string()))?;
+            if held.contains(&digest) || imported.contains(&digest) {
                 known += model::otlp::count_records(signal, &request).map_err(|error| fail(error.to_string()))?;
                 known_requests += 1;
                 continue;
@@ -216,7 +234,7 @@ fn import<'a>(arguments: &Arguments, files: impl Iterator<Item = &'a str>) -> Re
     }
     let mut said = format!("{records} records are in the journal and will be delivered when the agent runs\n");
     if known_requests > 0 {
-        said.push_str(&format!("{known} records of {known_requests} requests were imported before and are left out\n"));
+        said.push_str(&format!("{known} records of {known_requests} requests were imported before, or are in this journal anyway, and are left out\n"));
     }
     print(&said)
 }

@@ -372,6 +372,23 @@ fn the_journal_is_carried_checked_and_repaired() {
     let count = ["query", "--config", other_config, "| stats count by signal", "-o", "logfmt"];
     assert_eq!(says(&count, 0), "signal=log count=2\nsignal=metric count=1\nsignal=span count=2\n");
 
+    // U22: back into the journal that they are from: refused with the reason; without the mark, left out by what they say.
+    let back: Vec<&str> =
+        ["journal", "--config", &config, "import"].into_iter().chain(files.iter().map(String::as_str)).collect();
+    let refused = run(&back);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("this journal exported it"));
+    std::fs::remove_file(stick.join("exported-from")).unwrap();
+    let known = says(&back, 0);
+    assert!(
+        known.contains(&format!("5 records of {requests} requests were imported before, or are in this journal")),
+        "{known}"
+    );
+    assert_eq!(says(&["query", "--config", &config, "signal=log | stats count", "-o", "logfmt"], 0), "count=2\n");
+    let other_data = other.path().join("data");
+    std::fs::remove_file(other_data.join("imported")).unwrap();
+    assert!(says(&import, 0).starts_with("0 records"), "what is held is known without the list of imports");
+
     let segment = other.path().join("data/lanes/metrics/0000000000000001.seg");
     let mut bytes = std::fs::read(&segment).unwrap();
     bytes[140] ^= 1;
