@@ -2,6 +2,7 @@
 //! in files by whoever owns the disk; then taken in. Nothing counts as received before it is recorded.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use journal::{Content, Recording, Taken};
 use model::otlp::validate;
@@ -21,10 +22,41 @@ pub struct Admitted {
     signal: Signal,
     body: Vec<u8>,
     key: Option<Box<[u8]>>,
-    /// Traces that it may add to the index.
-    traces: usize,
     /// Bytes for the lanes mission and audit.
     urgent: [usize; 2],
+    /// Its place, until it is taken in.
+    permit: Permit,
+}
+
+/// What is admitted and not taken in yet.
+#[derive(Debug, Default)]
+struct Reserved {
+    bytes: usize,
+    waits: usize,
+    traces: usize,
+    keys: Vec<Box<[u8]>>,
+}
+
+/// A place for a request. Dropped, it is given back: whatever becomes of the request on its way.
+#[derive(Debug)]
+struct Permit {
+    of: Arc<Mutex<Reserved>>,
+    bytes: usize,
+    waits: usize,
+    traces: usize,
+    key: Option<Box<[u8]>>,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let mut reserved = self.of.lock().unwrap_or_else(PoisonError::into_inner);
+        reserved.bytes -= self.bytes;
+        reserved.waits -= self.waits;
+        reserved.traces -= self.traces;
+        if let Some(key) = &self.key {
+            reserved.keys.retain(|other| other != key);
+        }
+    }
 }
 
 impl Admitted {
@@ -42,10 +74,6 @@ impl Admitted {
     pub fn urgent(&self) -> impl Iterator<Item = (Lane, usize)> + use<> {
         [Lane::Mission, Lane::Audit].into_iter().zip(self.urgent).filter(|(_, bytes)| *bytes > 0)
     }
-
-    fn waits(&self) -> usize {
-        if self.signal == Signal::Metrics { 0 } else { self.body.len() }
-    }
 }
 
 /// What the pipeline keeps for the recorder in files.
@@ -55,11 +83,7 @@ pub(crate) struct Recorded {
     next: u64,
     /// Taken in beyond it, out of order.
     ahead: BTreeSet<u64>,
-    /// What was admitted and is not taken in yet.
-    bytes: usize,
-    waits: usize,
-    traces: usize,
-    keys: Vec<Box<[u8]>>,
+    reserved: Arc<Mutex<Reserved>>,
     /// Whether there is one.
     on: bool,
     /// Traces let go without a decision since the last commit.
@@ -68,6 +92,19 @@ pub(crate) struct Recorded {
 }
 
 impl Recorded {
+    fn reserved(&self) -> MutexGuard<'_, Reserved> {
+        self.reserved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn permit(&self, bytes: usize, waits: usize, traces: usize, key: Option<Box<[u8]>>) -> Permit {
+        let mut reserved = self.reserved();
+        reserved.bytes += bytes;
+        reserved.waits += waits;
+        reserved.traces += traces;
+        reserved.keys.extend(key.clone());
+        Permit { of: Arc::clone(&self.reserved), bytes, waits, traces, key }
+    }
+
     pub(crate) fn skip_to(&mut self, next: u64) {
         self.next = self.next.max(next);
         self.ahead.retain(|sequence| *sequence >= next);
@@ -83,8 +120,8 @@ impl Pipeline {
         }
     }
 
-    /// Checks and masks a request and sees to it that there is room. What is admitted has to be given to
-    /// [`Pipeline::take`], or to [`Pipeline::refuse`].
+    /// Checks and masks a request and sees to it that there is room. What is admitted is given to
+    /// [`Pipeline::take`], or to [`Pipeline::refuse`]; dropped, it gives its place back.
     ///
     /// # Errors
     /// The answer, when there is nothing to take in: it came before, it is bad, or there is no room.
@@ -94,7 +131,7 @@ impl Pipeline {
             self.counters.repeated_requests += 1;
             return Err(Answer::Accepted);
         }
-        if key.as_ref().is_some_and(|key| self.recorded.keys.contains(key)) {
+        if key.as_ref().is_some_and(|key| self.recorded.reserved().keys.contains(key)) {
             // The same request is on its way to the disk.
             return Err(Answer::Wait(WAIT));
         }
@@ -114,49 +151,39 @@ impl Pipeline {
         let split = self.lanes.split(signal, &body).ok().flatten();
         let untraced = &self.rules.untraced_lines;
         let refused = self.pressure.refuses(signal, &body, split.as_ref(), untraced).unwrap_or(false);
-        let admitted = Admitted { signal, body, key, traces, urgent: split.map_or([0; 2], |split| split.urgent()) };
-        let waits = match admitted.waits() {
-            0 => 0,
-            bytes => bytes + self.recorded.waits,
+        let waits = if signal == Signal::Metrics { 0 } else { body.len() };
+        let (reserved_bytes, reserved_waits, reserved_traces) = {
+            let reserved = self.recorded.reserved();
+            (reserved.bytes, reserved.waits, reserved.traces)
         };
-        let recording = self.recorded.bytes > 0 && self.recorded.bytes + admitted.body.len() > MAX_RECORDING;
-        if refused || recording || !self.has_room(waits, traces + self.recorded.traces, now_ns) {
-            let records = model::otlp::count_records(signal, &admitted.body).unwrap_or(0);
+        let all_waits = if waits == 0 { 0 } else { waits + reserved_waits };
+        let recording = reserved_bytes > 0 && reserved_bytes + body.len() > MAX_RECORDING;
+        if refused || recording || !self.has_room(all_waits, traces + reserved_traces, now_ns) {
+            let records = model::otlp::count_records(signal, &body).unwrap_or(0);
             self.ledger.refused.add(signal, records);
             return Err(Answer::Wait(WAIT));
         }
-        self.recorded.bytes += admitted.body.len();
-        self.recorded.waits += admitted.waits();
-        self.recorded.traces += traces;
-        self.recorded.keys.extend(admitted.key.clone());
-        Ok(admitted)
-    }
-
-    fn settle(&mut self, admitted: &Admitted) {
-        self.recorded.bytes -= admitted.body.len();
-        self.recorded.waits -= admitted.waits();
-        self.recorded.traces -= admitted.traces;
-        if let Some(key) = &admitted.key {
-            self.recorded.keys.retain(|other| other != key);
-        }
+        let permit = self.recorded.permit(body.len(), waits, traces, key.clone());
+        Ok(Admitted { signal, body, key, urgent: split.map_or([0; 2], |split| split.urgent()), permit })
     }
 
     /// Takes an admitted request in. `sequence` is its place in the recorder's files, when it was recorded.
     pub fn take(&mut self, admitted: Admitted, sequence: Option<u64>, now_ns: u64) -> Answer {
-        self.settle(&admitted);
+        let Admitted { signal, body, key, permit, .. } = admitted;
+        drop(permit);
         let before = self.ledger.received.total();
-        let taken = self.take_in(admitted.signal, &admitted.body, sequence, now_ns);
+        let taken = self.take_in(signal, &body, sequence, now_ns);
         self.reserve.took(self.ledger.received.total() - before);
         match taken {
             Ok(()) => {
-                if let Some(key) = admitted.key {
+                if let Some(key) = key {
                     self.repeats.remember(key);
                 }
                 Answer::Accepted
             }
             // Validation has walked these very bytes; if it is wrong, say so rather than lose a request in silence.
             Err(error) => {
-                debug_assert!(false, "validated bytes do not walk: {error}");
+                self.counters.unreadable += 1;
                 self.counters.bad_requests += 1;
                 Answer::Bad(error.to_string())
             }
@@ -198,9 +225,8 @@ impl Pipeline {
         }
     }
 
-    /// Lets an admitted request go: it could not be recorded.
+    /// Books an admitted request as refused: it could not be recorded. Its place is given back when it is dropped.
     pub fn refuse(&mut self, admitted: &Admitted) -> Answer {
-        self.settle(admitted);
         let records = model::otlp::count_records(admitted.signal, &admitted.body).unwrap_or(0);
         self.ledger.refused.add(admitted.signal, records);
         Answer::Wait(WAIT)

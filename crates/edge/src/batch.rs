@@ -1,7 +1,7 @@
 //! Batches on their way to the journal.
 
 use ledger::PerSignal;
-use model::otlp::{LogView, PointView, Selection, SpanView, for_each_scope};
+use model::otlp::{LONGEST_NS, LogView, PointView, Selection, SpanView, for_each_scope};
 use model::proto::{ProtoError, Reader, Value};
 use model::{Lane, Signal};
 use wire::{BodyEncoder, EncodeStats, SectionRef};
@@ -28,6 +28,16 @@ pub(crate) struct Sections {
     logs: Vec<u8>,
     metrics: Vec<u8>,
     exemplars: Vec<u8>,
+    /// Spans and log records in it; points are counted when they are encoded.
+    records: PerSignal,
+}
+
+/// A batch that cannot be encoded.
+#[derive(Debug)]
+pub(crate) struct EncodeFault {
+    pub(crate) error: ProtoError,
+    /// The records of it, as far as they can be counted.
+    pub(crate) records: PerSignal,
 }
 
 /// Gathers records for the lanes.
@@ -82,17 +92,14 @@ impl Builder {
         let Self { traces: spans, trace_lines, exemplars, lines, points, own } = self;
         for (lane, Own { spans, lines, points }) in own {
             let mut sections = Sections { metrics: points, ..Sections::default() };
-            spans.write(&mut sections.traces);
-            lines.write(&mut sections.logs);
+            sections.write(&spans, &lines);
             lanes.push((lane, sections));
         }
         let mut traces = Sections { exemplars, ..Sections::default() };
-        spans.write(&mut traces.traces);
-        drop(spans);
-        trace_lines.write(&mut traces.logs);
-        drop(trace_lines);
+        traces.write(&spans, &trace_lines);
+        drop((spans, trace_lines));
         let mut logs = Sections::default();
-        lines.write(&mut logs.logs);
+        logs.write(&Selection::default(), &lines);
         drop(lines);
         let metrics = Sections { metrics: points, ..Sections::default() };
         for (lane, sections) in [(Lane::Traces, traces), (Lane::Logs, logs), (Lane::Metrics, metrics)] {
@@ -116,6 +123,13 @@ impl Sections {
         sections
     }
 
+    fn write(&mut self, spans: &Selection, lines: &Selection) {
+        spans.write(&mut self.traces);
+        lines.write(&mut self.logs);
+        self.records.add(Signal::Traces, spans.records());
+        self.records.add(Signal::Logs, lines.records());
+    }
+
     fn is_empty(&self) -> bool {
         self.traces.is_empty() && self.logs.is_empty() && self.metrics.is_empty() && self.exemplars.is_empty()
     }
@@ -123,18 +137,31 @@ impl Sections {
 
 impl Batch {
     /// Encodes sections for a lane, and gives back the memory of each as soon as it is encoded.
-    pub(crate) fn encode(lane: Lane, sections: Sections) -> Result<(Self, EncodeStats), ProtoError> {
+    pub(crate) fn encode(lane: Lane, sections: Sections) -> Result<(Self, EncodeStats), EncodeFault> {
         let mut batch = Self { lane, body: Vec::new(), records: PerSignal::default(), start_ns: 0, end_ns: 0 };
-        batch.measure(&sections)?;
-        let Sections { traces, logs, metrics, exemplars } = sections;
+        let known = sections.records;
+        match batch.measure(&sections).and_then(|()| batch.encode_all(sections)) {
+            Ok(stats) => Ok((batch, stats)),
+            Err(error) => {
+                let mut records = batch.records;
+                for signal in Signal::ALL {
+                    records.add(signal, known.get(signal).saturating_sub(records.get(signal)));
+                }
+                Err(EncodeFault { error, records })
+            }
+        }
+    }
+
+    fn encode_all(&mut self, sections: Sections) -> Result<EncodeStats, ProtoError> {
+        let Sections { traces, logs, metrics, exemplars, .. } = sections;
         let mut encoder = BodyEncoder::default();
         encode(&mut encoder, traces, |bytes| SectionRef::Traces(bytes))?;
         encode(&mut encoder, logs, |bytes| SectionRef::Logs(bytes))?;
         encode(&mut encoder, metrics, |bytes| SectionRef::Metrics(bytes))?;
         encode(&mut encoder, exemplars, |bytes| SectionRef::Exemplars(bytes))?;
-        let stats = encoder.finish(&mut batch.body);
-        batch.body.shrink_to_fit();
-        Ok((batch, stats))
+        let stats = encoder.finish(&mut self.body);
+        self.body.shrink_to_fit();
+        Ok(stats)
     }
 
     fn measure(&mut self, sections: &Sections) -> Result<(), ProtoError> {
@@ -177,7 +204,8 @@ impl Batch {
     }
 
     fn spread(&mut self, time_ns: u64) {
-        if time_ns != 0 {
+        // What nobody can mean says nothing of when the frame is from.
+        if time_ns != 0 && time_ns <= LONGEST_NS {
             self.start_ns = if self.start_ns == 0 { time_ns } else { self.start_ns.min(time_ns) };
             self.end_ns = self.end_ns.max(time_ns);
         }
@@ -193,4 +221,21 @@ fn encode(
     let encoded = if bytes.is_empty() { Ok(()) } else { encoder.push(section(&bytes)) };
     drop(bytes);
     encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: a batch whose bytes do not walk, in each of its signals. Guarantees: a fault that tells its records, so that they can be
+    /// booked; no panic, and nothing stays pending for ever (P1).
+    #[test]
+    fn r1_what_cannot_be_encoded_is_told() {
+        for signal in Signal::ALL {
+            let mut sections = Sections::of(signal, b"\x0a\x7fnot so long".to_vec());
+            sections.records.add(Signal::Traces, 2);
+            let fault = Batch::encode(Lane::Mission, sections).unwrap_err();
+            assert_eq!(fault.records.traces, 2, "{}", fault.error);
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use journal::Content;
+use ledger::PerSignal;
 use model::otlp::{SpanView, for_each_scope, string_attribute};
 use model::proto::ProtoError;
 use model::{Signal, TraceId};
@@ -25,6 +26,8 @@ enum Fate {
     Discard,
     /// No span came: lines stand alone, exemplars are dead.
     Alone,
+    /// That was so, and then a span came whose trace is kept: the lines that did not go alone.
+    AfterAll,
 }
 
 /// What is carried out together: the fate of each trace, and the entries in which it is meant. An entry that is walked for
@@ -61,6 +64,7 @@ impl Pipeline {
         let mut entries: BTreeSet<EntryId> = BTreeSet::new();
         for one in decided {
             let fate = match one.verdict {
+                Some(Verdict::Keep) if one.let_go => Fate::AfterAll,
                 Some(Verdict::Keep) => {
                     Fate::Deliver { policy: one.policy, threshold: one.threshold, recalled: one.recalled }
                 }
@@ -68,6 +72,8 @@ impl Pipeline {
                 None => Fate::Alone,
             };
             match one.verdict {
+                // It was counted with its spans.
+                Some(Verdict::Keep) if one.let_go => {}
                 Some(Verdict::Keep) => {
                     self.ledger.kept_traces += 1;
                     self.count_policy(one.policy);
@@ -82,16 +88,28 @@ impl Pipeline {
             entries.extend(&*one.entries);
         }
         let mut builder = Builder::default();
-        let mut finished = Vec::new();
+        let mut finished = Finished::default();
         for entry in entries {
-            let walked = self.carry_out_entry(entry, &fates, &mut builder, &mut finished);
-            debug_assert!(walked.is_ok(), "validated bytes do not walk");
+            if self.carry_out_entry(entry, &fates, &mut builder, &mut finished).is_err() {
+                self.counters.unreadable += 1;
+            }
         }
         finish(builder, &mut self.counters, &mut finished);
-        self.batches.append(&mut finished);
+        self.take_finished(finished);
         self.recorder.rest();
         for one in decided {
             one.entries.iter().for_each(|entry| self.recorder.unpin(*entry));
+        }
+    }
+
+    /// Takes batches that are ready, and books what could not be encoded.
+    pub(crate) fn take_finished(&mut self, finished: Finished) {
+        self.batches.extend(finished.batches);
+        for signal in Signal::ALL {
+            let records = finished.unencodable.get(signal);
+            self.counters.unencodable += records;
+            self.ledger.pending.sub(signal, records);
+            self.ledger.filtered.add(signal, records);
         }
     }
 
@@ -110,7 +128,7 @@ impl Pipeline {
         entry: EntryId,
         fates: &Fates<'_>,
         builder: &mut Builder,
-        finished: &mut Vec<Batch>,
+        finished: &mut Finished,
     ) -> Result<(), ProtoError> {
         #[cfg(feature = "mutants")]
         let mutant = &mut self.mutant;
@@ -142,7 +160,8 @@ impl Pipeline {
                             ledger.pending.sub(Signal::Traces, 1);
                             ledger.sampled_out.add(Signal::Traces, 1);
                         }
-                        None => {}
+                        // No span of it was let go.
+                        Some(Fate::AfterAll) | None => {}
                     }
                 }
                 Ok(())
@@ -157,6 +176,14 @@ impl Pipeline {
                                 ledger.sampled_out.sub(Signal::Logs, 1);
                                 ledger.pending.add(Signal::Logs, 1);
                             }
+                            let item = with_ids(item, &line);
+                            builder.cut(item.len(), counters, finished);
+                            builder.trace_lines.push(&scope, &item);
+                        }
+                        Some(Fate::AfterAll) if rules.spanless_lines.keeps(&line) => {}
+                        Some(Fate::AfterAll) => {
+                            ledger.sampled_out.sub(Signal::Logs, 1);
+                            ledger.pending.add(Signal::Logs, 1);
                             let item = with_ids(item, &line);
                             builder.cut(item.len(), counters, finished);
                             builder.trace_lines.push(&scope, &item);
@@ -176,7 +203,7 @@ impl Pipeline {
                 Ok(())
             }),
             Content::Exemplars => exemplars::for_each(bytes, |trace, series| {
-                if let Some(Fate::Deliver { .. }) = fates.of(trace, entry) {
+                if let Some(Fate::Deliver { .. } | Fate::AfterAll) = fates.of(trace, entry) {
                     counters.exemplars += 1;
                     exemplars::put(series, &mut builder.exemplars);
                 }
@@ -188,23 +215,34 @@ impl Pipeline {
 
 impl Builder {
     /// Ends the frame when one more record would make it too long: a large trace goes in several.
-    fn cut(&mut self, more: usize, counters: &mut Counters, finished: &mut Vec<Batch>) {
+    fn cut(&mut self, more: usize, counters: &mut Counters, finished: &mut Finished) {
         if self.bytes() > 0 && self.bytes() + more > FRAME_BYTES as usize {
             finish(std::mem::take(self), counters, finished);
         }
     }
 }
 
+/// Batches that are ready, and what could not become one.
+#[derive(Debug, Default)]
+pub(crate) struct Finished {
+    pub(crate) batches: Vec<Batch>,
+    pub(crate) unencodable: PerSignal,
+}
+
 /// Encodes what was gathered.
-pub(crate) fn finish(builder: Builder, counters: &mut Counters, batches: &mut Vec<Batch>) {
+pub(crate) fn finish(builder: Builder, counters: &mut Counters, finished: &mut Finished) {
     for (lane, sections) in builder.into_lanes() {
         match Batch::encode(lane, sections) {
             Ok((batch, stats)) => {
                 counters.unknown_fields += stats.unknown_fields;
                 counters.invalid_utf8 += stats.invalid_utf8;
-                batches.push(batch);
+                finished.batches.push(batch);
             }
-            Err(error) => debug_assert!(false, "validated bytes do not encode: {error}"),
+            Err(fault) => {
+                for signal in Signal::ALL {
+                    finished.unencodable.add(signal, fault.records.get(signal));
+                }
+            }
         }
     }
 }

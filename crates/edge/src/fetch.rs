@@ -159,7 +159,8 @@ impl Pipeline {
                 (request, sampled_out, filtered)
             }
         };
-        let (batch, stats) = Batch::encode(lane, Sections::of(signal, request)).map_err(bad)?;
+        let encoded = Batch::encode(lane, Sections::of(signal, request));
+        let (batch, stats) = encoded.map_err(|fault| bad(fault.error))?;
         let records = batch.records.get(signal);
         if records == 0 {
             return Ok(0);
@@ -239,7 +240,7 @@ impl Pipeline {
                     fetched.more = true;
                 }
             });
-            debug_assert!(walked.is_ok(), "recorded bytes do not walk");
+            self.counters.unreadable += u64::from(walked.is_err());
         }
         self.recorder.rest();
         for trace in wanted {

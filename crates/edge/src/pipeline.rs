@@ -12,7 +12,7 @@ use sampling::{LineRule, Sampler};
 
 use crate::admission::Recorded;
 use crate::batch::{Batch, Builder};
-use crate::carry_out::finish;
+use crate::carry_out::{Finished, finish};
 use crate::lanes::LaneRules;
 use crate::pressure::{LaneStanding, Pressure, Watermarks};
 use crate::repeats::Repeats;
@@ -49,6 +49,12 @@ pub struct Counters {
     pub exemplars: u64,
     /// Exemplars of incoming points that found no room to wait for their trace: left out.
     pub exemplars_without_room: u64,
+    /// Spans that end before they start, or at a time that nobody can mean: their durations saturate.
+    pub odd_times: u64,
+    /// Records that could not be encoded: left out, booked as filtered.
+    pub unencodable: u64,
+    /// Requests, taken in or recorded, that could not be read again.
+    pub unreadable: u64,
 }
 
 /// What the pipeline does with lines that no decision covers, and what it writes on kept spans.
@@ -205,12 +211,16 @@ impl Pipeline {
         let mut decided = Vec::new();
         self.sampler.tick(now_ns, |one| decided.push(one));
         self.carry_out(&decided);
+        self.recall(now_ns);
         self.sampler.overwritten_before(self.recorder.oldest_id());
     }
 
     /// Tells how both clocks stand.
     pub fn set_clocks(&mut self, now_ns: u64, wall_ns: u64) {
         self.sampler.set_clocks(now_ns, wall_ns);
+        if let Some(red) = &mut self.red {
+            red.set_now(wall_ns);
+        }
     }
 
     /// Keeps dropped traces after all for which something worth it came, where the recorder still holds them.
@@ -229,7 +239,10 @@ impl Pipeline {
         };
         let mut decided = Vec::new();
         sampler.recall(now_ns, pin_all, |one| decided.push(one));
-        self.carry_out(&decided);
+        // A trace may be there twice: with what was dropped of it, and with what was let go before.
+        let (let_go, dropped): (Vec<_>, Vec<_>) = decided.into_iter().partition(|one| one.let_go);
+        self.carry_out(&dropped);
+        self.carry_out(&let_go);
     }
 
     /// Adds the RED metrics of now. They are cumulative: while the journal takes nothing, the next ones will say it all.
@@ -251,7 +264,9 @@ impl Pipeline {
     /// Hands over everything that is ready for the journal, and books it as routed.
     pub fn take_batches(&mut self) -> Vec<Batch> {
         let direct = std::mem::take(&mut self.direct);
-        finish(direct, &mut self.counters, &mut self.batches);
+        let mut finished = Finished::default();
+        finish(direct, &mut self.counters, &mut finished);
+        self.take_finished(finished);
         let batches = std::mem::take(&mut self.batches);
         for batch in &batches {
             for signal in Signal::ALL {
@@ -289,7 +304,7 @@ impl Pipeline {
 
     /// Counters beside the ledger.
     pub fn counters(&self) -> Counters {
-        self.counters
+        Counters { odd_times: self.red.as_ref().map_or(0, Red::odd_times), ..self.counters }
     }
 
     /// The sampler, for orders to it.

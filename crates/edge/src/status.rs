@@ -350,6 +350,18 @@ impl Snapshot<'_> {
                 "Traces of which only lines or exemplars came.",
                 sampling.spanless_traces,
             ),
+            (
+                "lines_recalled_traces_total",
+                "counter",
+                "Traces kept after their lines were let go for want of a span: the lines went after all.",
+                sampling.lines_recalled,
+            ),
+            (
+                "lines_recalled_too_late_total",
+                "counter",
+                "The same, but their lines were overwritten in the recorder.",
+                sampling.lines_recalled_too_late,
+            ),
             ("lines_by_rule_total", "counter", "Lines without a trace left out by their rule.", counters.lines_by_rule),
             (
                 "trace_ids_from_fields_total",
@@ -370,6 +382,24 @@ impl Snapshot<'_> {
                 "counter",
                 "Exemplars left out because there was no room to wait for their trace.",
                 counters.exemplars_without_room,
+            ),
+            (
+                "odd_span_times_total",
+                "counter",
+                "Spans that end before they start or at a time that nobody can mean: their durations saturate.",
+                counters.odd_times,
+            ),
+            (
+                "unencodable_records_total",
+                "counter",
+                "Records that could not be encoded: left out, booked as filtered.",
+                counters.unencodable,
+            ),
+            (
+                "unreadable_requests_total",
+                "counter",
+                "Requests that were taken in and could not be read again.",
+                counters.unreadable,
             ),
             ("bad_requests_total", "counter", "Requests that were not OTLP.", counters.bad_requests),
             (

@@ -289,8 +289,9 @@ fn lines_without_spans_fall_to_their_level() {
 }
 
 /// Scenario: one request has lines of two traces. The first one's lines wait in vain for a span and are let go; then its span
-/// comes, and both traces are decided in the same tick. Guarantees: what was let go, or delivered alone, is not booked or
-/// delivered a second time because the request is walked again for the other trace (P1).
+/// comes, and both traces are decided in the same tick. Guarantees: what was let go comes after all with a trace that is kept, and
+/// stays out with one that is dropped; what was delivered alone is neither booked nor delivered a second time because the request is
+/// walked again (P1, P4).
 #[test]
 fn what_was_let_go_keeps_its_fate() {
     for error in [false, true] {
@@ -304,10 +305,14 @@ fn what_was_let_go_keeps_its_fate() {
         // Both are decided now, and the second request is walked for the second trace.
         pipeline.tick(6 * SECOND);
         let out = read(&pipeline.take_batches());
-        assert_eq!(out.trace_lines, ["kept"]);
+        let after_all: &[&str] = if error { &["kept", "let go", "let go too"] } else { &["kept"] };
+        assert_eq!((out.trace_lines, out.free_lines.len()), (after_all.iter().map(ToString::to_string).collect(), 0));
         assert_eq!(out.spans, if error { vec![2, 1] } else { vec![2] });
         assert_eq!(pipeline.ledger().difference(|_| pipeline.ledger().routed.total()), 0);
-        assert_eq!((pipeline.ledger().pending.total(), pipeline.ledger().sampled_out.logs), (0, 2));
+        assert_eq!(
+            (pipeline.ledger().pending.total(), pipeline.ledger().sampled_out.logs),
+            (0, if error { 0 } else { 2 })
+        );
     }
 }
 
@@ -424,4 +429,106 @@ fn u3_what_is_decided_has_an_edge() {
     assert_eq!(pipeline.decided_to(12 * SECOND, START - 3600 * SECOND), START - 3600 * SECOND - behind);
     pipeline.tick(14 * SECOND);
     assert_eq!(pipeline.decided_to(14 * SECOND, START), START);
+}
+
+/// Scenario: requests are admitted and go astray on their way to the disk, again and again: the disk thread has ended. Guarantees: each
+/// gives its bytes, its traces and its key back, so that the same request is admitted again, and room does not shrink (P9).
+#[test]
+fn r3_a_request_that_goes_astray_gives_its_place_back() {
+    let mut pipeline = pipeline(64 << 10);
+    let body = spans((0..200).map(|id| span(7, id, 500, false)).collect());
+    assert!(body.len() > 8 << 10);
+    for _ in 0..100 {
+        let request = || Request { signal: Signal::Traces, body: body.clone(), key: Some(b"key".to_vec().into()) };
+        let admitted = pipeline.admit(request(), 0).unwrap();
+        assert!(matches!(pipeline.admit(request(), 0), Err(Answer::Wait(_))), "it is on its way");
+        // On another thread, as the disk's is.
+        std::thread::spawn(move || drop(admitted)).join().unwrap();
+    }
+    let request = Request { signal: Signal::Traces, body, key: Some(b"key".to_vec().into()) };
+    let admitted = pipeline.admit(request, 0).unwrap();
+    assert_eq!(pipeline.take(admitted, None, 0), Answer::Accepted);
+    assert_eq!(pipeline.ledger().received.traces, 200);
+}
+
+/// Scenario: a request is admitted and refused because it cannot be recorded. Guarantees: it is booked as refused, once, and its place is
+/// free (P1, P9).
+#[test]
+fn r3_a_refused_request_gives_its_place_back() {
+    let mut pipeline = pipeline(64 << 10);
+    for round in 1..20 {
+        let body = spans((0..200).map(|id| span(7, id, 500, false)).collect());
+        let request = Request { signal: Signal::Traces, body, key: Some(b"key".to_vec().into()) };
+        let admitted = pipeline.admit(request, 0).unwrap();
+        assert!(matches!(pipeline.refuse(&admitted), Answer::Wait(_)));
+        drop(admitted);
+        assert_eq!(pipeline.ledger().refused.traces, round * 200);
+    }
+}
+
+/// Scenario: lines of two traces come, and nobody sends a span until they are let go: INFO is left out, a WARN goes alone. Then spans
+/// come: of the first trace a failed one, of the second a fast one; of a third trace a fast span, and an error when it was dropped.
+/// Guarantees: the lines that were left out of a kept trace come after all, each once; a dropped trace's stay out; the books balance (P4).
+#[test]
+fn s1_lines_before_a_late_span_follow_it() {
+    let mut pipeline = pipeline(64 << 10);
+    let before =
+        lines(&[(Some(1), 9, "info"), (Some(1), 13, "warn"), (Some(2), 9, "dropped"), (Some(3), 9, "recalled")]);
+    accept(&mut pipeline, Signal::Logs, before, 0);
+    pipeline.tick(5 * SECOND);
+    let out = read(&pipeline.take_batches());
+    assert_eq!((out.free_lines, out.trace_lines.len()), (vec!["warn".to_owned()], 0));
+    let late = vec![span(1, 1, 1, true), span(2, 2, 1, false), span(3, 3, 1, false)];
+    accept(&mut pipeline, Signal::Traces, spans(late), 6 * SECOND);
+    pipeline.tick(9 * SECOND);
+    let out = read(&pipeline.take_batches());
+    assert_eq!((out.trace_lines, out.free_lines.len()), (vec!["info".to_owned()], 0));
+    accept(&mut pipeline, Signal::Traces, spans(vec![span(3, 4, 1, true)]), 10 * SECOND);
+    let out = read(&pipeline.take_batches());
+    assert_eq!((out.trace_lines, out.free_lines.len()), (vec!["recalled".to_owned()], 0));
+    assert_eq!((pipeline.sampling().lines_recalled, pipeline.ledger().sampled_out.logs), (2, 1));
+    assert!(pipeline.is_idle());
+    assert_eq!(pipeline.ledger().difference(|_| pipeline.ledger().routed.total()), 0);
+}
+
+/// Scenario: the same, but the recorder was written over before the span came. Guarantees: what is gone is counted (P4).
+#[test]
+fn s1_lines_that_are_gone_are_counted() {
+    let mut pipeline = pipeline(4 << 10);
+    accept(&mut pipeline, Signal::Logs, lines(&[(Some(1), 9, "info")]), 0);
+    pipeline.tick(5 * SECOND);
+    // Entries that nobody needs any more are written over by these, before the next tick looks at them.
+    for number in 0..40 {
+        let noise: String = (0..400u32).map(|n| char::from(33 + ((n * n * 7919 + number * 131) % 90) as u8)).collect();
+        let mut one = span(10 + number as u8, 1, 1, false);
+        one.name = noise;
+        accept(&mut pipeline, Signal::Traces, spans(vec![one]), 5 * SECOND);
+        pipeline.tick(5 * SECOND + 1);
+        if number % 2 == 0 {
+            pipeline.take_batches();
+        }
+    }
+    accept(&mut pipeline, Signal::Traces, spans(vec![span(1, 1, 1, true)]), 6 * SECOND);
+    pipeline.tick(9 * SECOND);
+    let stats = pipeline.sampling();
+    assert_eq!((stats.lines_recalled, stats.lines_recalled_too_late), (0, 1), "{stats:?}");
+    assert_eq!(pipeline.ledger().sampled_out.logs, 1);
+}
+
+/// Scenario: spans that end at the end of time, or before they start. Guarantees: they are judged and delivered as they are, counted as
+/// odd, and are not taken for older than the memory of decisions (P6).
+#[test]
+fn s2_odd_times_are_judged_and_counted() {
+    let mut pipeline = pipeline(64 << 10);
+    pipeline.set_clocks(0, START);
+    let mut endless = span(1, 1, 0, false);
+    endless.end_time_unix_nano = u64::MAX;
+    let mut backwards = span(2, 2, 0, true);
+    (backwards.start_time_unix_nano, backwards.end_time_unix_nano) = (START + 2 * SECOND, START + SECOND);
+    accept(&mut pipeline, Signal::Traces, spans(vec![endless, backwards]), 0);
+    pipeline.tick(3 * SECOND);
+    let batches = pipeline.take_batches();
+    assert_eq!((pipeline.counters().odd_times, pipeline.sampling().late_unknown), (2, 0));
+    assert_eq!(pipeline.ledger().routed.traces, 2);
+    assert!(batches.iter().all(|batch| batch.end_ns <= i64::MAX as u64));
 }

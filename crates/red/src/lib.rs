@@ -68,6 +68,8 @@ struct Series {
     dimensions: Box<[Box<[u8]>]>,
     kind: u8,
     status: u8,
+    /// When it was first seen, Unix nanoseconds: its counts begin there.
+    start_ns: u64,
     count: u64,
     sum_ms: f64,
     durations: Durations,
@@ -82,8 +84,11 @@ pub struct Red {
     series: Vec<Series>,
     positions: HashMap<Box<[u8]>, usize>,
     key: Vec<u8>,
+    /// When the interval of a delta began.
     start_ns: u64,
+    now_ns: u64,
     overflowed: u64,
+    odd_times: u64,
 }
 
 fn cut(text: &[u8]) -> &[u8] {
@@ -128,7 +133,21 @@ impl Red {
         if let Some(bounds) = &mut options.bounds_ms {
             bounds.truncate(MAX_BOUNDS);
         }
-        Self { options, series: Vec::new(), positions: HashMap::new(), key: Vec::new(), start_ns, overflowed: 0 }
+        Self {
+            options,
+            series: Vec::new(),
+            positions: HashMap::new(),
+            key: Vec::new(),
+            start_ns,
+            now_ns: start_ns,
+            overflowed: 0,
+            odd_times: 0,
+        }
+    }
+
+    /// Tells the wall time: a series begins where it is first seen.
+    pub fn set_now(&mut self, now_ns: u64) {
+        self.now_ns = now_ns;
     }
 
     /// Counts a span of a resource (the bytes of its message).
@@ -136,6 +155,7 @@ impl Red {
         let position = self.position(resource, service, span);
         let Some(series) = self.series.get_mut(position) else { return };
         let duration = duration_ms(span);
+        self.odd_times += u64::from(!span.has_sane_times());
         series.count += 1;
         series.sum_ms += duration;
         series.durations.add(duration, self.options.bounds_ms.as_deref());
@@ -162,7 +182,8 @@ impl Red {
 
     /// Appends all series as a `MetricsData` and returns how many points these are. `now_ns` is wall time.
     pub fn write(&mut self, now_ns: u64, out: &mut Vec<u8>) -> u64 {
-        let points = write::metrics(&self.series, &self.options, self.start_ns, now_ns, out);
+        let interval_ns = self.options.delta.then_some(self.start_ns);
+        let points = write::metrics(&self.series, &self.options, interval_ns, now_ns, out);
         for series in &mut self.series {
             series.exemplars = [0; MAX_BOUNDS + 1];
             if self.options.delta {
@@ -171,15 +192,18 @@ impl Red {
                 series.durations.clear();
             }
         }
-        if self.options.delta {
-            self.start_ns = now_ns;
-        }
+        (self.start_ns, self.now_ns) = (now_ns, now_ns);
         points
     }
 
     /// Spans that went to the overflow series.
     pub fn overflowed(&self) -> u64 {
         self.overflowed
+    }
+
+    /// Spans that end before they start, or at a time that nobody can mean: counted with a duration between 0 and 292 years.
+    pub fn odd_times(&self) -> u64 {
+        self.odd_times
     }
 
     /// The most memory that the table may take, bytes (P9).
@@ -238,6 +262,7 @@ impl Red {
             dimensions: dimensions.into(),
             kind: if full { OVERFLOW } else { kind },
             status: if full { 0 } else { status },
+            start_ns: self.now_ns,
             count: 0,
             sum_ms: 0.0,
             durations: Durations::new(self.options.bounds_ms.as_deref()),
@@ -414,5 +439,96 @@ mod tests {
         let mut out = Vec::new();
         assert_eq!(red.write(30, &mut out), 2);
         assert_eq!(calls(&out)[0].1, 2);
+    }
+
+    /// Start time, time and count of each series of calls.
+    fn times(metrics: &[u8]) -> Vec<(u64, u64, u64)> {
+        let mut out = Vec::new();
+        for_each_scope::<ProtoError>(metrics, |scope| {
+            for metric in scope.items() {
+                PointView::for_each::<ProtoError>(metric?, |point| {
+                    let (mut fields, mut reader) = ([0; 7], Reader::new(point.bytes));
+                    while let Some((number, value)) = reader.next_field()? {
+                        if let (Some(field), Value::Fixed64(bits)) = (fields.get_mut(number as usize), value) {
+                            *field = bits;
+                        }
+                    }
+                    if point.kind == 7 {
+                        out.push((fields[2], fields[3], fields[6]));
+                    }
+                    Ok(())
+                })?;
+            }
+            Ok(())
+        })
+        .unwrap();
+        out
+    }
+
+    /// Scenario: an agent that has been idle for long sees its first requests; another series is first seen much later, an error after
+    /// days of quiet; then the clock goes back; and so in deltas. Guarantees: each series begins where it was first seen, so that what
+    /// happened in a second is not spread over the time before, and keeps that; a series never begins behind its point (P6).
+    #[test]
+    fn u1_a_series_begins_where_it_is_first_seen() {
+        let mut red = Red::new(Options::default(), 5);
+        red.set_now(1_000);
+        for _ in 0..20 {
+            red.observe(b"", b"s", &span(b"n", 7, 0));
+        }
+        let mut out = Vec::new();
+        red.write(1_015, &mut out);
+        assert_eq!(times(&out), [(1_000, 1_015, 20)]);
+        red.set_now(9_000);
+        red.observe(b"", b"s", &span(b"n", 2_000, 2));
+        red.observe(b"", b"s", &span(b"n", 7, 0));
+        out.clear();
+        red.write(9_015, &mut out);
+        assert_eq!(times(&out), [(1_000, 9_015, 21), (9_000, 9_015, 1)]);
+        out.clear();
+        red.write(500, &mut out);
+        assert!(times(&out).iter().all(|(start, now, _)| start <= now));
+        let mut red = Red::new(Options { delta: true, ..Options::default() }, 5);
+        red.set_now(1_000);
+        red.observe(b"", b"s", &span(b"n", 7, 0));
+        out.clear();
+        red.write(1_015, &mut out);
+        assert_eq!(times(&out), [(5, 1_015, 1)], "a delta speaks of its interval");
+    }
+
+    /// Scenario: a restart in the middle of the traffic. Guarantees: the new table's series begin after it, from nothing (P6).
+    #[test]
+    fn u1_a_restart_is_a_new_start() {
+        let mut out = Vec::new();
+        for (start, seen) in [(5, 10), (100, 130)] {
+            let mut red = Red::new(Options::default(), start);
+            red.set_now(seen);
+            red.observe(b"", b"s", &span(b"n", 7, 0));
+            out.clear();
+            red.write(seen + 15, &mut out);
+            assert_eq!(times(&out), [(seen, seen + 15, 1)]);
+        }
+    }
+
+    /// Scenario: spans that end at the end of time, at its beginning, before they start, in both kinds of histogram. Guarantees: durations
+    /// stay within what can be told, sums are numbers, each is counted, also as odd (P6).
+    #[test]
+    fn s2_durations_saturate() {
+        for bounds_ms in [Some(BOUNDS_MS.to_vec()), None] {
+            let mut red = Red::new(Options { bounds_ms, ..Options::default() }, 5);
+            for (start, end) in
+                [(1_760_000_000_000_000_000, u64::MAX), (0, u64::MAX), (9, 3), (u64::MAX, u64::MAX), (5, 6)]
+            {
+                let mut odd = span(b"n", 0, 0);
+                (odd.start_ns, odd.end_ns) = (start, end);
+                red.observe(b"", b"s", &odd);
+                assert!(odd.duration_ns() <= i64::MAX as u64);
+            }
+            assert_eq!(red.odd_times(), 4);
+            let mut out = Vec::new();
+            red.write(9, &mut out);
+            assert_eq!(calls(&out)[0].1, 5);
+            let sum = red.series[0].sum_ms;
+            assert!(sum.is_finite() && sum <= 3.0 * 9.3e12, "{sum}");
+        }
     }
 }

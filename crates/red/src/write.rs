@@ -80,8 +80,17 @@ pub(crate) fn exemplar(series: &Series, options: &Options, span: &SpanView<'_>, 
     });
 }
 
-/// Appends all series as the resource metrics of their services, and tells how many points these are.
-pub(crate) fn metrics(series: &[Series], options: &Options, start_ns: u64, now_ns: u64, out: &mut Vec<u8>) -> u64 {
+/// Appends all series as the resource metrics of their services, and tells how many points these are. `interval_ns` is where the
+/// interval of deltas began; other series begin where they were first seen.
+pub(crate) fn metrics(
+    series: &[Series],
+    options: &Options,
+    interval_ns: Option<u64>,
+    now_ns: u64,
+    out: &mut Vec<u8>,
+) -> u64 {
+    // A clock that was put back must not make a series begin after its point.
+    let start_of = |one: &Series| interval_ns.unwrap_or(one.start_ns).min(now_ns);
     // A delta of nothing is not told.
     let told = || series.iter().filter(|one| !options.delta || one.count > 0);
     let temporality = if options.delta { DELTA } else { CUMULATIVE };
@@ -103,7 +112,7 @@ pub(crate) fn metrics(series: &[Series], options: &Options, start_ns: u64, now_n
                     put_message(out, 7, |out| {
                         for one in of_service() {
                             put_message(out, 1, |out| {
-                                put_fixed64(out, 2, start_ns);
+                                put_fixed64(out, 2, start_of(one));
                                 put_fixed64(out, 3, now_ns);
                                 put_fixed64(out, 6, one.count);
                                 point_attributes(out, 7, one, options);
@@ -119,7 +128,7 @@ pub(crate) fn metrics(series: &[Series], options: &Options, start_ns: u64, now_n
                     let field = if options.bounds_ms.is_some() { HISTOGRAM } else { EXPONENTIAL_HISTOGRAM };
                     put_message(out, field, |out| {
                         for one in of_service() {
-                            put_message(out, 1, |out| histogram_point(out, one, options, start_ns, now_ns));
+                            put_message(out, 1, |out| histogram_point(out, one, options, start_of(one), now_ns));
                         }
                         put_uint(out, 2, temporality);
                     });

@@ -69,7 +69,7 @@ impl Entries {
         true
     }
 
-    fn heap_bytes(&self) -> usize {
+    pub(crate) fn heap_bytes(&self) -> usize {
         match &self.0 {
             List::Short(..) => 0,
             List::Long(entries) => entries.capacity() * size_of::<EntryId>() + 16,

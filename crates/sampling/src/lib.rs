@@ -11,6 +11,7 @@ mod decisions;
 mod index;
 mod json;
 mod judge;
+mod let_go;
 mod limits;
 mod line;
 mod policy;

@@ -41,7 +41,7 @@ pub struct Evidence {
 impl Evidence {
     /// How long the whole trace lasted; 0 when it ends before it starts.
     pub fn duration_ns(&self) -> u64 {
-        self.end_ns.saturating_sub(self.start_ns)
+        self.end_ns.saturating_sub(self.start_ns).min(model::otlp::LONGEST_NS)
     }
 
     /// Whether a span failed.

@@ -9,11 +9,15 @@ use crate::conditions::Conditions;
 use crate::decisions::{Decisions, NewDecisions, Remembered, Verdict};
 use crate::index::{Index, PARTS, Place, Slot, State, push_grown, queue_bytes};
 use crate::judge::{Judge, Judgement};
+use crate::let_go::LetGo;
 use crate::policy::{Evidence, STATUS_MASK_ERROR};
 use crate::terms::{Decided, EntryId, Fetch, Options, Part, Route, Standing, Stats};
 
 /// A trace with a root is quiet when nothing came for this part of the wait.
 const QUIET_PART: u64 = 4;
+
+/// This part of the memory remembers where lines stand whose trace sent no span in time.
+const LET_GO_PART: u64 = 32;
 
 /// Alerts that wait to be told.
 const MAX_RAISED: usize = 16;
@@ -37,6 +41,7 @@ pub struct Sampler {
     /// Dropped traces that the recorder may still hold, in the order of their decision.
     dropped: VecDeque<Place>,
     recalls: Vec<Place>,
+    let_go: LetGo,
     pending: u64,
     decisions: Decisions,
     /// From monotonic to wall time; `None` until it is told.
@@ -62,6 +67,7 @@ impl Sampler {
             quiet: VecDeque::new(),
             dropped: VecDeque::new(),
             recalls: Vec::new(),
+            let_go: LetGo::default(),
             pending: 0,
             decisions,
             wall_offset_ns: None,
@@ -159,7 +165,7 @@ impl Sampler {
             Part::Line { time_ns, .. } => *time_ns,
             Part::Exemplar => 0,
         };
-        time != 0 && (time as i64) < self.decisions.known_since_ns().saturating_add(offset)
+        time != 0 && i64::try_from(time).unwrap_or(i64::MAX) < self.decisions.known_since_ns().saturating_add(offset)
     }
 
     fn span_deadlines(&mut self, place: Place, root: bool, now_ns: u64) {
@@ -214,7 +220,8 @@ impl Sampler {
     fn fits(&self, traces: usize, most: u64) -> bool {
         let grown = self.tables_with(traces);
         let fits = grown == self.tables_with(0) || grown <= most;
-        fits && grown + self.index.lists_with(traces) + self.decisions.bytes() <= self.options.memory
+        fits && grown + self.index.lists_with(traces) + self.decisions.bytes() + self.let_go.bytes()
+            <= self.options.memory
     }
 
     /// Asks for a trace whatever the policies say: what was dropped is kept with the next [`Sampler::recall`], if the recorder
@@ -290,6 +297,7 @@ impl Sampler {
 
     /// Tells that the recorder holds nothing before this entry any more: dropped traces from before cannot be recalled.
     pub fn overwritten_before(&mut self, oldest: EntryId) {
+        self.let_go.overwritten_before(oldest);
         while let Some(place) = self.dropped.front().copied() {
             match self.index.get(place) {
                 Some(slot) if slot.state == State::Dropped => {
@@ -378,11 +386,14 @@ impl Sampler {
             entries,
             bytes: evidence.bytes,
             recalled: false,
+            let_go: false,
         };
         if !slot.has_span {
             self.stats.spanless_traces += 1;
             let judgement = Judgement { verdict: None, policy: None, threshold: crate::probability::ALWAYS };
-            return each(decided(judgement, self.index.remove(place)));
+            let entries = self.index.remove(place);
+            self.let_go.add(evidence.trace, &entries, self.options.memory / LET_GO_PART);
+            return each(decided(judgement, entries));
         }
         let judgement = self.judge.decide(&evidence, now_ns);
         let verdict = judgement.verdict.unwrap_or(Verdict::Drop);
@@ -390,6 +401,7 @@ impl Sampler {
         match verdict {
             Verdict::Keep => {
                 self.stats.kept_traces += 1;
+                self.stats.lines_recalled_too_late += u64::from(self.let_go.keep(&evidence.trace));
                 each(decided(judgement, self.index.remove(place)));
             }
             Verdict::Drop => {
@@ -422,6 +434,7 @@ impl Sampler {
             self.remember(evidence.trace, Verdict::Keep, now_ns);
             self.stats.recalled_traces += 1;
             self.stats.kept_traces += 1;
+            self.stats.lines_recalled_too_late += u64::from(self.let_go.keep(&evidence.trace));
             each(Decided {
                 trace: evidence.trace,
                 verdict: Some(Verdict::Keep),
@@ -430,13 +443,31 @@ impl Sampler {
                 entries,
                 bytes: evidence.bytes,
                 recalled: true,
+                let_go: false,
+            });
+        }
+        for (trace, entries) in self.let_go.take_wanted() {
+            if !holds(&entries) {
+                self.stats.lines_recalled_too_late += 1;
+                continue;
+            }
+            self.stats.lines_recalled += 1;
+            each(Decided {
+                trace,
+                verdict: Some(Verdict::Keep),
+                policy: None,
+                threshold: crate::probability::ALWAYS,
+                entries,
+                bytes: 0,
+                recalled: true,
+                let_go: true,
             });
         }
     }
 
     /// Whether a dropped trace is to be kept after all.
     pub fn has_recalls(&self) -> bool {
-        !self.recalls.is_empty()
+        !self.recalls.is_empty() || self.let_go.has_wanted()
     }
 
     /// Remembers a decision that was not made here: by an earlier life whose undecided requests are taken in again, or by
@@ -561,7 +592,7 @@ impl Sampler {
 
     /// The bytes that are allocated.
     fn bytes(&self) -> u64 {
-        self.tables_with(0) + self.index.lists_with(0) + self.decisions.bytes()
+        self.tables_with(0) + self.index.lists_with(0) + self.decisions.bytes() + self.let_go.bytes()
     }
 }
 

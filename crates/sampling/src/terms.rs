@@ -141,6 +141,8 @@ pub struct Decided {
     pub bytes: u64,
     /// It was dropped before; the parts in the recorder are to be kept after all.
     pub recalled: bool,
+    /// Parts that were let go when no span had come; what went alone then has been delivered.
+    pub let_go: bool,
 }
 
 /// Counters since start, and gauges.
@@ -160,6 +162,10 @@ pub struct Stats {
     pub recalled_too_late: u64,
     /// Traces of which only lines or exemplars came.
     pub spanless_traces: u64,
+    /// Traces that were let go as such, and kept when a span came: their lines went after all.
+    pub lines_recalled: u64,
+    /// The same, but the recorder does not hold their lines any more.
+    pub lines_recalled_too_late: u64,
     /// Traces decided before their wait was over, because memory ran short.
     pub decided_early: u64,
     /// Decisions forgotten before their time, because memory ran short.

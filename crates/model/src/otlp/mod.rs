@@ -10,8 +10,8 @@ mod views;
 pub use select::Selection;
 pub use validate::{MAX_DEPTH, validate};
 pub use views::{
-    LogView, PointView, ResourceGroup, ScopeGroup, SpanView, attribute, attributes, count_records, each_exemplar,
-    for_each_scope, messages, string_attribute,
+    LONGEST_NS, LogView, PointView, ResourceGroup, ScopeGroup, SpanView, attribute, attributes, count_records,
+    each_exemplar, for_each_scope, messages, string_attribute,
 };
 
 /// `status.code` of a span that failed (opentelemetry/proto/trace/v1/trace.proto, `Status.StatusCode`).

@@ -95,6 +95,9 @@ pub fn messages(bytes: &[u8], wanted: u32) -> impl Iterator<Item = Result<&[u8],
     })
 }
 
+/// The longest duration, and the latest time, that is told: what is more becomes that.
+pub const LONGEST_NS: u64 = i64::MAX as u64;
+
 /// What the device reads of a span.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SpanView<'a> {
@@ -161,7 +164,13 @@ impl<'a> SpanView<'a> {
 
     /// The span's length; 0 when it ends before it starts.
     pub fn duration_ns(&self) -> u64 {
-        self.end_ns.saturating_sub(self.start_ns)
+        self.end_ns.saturating_sub(self.start_ns).min(LONGEST_NS)
+    }
+
+    /// Whether its times can be meant: it ends when it starts or later, and both are before the year 2262, as far as clocks and
+    /// signed nanoseconds reach.
+    pub fn has_sane_times(&self) -> bool {
+        self.start_ns <= self.end_ns && self.end_ns <= LONGEST_NS
     }
 
     /// The span's attributes (see [`attributes`]).
