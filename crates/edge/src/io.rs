@@ -42,18 +42,67 @@ type Confirmed = (u64, [u64; Lane::ALL.len()]);
 
 enum Job {
     Record(Record),
-    Room { lane: Lane, bytes: usize, stamp: Stamp, reply: oneshot::Sender<Result<(), String>> },
-    Commit { batches: Vec<Batch>, stamp: Stamp, rider: Rider, reply: oneshot::Sender<(Committed, Rider)> },
-    Next { destination: usize, max: usize, reply: oneshot::Sender<Vec<StoredBlock>> },
-    Confirm { destination: usize, ranges: Vec<Range>, reply: oneshot::Sender<Confirmed> },
-    Replay { destination: usize, lane: Lane, next_expected: u64, reply: oneshot::Sender<u64> },
-    Skip { destination: usize, lane: Lane, next_expected: u64, digest: u64, reply: oneshot::Sender<Confirmed> },
-    Rewind { destination: usize },
-    DeadLetters { letters: Vec<DeadLetter>, reply: oneshot::Sender<Result<(), String>> },
-    Look { reply: oneshot::Sender<Option<String>> },
-    Drop { destination: usize, lane: Option<Lane>, reply: oneshot::Sender<Result<u64, String>> },
-    State { reply: oneshot::Sender<State> },
-    Stop { reply: oneshot::Sender<()> },
+    Room {
+        lane: Lane,
+        bytes: usize,
+        stamp: Stamp,
+        reply: oneshot::Sender<Result<(), String>>,
+    },
+    Commit {
+        batches: Vec<Batch>,
+        stamp: Stamp,
+        rider: Rider,
+        reply: oneshot::Sender<(Committed, Rider)>,
+    },
+    Next {
+        destination: usize,
+        max: usize,
+        reply: oneshot::Sender<Vec<StoredBlock>>,
+    },
+    Confirm {
+        destination: usize,
+        ranges: Vec<Range>,
+        reply: oneshot::Sender<Confirmed>,
+    },
+    Replay {
+        destination: usize,
+        lane: Lane,
+        next_expected: u64,
+        reply: oneshot::Sender<u64>,
+    },
+    Skip {
+        destination: usize,
+        lane: Lane,
+        next_expected: u64,
+        digest: u64,
+        reply: oneshot::Sender<Confirmed>,
+    },
+    Rewind {
+        destination: usize,
+    },
+    DeadLetters {
+        letters: Vec<DeadLetter>,
+        reply: oneshot::Sender<Result<(), String>>,
+    },
+    /// A part of what is undecided; `None` behind the last one.
+    Undecided {
+        part: Option<Vec<u8>>,
+        reply: oneshot::Sender<Result<(), String>>,
+    },
+    Look {
+        reply: oneshot::Sender<Option<String>>,
+    },
+    Drop {
+        destination: usize,
+        lane: Option<Lane>,
+        reply: oneshot::Sender<Result<u64, String>>,
+    },
+    State {
+        reply: oneshot::Sender<State>,
+    },
+    Stop {
+        reply: oneshot::Sender<()>,
+    },
 }
 
 /// Speaks to the IO thread.
@@ -133,6 +182,11 @@ impl IoHandle {
     pub(crate) async fn rewind(&self, destination: usize) {
         // Without the thread there are no next blocks.
         let _sent = self.jobs.send(Job::Rewind { destination }).await;
+    }
+
+    /// Writes a part of what is undecided; with `None` makes all of it durable.
+    pub(crate) async fn write_undecided(&self, part: Option<Vec<u8>>) -> Result<Result<(), String>, IoError> {
+        self.ask(|reply| Job::Undecided { part, reply }).await
     }
 
     /// Keeps what a destination refused for good.
@@ -235,6 +289,13 @@ impl<D: Disk> Worker<D> {
                 Job::DeadLetters { letters, reply } => {
                     let kept = self.vault.keep_dead_letters(&letters).map_err(|error| error.to_string());
                     let _heard = reply.send(kept);
+                }
+                Job::Undecided { part, reply } => {
+                    let written = match part {
+                        Some(part) => self.vault.write_undecided(&part),
+                        None => self.vault.finish_undecided(),
+                    };
+                    let _heard = reply.send(written.map_err(|error| error.to_string()));
                 }
                 Job::Look { reply } => {
                     let _heard = reply.send(self.vault.look().err().map(|error| error.to_string()));

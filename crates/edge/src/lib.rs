@@ -47,6 +47,7 @@ mod stall_tests;
 mod status;
 mod take;
 mod thinning;
+mod undecided;
 mod vault;
 mod why;
 

@@ -139,18 +139,8 @@ fn wait_again(
     }
     let mut body = Vec::new();
     selected.write(&mut body);
-    let _room = pipeline.recorder.make_room(body.len());
     pipeline.recorder.set_tag(sequence);
-    // They were counted when they came.
-    let (received, red) = (pipeline.ledger.received, pipeline.red.take());
-    let before = pipeline.ledger.pending.get(signal);
-    let taken = match signal {
-        Signal::Traces => pipeline.take_traces(&body, now_ns),
-        _ => pipeline.take_logs(&body, now_ns),
-    };
-    pipeline.ledger.received = received;
-    pipeline.red = red;
-    let again = pipeline.ledger.pending.get(signal).saturating_sub(before);
+    let again = pipeline.wait_on(signal, &body, now_ns)?;
     pipeline.resumed_pending.add(signal, again);
-    taken
+    Ok(())
 }

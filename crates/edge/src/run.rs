@@ -233,6 +233,7 @@ where
         last_drop: 0,
         last_look: 0,
         unsaved: 0,
+        kept: PerSignal::default(),
         told: RefusalCounts::default(),
     };
     // Before anything is answered: a restart after a kill has to know of this life.
@@ -271,17 +272,16 @@ where
             _ = interrupt.recv() => break Ended::Told,
         }
     };
-    // Nothing more comes in, and everything is made durable. With the recorder in files undecided traces wait on in the next
-    // life, with what comes of them then; else what is known decides them.
+    // Nothing more comes in, and everything is made durable. Undecided traces wait on in the next life, with what comes of them then.
     sources.iter().for_each(JoinHandle::abort);
     shared.pipeline.borrow_mut().close_books();
     // Also when there seems to be nothing: the disk is asked once more.
     shared.commits.force();
-    if config.recorder.files.is_none() {
-        shared.pipeline.borrow_mut().tick(u64::MAX);
-    }
     let ended = tokio::time::timeout(LAST_COMMIT, async {
         heart.commit().await;
+        if config.recorder.files.is_none() {
+            heart.keep_undecided().await;
+        }
         if why == Ended::Told {
             say_goodbye(&shared, drains).await;
         }
@@ -292,7 +292,8 @@ where
         Err(_) => Some("the disk does not answer".to_owned()),
     };
     // Undecided records that are recorded in files are on disk too.
-    let left = heart.unsaved + if config.recorder.files.is_none() { pending(&shared).total() } else { 0 };
+    let pending = if config.recorder.files.is_none() { pending(&shared).total() } else { 0 };
+    let left = heart.unsaved + pending.saturating_sub(heart.kept.total());
     match failed {
         None if left == 0 => log::info("ended; everything accepted is on disk"),
         failed => {
@@ -415,6 +416,8 @@ struct Heart<'a> {
     last_look: u64,
     /// Records that went to the disk thread and are not known to be durable.
     unsaved: u64,
+    /// Undecided records that the next life goes on with.
+    kept: PerSignal,
     told: RefusalCounts,
 }
 
@@ -511,6 +514,32 @@ impl Heart<'_> {
         drop(pipeline);
         self.tell_disk(committed.error);
         self.wakes.iter().for_each(|wake| wake.notify_one());
+    }
+
+    /// Writes what is undecided, and the decisions, for the next life. Where that cannot be, what is known decides them now.
+    async fn keep_undecided(&mut self) {
+        let shared = self.agent.shared();
+        let mut parts = shared.pipeline.borrow().undecided(&self.committed_note, shared.clock.now_ns());
+        let failed = loop {
+            let part = shared.pipeline.borrow_mut().next_undecided(&mut parts);
+            let is_last = part.is_none();
+            match shared.io.write_undecided(part).await.map_err(|error| error.to_string()).and_then(|done| done) {
+                Ok(()) if is_last => break None,
+                Ok(()) => {}
+                Err(error) => break Some(error),
+            }
+        };
+        let Some(error) = failed else {
+            self.kept = parts.records;
+            return;
+        };
+        let traces = shared.pipeline.borrow().sampling().pending_traces;
+        log::error(&format!(
+            "{traces} undecided traces cannot be kept for the next start ({error}): they are judged now, by what came"
+        ));
+        shared.pipeline.borrow_mut().tick(u64::MAX);
+        shared.commits.force();
+        self.commit().await;
     }
 
     fn tell_disk(&self, error: Option<String>) {

@@ -13,6 +13,7 @@ use crate::dead_letters::{DeadLetter, DeadLetterCounts, DeadLetters};
 use crate::pipeline::Pipeline;
 use crate::resume::{Resumed, resume};
 use crate::thinning::Thinning;
+use crate::undecided;
 
 /// A stretch of a lane that a destination has.
 #[derive(Debug, Clone, Copy)]
@@ -76,6 +77,9 @@ pub struct Vault<D: Disk> {
     promised: [usize; Lane::ALL.len()],
     thinning: Thinning,
     dead_letters: DeadLetters,
+    /// The file of what is undecided, while it is written; else whether an earlier life's may still be there.
+    undecided: Option<undecided::Writer<D::File>>,
+    stale_undecided: bool,
 }
 
 /// An edge as it starts: its disk, its pipeline, and what was found.
@@ -166,10 +170,12 @@ impl<D: Disk> Vault<D> {
         let resumed = if journal.records() {
             resume(&journal, &mut pipeline, &pending, now_ns, stamp.wall_ns)?
         } else {
+            let resumed = undecided::resume(journal.disk(), recovery.note.as_deref(), &mut pipeline, now_ns);
             for signal in Signal::ALL {
-                pipeline.ledger_mut().lost_crash.add(signal, pending.get(signal));
+                let lost = pending.get(signal).saturating_sub(resumed.undecided.get(signal));
+                pipeline.ledger_mut().lost_crash.add(signal, lost);
             }
-            Resumed::default()
+            resumed
         };
         let dead_letters = DeadLetters::open(journal.disk(), budget);
         let vault = Self {
@@ -178,6 +184,8 @@ impl<D: Disk> Vault<D> {
             promised: [0; Lane::ALL.len()],
             thinning: Thinning::default(),
             dead_letters,
+            undecided: None,
+            stale_undecided: true,
         };
         Ok(Opened { vault, pipeline, recovery, resumed, bad_note })
     }
@@ -241,6 +249,9 @@ impl<D: Disk> Vault<D> {
         };
         if let Err(error) = done {
             committed.error = Some(error.to_string());
+        } else if self.stale_undecided && committed.error.is_none() {
+            // It spoke of the note before this one. Where it cannot be removed it is told by that.
+            self.stale_undecided = undecided::remove(self.journal.disk()).is_err();
         }
         committed.lost = self.journal.take_lost().iter().map(|lost| (lost.destination, lost.records)).collect();
         committed.backlog = self.backlog();
@@ -321,6 +332,30 @@ impl<D: Disk> Vault<D> {
     /// What the disk says: not all of it is kept.
     pub fn keep_dead_letters(&mut self, letters: &[DeadLetter]) -> std::io::Result<()> {
         letters.iter().try_for_each(|letter| self.dead_letters.keep(self.journal.disk(), letter))
+    }
+
+    /// Writes the next part of what is undecided at an orderly end.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub(crate) fn write_undecided(&mut self, part: &[u8]) -> std::io::Result<()> {
+        let disk = self.journal.disk();
+        let writer = match &mut self.undecided {
+            Some(writer) => writer,
+            none => none.insert(undecided::begin(disk)?),
+        };
+        writer.write(disk, part)
+    }
+
+    /// Makes durable what was written of it.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub(crate) fn finish_undecided(&mut self) -> std::io::Result<()> {
+        match self.undecided.take() {
+            Some(writer) => writer.finish(self.journal.disk()),
+            None => Ok(()),
+        }
     }
 
     /// Looks whether the data directory is where it was.

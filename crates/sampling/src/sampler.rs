@@ -532,6 +532,12 @@ impl Sampler {
         self.index.pending().map(first).min()
     }
 
+    /// Whether a trace waits for its decision, and an entry holds a part of it that waits.
+    pub fn is_waiting(&self, trace: &TraceId, entry: EntryId) -> bool {
+        let slot = self.index.find(trace).and_then(|place| self.index.get(place));
+        slot.is_some_and(|slot| slot.state == State::Pending && slot.entries.binary_search(&entry).is_ok())
+    }
+
     fn ahead_part_ns(&self) -> u64 {
         self.options.log_wait_ns.div_ceil(PARTS).max(1)
     }
