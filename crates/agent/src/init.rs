@@ -21,8 +21,8 @@ fn sizes(device_type: &str) -> Option<Sizes> {
     Some(match device_type {
         "sensor" => Sizes {
             about: "a sensor or small controller: up to 50 samples a second, a few traces and lines a minute",
-            max_request: "256KiB",
-            in_flight: "512KiB",
+            max_request: "1MiB",
+            in_flight: "1536KiB",
             decision_wait: "10s",
             sampling_memory: "256KiB",
             recorder: "512KiB",
@@ -30,8 +30,8 @@ fn sizes(device_type: &str) -> Option<Sizes> {
         },
         "machine" => Sizes {
             about: "a machine with a few services: up to 100 spans and 500 samples a second",
-            max_request: "256KiB",
-            in_flight: "1MiB",
+            max_request: "4MiB",
+            in_flight: "6MiB",
             decision_wait: "10s",
             sampling_memory: "512KiB",
             recorder: "1MiB",
@@ -39,8 +39,8 @@ fn sizes(device_type: &str) -> Option<Sizes> {
         },
         "vessel" => Sizes {
             about: "a vessel or plant: up to 2,500 spans a second",
-            max_request: "512KiB",
-            in_flight: "2MiB",
+            max_request: "16MiB",
+            in_flight: "32MiB",
             decision_wait: "10s",
             sampling_memory: "4MiB",
             recorder: "16MiB",
@@ -112,8 +112,8 @@ sources:
   otlp:
     grpc: 127.0.0.1:4317
     http: 127.0.0.1:4318
-    max_request: {max_request}                # one request, as sent and when inflated
-    in_flight: {in_flight}                    # all request bodies together; beyond it producers are told to wait
+    max_request: {max_request}                  # one request, as sent and when inflated
+    in_flight: {in_flight}                    # all request bodies together, sent and inflated; beyond it producers wait
 
 sampling:
   decision_wait: {decision_wait}                   # from a trace's first span; SDKs batch for 5 s

@@ -15,7 +15,7 @@ const MAX_ANSWER: u64 = 1 << 20;
 /// Sends a request of HTTP/1.0 (one request, one answer, end) and gives the status and the body's reader.
 fn exchange<S: Read + Write>(mut stream: S, method: &str, path: &str, body: &[u8]) -> io::Result<(u16, impl Read)> {
     let length = if body.is_empty() { String::new() } else { format!("content-length: {}\r\n", body.len()) };
-    write!(stream, "{method} {path} HTTP/1.0\r\nhost: lightship\r\n{length}\r\n")?;
+    write!(stream, "{method} {path} HTTP/1.0\r\nhost: localhost\r\n{length}\r\n")?;
     stream.write_all(body)?;
     let mut reader = BufReader::new(stream);
     let mut line = String::new();

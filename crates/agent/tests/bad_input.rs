@@ -35,7 +35,8 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 const GZIP: &str = "content-type: application/x-protobuf\r\ncontent-encoding: gzip";
 const ZSTD: &str = "content-type: application/x-protobuf\r\ncontent-encoding: zstd";
 
-/// Scenario: malformed protobuf, a truncated gzip, bombs in gzip and zstd, a 100 MB body, JSON, an unknown encoding, a
+/// Scenario: malformed protobuf, a truncated gzip, bombs in gzip and zstd, a 100 MB body, bad JSON, another media
+/// type, an unknown encoding, a
 /// wrong path, invalid UTF-8, unknown fields; good requests between them, plain, in gzip and in zstd.
 /// Guarantees: each fault has its own status and words, each is counted, every good request is accepted, and the books
 /// balance (P1, P9).
@@ -51,10 +52,11 @@ fn bad_requests_are_answered_and_lose_nothing() {
         ("/v1/traces", PROTOBUF, b"not protobuf at all".as_slice(), 400, "not an OTLP traces request"),
         ("/v1/logs", PROTOBUF, &good[..good.len() - 1], 400, "cut off"),
         ("/v1/traces", GZIP, cut, 400, "what its encoding says"),
-        ("/v1/traces", GZIP, &gzip(&bomb), 413, "larger than 262144 bytes"),
-        ("/v1/traces", ZSTD, &zstd_bomb, 413, "larger than 262144 bytes"),
+        ("/v1/traces", GZIP, &gzip(&bomb), 413, "larger than 4194304 bytes"),
+        ("/v1/traces", ZSTD, &zstd_bomb, 413, "larger than 4194304 bytes"),
         ("/v1/traces", ZSTD, b"\x28\xb5\x2f\xfdxxxx", 400, "what its encoding says"),
-        ("/v1/traces", "content-type: application/json", b"{}", 415, "application/x-protobuf"),
+        ("/v1/traces", "content-type: application/json", b"[]", 400, "not OTLP/JSON"),
+        ("/v1/traces", "content-type: text/plain", b"{}", 415, "application/json"),
         ("/v1/traces", "content-type: application/x-protobuf\r\ncontent-encoding: br", b"", 415, "gzip, zstd"),
         ("/v2/traces", PROTOBUF, b"", 404, "/v1/traces"),
     ] {
@@ -73,7 +75,7 @@ fn bad_requests_are_answered_and_lose_nothing() {
 
     // Without policies every trace is kept, after the wait of 10 s: enough that the books balance now.
     let status = agent.status();
-    assert_eq!(status["ledger"]["received"]["traces"], 13);
+    assert_eq!(status["ledger"]["received"]["traces"], 14);
     assert_eq!(status["ledger"]["difference"], 0);
     assert!(agent.metric("bad_requests_total") >= 2.0);
     assert!(agent.get("/metrics").contains("lightship_refused_requests_total{reason=\"too_large\"} 3"));

@@ -135,6 +135,24 @@ impl LaneBudgets {
         [mission, audit, traces, logs, metrics, debug].map(Option::as_ref)
     }
 
+    /// Gives each of the lanes a bound that never yield, are named, and have none.
+    pub(crate) fn bound(&mut self, lanes: &[OwnLane], bytes: ByteSize) {
+        for lane in lanes {
+            let budget = match lane {
+                OwnLane::Mission => &mut self.mission,
+                OwnLane::Audit => &mut self.audit,
+                OwnLane::Debug => continue,
+            };
+            let bound = LaneBudget { bytes: Some(bytes), age: None };
+            match budget {
+                Some(budget) => budget.value.bytes = budget.value.bytes.or(Some(bytes)),
+                None => {
+                    *budget = Some(Spanned { value: bound, referenced: Location::UNKNOWN, defined: Location::UNKNOWN });
+                }
+            }
+        }
+    }
+
     /// Bytes in the order of the lanes' numbers: mission, audit, traces, logs, metrics, debug.
     pub fn bytes_in_order(&self) -> [Option<ByteSize>; 6] {
         self.all().map(|budget| budget?.value.bytes)

@@ -3,6 +3,7 @@
 //! [`load`] reads and checks a file; nothing here opens a socket or a directory.
 
 mod lanes;
+mod otlp;
 mod policy;
 mod read;
 mod red;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 pub use lanes::{LaneBudget, LaneBudgets, LaneRule, LaneWatermarks, Lanes, OwnLane, Watermarks};
+pub use otlp::{AckLevel, Cors, OtlpSource};
 pub use policy::{Policy, PolicyKind, RateAllocation, SeverityLevel, StatusCode};
 pub use read::{ConfigError, load, parse};
 pub use red::{Dimension, HistogramKind, Red, Temporality};
@@ -82,47 +84,6 @@ pub struct Device {
 pub struct Sources {
     /// OTLP over gRPC and HTTP; absent: none.
     pub otlp: Option<OtlpSource>,
-}
-
-/// OTLP intake (OTLP 1.11, sections "OTLP/gRPC" and "OTLP/HTTP").
-#[derive(Debug, Clone, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct OtlpSource {
-    /// Address for gRPC, for example `127.0.0.1:4317`; port 0 takes a free one; absent: no gRPC.
-    #[serde(default, deserialize_with = "units::optional_address")]
-    pub grpc: Option<SocketAddr>,
-    /// Address for HTTP, for example `127.0.0.1:4318`; port 0 takes a free one; absent: no HTTP.
-    #[serde(default, deserialize_with = "units::optional_address")]
-    pub http: Option<SocketAddr>,
-    /// The most bytes that one request may have, as sent and when inflated.
-    #[serde(default = "default_max_request")]
-    pub max_request: ByteSize,
-    /// The most bytes of all request bodies that may be in memory at once; beyond it producers are told to wait.
-    #[serde(default = "default_in_flight")]
-    pub in_flight: ByteSize,
-    /// When a request is answered: `received` once it is in memory, `written` once it survives the death of the program,
-    /// `durable` once it survives a power cut. The last two need `recorder.files`. Absent: `written` where there is
-    /// `recorder.files`, else `received`.
-    pub ack: Option<AckLevel>,
-    /// The lane of everything from this source that no attribute and no rule puts elsewhere; absent: the usual ones.
-    pub lane: Option<OwnLane>,
-    /// The most connections at once, gRPC and HTTP together.
-    #[serde(default = "default_connections")]
-    pub connections: u16,
-}
-
-/// What an answer means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum AckLevel {
-    /// In memory.
-    Received,
-    /// In the operating system's hands: survives the death of the program.
-    Written,
-    /// Synced: survives a power cut.
-    Durable,
 }
 
 /// The ring of everything that came in, before sampling.
@@ -252,19 +213,24 @@ pub struct Admin {
     /// Address of `/healthz`, `/readyz`, `/metrics` and `/status`; port 0 takes a free one.
     #[serde(default = "default_admin", deserialize_with = "units::address")]
     pub listen: SocketAddr,
+    /// File with a bearer token for what changes something (`POST`); read at start. Absent: only the Unix socket in
+    /// `data_dir` takes that.
+    pub token_file: Option<PathBuf>,
+    /// Names beside IP addresses and `localhost` under which it is asked, in the `Host` header; a page that points a name
+    /// of its own at this address is refused.
+    #[serde(default)]
+    pub hosts: Vec<String>,
+    /// The most connections at once; as many again on the Unix socket. When they run out, the one that has been idle for
+    /// longest is closed.
+    #[serde(default = "default_admin_connections")]
+    pub connections: u16,
 }
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 
-fn default_max_request() -> ByteSize {
-    ByteSize(256 * KIB)
-}
-fn default_in_flight() -> ByteSize {
-    ByteSize(512 * KIB)
-}
-fn default_connections() -> u16 {
-    32
+fn default_admin_connections() -> u16 {
+    8
 }
 fn default_recorder() -> ByteSize {
     ByteSize(MIB)
@@ -314,7 +280,7 @@ impl Default for Journal {
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { listen: default_admin() }
+        Self { listen: default_admin(), token_file: None, hosts: Vec::new(), connections: default_admin_connections() }
     }
 }
 
@@ -324,6 +290,7 @@ fn faults(config: &Config) -> Vec<(String, String)> {
     let placed = |checked: Result<(), (String, String)>| checked;
     [
         whole(check(config)),
+        whole(otlp::check(config)),
         placed(sampling::check(&config.sampling)),
         placed(lanes::check(&config.lanes, config.journal.budget.0)),
         whole(red::check(&config.red)),
@@ -374,20 +341,6 @@ fn check(config: &Config) -> Result<(), String> {
     }
     if config.recorder.files.is_some_and(|files| files.0 < 4 * config.recorder.memory.0) {
         return Err("recorder.files: must be at least four times recorder.memory".into());
-    }
-    if let Some(otlp) = &config.sources.otlp {
-        if otlp.in_flight.0 < otlp.max_request.0 {
-            return Err("sources.otlp.in_flight: must be at least max_request".into());
-        }
-        if otlp.max_request.0 > config.recorder.memory.0 {
-            return Err("recorder.memory: must be at least sources.otlp.max_request".into());
-        }
-        if otlp.ack.is_some_and(|ack| ack != AckLevel::Received) && config.recorder.files.is_none() {
-            return Err("sources.otlp.ack: 'written' and 'durable' need recorder.files".into());
-        }
-        if config.recorder.files.is_some() && otlp.max_request.0 > 512 * KIB {
-            return Err("sources.otlp.max_request: at most 512KiB with recorder.files".into());
-        }
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::fmt::{self, Write};
 use std::path::Path;
 
+use crate::otlp::bound_lanes;
 use crate::{Config, faults};
 
 /// What is wrong with a configuration, ready to be shown: where, what, and what to do; a fault in each line.
@@ -70,10 +71,13 @@ fn parse_with(text: &str, variable: impl Fn(&str) -> Option<String>) -> Result<C
     // A reader of YAML stops at its first fault: what has it is taken out, and the rest is read for more.
     while found.len() < MAX_FAULTS {
         match read(&rest) {
-            Ok(config) if found.is_empty() => {
+            Ok(mut config) if found.is_empty() => {
                 let faults = faults(&config);
                 return match faults.is_empty() {
-                    true => Ok(config),
+                    true => {
+                        bound_lanes(&mut config);
+                        Ok(config)
+                    }
                     false => Err(ConfigError(faults.iter().map(|(place, what)| format!("{place}: {what}")).collect())),
                 };
             }

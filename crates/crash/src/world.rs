@@ -407,7 +407,7 @@ impl World {
                 self.again.push(planned);
                 Ok(())
             }
-            Answer::Bad(why) => Err(format!("a good request was refused: {why}")),
+            other => Err(format!("a good request was refused: {other:?}")),
         }
     }
 

@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::path::Path;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,6 +11,8 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use model::Refusal;
+use sources::{Begin, Entry, Watched, watch};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 
@@ -29,7 +32,7 @@ pub(crate) async fn serve(listener: TcpListener, agent: Rc<Agent>) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => connection(stream, &agent, false),
-            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            Err(_) => no_socket(&agent, false).await,
         }
     }
 }
@@ -39,9 +42,15 @@ pub(crate) async fn serve_socket(listener: UnixListener, agent: Rc<Agent>) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => connection(stream, &agent, true),
-            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            Err(_) => no_socket(&agent, true).await,
         }
     }
+}
+
+/// The system has no file descriptor to give, or the peer is gone.
+async fn no_socket(agent: &Agent, local: bool) {
+    agent.places[usize::from(local)].close_idle();
+    tokio::time::sleep(Duration::from_millis(100)).await;
 }
 
 /// Makes the Unix socket, for this user and group only. The agent runs without it where it cannot be made.
@@ -62,28 +71,65 @@ pub(crate) fn socket(path: &Path) -> Option<UnixListener> {
 }
 
 fn connection(stream: impl AsyncRead + AsyncWrite + Unpin + 'static, agent: &Rc<Agent>, local: bool) {
+    let place = match agent.places[usize::from(local)].enter() {
+        Entry::Place(place) | Entry::Full(place) => Rc::new(place),
+        Entry::None => return,
+    };
     let agent = Rc::clone(agent);
     tokio::task::spawn_local(async move {
-        let service = service_fn(move |request| {
-            let agent = Rc::clone(&agent);
-            async move {
-                if local && request.uri().path().starts_with("/fetch/") {
-                    let (status, text) = fetch_orders::answer(request, &agent).await;
-                    let mut response = Response::new(AdminBody::text(text));
-                    *response.status_mut() = status;
-                    return Ok::<_, Infallible>(response);
-                }
-                Ok(answer(&request, &agent, local).await)
-            }
-        });
+        let stream = Watched::new(stream);
+        let clock = stream.clock();
+        let service = {
+            let (place, clock) = (Rc::clone(&place), clock.clone());
+            service_fn(move |request: Request<Incoming>| {
+                let (agent, working, full) = (Rc::clone(&agent), place.work(), place.is_full());
+                clock.head_is_there();
+                let answer = async move {
+                    let mut response = match full {
+                        false => admit(request, &agent, local).await,
+                        true => text(StatusCode::SERVICE_UNAVAILABLE, "all connections are in use\n"),
+                    };
+                    if full {
+                        let close = HeaderValue::from_static("close");
+                        response.headers_mut().insert(header::CONNECTION, close);
+                    }
+                    drop(working);
+                    Ok::<_, Infallible>(response)
+                };
+                Box::pin(answer) as Pin<Box<dyn Future<Output = Result<Response<AdminBody>, Infallible>>>>
+            })
+        };
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIMEOUT)
             .max_buf_size(BUFFER)
             .serve_connection(TokioIo::new(stream), service);
         // Whoever asked may go away before the answer.
-        let _closed = connection.await;
+        let _closed = watch(connection, |_| false, &clock, &place, Begin::Head).await;
     });
+}
+
+fn text(status: StatusCode, text: &str) -> Response<AdminBody> {
+    let mut response = Response::new(AdminBody::text(text.to_owned()));
+    *response.status_mut() = status;
+    response
+}
+
+/// Answers who may ask.
+async fn admit(request: Request<Incoming>, agent: &Rc<Agent>, local: bool) -> Response<AdminBody> {
+    if !local && let Err((reason, status, why)) = agent.access.check(request.method(), request.headers()) {
+        agent.refuse_admin(reason);
+        let mut response = text(status, why);
+        if status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        return response;
+    }
+    if local && request.uri().path().starts_with("/fetch/") {
+        let (status, why) = fetch_orders::answer(request, agent).await;
+        return text(status, &why);
+    }
+    answer(&request, agent, local).await
 }
 
 /// `local` is true on the Unix socket.
@@ -105,6 +151,14 @@ async fn answer(request: &Request<Incoming>, agent: &Agent, local: bool) -> Resp
         Method::POST => commands::order(path, query, agent),
         _ => None,
     };
+    if order.is_none()
+        && let Some(allowed) = other_method(request.method(), path)
+    {
+        agent.refuse_admin(Refusal::MethodNotAllowed);
+        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, &format!("use {allowed}\n"));
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+        return response;
+    }
     let (status, kind, body) = match path {
         _ if let Some(done) = &order => match done {
             Ok(done) => (StatusCode::OK, "text/plain", format!("{done}\n")),
@@ -140,6 +194,16 @@ async fn answer(request: &Request<Incoming>, agent: &Agent, local: bool) -> Resp
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     response
+}
+
+/// The methods that a path takes, where the method is none of them (RFC 9110 section 15.5.6).
+fn other_method(method: &Method, path: &str) -> Option<&'static str> {
+    let allowed = match path {
+        "/healthz" | "/readyz" | "/status" | "/metrics" => "GET, HEAD",
+        "/sampling/incident" | "/sampling/keep-route" => "POST",
+        _ => return None,
+    };
+    allowed.split(", ").all(|one| one != method.as_str()).then_some(allowed)
 }
 
 /// `/fetch?q=FILTER`, with `&lane=LANE` where another one is meant.

@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use journal::{Content, Recording, Taken};
-use model::otlp::validate;
 use model::proto::ProtoError;
-use model::{Lane, Signal};
+use model::{Lane, Refusal, Signal};
 use sources::{Answer, Request};
 
+use crate::door::Looked;
+use crate::lanes::Split;
 use crate::pipeline::{Pipeline, WAIT};
 use crate::vault::Rider;
 
@@ -24,6 +25,10 @@ pub struct Admitted {
     key: Option<Box<[u8]>>,
     /// Bytes for the lanes mission and audit.
     urgent: [usize; 2],
+    /// Whether a record of it names a lane.
+    names_lane: bool,
+    /// The answer once it is taken.
+    answer: Answer,
     /// Its place, until it is taken in.
     permit: Permit,
 }
@@ -126,29 +131,55 @@ impl Pipeline {
     /// # Errors
     /// The answer, when there is nothing to take in: it came before, it is bad, or there is no room.
     pub fn admit(&mut self, request: Request, now_ns: u64) -> Result<Admitted, Answer> {
-        let Request { signal, body, key } = request;
-        if key.as_deref().is_some_and(|key| self.repeats.contains(key)) {
-            self.counters.repeated_requests += 1;
-            return Err(Answer::Accepted);
+        let looked = self.look(&request)?;
+        let Request { signal, body, .. } = request;
+        self.admit_looked(signal, body, &looked, now_ns)
+    }
+
+    /// As [`Pipeline::admit`], of a request that was looked at.
+    pub(crate) fn admit_looked(
+        &mut self,
+        signal: Signal,
+        body: Vec<u8>,
+        looked: &Looked,
+        now_ns: u64,
+    ) -> Result<Admitted, Answer> {
+        let body = self.mended(signal, body, &looked.found);
+        let records = looked.found.records;
+        let admitted = self.admit_piece(signal, body, looked.key.clone(), looked.found.names_lane, now_ns);
+        match admitted {
+            Ok(admitted) => {
+                self.book_look(&looked.found);
+                Ok(Admitted { answer: looked.answer(), ..admitted })
+            }
+            Err(answer) => {
+                self.ledger.refused.add(signal, if matches!(answer, Answer::Wait(_)) { records } else { 0 });
+                Err(answer)
+            }
         }
-        if key.as_ref().is_some_and(|key| self.recorded.reserved().keys.contains(key)) {
-            // The same request is on its way to the disk.
-            return Err(Answer::Wait(WAIT));
-        }
-        if let Err(error) = validate(signal, &body) {
-            self.counters.bad_requests += 1;
-            return Err(Answer::Bad(format!("the body is not an OTLP {} request: {error}", signal.name())));
-        }
+    }
+
+    /// Sees to it that there is room for a clean request, or for a piece of one. What it refuses is not booked.
+    pub(crate) fn admit_piece(
+        &mut self,
+        signal: Signal,
+        body: Vec<u8>,
+        key: Option<Box<[u8]>>,
+        names_lane: bool,
+        now_ns: u64,
+    ) -> Result<Admitted, Answer> {
         let body = self.guard.admit(signal, body);
         let traces = self.traces_of(signal, &body);
         if !self.sampler.could_hold(traces) {
             self.counters.bad_requests += 1;
+            self.counters.refused.add(Refusal::TooManyRecords, 1);
             return Err(Answer::Bad(format!(
                 "the request holds {traces} traces, more than sampling.memory has place for; send fewer at once, or raise it"
             )));
         }
         // Points never wait for a decision: a recorder full of undecided traces must not stop them.
-        let split = self.lanes.split(signal, &body).ok().flatten();
+        let split = self.lanes.split_named(signal, &body, names_lane).ok().flatten();
+        self.counters.rejected_lanes += self.lanes.not_allowed();
         let untraced = &self.rules.untraced_lines;
         let refused = self.pressure.refuses(signal, &body, split.as_ref(), untraced).unwrap_or(false);
         let waits = if signal == Signal::Metrics { 0 } else { body.len() };
@@ -159,27 +190,31 @@ impl Pipeline {
         let all_waits = if waits == 0 { 0 } else { waits + reserved_waits };
         let recording = reserved_bytes > 0 && reserved_bytes + body.len() > MAX_RECORDING;
         if refused || recording || !self.has_room(all_waits, traces + reserved_traces, now_ns) {
-            let records = model::otlp::count_records(signal, &body).unwrap_or(0);
-            self.ledger.refused.add(signal, records);
+            return Err(Answer::Wait(WAIT));
+        }
+        let urgent = split.as_ref().map_or([0; 2], Split::urgent);
+        let claims = split.map(|split| split.claims).unwrap_or_default();
+        if !self.lane_shares.take(&claims, self.lanes.bytes_per_minute, now_ns) {
+            self.counters.refused.add(Refusal::LaneOverBudget, 1);
             return Err(Answer::Wait(WAIT));
         }
         let permit = self.recorded.permit(body.len(), waits, traces, key.clone());
-        Ok(Admitted { signal, body, key, urgent: split.map_or([0; 2], |split| split.urgent()), permit })
+        Ok(Admitted { signal, body, key, urgent, names_lane, answer: Answer::Accepted, permit })
     }
 
     /// Takes an admitted request in. `sequence` is its place in the recorder's files, when it was recorded.
     pub fn take(&mut self, admitted: Admitted, sequence: Option<u64>, now_ns: u64) -> Answer {
-        let Admitted { signal, body, key, permit, .. } = admitted;
+        let Admitted { signal, body, key, permit, names_lane, answer, .. } = admitted;
         drop(permit);
         let before = self.ledger.received.total();
-        let taken = self.take_in(signal, &body, sequence, now_ns);
+        let taken = self.take_tagged(signal, &body, sequence, Some(names_lane), now_ns);
         self.reserve.took(self.ledger.received.total() - before);
         match taken {
             Ok(()) => {
-                if let Some(key) = key {
+                if let Some(key) = &key {
                     self.repeats.remember(key);
                 }
-                Answer::Accepted
+                answer
             }
             // Validation has walked these very bytes; if it is wrong, say so rather than lose a request in silence.
             Err(error) => {
@@ -190,11 +225,23 @@ impl Pipeline {
         }
     }
 
+    /// Takes a recorded request in again.
     pub(crate) fn take_in(
         &mut self,
         signal: Signal,
         body: &[u8],
         sequence: Option<u64>,
+        now_ns: u64,
+    ) -> Result<(), ProtoError> {
+        self.take_tagged(signal, body, sequence, None, now_ns)
+    }
+
+    fn take_tagged(
+        &mut self,
+        signal: Signal,
+        body: &[u8],
+        sequence: Option<u64>,
+        names_lane: Option<bool>,
         now_ns: u64,
     ) -> Result<(), ProtoError> {
         if let Some(sequence) = sequence {
@@ -204,13 +251,17 @@ impl Pipeline {
                 self.recorded.next += 1;
             }
         }
-        let taken = self.take_split(signal, body, now_ns);
+        let split = match names_lane {
+            Some(named) => self.lanes.split_named(signal, body, named)?,
+            None => self.lanes.split(signal, body)?,
+        };
+        let taken = self.take_split(signal, body, split, now_ns);
         self.recall(now_ns);
         taken
     }
 
-    fn take_split(&mut self, signal: Signal, body: &[u8], now_ns: u64) -> Result<(), ProtoError> {
-        let Some(split) = self.lanes.split(signal, body)? else { return self.take_rest(signal, body, now_ns) };
+    fn take_split(&mut self, signal: Signal, body: &[u8], split: Option<Split>, now_ns: u64) -> Result<(), ProtoError> {
+        let Some(split) = split else { return self.take_rest(signal, body, now_ns) };
         for (lane, own) in &split.own {
             self.take_own(signal, *lane, own, now_ns)?;
         }
@@ -230,6 +281,18 @@ impl Pipeline {
         let records = model::otlp::count_records(admitted.signal, &admitted.body).unwrap_or(0);
         self.ledger.refused.add(admitted.signal, records);
         Answer::Wait(WAIT)
+    }
+
+    /// Books a piece and those after it as refused.
+    pub(crate) fn refuse_rest(&mut self, signal: Signal, piece: &[u8], rest: impl Iterator<Item = Vec<u8>>) {
+        let count = |piece: &[u8]| model::otlp::count_records(signal, piece).unwrap_or(0);
+        let records = count(piece) + rest.map(|piece| count(&piece)).sum::<u64>();
+        self.ledger.refused.add(signal, records);
+    }
+
+    /// Whether a request with this key, behind its digest, is on its way to the disk.
+    pub(crate) fn is_on_its_way(&self, key: &[u8]) -> bool {
+        self.recorded.reserved().keys.iter().any(|other| **other == *key)
     }
 
     /// From now on requests are recorded in files; the next one under this sequence.

@@ -1,10 +1,12 @@
 //! What the tasks of a running agent share, and how it shows itself.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use sources::Limits;
+use model::{Refusal, RefusalCounts};
+use sources::{Limits, Places};
 
+use crate::access::Access;
 use crate::destination_status::DestinationStatus;
 use crate::drain::Shared;
 use crate::status::{Snapshot, View};
@@ -19,13 +21,52 @@ pub(crate) struct Agent {
     /// What the disk thread told last.
     state: RefCell<State>,
     expected_share: Option<(f64, f64)>,
+    /// Who may ask on the admin address.
+    pub(crate) access: Access,
+    /// Connections of the admin address and of the Unix socket.
+    pub(crate) places: [Rc<Places>; 2],
+    admin_refusals: RefCell<RefusalCounts>,
+    /// How many connections found no place, and when that was seen to grow.
+    full: Cell<(u64, Option<u64>)>,
 }
 
+/// So long after a connection found no place the agent is not ready, nanoseconds.
+const FULL_NS: u64 = 30_000_000_000;
+
 impl Agent {
-    /// An agent that starts now.
-    pub(crate) fn new(shared: Rc<Shared>, limits: Rc<Limits>, expected_share: Option<(f64, f64)>) -> Self {
+    /// An agent that starts now. `admin` is how many connections may ask at once.
+    pub(crate) fn new(
+        shared: Rc<Shared>,
+        limits: Rc<Limits>,
+        expected_share: Option<(f64, f64)>,
+        access: Access,
+        admin: usize,
+    ) -> Self {
         let started_ns = shared.clock.now_ns();
-        Self { shared, limits, started_ns, disk_error: RefCell::new(None), state: RefCell::default(), expected_share }
+        Self {
+            shared,
+            limits,
+            started_ns,
+            disk_error: RefCell::new(None),
+            state: RefCell::default(),
+            expected_share,
+            access,
+            places: [Places::new(admin), Places::new(admin)],
+            admin_refusals: RefCell::default(),
+            full: Cell::default(),
+        }
+    }
+
+    /// Whether producers found no place for their connections lately.
+    pub(crate) fn is_full(&self) -> bool {
+        let now = self.shared.clock.now_ns();
+        let count = self.limits.places.refusals().get(Refusal::TooManyConnections);
+        let (before, mut since) = self.full.get();
+        if count > before {
+            since = Some(now);
+            self.full.set((count, since));
+        }
+        since.is_some_and(|since| now.saturating_sub(since) < FULL_NS)
     }
 
     /// What it shares with its drains.
@@ -34,8 +75,17 @@ impl Agent {
     }
 
     /// Requests and connections refused before they were looked into.
-    pub(crate) fn refusals(&self) -> model::RefusalCounts {
-        self.limits.refusals()
+    pub(crate) fn refusals(&self) -> RefusalCounts {
+        let mut all = self.limits.refusals();
+        all.merge(&self.shared.pipeline.borrow().counters().refused);
+        self.places.iter().for_each(|places| all.merge(&places.refusals()));
+        all.merge(&self.admin_refusals.borrow());
+        all
+    }
+
+    /// Counts a request to the admin endpoint that is refused.
+    pub(crate) fn refuse_admin(&self, reason: Refusal) {
+        self.admin_refusals.borrow_mut().add(reason, 1);
     }
 
     /// Notes what the disk says now, and gives what it said before.
@@ -51,7 +101,10 @@ impl Agent {
     /// Why it does not do all of its work, though it runs: an operator has to act. `None` when all is well.
     pub(crate) fn unready(&self) -> Option<String> {
         let destinations = self.shared.destinations.borrow();
-        let unwell: Vec<String> = destinations.iter().filter_map(DestinationStatus::unwell).collect();
+        let mut unwell: Vec<String> = destinations.iter().filter_map(DestinationStatus::unwell).collect();
+        if self.is_full() {
+            unwell.push("all connections of producers are in use".to_owned());
+        }
         (!unwell.is_empty()).then(|| unwell.join("; "))
     }
 
@@ -81,7 +134,8 @@ impl Agent {
             wall_ns: self.shared.clock.wall_ns(),
             pipeline: &pipeline,
             destinations: &destinations,
-            refusals: self.limits.refusals(),
+            refusals: self.refusals(),
+            intake: crate::status_intake::Intake::of(&self.limits),
             disk_bytes: state.stats.disk_bytes,
             bytes_written: state.stats.bytes_written,
             thinned: state.thinned,

@@ -10,6 +10,7 @@ use red::Red;
 use sinks::OtlpSink;
 use sinks::{Access, HubSink, client_config};
 
+use crate::access;
 use crate::drain::{REQUEST_BYTES, Sink};
 use crate::error::{StartError, start_error};
 use crate::pipeline::MAX_QUEUED;
@@ -38,6 +39,21 @@ pub fn journal_options(config: &Config) -> journal::Options {
         recorder_bytes: files,
         // What the sampler remembers, twice: the row is a ring of whole segments.
         decision_bytes: if files > 0 { (2 * config.sampling.memory.0).max(1 << 20) } else { 0 },
+    }
+}
+
+/// What the sources may take.
+pub(crate) fn settings(config: &Config) -> sources::Settings {
+    let Some(otlp) = &config.sources.otlp else { return sources::Settings::default() };
+    sources::Settings {
+        max_request: usize::try_from(otlp.max_request.0).unwrap_or(usize::MAX),
+        in_flight: usize::try_from(otlp.in_flight.0).unwrap_or(usize::MAX),
+        connections: usize::from(otlp.connections),
+        #[cfg(feature = "source-otlp-http")]
+        cors: otlp
+            .cors
+            .as_ref()
+            .map(|cors| sources::Cors { origins: cors.origins.clone(), headers: cors.headers.clone() }),
     }
 }
 
@@ -126,6 +142,17 @@ pub(crate) fn check_memory(config: &Config) -> Result<(), StartError> {
     )))
 }
 
+/// How many connections of producers a configuration has memory for. The first ones are part of the program's own share.
+pub(crate) fn connections(config: &Config) -> usize {
+    const FIRST: u64 = 32;
+    /// Buffers and tables of one connection of HTTP/2 that works.
+    const EACH: u64 = 32 << 10;
+    let wanted = config.sources.otlp.as_ref().map_or(0, |otlp| u64::from(otlp.connections));
+    let Some(limit) = config.memory else { return wanted as usize };
+    let parts: u64 = budgets(config).iter().map(|(_, bytes)| bytes).sum();
+    wanted.min(FIRST + limit.0.saturating_sub(parts + PROGRAM) / EACH) as usize
+}
+
 /// The most memory that each configured part takes, by name, bytes (P9).
 fn budgets(config: &Config) -> Vec<(&'static str, u64)> {
     vec![
@@ -162,6 +189,7 @@ pub fn check(config: &Config) -> Result<String, StartError> {
     }
     let _sampler = crate::policies::sampler(config)?;
     crate::policies::lanes(config)?;
+    access::access(config)?;
     check_memory(config)?;
     let directory = &config.data_dir;
     let fail = |error: std::io::Error| start_error(format!("data_dir {}: {error}", directory.display()));

@@ -4,8 +4,8 @@ use model::TraceId;
 use model::otlp::{PointView, each_exemplar, for_each_scope};
 use model::proto::{ProtoError, Reader, Value, put_bytes, put_fixed32, put_fixed64, put_message, put_uint};
 
-/// Appends `request` to `points` without its exemplars, and each exemplar that names a trace to `parked` (an
-/// `ExemplarsData` with one exemplar per series). Exemplars without a trace stay behind: they point nowhere. Returns how
+/// Appends `request` to `points` without the exemplars that name a trace, and each of these to `parked` (an
+/// `ExemplarsData` with one exemplar per series). Exemplars without a trace are legal and go with their point. Returns how
 /// many points there are.
 pub(crate) fn split(request: &[u8], points: &mut Vec<u8>, parked: &mut Vec<u8>) -> Result<u64, ProtoError> {
     let mut count = 0;
@@ -16,8 +16,8 @@ pub(crate) fn split(request: &[u8], points: &mut Vec<u8>, parked: &mut Vec<u8>) 
             PointView::for_each::<ProtoError>(metric, |point| {
                 count += 1;
                 each_exemplar::<ProtoError>(point, |trace, exemplar| {
-                    found = true;
                     if trace.is_some() {
+                        found = true;
                         park(scope.resource.resource, scope.scope, metric, point, exemplar, parked)?;
                     }
                     Ok(())
@@ -71,7 +71,7 @@ fn park(
     failed.map_or(Ok(()), Err)
 }
 
-/// Copies a message of the metrics schema, `level` steps below the request, without any exemplar field.
+/// Copies a message of the metrics schema, `level` steps below the request, without exemplars that name a trace.
 fn strip(message: &[u8], level: u8, kind: Option<u32>, out: &mut Vec<u8>) -> Result<(), ProtoError> {
     let mut reader = Reader::new(message);
     while let Some((number, value)) = reader.next_field()? {
@@ -100,12 +100,23 @@ fn strip(message: &[u8], level: u8, kind: Option<u32>, out: &mut Vec<u8>) -> Res
             continue;
         }
         let exemplars = PointView { kind: kind.unwrap_or(5), bytes: &[] }.field_numbers().1;
-        if level == 5 && Some(number) == exemplars {
+        if level == 5 && Some(number) == exemplars && trace_of(bytes)?.is_some() {
             continue;
         }
         put_bytes(out, number, bytes);
     }
     Ok(())
+}
+
+/// The trace that an exemplar names.
+fn trace_of(exemplar: &[u8]) -> Result<Option<TraceId>, ProtoError> {
+    let (mut trace, mut reader) = (None, Reader::new(exemplar));
+    while let Some((number, value)) = reader.next_field()? {
+        if let (5, Value::Bytes(id)) = (number, value) {
+            trace = TraceId::from_bytes(id);
+        }
+    }
+    Ok(trace)
 }
 
 /// Calls `each` with the trace and the bytes of every series of an `ExemplarsData` that holds one exemplar per series.

@@ -1,17 +1,22 @@
-//! The way in for sources: a request is answered when what its answer means is true.
+//! The way in for sources: a request is answered when what its answer means is true. A large one goes in pieces, all of
+//! which were looked at before the first is taken, and is answered once.
 
 use std::rc::Rc;
 use std::time::Duration;
 
 use config::AckLevel;
+use model::otlp::Pieces;
 use sources::{Answer, Intake, Request};
 
 use crate::admission::Admitted;
+use crate::door::Looked;
 use crate::drain::{LARGE_REQUEST, Shared};
 use crate::log;
 use crate::pipeline::WAIT;
+use crate::repeats::digest;
 
-/// How long a request for mission or audit waits for its commit, before its producer is told to come again.
+/// How long a request for mission or audit waits for its commit, and a large one for room, before its producer is told to
+/// come again.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The way in, by what an answer means.
@@ -19,13 +24,17 @@ pub(crate) fn intake(shared: &Rc<Shared>, ack: AckLevel) -> Intake {
     #[cfg(feature = "mutants")]
     let ack = if crate::mutants::answers_early() { AckLevel::Received } else { ack };
     let shared = Rc::clone(shared);
-    Rc::new(move |request: Request| {
+    Rc::new(move |request: Request, share| {
         if request.body.len() >= LARGE_REQUEST {
             shared.pages.give_back();
         }
-        let now = shared.clock.now_ns();
-        let admitted = match shared.pipeline.borrow_mut().admit(request, now) {
-            Ok(admitted) => admitted,
+        let looked = {
+            let mut pipeline = shared.pipeline.borrow_mut();
+            pipeline.set_wall(shared.clock.wall_ns());
+            pipeline.look(&request)
+        };
+        let looked = match looked {
+            Ok(looked) => looked,
             // It came before, and somebody who waited for it to be durable was sent away.
             Err(Answer::Accepted) if shared.commits.is_unsure() => {
                 let shared = Rc::clone(&shared);
@@ -33,31 +42,131 @@ pub(crate) fn intake(shared: &Rc<Shared>, ack: AckLevel) -> Intake {
             }
             Err(answer) => return Box::pin(std::future::ready(answer)),
         };
-        let urgent = admitted.urgent().next().is_some();
-        if ack == AckLevel::Received && !urgent {
+        // A task of its own: a producer that hangs up must not leave a recorded or half-taken request behind.
+        if !looked.is_one_piece(&request.body) {
+            let shared = Rc::clone(&shared);
+            let taken = tokio::task::spawn_local(async move {
+                let answer = in_pieces(&shared, ack, request, &looked).await;
+                drop(share);
+                answer
+            });
+            return Box::pin(async move { taken.await.unwrap_or(Answer::Wait(WAIT)) });
+        }
+        let now = shared.clock.now_ns();
+        let admitted = match shared.pipeline.borrow_mut().admit_looked(request.signal, request.body, &looked, now) {
+            Ok(admitted) => admitted,
+            Err(answer) => return Box::pin(std::future::ready(answer)),
+        };
+        if ack == AckLevel::Received && !is_urgent(&admitted) {
             let mut pipeline = shared.pipeline.borrow_mut();
             let answer = pipeline.take(admitted, None, now);
-            if !matches!(answer, Answer::Accepted) || !pipeline.must_commit() {
+            if !is_taken(&answer) || !pipeline.must_commit() {
                 return Box::pin(std::future::ready(answer));
             }
             let shared = Rc::clone(&shared);
             return Box::pin(async move { committed(&shared).await });
         }
-        // A task of its own: a producer that hangs up must not leave a recorded request behind.
         let shared = Rc::clone(&shared);
         let taken = tokio::task::spawn_local(async move {
-            let admitted = match make_room(&shared, admitted).await {
-                Ok(admitted) => admitted,
-                Err(answer) => return answer,
-            };
-            if ack == AckLevel::Received {
-                commit(&shared, admitted).await
-            } else {
-                record(&shared, admitted, urgent || ack == AckLevel::Durable).await
+            let urgent = is_urgent(&admitted);
+            let answer = take(&shared, ack, admitted).await;
+            drop(share);
+            match ack {
+                AckLevel::Received if urgent && is_taken(&answer) => committed(&shared).await,
+                _ => answer,
             }
         });
         Box::pin(async move { taken.await.unwrap_or(Answer::Wait(WAIT)) })
     })
+}
+
+fn is_urgent(admitted: &Admitted) -> bool {
+    admitted.urgent().next().is_some()
+}
+
+fn is_taken(answer: &Answer) -> bool {
+    matches!(answer, Answer::Accepted | Answer::Partial { .. })
+}
+
+/// Takes a request in, piece by piece, and waits between them until there is room again. When that takes too long the
+/// producer is told to come again; what was taken of the same request is passed over then.
+async fn in_pieces(shared: &Rc<Shared>, ack: AckLevel, request: Request, looked: &Looked) -> Answer {
+    let Request { signal, body, .. } = request;
+    let first = {
+        let repeats = &mut shared.pipeline.borrow_mut().repeats;
+        if repeats.has_parts() { repeats.take_part(digest(signal, &body)) } else { 0 }
+    };
+    let until = shared.clock.now_ns().saturating_add(PATIENCE.as_nanos() as u64);
+    let wall_ns = shared.clock.wall_ns();
+    let (mut urgent, mut taken) = (false, first);
+    let mut pieces = Pieces::new(signal, &body, wall_ns).skip(first).peekable();
+    while let Some(piece) = pieces.next() {
+        // The key is that of the whole: it is remembered with the last piece.
+        let key = looked.key.clone().filter(|_| pieces.peek().is_none());
+        let admitted = loop {
+            let now = shared.clock.now_ns();
+            let found = &looked.found;
+            let admitted =
+                shared.pipeline.borrow_mut().admit_piece(signal, piece.clone(), key.clone(), found.names_lane, now);
+            match admitted {
+                Err(Answer::Wait(_)) if taken > 0 && now < until => room(shared).await,
+                other => break other,
+            }
+        };
+        let answer = match admitted {
+            Ok(admitted) => {
+                urgent |= is_urgent(&admitted);
+                take(shared, ack, admitted).await
+            }
+            Err(answer) => answer,
+        };
+        if !is_taken(&answer) {
+            let mut pipeline = shared.pipeline.borrow_mut();
+            pipeline.refuse_rest(signal, &piece, pieces);
+            if taken > 0 && matches!(answer, Answer::Wait(_)) {
+                pipeline.repeats.remember_part(digest(signal, &body), taken);
+            }
+            return answer;
+        }
+        taken += 1;
+        let (full, must) = {
+            let pipeline = shared.pipeline.borrow();
+            (pipeline.is_full(), pipeline.must_commit())
+        };
+        if full || must {
+            room(shared).await;
+        }
+    }
+    shared.pipeline.borrow_mut().book_look(&looked.found);
+    let must = shared.pipeline.borrow().must_commit();
+    match (urgent && ack == AckLevel::Received || must).then(|| committed(shared)) {
+        Some(committed) => match committed.await {
+            Answer::Accepted => looked.answer(),
+            other => other,
+        },
+        None => looked.answer(),
+    }
+}
+
+/// Waits until what is ready went to the journal, which makes room, or for a moment.
+async fn room(shared: &Shared) {
+    const MOMENT: Duration = Duration::from_millis(500);
+    // A disk that stalls is told by health; here the wait goes on until it is too long.
+    let _in_time = tokio::time::timeout(MOMENT, shared.commits.wait()).await;
+    tokio::task::yield_now().await;
+}
+
+/// Takes what is admitted in: recorded in files where the level says so, in any case with room for mission and audit.
+async fn take(shared: &Shared, ack: AckLevel, admitted: Admitted) -> Answer {
+    let urgent = is_urgent(&admitted);
+    let admitted = match make_room(shared, admitted).await {
+        Ok(admitted) => admitted,
+        Err(answer) => return answer,
+    };
+    if ack == AckLevel::Received {
+        return shared.pipeline.borrow_mut().take(admitted, None, shared.clock.now_ns());
+    }
+    record(shared, admitted, urgent || ack == AckLevel::Durable).await
 }
 
 /// Mission and audit are never given up: without room for them the whole request is refused (P11).
@@ -67,20 +176,12 @@ async fn make_room(shared: &Shared, admitted: Admitted) -> Result<Admitted, Answ
     for (lane, bytes) in admitted.urgent() {
         let room = shared.io.make_room(lane, bytes + AROUND, shared.clock.stamp()).await;
         if let Err(error) = room.map_err(|error| error.to_string()).and_then(|room| room) {
-            log::error(&format!("{error}; producers of lane {lane} are told to wait"));
+            let text = format!("{error}; producers of lane {lane} are told to wait");
+            log::error_limited(lane.name(), shared.clock.now_ns(), &text);
             return Err(shared.pipeline.borrow_mut().refuse(&admitted));
         }
     }
     Ok(admitted)
-}
-
-/// Takes a request in and answers once it is committed.
-async fn commit(shared: &Shared, admitted: Admitted) -> Answer {
-    let answer = shared.pipeline.borrow_mut().take(admitted, None, shared.clock.now_ns());
-    if !matches!(answer, Answer::Accepted) {
-        return answer;
-    }
-    committed(shared).await
 }
 
 /// Waits until all that is taken in is durable, but not for ever.
@@ -107,7 +208,8 @@ async fn record(shared: &Shared, admitted: Admitted, durable: bool) -> Answer {
     match sequence {
         Ok(sequence) => pipeline.take(admitted, Some(sequence), shared.clock.now_ns()),
         Err(error) => {
-            log::error(&format!("{error}; producers are told to wait"));
+            let text = format!("{error}; producers are told to wait");
+            log::error_limited("recorder", shared.clock.now_ns(), &text);
             pipeline.refuse(&admitted)
         }
     }

@@ -1,5 +1,6 @@
 //! Builds a running pipeline from a configuration: the only crate of the device that knows clocks, tasks and sockets.
 
+mod access;
 mod admin;
 mod admin_body;
 mod admission;
@@ -12,7 +13,9 @@ mod commands;
 mod dead_letters;
 #[cfg(feature = "sink-otlp")]
 mod deliver_otlp;
+mod descriptors;
 mod destination_status;
+mod door;
 mod drain;
 mod error;
 mod exemplars;
@@ -45,6 +48,7 @@ mod run;
 #[cfg(test)]
 mod stall_tests;
 mod status;
+mod status_intake;
 mod take;
 mod thinning;
 mod undecided;

@@ -6,14 +6,14 @@ use std::time::Duration;
 use guard::Guard;
 use journal::Recorder;
 use ledger::{Ledger, PerSignal};
-use model::{Lane, Signal};
+use model::{Lane, RefusalCounts, Signal};
 use red::Red;
 use sampling::{LineRule, Sampler};
 
 use crate::admission::Recorded;
 use crate::batch::{Batch, Builder};
 use crate::carry_out::{Finished, finish};
-use crate::lanes::LaneRules;
+use crate::lanes::{LaneRules, LaneShares};
 use crate::pressure::{LaneStanding, Pressure, Watermarks};
 use crate::repeats::Repeats;
 use crate::reserve::Reserve;
@@ -33,6 +33,14 @@ const EARLY_TRACES: usize = 64;
 pub struct Counters {
     /// Requests that were not protobuf of their signal.
     pub bad_requests: u64,
+    /// Requests that are not taken, by reason; the same ones as far as they were bad.
+    pub refused: RefusalCounts,
+    /// Records of accepted requests that are not taken, by reason.
+    pub rejected: RefusalCounts,
+    /// Texts, ids and times that were mended, by reason.
+    pub mended: RefusalCounts,
+    /// Records that named a lane that they may not choose: they stay in their usual one.
+    pub rejected_lanes: u64,
     /// Requests that were accepted before and came again, by their key: answered, not taken twice.
     pub repeated_requests: u64,
     /// Spans without a usable trace id: filtered.
@@ -89,6 +97,9 @@ pub struct Pipeline {
     pub(crate) sampler: Sampler,
     pub(crate) rules: Rules,
     pub(crate) lanes: LaneRules,
+    pub(crate) lane_shares: LaneShares,
+    /// Wall time, for records that came without one.
+    pub(crate) wall_ns: u64,
     pub(crate) pressure: Pressure,
     pub(crate) ledger: Ledger,
     pub(crate) counters: Counters,
@@ -123,6 +134,8 @@ impl Pipeline {
             sampler,
             rules: Rules::default(),
             lanes: LaneRules::default(),
+            lane_shares: LaneShares::default(),
+            wall_ns: 0,
             pressure: Pressure::default(),
             ledger,
             counters: Counters::default(),
@@ -221,6 +234,12 @@ impl Pipeline {
         if let Some(red) = &mut self.red {
             red.set_now(wall_ns);
         }
+        self.wall_ns = wall_ns;
+    }
+
+    /// Tells the wall time that records without one get.
+    pub(crate) fn set_wall(&mut self, wall_ns: u64) {
+        self.wall_ns = wall_ns;
     }
 
     /// Keeps dropped traces after all for which something worth it came, where the recorder still holds them.

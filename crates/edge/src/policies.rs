@@ -109,7 +109,11 @@ pub(crate) fn lanes(config: &Config) -> Result<LaneRules, StartError> {
         rules.push((query.filter, lane(rule.lane)));
     }
     let source = config.sources.otlp.as_ref().and_then(|otlp| otlp.lane).map(lane);
-    Ok(LaneRules { device: config.device.id.clone(), source, rules })
+    let otlp = config.sources.otlp.as_ref();
+    let producers = otlp.map_or(&[][..], |otlp| &otlp.lanes).iter().map(|one| lane(*one)).collect();
+    let bytes_per_minute = otlp.map_or(0, |otlp| otlp.lane_bytes_per_minute.0);
+    let device = config.device.id.clone();
+    Ok(LaneRules { device, source, rules, producers, bytes_per_minute, ..LaneRules::default() })
 }
 
 /// How RED metrics are made.

@@ -84,7 +84,7 @@ fn address(data_dir: &Path, name: &str) -> String {
 /// Status code, head and body of an answer.
 fn ask(address: &str, head: &str, body: &[u8]) -> (u16, String, String) {
     let mut stream = TcpStream::connect(address).unwrap();
-    let head = format!("{head} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
+    let head = format!("{head} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
     stream.write_all(&[head.as_bytes(), b"content-type: application/x-protobuf\r\n\r\n", body].concat()).unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();

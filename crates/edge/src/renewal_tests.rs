@@ -114,7 +114,7 @@ fn address(data_dir: &Path, name: &str) -> Option<String> {
 /// The body of an answer with status 200; `None` when the agent is between two lives.
 fn ask(address: Option<String>, head: &str, body: &[u8]) -> Option<String> {
     let mut stream = TcpStream::connect(address?).ok()?;
-    let head = format!("{head} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
+    let head = format!("{head} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
     stream.write_all(&[head.as_bytes(), b"content-type: application/x-protobuf\r\n\r\n", body].concat()).ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;

@@ -207,7 +207,12 @@ pub fn replay(config: &Config, input: impl BufRead, out: impl Write) -> Result<(
                 let request = Request { signal: *signal, body: body.clone(), key: None };
                 match run.take(request) {
                     Answer::Accepted => {}
-                    Answer::Bad(why) => writeln!(run.out, "bad {} {why}", event.line).map_err(written)?,
+                    Answer::Partial { why, .. } => {
+                        writeln!(run.out, "partial {} {why}", event.line).map_err(written)?;
+                    }
+                    Answer::Bad(why) | Answer::Conflict(why) => {
+                        writeln!(run.out, "bad {} {why}", event.line).map_err(written)?;
+                    }
                     Answer::Wait(_) => {
                         writeln!(run.out, "refused {}", event.line).map_err(written)?;
                         event.at_ms = run.now_ms + AGAIN_MS;

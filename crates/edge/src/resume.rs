@@ -60,7 +60,7 @@ pub fn resume<D: Disk>(
     pipeline.record_from(taken.next.max(1));
     journal.each_recorded(next.saturating_sub(KEYS), |_, request| {
         if !request.key.is_empty() {
-            pipeline.repeats.remember(request.key.into());
+            pipeline.repeats.remember(request.key);
         }
     })?;
     resumed.damaged = journal.each_recorded(taken.needed, |sequence, request| {

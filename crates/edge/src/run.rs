@@ -17,9 +17,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
+use crate::access::access;
 use crate::agent::Agent;
-use crate::build::{check_memory, journal_options, sink, thin_step, watermarks};
+use crate::build::{check_memory, journal_options, settings, sink, thin_step, watermarks};
 use crate::clock::Clock;
+use crate::descriptors::{self, Shares};
 use crate::destination_status::DestinationStatus;
 use crate::drain::{Commits, Drain, Shared};
 use crate::error::{StartError, start_error};
@@ -199,13 +201,11 @@ where
         incident_by: Cell::default(),
         destinations: RefCell::new(config.destinations.iter().map(|one| DestinationStatus::new(&one.name)).collect()),
     });
-    let limits = match &config.sources.otlp {
-        Some(otlp) => {
-            Limits::new(otlp.max_request.0 as usize, otlp.in_flight.0 as usize, usize::from(otlp.connections))
-        }
-        None => Limits::new(0, 0, 0),
-    };
-    let agent = Rc::new(Agent::new(Rc::clone(&shared), Rc::clone(&limits), config.sampling.expected_kept_share));
+    let limits = Limits::with(settings(config));
+    let shares = connections(config)?;
+    limits.places.set_most(shares.producers);
+    let share = config.sampling.expected_kept_share;
+    let agent = Rc::new(Agent::new(Rc::clone(&shared), Rc::clone(&limits), share, access(config)?, shares.admin));
 
     let (mut wakes, mut drains) = (Vec::with_capacity(sinks.len()), Vec::with_capacity(sinks.len()));
     for (index, (destination, sink)) in config.destinations.iter().zip(sinks).enumerate() {
@@ -235,6 +235,8 @@ where
         unsaved: 0,
         kept: PerSignal::default(),
         told: RefusalCounts::default(),
+        told_records: RefusalCounts::default(),
+        told_lanes: 0,
     };
     // Before anything is answered: a restart after a kill has to know of this life.
     heart.commit().await;
@@ -263,12 +265,14 @@ where
     let fail = |error: std::io::Error| start_error(format!("cannot listen for signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(fail)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(fail)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(fail)?;
     let why = loop {
         tokio::select! {
             () = tokio::time::sleep(TICK) => heart.beat().await,
             () = shared.commits.wanted() => heart.commit().await,
             () = shared.new_epoch.notified() => break Ended::NewEpoch,
             _ = terminate.recv() => break Ended::Told,
+            _ = hangup.recv() => log::info("SIGHUP: the configuration is read at start only; restart to change it"),
             _ = interrupt.recv() => break Ended::Told,
         }
     };
@@ -320,6 +324,33 @@ async fn say_goodbye(shared: &Shared, drains: Vec<JoinHandle<()>>) {
         }
     };
     let _told = tokio::time::timeout(GOODBYE, all).await;
+}
+
+/// How many connections memory and the process's file descriptors leave.
+fn connections(config: &Config) -> Result<Shares, StartError> {
+    let wanted = Shares { producers: crate::build::connections(config), admin: usize::from(config.admin.connections) };
+    let (limit, open) = (descriptors::limit(), descriptors::open());
+    let shares = descriptors::share(limit, open, config.destinations.len() as u64, wanted).map_err(|needed| {
+        start_error(format!(
+            "the system gives this program {limit} file descriptors, too few for the journal and connections: at least \
+             {needed} (ulimit -n, or LimitNOFILE of the unit)"
+        ))
+    })?;
+    let configured = config.sources.otlp.as_ref().map_or(0, |otlp| usize::from(otlp.connections));
+    if wanted.producers < configured {
+        log::info(&format!(
+            "memory has room for {} connections of producers at once, of sources.otlp.connections: {configured}",
+            wanted.producers
+        ));
+    }
+    if shares != wanted {
+        log::warn(&format!(
+            "the system gives this program {limit} file descriptors: at most {} connections of producers instead of {}, {} \
+             to the admin address and socket each; raise ulimit -n or LimitNOFILE",
+            shares.producers, wanted.producers, shares.admin
+        ));
+    }
+    Ok(shares)
 }
 
 /// Tells what the journal found in its directory, where it was not as it was left.
@@ -419,6 +450,8 @@ struct Heart<'a> {
     /// Undecided records that the next life goes on with.
     kept: PerSignal,
     told: RefusalCounts,
+    told_records: RefusalCounts,
+    told_lanes: u64,
 }
 
 impl Heart<'_> {
@@ -460,13 +493,28 @@ impl Heart<'_> {
         let counts = self.agent.refusals();
         for (reason, count) in counts.iter().filter(|(reason, count)| *count > self.told.get(*reason)) {
             let news = count - self.told.get(reason);
-            log::warn_limited(
-                reason.as_str(),
-                now_ns,
-                &format!("intake: {news} requests or connections refused ({reason}), {count} since start"),
-            );
+            let text = format!("intake: {news} requests or connections refused ({reason}), {count} since start");
+            log::warn_limited(reason.as_str(), now_ns, &text);
         }
         self.told = counts;
+        let (rejected, lanes) = {
+            let counters = self.agent.shared().pipeline.borrow().counters();
+            (counters.rejected, counters.rejected_lanes)
+        };
+        for (reason, count) in rejected.iter().filter(|(reason, count)| *count > self.told_records.get(*reason)) {
+            let text =
+                format!("intake: {count} records since start are not taken ({reason}); their producers are told");
+            log::warn_limited(&format!("record {reason}"), now_ns, &text);
+        }
+        self.told_records = rejected;
+        if lanes > self.told_lanes {
+            let text = format!(
+                "intake: {lanes} records since start name a lane that sources.otlp.lanes does not let them choose; they stay \
+                 in their usual one"
+            );
+            log::warn_limited("lanes", now_ns, &text);
+        }
+        self.told_lanes = lanes;
     }
 
     /// Hands everything that is ready to the journal, the ledger with it, and waits until it is durable.

@@ -150,7 +150,8 @@ fn addresses(data_dir: &Path) -> (String, String) {
 /// The status code and body of an answer, and how long it took.
 fn ask(mut stream: impl Read + Write, head: &str, body: &[u8]) -> (u16, String, Duration) {
     let began = Instant::now();
-    write!(stream, "{head} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n", body.len()).unwrap();
+    write!(stream, "{head} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n", body.len())
+        .unwrap();
     stream.write_all(b"content-type: application/x-protobuf\r\n\r\n").unwrap();
     stream.write_all(body).unwrap();
     let mut answer = Vec::new();

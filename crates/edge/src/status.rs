@@ -9,6 +9,7 @@ use crate::dead_letters::DeadLetterCounts;
 use crate::destination_status::{DestinationStatus, families};
 use crate::pipeline::Pipeline;
 use crate::pressure::LaneStanding;
+use crate::status_intake::Intake;
 
 /// The forms in which the agent shows itself.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +31,7 @@ pub(crate) struct Snapshot<'a> {
     pub(crate) pipeline: &'a Pipeline,
     pub(crate) destinations: &'a [DestinationStatus],
     pub(crate) refusals: RefusalCounts,
+    pub(crate) intake: Intake,
     pub(crate) disk_bytes: u64,
     pub(crate) bytes_written: u64,
     /// Points thinned out for want of room, since start.
@@ -145,8 +147,7 @@ impl Snapshot<'_> {
              \"recalled_traces\":{},\"kept_share\":{},\"memory_bytes\":{}}},\"memory\":{{\"pipeline_bytes\":{}}},\
              \"disk\":{{\"bytes\":{},\"written\":{},\"written_per_delivered\":{:.2},\"written_per_day\":{},\
              \"fsyncs\":{},\"dead_letters\":{{\"files\":{},\"bytes\":{},\"dropped\":{}}},\"error\":{},\
-             \"lanes\":{{{}}}}},\"watermarks\":[{}],\"refused_requests\":{{{}}},\
-             \"destinations\":[",
+             \"lanes\":{{{}}}}},\"watermarks\":[{}],{},\"destinations\":[",
             self.difference(),
             sampling.pending_traces,
             ledger.kept_traces,
@@ -170,7 +171,7 @@ impl Snapshot<'_> {
             json_text(self.disk_error),
             self.lanes(|lane, bytes| format!("\"{lane}\":{bytes}")).join(","),
             self.pipeline.lane_standings().map(|one| standing_json(&one)).collect::<Vec<_>>().join(","),
-            self.refusals.iter().map(|(reason, count)| format!("\"{reason}\":{count}")).collect::<Vec<_>>().join(",")
+            self.intake.json(&self.refusals, &self.pipeline.counters())
         );
         for (index, one) in self.destinations.iter().enumerate() {
             out.push_str(if index > 0 { "," } else { "" });
@@ -227,10 +228,7 @@ impl Snapshot<'_> {
                 one.refused
             ));
         }
-        if self.refusals.total() > 0 {
-            let reasons: Vec<_> = self.refusals.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
-            line(format!("refused      requests: {}", reasons.join(", ")));
-        }
+        self.intake.text(&self.refusals, &self.pipeline.counters()).into_iter().for_each(&mut line);
         line(format!(
             "traces       kept {}, dropped {}, undecided {}",
             ledger.kept_traces, ledger.dropped_traces, sampling.pending_traces
@@ -408,7 +406,7 @@ impl Snapshot<'_> {
                 "Fields that the schema does not know, left out.",
                 counters.unknown_fields,
             ),
-            ("invalid_utf8_total", "counter", "Texts that are not UTF-8, kept as bytes.", counters.invalid_utf8),
+            ("invalid_utf8_total", "counter", "Texts in frames that are not UTF-8.", counters.invalid_utf8),
             (
                 "spans_without_trace_total",
                 "counter",
@@ -485,9 +483,9 @@ impl Snapshot<'_> {
             "What the volume budget leaves of probabilistic shares.",
             &gauge(sampling.tightened),
         );
-        let refused: Vec<_> =
-            self.refusals.iter().map(|(reason, count)| (format!("{{reason=\"{reason}\"}}"), count as f64)).collect();
-        family("refused_requests_total", "counter", "Requests refused before they were looked into.", &refused);
+        for (name, kind, help, rows) in self.intake.families(&self.refusals, &counters) {
+            family(name, kind, help, &rows);
+        }
         for (name, kind, help, rows) in families(self.destinations, |one| self.oldest_age_s(one)) {
             family(name, kind, help, &rows);
         }

@@ -21,6 +21,7 @@ const SECOND: u64 = 1_000_000_000;
 const START: u64 = 1_760_000_000 * SECOND;
 
 fn pipeline(lanes: LaneRules) -> Pipeline {
+    let lanes = LaneRules { producers: vec![Lane::Mission, Lane::Audit], ..lanes };
     let policies = vec![Policy { name: "errors".into(), rule: PolicyRule::Status(STATUS_MASK_ERROR) }];
     let options = Options { policies, decision_wait_ns: 2 * SECOND, memory: 256 << 10, ..Options::default() };
     let mut ledger = Ledger::default();
@@ -160,7 +161,8 @@ fn the_first_that_says_so_decides() {
         rule("service=cargo", Lane::Mission),
         rule("signal=log", Lane::Mission),
     ];
-    let mut pipeline = pipeline(LaneRules { device: "vessel".into(), source: Some(Lane::Debug), rules });
+    let mut pipeline =
+        pipeline(LaneRules { device: "vessel".into(), source: Some(Lane::Debug), rules, ..LaneRules::default() });
     accept(
         &mut pipeline,
         Signal::Logs,

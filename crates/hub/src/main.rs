@@ -178,8 +178,9 @@ fn health(address: &str) -> std::io::Result<String> {
 }
 
 async fn serve(config: Config) -> ExitCode {
-    let signals = signal(SignalKind::terminate()).and_then(|term| Ok((term, signal(SignalKind::interrupt())?)));
-    let (mut terminate, mut interrupt) = match signals {
+    let signals = signal(SignalKind::terminate())
+        .and_then(|term| Ok((term, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?)));
+    let (mut terminate, mut interrupt, mut hangup) = match signals {
         Ok(signals) => signals,
         Err(error) => return fail(&anyhow::anyhow!("cannot listen to signals: {error}")),
     };
@@ -198,9 +199,12 @@ async fn serve(config: Config) -> ExitCode {
     println!("  data              {}", data_dir.display());
     // Nobody reads it any more: the hub works all the same.
     let _ = std::io::stdout().flush();
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => eprintln!("lightship-hub: SIGHUP: options are read at start only; restart to change them"),
+        }
     }
     eprintln!("lightship-hub: stopping");
     hub.stop().await;

@@ -280,7 +280,8 @@ fn configuration(data: &Path, setting: Setting, upstream: &Upstream) -> Result<S
 device: {{ id: {NAME} }}
 data_dir: {data}
 {limit}sources:
-  otlp: {{ grpc: "127.0.0.1:0", http: "127.0.0.1:0", max_request: 256KiB }}
+  otlp: {{ grpc: "127.0.0.1:0", http: "127.0.0.1:0", max_request: 256KiB, in_flight: 512KiB,
+    lanes: [mission, audit], lane_bytes_per_minute: 1GiB }}
 sampling:
 {sampling}  policies:
 {policies}{rest}destinations:

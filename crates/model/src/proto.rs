@@ -28,7 +28,7 @@ pub enum ProtoError {
         /// Where it stands.
         offset: usize,
     },
-    /// A key with field number 0 or a wire type that proto3 does not have (groups included).
+    /// A key with field number 0 or a wire type that protobuf does not have, or the end of a group that did not begin.
     Key {
         /// Where it stands.
         offset: usize,
@@ -50,6 +50,14 @@ impl fmt::Display for ProtoError {
 
 impl std::error::Error for ProtoError {}
 
+/// Wire types of groups, which proto3 has no more.
+const GROUP: u64 = 3;
+const END_GROUP: u64 = 4;
+/// How deep groups may nest.
+const MAX_GROUPS: usize = 32;
+/// The highest field number (protobuf.dev/programming-guides/proto3, "Assigning Field Numbers").
+const MAX_NUMBER: u32 = (1 << 29) - 1;
+
 /// Walks the fields of one message, in the order in which they stand.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a> {
@@ -63,21 +71,64 @@ impl<'a> Reader<'a> {
         Self { bytes, at: 0 }
     }
 
-    /// The next field's number and value; `None` at the end.
+    /// The next field's number and value; `None` at the end. Groups, which OTLP does not have, are passed over as every
+    /// unknown field is.
     ///
     /// # Errors
     /// [`ProtoError`] when the bytes are not protobuf; the reader must not be used after that.
     pub fn next_field(&mut self) -> Result<Option<(u32, Value<'a>)>, ProtoError> {
-        let start = self.at;
-        if start >= self.bytes.len() {
-            return Ok(None);
+        loop {
+            let start = self.at;
+            if start >= self.bytes.len() {
+                return Ok(None);
+            }
+            let (number, wire_type) = self.key(start)?;
+            match wire_type {
+                GROUP => self.skip_group(number, start)?,
+                _ => return Ok(Some((number, self.value(wire_type, start)?))),
+            }
         }
+    }
+
+    fn key(&mut self, start: usize) -> Result<(u32, u64), ProtoError> {
         let key = self.varint(start)?;
-        let number = u32::try_from(key >> 3).map_err(|_| ProtoError::Key { offset: start })?;
-        if number == 0 {
-            return Err(ProtoError::Key { offset: start });
+        match u32::try_from(key >> 3) {
+            Ok(number) if (1..=MAX_NUMBER).contains(&number) => Ok((number, key & 7)),
+            _ => Err(ProtoError::Key { offset: start }),
         }
-        let value = match key & 7 {
+    }
+
+    /// Passes over a group to its end, with the groups in it.
+    fn skip_group(&mut self, number: u32, start: usize) -> Result<(), ProtoError> {
+        let mut open = [0; MAX_GROUPS];
+        open[0] = number;
+        let mut depth = 1;
+        while depth > 0 {
+            let at = self.at;
+            if at >= self.bytes.len() {
+                return Err(ProtoError::Truncated { offset: start });
+            }
+            match self.key(at)? {
+                (number, GROUP) => {
+                    *open.get_mut(depth).ok_or(ProtoError::Depth)? = number;
+                    depth += 1;
+                }
+                (number, END_GROUP) => {
+                    depth -= 1;
+                    if open[depth] != number {
+                        return Err(ProtoError::Key { offset: at });
+                    }
+                }
+                (_, wire_type) => {
+                    self.value(wire_type, at)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn value(&mut self, wire_type: u64, start: usize) -> Result<Value<'a>, ProtoError> {
+        Ok(match wire_type {
             0 => Value::Varint(self.varint(start)?),
             1 => Value::Fixed64(u64::from_le_bytes(self.array(start)?)),
             2 => {
@@ -87,8 +138,7 @@ impl<'a> Reader<'a> {
             }
             5 => Value::Fixed32(u32::from_le_bytes(self.array(start)?)),
             _ => return Err(ProtoError::Key { offset: start }),
-        };
-        Ok(Some((number, value)))
+        })
     }
 
     /// Where the reader stands, in bytes from the start of the message.
@@ -244,12 +294,35 @@ mod tests {
         assert_eq!(Reader::new(inner).next_field(), Ok(Some((1, Value::Bytes(&[7; 200])))));
         assert_eq!(reader.next_field(), Ok(Some((4, Value::Fixed32(9)))));
         assert_eq!(reader.next_field(), Ok(None));
-        assert_eq!(Reader::new(&[0x0b]).next_field(), Err(ProtoError::Key { offset: 0 }));
+        assert_eq!(Reader::new(&[0x0c]).next_field(), Err(ProtoError::Key { offset: 0 }));
         assert_eq!(Reader::new(&[0x00, 0x00]).next_field(), Err(ProtoError::Key { offset: 0 }));
         assert_eq!(Reader::new(&out[..2]).next_field(), Err(ProtoError::Truncated { offset: 0 }));
         assert_eq!(
             Reader::new(&[0x0a, 0xff, 0xff, 0xff, 0xff, 0x7f]).next_field(),
             Err(ProtoError::Truncated { offset: 0 })
         );
+    }
+
+    /// Scenario: groups before, between and after fields, nested, ended by another number, cut, deeper than allowed.
+    /// Guarantees: a whole group is passed over as unknown fields are; a broken one is an error, never a panic (I10).
+    #[test]
+    fn i10_groups_are_passed_over() {
+        let group = |number: u8, inside: &[u8]| [&[number << 3 | 3], inside, &[number << 3 | 4]].concat();
+        let mut message = group(9, &[]);
+        put_uint(&mut message, 1, 5);
+        message.extend(group(3, &group(4, &[0x0a, 2, 0x24, 0x24])));
+        put_bytes(&mut message, 2, b"text");
+        message.extend(group(1, &[0x08, 1]));
+        let mut reader = Reader::new(&message);
+        assert_eq!(reader.next_field(), Ok(Some((1, Value::Varint(5)))));
+        assert_eq!(reader.next_field(), Ok(Some((2, Value::Bytes(b"text")))));
+        assert_eq!(reader.next_field(), Ok(None));
+        assert_eq!(Reader::new(&[0x0b, 0x14]).next_field(), Err(ProtoError::Key { offset: 1 }));
+        assert_eq!(Reader::new(&[0x0b, 0x08, 1]).next_field(), Err(ProtoError::Truncated { offset: 0 }));
+        let deep = (0..40).fold(Vec::new(), |inside, _| group(1, &inside));
+        assert_eq!(Reader::new(&deep).next_field(), Err(ProtoError::Depth));
+        for wire_type in [6, 7] {
+            assert_eq!(Reader::new(&[0x08 | wire_type, 0]).next_field(), Err(ProtoError::Key { offset: 0 }));
+        }
     }
 }

@@ -147,7 +147,7 @@ fn with_server(test: impl AsyncFnOnce(OtlpSink, Server)) {
         let yes: Rule = |_, _| Answer::Accepted;
         let server = Server { answer: Rc::new(Cell::new(yes)), points: Rc::default() };
         let (answer, points) = (Rc::clone(&server.answer), Rc::clone(&server.points));
-        let intake: Intake = Rc::new(move |request| {
+        let intake: Intake = Rc::new(move |request, _| {
             let answer = answer.get()(request.signal, &request.body);
             if request.signal == Signal::Metrics {
                 points.borrow_mut().push(request.body);

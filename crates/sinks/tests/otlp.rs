@@ -53,7 +53,7 @@ fn with_server<F: Future<Output = ()>>(answer: fn(&[u8]) -> Answer, mut test: im
             let access = Access { endpoint, tls: None, token: None, timeout: Duration::from_secs(10) };
             let seen = Seen::default();
             let taken = Rc::clone(&seen);
-            let intake: Intake = Rc::new(move |request| {
+            let intake: Intake = Rc::new(move |request, _| {
                 let answer = answer(&request.body);
                 taken.borrow_mut().push((request.signal, request.body));
                 Box::pin(std::future::ready(answer))

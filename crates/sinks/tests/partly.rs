@@ -56,7 +56,7 @@ fn with_server<F: Future<Output = ()>>(
             let access = Access { endpoint, tls: None, token: None, timeout: Duration::from_secs(10) };
             let seen = Seen::default();
             let taken = Rc::clone(&seen);
-            let intake: Intake = Rc::new(move |request| {
+            let intake: Intake = Rc::new(move |request, _| {
                 let before = taken.borrow().iter().filter(|(signal, _)| *signal == request.signal).count();
                 taken.borrow_mut().push((request.signal, request.body.len()));
                 Box::pin(std::future::ready(answer(request.signal, &request.body, before)))

@@ -1,183 +1,136 @@
-//! Request bodies: capped while they come in, capped when inflated, counted in the sum of all.
+//! Request bodies: capped while they come in, counted in the sum of all by the bytes that came.
 
-use std::io::Read;
 use std::rc::Rc;
 use std::time::Duration;
 
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
-
 use model::Refusal;
+use tokio::time::Instant;
 
 use crate::Limits;
 
-/// How long a producer may take to send one request.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a body may take at the least, and beyond that how many bytes have to come in a second.
+const GRACE: Duration = Duration::from_secs(10);
+const LEAST_RATE: u64 = 16 << 10;
+/// Buffers grow by at least so much.
+const STEP: usize = 8 << 10;
 
-/// Why there is no body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum BodyError {
-    /// Larger than one request may be.
-    TooLarge,
-    /// Too much is in memory already.
-    NoRoom,
-    /// The connection broke, or the producer was too slow.
-    CutOff,
-    /// The encoding's name is not known.
-    UnknownEncoding,
-    /// The bytes are not what the encoding says.
-    Undecodable,
-}
-
-impl BodyError {
-    /// What is wrong and what to do, for the producer.
-    pub(crate) fn explain(self, limits: &Limits) -> String {
-        match self {
-            BodyError::TooLarge => format!(
-                "the request is larger than {} bytes, as sent or when inflated; send smaller batches or raise \
-                 sources.otlp.max_request",
-                limits.max_request
-            ),
-            BodyError::NoRoom => "too many requests are in memory; send the same request again a second later".into(),
-            BodyError::CutOff => "the request did not arrive whole".into(),
-            BodyError::UnknownEncoding => "the encoding must be gzip, zstd or identity".into(),
-            BodyError::Undecodable => "the request is not what its encoding says, or is cut off".into(),
-        }
+/// What is wrong with a body and what to do, for the producer.
+pub(crate) fn explain(reason: Refusal, limits: &Limits) -> String {
+    match reason {
+        Refusal::TooLarge => format!(
+            "the request is larger than {} bytes, as sent or when inflated; send smaller batches or raise \
+             sources.otlp.max_request",
+            limits.settings.max_request
+        ),
+        Refusal::NoRoom => "too many requests are in memory; send the same request again a second later".into(),
+        Refusal::TooSlow => format!("the request came more slowly than {} KiB a second", LEAST_RATE >> 10),
+        Refusal::CutOff => "the request did not arrive whole".into(),
+        Refusal::UnsupportedEncoding => "the encoding must be gzip, zstd, deflate or identity".into(),
+        Refusal::Undecodable => "the request is not what its encoding says, or is cut off".into(),
+        other => format!("the request is refused: {other}"),
     }
 }
 
-/// Bytes with their share of the sum; given back when dropped.
-pub(crate) struct Held {
-    bytes: Vec<u8>,
-    share: usize,
+/// A share of the sum of all bodies; given back when dropped.
+#[derive(Debug)]
+pub struct Share {
+    bytes: usize,
     limits: Rc<Limits>,
 }
 
-impl Held {
+impl Share {
     fn new(limits: &Rc<Limits>) -> Self {
-        Self { bytes: Vec::new(), share: 0, limits: Rc::clone(limits) }
+        Self { bytes: 0, limits: Rc::clone(limits) }
     }
 
-    /// Takes more of the sum; false when there is no room.
-    fn grow(&mut self, by: usize) -> bool {
-        let held = self.limits.held.get();
-        if held + by > self.limits.in_flight {
+    /// Takes more or less of the sum, until it is so much; false when there is no room.
+    pub fn resize(&mut self, bytes: usize) -> bool {
+        let others = self.limits.held.get().saturating_sub(self.bytes);
+        if bytes > self.bytes && others + bytes > self.limits.settings.in_flight {
             return false;
         }
-        self.limits.held.set(held + by);
-        self.share += by;
+        self.limits.held.set(others + bytes);
+        self.bytes = bytes;
         true
     }
+}
 
-    /// The bytes; their share of the sum is given back, since the one who takes them counts them from here on.
-    pub(crate) fn into_bytes(mut self) -> Vec<u8> {
-        std::mem::take(&mut self.bytes)
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.limits.held.set(self.limits.held.get().saturating_sub(self.bytes));
+    }
+}
+
+/// Bytes with their share of the sum.
+pub(crate) struct Held {
+    bytes: Vec<u8>,
+    share: Share,
+}
+
+impl Held {
+    pub(crate) fn new(limits: &Rc<Limits>) -> Self {
+        Self { bytes: Vec::new(), share: Share::new(limits) }
+    }
+
+    /// Bytes that are there already.
+    pub(crate) fn of(bytes: Vec<u8>, limits: &Rc<Limits>) -> Result<Self, Refusal> {
+        let mut held = Self { bytes, share: Share::new(limits) };
+        if held.share.resize(held.bytes.capacity()) { Ok(held) } else { Err(Refusal::NoRoom) }
+    }
+
+    /// Appends; the buffer grows with what came, never by what was announced. `most` is all that may ever come.
+    pub(crate) fn append(&mut self, data: &[u8], most: usize) -> Result<(), Refusal> {
+        let length = self.bytes.len() + data.len();
+        if length > most {
+            return Err(Refusal::TooLarge);
+        }
+        if length > self.bytes.capacity() {
+            let capacity = length.max(length + length / 4).max(STEP).min(most);
+            if !self.share.resize(capacity) {
+                return Err(Refusal::NoRoom);
+            }
+            self.bytes.reserve_exact(capacity - self.bytes.len());
+        }
+        self.bytes.extend_from_slice(data);
+        Ok(())
+    }
+
+    /// Leaves out what stands in front.
+    pub(crate) fn skip(&mut self, bytes: usize) {
+        self.bytes.drain(..bytes.min(self.bytes.len()));
     }
 
     /// The bytes.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
-}
 
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.limits.held.set(self.limits.held.get().saturating_sub(self.share));
+    /// Both apart.
+    pub(crate) fn into_parts(self) -> (Vec<u8>, Share) {
+        (self.bytes, self.share)
     }
 }
 
 /// Reads a whole body. `extra` bytes of framing may come on top of `max_request`.
-pub(crate) async fn collect(mut body: Incoming, extra: usize, limits: &Rc<Limits>) -> Result<Held, BodyError> {
-    let max = limits.max_request + extra;
-    let stated = body.size_hint().upper().unwrap_or(0);
-    if stated > max as u64 {
-        return Err(BodyError::TooLarge);
+pub(crate) async fn collect(mut body: Incoming, extra: usize, limits: &Rc<Limits>) -> Result<Held, Refusal> {
+    let max = limits.settings.max_request + extra;
+    if body.size_hint().lower() > max as u64 {
+        return Err(Refusal::TooLarge);
     }
     let mut held = Held::new(limits);
-    let stated = stated as usize;
-    if !held.grow(stated) {
-        return Err(BodyError::NoRoom);
-    }
-    held.bytes.reserve_exact(stated);
-    let read = async {
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|_| BodyError::CutOff)?;
-            let Some(data) = frame.data_ref() else { continue };
-            let length = held.bytes.len() + data.len();
-            if length > max {
-                return Err(BodyError::TooLarge);
+    let started = Instant::now();
+    loop {
+        let allowed = GRACE + Duration::from_millis(held.bytes.len() as u64 * 1000 / LEAST_RATE);
+        let frame = tokio::time::timeout_at(started + allowed, body.frame()).await.map_err(|_| Refusal::TooSlow)?;
+        match frame {
+            None => return Ok(held),
+            Some(Err(_)) => return Err(Refusal::CutOff),
+            Some(Ok(frame)) => {
+                let Some(data) = frame.data_ref() else { continue };
+                held.append(data, max)?;
             }
-            if length > held.share && !held.grow(length - held.share) {
-                return Err(BodyError::NoRoom);
-            }
-            held.bytes.extend_from_slice(data);
         }
-        Ok(())
-    };
-    match tokio::time::timeout(BODY_TIMEOUT, read).await {
-        Ok(Ok(())) => Ok(held),
-        Ok(Err(error)) => Err(error),
-        Err(_) => Err(BodyError::CutOff),
     }
-}
-
-/// Undoes a content encoding; `body` is the part of `held` to look at.
-pub(crate) fn inflate(
-    encoding: &str,
-    held: Held,
-    body: std::ops::Range<usize>,
-    limits: &Rc<Limits>,
-) -> Result<Held, BodyError> {
-    let max = limits.max_request;
-    match encoding {
-        "" | "identity" | "none" => {
-            let mut held = held;
-            if body != (0..held.bytes.len()) {
-                held.bytes.truncate(body.end);
-                held.bytes.drain(..body.start);
-            }
-            if held.bytes.len() > max { Err(BodyError::TooLarge) } else { Ok(held) }
-        }
-        "gzip" | "zstd" => {
-            let compressed = held.bytes.get(body).unwrap_or_default();
-            let mut inflated = Held::new(limits);
-            if !inflated.grow(compressed.len()) {
-                return Err(BodyError::NoRoom);
-            }
-            if encoding == "gzip" {
-                // One byte more than allowed is asked for, so that "too large" can be told from "exactly full".
-                let mut reader = flate2::read::MultiGzDecoder::new(compressed).take(max as u64 + 1);
-                reader.read_to_end(&mut inflated.bytes).map_err(|_| BodyError::Undecodable)?;
-            } else {
-                let mut inflater = wire::Inflater::new();
-                let content = inflater.inflate(compressed, max).map_err(|error| match error {
-                    wire::InflateError::TooLarge { .. } => BodyError::TooLarge,
-                    wire::InflateError::Corrupt { .. } => BodyError::Undecodable,
-                    wire::InflateError::OutOfMemory => BodyError::NoRoom,
-                })?;
-                inflated.bytes.extend_from_slice(content);
-            }
-            if inflated.bytes.len() > max {
-                return Err(BodyError::TooLarge);
-            }
-            inflated.bytes.shrink_to_fit();
-            let missing = inflated.bytes.len().saturating_sub(inflated.share);
-            if !inflated.grow(missing) {
-                return Err(BodyError::NoRoom);
-            }
-            Ok(inflated)
-        }
-        _ => Err(BodyError::UnknownEncoding),
-    }
-}
-
-/// Counts a body that did not make it.
-pub(crate) fn count(error: BodyError, limits: &Limits) {
-    limits.count(match error {
-        BodyError::TooLarge => Refusal::TooLarge,
-        BodyError::NoRoom => Refusal::NoRoom,
-        BodyError::CutOff => Refusal::CutOff,
-        BodyError::UnknownEncoding => Refusal::UnsupportedEncoding,
-        BodyError::Undecodable => Refusal::Undecodable,
-    });
 }

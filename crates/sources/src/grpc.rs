@@ -11,13 +11,15 @@ use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body::{Body, Frame};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use model::Signal;
-use tokio::net::TcpListener;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use model::{Refusal, Signal};
+use tokio::net::{TcpListener, TcpStream};
 
-use crate::body::{BodyError, Held, collect, count, inflate};
-use crate::server::accept;
-use crate::status::{Code, status};
+use crate::body::{Held, collect, explain};
+use crate::coding::{self, undo};
+use crate::places::Place;
+use crate::status::{Code, partial, status};
+use crate::watch::{Begin, Watched, accept, watch};
 use crate::{Answer, Intake, Limits, idempotency_key};
 
 /// One message is preceded by a flag and a length.
@@ -26,6 +28,13 @@ const WINDOW: u32 = 64 << 10;
 const CONNECTION_WINDOW: u32 = 128 << 10;
 const MAX_STREAMS: u32 = 16;
 const MAX_HEADERS: u32 = 16 << 10;
+/// What a connection begins with (RFC 9113 section 3.4): the preface, and a SETTINGS frame that may be empty.
+const BEGIN: usize = 24 + 9;
+/// A peer that was silent for so long is asked whether it is there, and has so long to say so.
+const PING_EVERY: Duration = Duration::from_secs(60);
+const PING_WAIT: Duration = Duration::from_secs(20);
+/// How long a producer without a place is told to wait.
+const COME_BACK: Duration = Duration::from_secs(5);
 
 #[derive(Clone)]
 struct LocalExecutor;
@@ -41,25 +50,57 @@ impl<F: Future + 'static> hyper::rt::Executor<F> for LocalExecutor {
 /// Serves for ever.
 pub async fn serve(listener: TcpListener, intake: Intake, limits: Rc<Limits>) {
     loop {
-        let (stream, place) = accept(&listener, &limits).await;
-        let (intake, limits) = (Rc::clone(&intake), Rc::clone(&limits));
-        tokio::task::spawn_local(async move {
-            let service = service_fn(move |request| {
-                let (intake, limits) = (Rc::clone(&intake), Rc::clone(&limits));
-                async move { Ok::<_, Infallible>(answer(request, &intake, &limits).await) }
-            });
-            let connection = hyper::server::conn::http2::Builder::new(LocalExecutor)
-                .initial_stream_window_size(WINDOW)
-                .initial_connection_window_size(CONNECTION_WINDOW)
-                .max_concurrent_streams(MAX_STREAMS)
-                .max_header_list_size(MAX_HEADERS)
-                .max_send_buf_size(16 << 10)
-                .serve_connection(TokioIo::new(stream), service);
-            // A producer that goes away in the middle loses nothing but its answer.
-            let _closed = connection.await;
-            drop(place);
-        });
+        let (stream, place) = accept(&listener, &limits.places).await;
+        tokio::task::spawn_local(connection(stream, place, Rc::clone(&intake), Rc::clone(&limits)));
     }
+}
+
+async fn connection(stream: TcpStream, place: Place, intake: Intake, limits: Rc<Limits>) {
+    let stream = Watched::new(stream);
+    let clock = stream.clock();
+    let place = Rc::new(place);
+    let service = {
+        let place = Rc::clone(&place);
+        service_fn(move |request| {
+            let (intake, limits) = (Rc::clone(&intake), Rc::clone(&limits));
+            let working = place.work();
+            let full = place.is_full();
+            async move {
+                let reply = match full {
+                    false => answer(request, &intake, &limits).await,
+                    true => refusal(
+                        Code::Unavailable,
+                        "all connections are in use; send the same request again after RetryInfo",
+                        Some(COME_BACK),
+                    ),
+                };
+                drop(working);
+                Ok::<_, Infallible>(reply)
+            }
+        })
+    };
+    let connection = hyper::server::conn::http2::Builder::new(LocalExecutor)
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_WAIT)
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEADERS)
+        .max_send_buf_size(16 << 10)
+        .serve_connection(TokioIo::new(stream), service);
+    // A producer that goes away in the middle loses nothing but its answer.
+    let _ended = watch(
+        Box::pin(connection),
+        |connection| {
+            connection.as_mut().graceful_shutdown();
+            true
+        },
+        &clock,
+        &place,
+        Begin::Preface(BEGIN),
+    )
+    .await;
 }
 
 /// An empty message and its trailers, or only the latter.
@@ -92,69 +133,96 @@ async fn answer(request: Request<Incoming>, intake: &Intake, limits: &Rc<Limits>
         "/opentelemetry.proto.collector.trace.v1.TraceService/Export" => Signal::Traces,
         "/opentelemetry.proto.collector.logs.v1.LogsService/Export" => Signal::Logs,
         "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export" => Signal::Metrics,
-        _ => return refusal(Code::Unimplemented, "no such method; this is an OTLP endpoint", None),
+        _ => {
+            limits.count(Refusal::UnknownPath);
+            return refusal(Code::Unimplemented, "no such method; this is an OTLP endpoint", None);
+        }
     };
     let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
-    if !text("content-type").starts_with("application/grpc") {
+    let kind = text("content-type").to_ascii_lowercase();
+    if !["application/grpc", "application/grpc+proto"].contains(&kind.split(';').next().unwrap_or_default().trim()) {
+        limits.count(Refusal::UnsupportedContentType);
         let mut response = refusal(Code::InvalidArgument, "content-type must be application/grpc", None);
         *response.status_mut() = http::StatusCode::UNSUPPORTED_MEDIA_TYPE;
         return response;
     }
-    let encoding = text("grpc-encoding").to_ascii_lowercase();
+    let encoding = text("grpc-encoding").to_owned();
     let key = idempotency_key(request.headers());
     let message = match collect(request.into_body(), PREFIX, limits).await {
         Ok(held) => unframe(held, &encoding, limits),
-        Err(error) => Err(error),
+        Err(reason) => Err((reason, explain(reason, limits))),
     };
     let message = match message {
         Ok(message) => message,
-        Err(error) => {
-            count(error, limits);
-            return body_refusal(error, limits);
+        Err((reason, why)) => {
+            limits.count(reason);
+            return body_refusal(reason, &why);
         }
     };
-    match intake(crate::Request { signal, body: message.into_bytes(), key }).await {
-        Answer::Accepted => {
-            let mut trailers = HeaderMap::with_capacity(1);
-            trailers.insert("grpc-status", HeaderValue::from_static("0"));
-            let empty = Bytes::from_static(&[0; PREFIX]);
-            head(Reply { message: Some(empty), trailers: Some(trailers) })
-        }
+    let (body, share) = message.into_parts();
+    match intake(crate::Request { signal, body, key }, share).await {
+        Answer::Accepted => taken(&[]),
+        Answer::Partial { rejected, why } => taken(&partial(rejected, &why)),
         Answer::Wait(delay) => {
             refusal(Code::Unavailable, "no room now; send the same request again after RetryInfo", Some(delay))
         }
-        Answer::Bad(why) => refusal(Code::InvalidArgument, &why, None),
+        Answer::Bad(why) | Answer::Conflict(why) => refusal(Code::InvalidArgument, &why, None),
     }
 }
 
-/// Takes the one message out of its frame.
-fn unframe(held: Held, encoding: &str, limits: &Rc<Limits>) -> Result<Held, BodyError> {
-    let bytes = held.bytes();
-    let (prefix, message) = bytes.split_first_chunk::<PREFIX>().ok_or(BodyError::CutOff)?;
-    let [compressed, length @ ..] = *prefix;
-    if u32::from_be_bytes(length) as usize != message.len() || compressed > 1 {
-        return Err(BodyError::CutOff);
-    }
-    let all = PREFIX..bytes.len();
-    inflate(if compressed == 1 { encoding } else { "" }, held, all, limits)
+/// A good end, with the message of an export response.
+fn taken(message: &[u8]) -> Response<Reply> {
+    let mut trailers = HeaderMap::with_capacity(1);
+    trailers.insert("grpc-status", HeaderValue::from_static("0"));
+    let mut framed = Vec::with_capacity(PREFIX + message.len());
+    framed.push(0);
+    framed.extend_from_slice(&(message.len() as u32).to_be_bytes());
+    framed.extend_from_slice(message);
+    head(Reply { message: Some(Bytes::from(framed)), trailers: Some(trailers) })
 }
 
-fn body_refusal(error: BodyError, limits: &Limits) -> Response<Reply> {
-    let (code, retry) = match error {
-        // Without RetryInfo it means "never" (OTLP 1.11, "Failures").
-        BodyError::TooLarge => (Code::ResourceExhausted, None),
-        BodyError::NoRoom => (Code::Unavailable, Some(Duration::from_secs(1))),
-        BodyError::UnknownEncoding => (Code::Unimplemented, None),
-        BodyError::CutOff | BodyError::Undecodable => (Code::InvalidArgument, None),
+/// Takes the one message out of its frame (gRPC over HTTP2, "Length-Prefixed-Message").
+fn unframe(mut held: Held, encoding: &str, limits: &Rc<Limits>) -> Result<Held, (Refusal, String)> {
+    let bad = |why: &str| Err((Refusal::Malformed, why.to_owned()));
+    let Some((prefix, message)) = held.bytes().split_first_chunk::<PREFIX>() else {
+        return bad("there is no message in the call");
     };
-    refusal(code, &error.explain(limits), retry)
+    let [flag, length @ ..] = *prefix;
+    let length = u32::from_be_bytes(length) as usize;
+    if flag > 1 {
+        return bad("the message's compressed flag is neither 0 nor 1");
+    }
+    if length > message.len() {
+        return bad("the message is shorter than its prefix says");
+    }
+    if length < message.len() {
+        return bad("a unary call has one message only");
+    }
+    if flag == 1 && coding::is_identity(encoding) {
+        return bad("the message's compressed flag is set, and grpc-encoding names no compression");
+    }
+    held.skip(PREFIX);
+    undo(if flag == 1 { encoding } else { "" }, held, limits).map_err(|reason| (reason, explain(reason, limits)))
+}
+
+fn body_refusal(reason: Refusal, why: &str) -> Response<Reply> {
+    let (code, retry) = match reason {
+        // Without RetryInfo it means "never" (OTLP 1.11, "Failures").
+        Refusal::TooLarge => (Code::ResourceExhausted, None),
+        Refusal::NoRoom => (Code::Unavailable, Some(Duration::from_secs(1))),
+        Refusal::TooSlow => (Code::DeadlineExceeded, None),
+        Refusal::UnsupportedEncoding => (Code::Unimplemented, None),
+        Refusal::Malformed => (Code::Internal, None),
+        _ => (Code::InvalidArgument, None),
+    };
+    refusal(code, why, retry)
 }
 
 fn head(reply: Reply) -> Response<Reply> {
     let mut response = Response::new(reply);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    headers.insert("grpc-accept-encoding", HeaderValue::from_static("identity,gzip,zstd"));
+    headers.insert("grpc-accept-encoding", HeaderValue::from_static(coding::ACCEPTED));
     response
 }
 

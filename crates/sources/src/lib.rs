@@ -7,36 +7,57 @@
 #![cfg_attr(not(any(feature = "otlp-grpc", feature = "otlp-http")), allow(dead_code))]
 
 mod body;
+mod coding;
+#[cfg(feature = "otlp-http")]
+mod cors;
 #[cfg(feature = "otlp-grpc")]
 mod grpc;
 #[cfg(feature = "otlp-http")]
 mod http_server;
-mod server;
+mod limits;
+#[cfg(feature = "otlp-http")]
+mod media;
+mod places;
 mod status;
+#[cfg(all(test, feature = "otlp-grpc", feature = "otlp-http"))]
+mod tests;
+mod watch;
 
-use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Refusal, RefusalCounts, Signal};
-use tokio::sync::Semaphore;
+use model::Signal;
 
+pub use body::Share;
+#[cfg(feature = "otlp-http")]
+pub use cors::Cors;
 #[cfg(feature = "otlp-grpc")]
 pub use grpc::serve as serve_grpc;
 #[cfg(feature = "otlp-http")]
 pub use http_server::serve as serve_http;
+pub use limits::{Limits, Settings};
+pub use places::{Entry, Place, Places, Working};
+pub use watch::{Begin, Clock, Watched, watch};
 
 /// What became of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     /// Taken, whole.
     Accepted,
+    /// Taken but for records that never will be: how many, and why.
+    Partial {
+        /// How many are not taken.
+        rejected: u64,
+        /// Why, for the producer.
+        why: String,
+    },
     /// Not taken now: the producer is to send the same again after this time.
     Wait(Duration),
     /// Never to be taken; says why.
     Bad(String),
+    /// Its key came before with another request; says so.
+    Conflict(String),
 }
 
 /// A request, as it is handed over.
@@ -62,42 +83,6 @@ fn idempotency_key(headers: &http::HeaderMap) -> Option<Box<[u8]>> {
 /// An answer to come.
 pub type Pending = Pin<Box<dyn Future<Output = Answer>>>;
 
-/// Takes a request and answers when it is as safe as it was asked for.
-pub type Intake = Rc<dyn Fn(Request) -> Pending>;
-
-/// The caps of all sources together, and what they refused.
-#[derive(Debug)]
-pub struct Limits {
-    /// The most bytes of one request, as sent and when inflated.
-    pub max_request: usize,
-    /// The most bytes of all request bodies in memory at once.
-    pub in_flight: usize,
-    held: Cell<usize>,
-    /// One for each connection that may still be opened.
-    places: Arc<Semaphore>,
-    refusals: Cell<RefusalCounts>,
-}
-
-impl Limits {
-    /// Limits with nothing held yet; `connections` is the most at once.
-    pub fn new(max_request: usize, in_flight: usize, connections: usize) -> Rc<Self> {
-        Rc::new(Self {
-            max_request,
-            in_flight,
-            held: Cell::new(0),
-            places: Arc::new(Semaphore::new(connections.max(1))),
-            refusals: Cell::default(),
-        })
-    }
-
-    /// Requests refused before they reached the intake.
-    pub fn refusals(&self) -> RefusalCounts {
-        self.refusals.get()
-    }
-
-    pub(crate) fn count(&self, reason: Refusal) {
-        let mut refusals = self.refusals.get();
-        refusals.add(reason, 1);
-        self.refusals.set(refusals);
-    }
-}
+/// Takes a request and answers when it is as safe as it was asked for. The body's share of `in_flight` comes with it, and
+/// is given back when it is dropped.
+pub type Intake = Rc<dyn Fn(Request, Share) -> Pending>;

@@ -69,6 +69,11 @@ impl Inflater {
         }
     }
 
+    /// The content of the last [`Inflater::inflate`], without a copy.
+    pub fn into_output(self) -> Vec<u8> {
+        self.output
+    }
+
     /// Bytes of memory held now: the decompressor's tables and the capacity of the output.
     pub fn resident_bytes(&self) -> usize {
         self.context.as_ref().map_or(0, DCtx::sizeof) + self.output.capacity()

@@ -19,7 +19,7 @@ pub const PROTOBUF: &str = "content-type: application/x-protobuf";
 pub fn configuration(data_dir: &Path, extra: &str) -> String {
     format!(
         "version: 0\ndevice: {{ id: test-1 }}\ndata_dir: {}\nsources:\n  otlp: {{ grpc: '127.0.0.1:0', http: \
-         '127.0.0.1:0' }}\njournal: {{ commit_delay: 100ms }}\nred: {{ enabled: false }}\ndestinations:\n  - {{ name: \
+         '127.0.0.1:0', lanes: [mission, audit] }}\njournal: {{ commit_delay: 100ms }}\nred: {{ enabled: false }}\ndestinations:\n  - {{ name: \
          hub, type: hub, url: 'http://127.0.0.1:9' }}\nadmin: {{ listen: '127.0.0.1:0' }}\n{extra}",
         data_dir.display()
     )
@@ -44,6 +44,34 @@ impl Agent {
         Self::start_with("")
     }
 
+    /// Starts one whose OTLP source has these further members, and lets producers choose no lane by itself.
+    pub fn start_plain(otlp: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("lightship.yaml");
+        let text = configuration(&directory.path().join("data"), "");
+        std::fs::write(&file, text.replace(", lanes: [mission, audit]", otlp)).unwrap();
+        let (child, http, admin) = launch(directory.path());
+        Self { child, directory, http, admin }
+    }
+
+    /// One that was started already, with its configuration in this directory.
+    pub fn of(child: Child, directory: tempfile::TempDir) -> Self {
+        let (http, admin) = addresses(directory.path());
+        Self { child, directory, http, admin }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn admin(&self) -> &str {
+        &self.admin
+    }
+
+    pub fn http(&self) -> &str {
+        &self.http
+    }
+
     /// Starts one whose configuration has these further lines.
     pub fn start_with(extra: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
@@ -65,7 +93,7 @@ impl Agent {
         let mut stream = TcpStream::connect(&self.http).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         let head = format!(
-            "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n{headers}\r\n\r\n",
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n{headers}\r\n\r\n",
             body.len()
         );
         stream.write_all(head.as_bytes()).unwrap();
@@ -84,7 +112,7 @@ impl Agent {
 
     pub fn get(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(&self.admin).unwrap();
-        write!(stream, "GET {path} HTTP/1.0\r\nhost: x\r\n\r\n").unwrap();
+        write!(stream, "GET {path} HTTP/1.0\r\nhost: localhost\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer.split_once("\r\n\r\n").unwrap().1.to_owned()
@@ -138,11 +166,17 @@ pub fn request(records: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
 fn launch(directory: &Path) -> (Child, String, String) {
     let file = directory.join("lightship.yaml");
     let child = Command::new(PROGRAM).arg("run").arg("--config").arg(file).stderr(Stdio::null()).spawn().unwrap();
+    let (http, admin) = addresses(directory);
+    (child, http, admin)
+}
+
+/// The addresses of HTTP intake and administration, once it listens.
+fn addresses(directory: &Path) -> (String, String) {
     for _ in 0..200 {
         if let Ok(text) = std::fs::read_to_string(directory.join("data/addresses.json")) {
             let addresses: serde_json::Value = serde_json::from_str(&text).unwrap();
             let address = |name: &str| addresses[name].as_str().unwrap().to_owned();
-            return (child, address("otlp_http"), address("admin"));
+            return (address("otlp_http"), address("admin"));
         }
         std::thread::sleep(Duration::from_millis(50));
     }

@@ -2,11 +2,20 @@
 //!
 //! The tables in [`schema`] are the one description of OTLP in the house: frames, masking and tests are driven by them.
 
+mod findings;
+mod inspect;
+#[cfg(test)]
+mod inspect_tests;
+pub mod json;
+mod pieces;
 pub mod schema;
 mod select;
 mod validate;
 mod views;
 
+pub use findings::LANE_ATTRIBUTE;
+pub use inspect::{Inspection, MAX_AROUND, MAX_PARTS, MAX_RECORD, fits, inspect};
+pub use pieces::{PIECE_BYTES, PIECE_PARTS, PIECE_RECORDS, Pieces};
 pub use select::Selection;
 pub use validate::{MAX_DEPTH, validate};
 pub use views::{

@@ -23,14 +23,22 @@ pub struct Selection {
     resources: Vec<Resource>,
     records: u64,
     bytes: usize,
+    item_bytes: usize,
 }
 
 impl Selection {
     /// Takes a record (the bytes of its message) from under its resource and scope.
     pub fn push(&mut self, from: &ScopeGroup<'_>, item: &[u8]) {
+        self.push_many(from, item, 1);
+    }
+
+    /// Takes a metric with so many points.
+    pub fn push_many(&mut self, from: &ScopeGroup<'_>, item: &[u8], records: u64) {
         let group = from.resource;
         let matches = |one: &Resource| one.resource == group.resource && one.schema_url == group.schema_url;
-        let position = self.resources.iter().position(matches).unwrap_or_else(|| {
+        // Most come under the one that came last.
+        let last = self.resources.len().checked_sub(1).filter(|last| matches(&self.resources[*last]));
+        let position = last.or_else(|| self.resources.iter().position(matches)).unwrap_or_else(|| {
             self.resources.push(Resource {
                 resource: group.resource.to_vec(),
                 schema_url: group.schema_url.to_vec(),
@@ -47,12 +55,14 @@ impl Selection {
                 schema_url: from.schema_url.to_vec(),
                 items: Vec::new(),
             });
+            self.bytes += from.scope.len();
             resource.scopes.len() - 1
         });
         let Some(scope) = resource.scopes.get_mut(position) else { return };
         put_bytes(&mut scope.items, 2, item);
-        self.records += 1;
+        self.records += records;
         self.bytes += item.len() + 4;
+        self.item_bytes += item.len();
     }
 
     /// How many records were taken.
@@ -63,6 +73,11 @@ impl Selection {
     /// About how many bytes [`Selection::write`] will append.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// How many bytes the records alone have.
+    pub fn item_bytes(&self) -> usize {
+        self.item_bytes
     }
 
     /// Appends everything as an OTLP export request (`TracesData`, `LogsData` or `MetricsData`: the same bytes).

@@ -23,13 +23,42 @@ pub struct ScopeGroup<'a> {
     /// The scope's schema URL.
     pub schema_url: &'a [u8],
     bytes: &'a [u8],
+    odd: bool,
 }
 
 impl<'a> ScopeGroup<'a> {
     /// An empty group under a resource and a scope, each with its schema URL.
     pub fn of((resource, resource_url): (&'a [u8], &'a [u8]), (scope, schema_url): (&'a [u8], &'a [u8])) -> Self {
         let resource = ResourceGroup { resource, schema_url: resource_url };
-        Self { resource, scope, schema_url, bytes: &[] }
+        Self { resource, scope, schema_url, bytes: &[], odd: false }
+    }
+
+    /// Whether resource or scope stand more than once; the last one counts.
+    pub(super) fn is_odd(&self) -> bool {
+        self.odd
+    }
+
+    /// The fields of the message.
+    pub(super) fn reader(&self) -> Reader<'a> {
+        Reader::new(self.bytes)
+    }
+
+    /// Reads the message of a scope.
+    fn read(resource: ResourceGroup<'a>, bytes: &'a [u8]) -> Result<Self, ProtoError> {
+        let mut scope = Self { resource, scope: &[], schema_url: &[], bytes, odd: false };
+        let mut reader = Reader::new(bytes);
+        let mut seen = false;
+        while let Some((number, value)) = reader.next_field()? {
+            match (number, value) {
+                (1, Value::Bytes(bytes)) => {
+                    scope.scope = bytes;
+                    scope.odd |= std::mem::replace(&mut seen, true);
+                }
+                (3, Value::Bytes(bytes)) => scope.schema_url = bytes,
+                _ => {}
+            }
+        }
+        Ok(scope)
     }
 
     /// The bytes of each span, log record or metric in it, in order.
@@ -59,20 +88,72 @@ pub fn for_each_scope<'a, E: From<ProtoError>>(
             }
         }
         for scope_group in messages(group, 2) {
-            let bytes = scope_group?;
-            let mut scope = ScopeGroup { resource, scope: &[], schema_url: &[], bytes };
-            let mut reader = Reader::new(bytes);
-            while let Some((number, value)) = reader.next_field()? {
-                match (number, value) {
-                    (1, Value::Bytes(bytes)) => scope.scope = bytes,
-                    (3, Value::Bytes(bytes)) => scope.schema_url = bytes,
-                    _ => {}
-                }
-            }
-            each(scope)?;
+            each(ScopeGroup::read(resource, scope_group?)?)?;
         }
     }
     Ok(())
+}
+
+/// The scopes of an OTLP export request, one after the other. A resource without any gives one that is empty.
+pub(super) fn scopes(request: &[u8]) -> Scopes<'_> {
+    Scopes { groups: Reader::new(request), group: None, failed: false }
+}
+
+/// See [`scopes`].
+#[derive(Debug)]
+pub(super) struct Scopes<'a> {
+    groups: Reader<'a>,
+    /// The group that is walked now, and whether a scope of it was seen.
+    group: Option<(ResourceGroup<'a>, Reader<'a>, bool, bool)>,
+    failed: bool,
+}
+
+impl<'a> Scopes<'a> {
+    fn advance(&mut self) -> Result<Option<ScopeGroup<'a>>, ProtoError> {
+        loop {
+            if let Some((resource, mut reader, mut seen, odd)) = self.group.take() {
+                while let Some((number, value)) = reader.next_field()? {
+                    if let (2, Value::Bytes(bytes)) = (number, value) {
+                        seen = true;
+                        self.group = Some((resource, reader, seen, odd));
+                        let scope = ScopeGroup::read(resource, bytes)?;
+                        return Ok(Some(ScopeGroup { odd: odd || scope.odd, ..scope }));
+                    }
+                }
+                if !seen {
+                    return Ok(Some(ScopeGroup { resource, scope: &[], schema_url: &[], bytes: &[], odd }));
+                }
+            }
+            let Some((number, value)) = self.groups.next_field()? else { return Ok(None) };
+            let (1, Value::Bytes(group)) = (number, value) else { continue };
+            let (mut resource, mut resources) = (ResourceGroup::default(), 0);
+            let mut reader = Reader::new(group);
+            while let Some((number, value)) = reader.next_field()? {
+                match (number, value) {
+                    (1, Value::Bytes(bytes)) => {
+                        resource.resource = bytes;
+                        resources += 1;
+                    }
+                    (3, Value::Bytes(bytes)) => resource.schema_url = bytes,
+                    _ => {}
+                }
+            }
+            self.group = Some((resource, Reader::new(group), false, resources > 1));
+        }
+    }
+}
+
+impl<'a> Iterator for Scopes<'a> {
+    type Item = Result<ScopeGroup<'a>, ProtoError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let next = self.advance();
+        self.failed = next.is_err();
+        next.transpose()
+    }
 }
 
 /// The messages, texts or bytes of a field, in order; ends at bytes that are not protobuf, with an error.

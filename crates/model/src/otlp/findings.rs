@@ -1,0 +1,231 @@
+//! What is wrong with a record or with what stands around it: one walk by the tables, and the same walk that mends.
+
+use super::MAX_DEPTH;
+use super::schema::{self, Field, Kind, Message, Rule, any_value, key_value};
+use crate::Refusal;
+use crate::proto::{
+    ProtoError, Reader, Value, put_bytes, put_fixed32, put_fixed64, put_message, put_varint, read_varint,
+};
+
+/// The attribute that names the lane of a record, or of all records of a resource.
+pub const LANE_ATTRIBUTE: &str = "lightship.lane";
+
+/// What the walk over a message found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Findings {
+    /// Why the message cannot be taken.
+    pub(super) fault: Option<Refusal>,
+    /// Texts that are not UTF-8.
+    pub(super) texts: u64,
+    /// Ids of a wrong length that can be left out.
+    pub(super) ids: u64,
+    /// Messages, values and numbers in it: what decoding makes of few bytes.
+    pub(super) parts: usize,
+    /// Fields that the tables do not know.
+    pub(super) unknown: u64,
+    /// It names a lane.
+    pub(super) names_lane: bool,
+}
+
+impl Findings {
+    /// Of a whole message.
+    ///
+    /// # Errors
+    /// [`ProtoError`] where it is not protobuf.
+    pub(super) fn of(schema: &Message, bytes: &[u8]) -> Result<Self, ProtoError> {
+        let mut found = Self::default();
+        found.message(schema, bytes)?;
+        Ok(found)
+    }
+
+    /// Notes why the message cannot be taken; the first reason stays.
+    pub(super) fn refuse(&mut self, reason: Refusal) {
+        self.fault.get_or_insert(reason);
+    }
+
+    /// Whether something has to be written anew.
+    pub(super) fn needs_mending(&self) -> bool {
+        self.texts + self.ids > 0
+    }
+
+    pub(super) fn message(&mut self, schema: &Message, bytes: &[u8]) -> Result<(), ProtoError> {
+        let mut reader = Reader::new(bytes);
+        while let Some((number, value)) = reader.next_field()? {
+            match schema.index_of(number).and_then(|index| schema.fields.get(index)) {
+                None => self.unknown += 1,
+                Some(field) => self.field(field, value, reader.offset())?,
+            }
+        }
+        Ok(())
+    }
+
+    /// One known field of a message.
+    pub(super) fn field(&mut self, field: &Field, value: Value<'_>, offset: usize) -> Result<(), ProtoError> {
+        self.parts += 1;
+        match (field.kind, value) {
+            (Kind::String, Value::Bytes(text)) => self.text(text),
+            (Kind::Id16, Value::Bytes(id)) => self.ids += u64::from(!id.is_empty() && id.len() != 16),
+            (Kind::Id8, Value::Bytes(id)) => self.ids += u64::from(!id.is_empty() && id.len() != 8),
+            (Kind::Message(child), Value::Bytes(bytes)) => self.message(child, bytes)?,
+            (Kind::Attributes, Value::Bytes(pair)) => self.pair(pair, MAX_DEPTH)?,
+            (Kind::AnyValue, Value::Bytes(value)) => self.any(value, MAX_DEPTH)?,
+            (Kind::Fixed64 | Kind::Double, Value::Bytes(packed)) if field.rule == Rule::Repeated => {
+                if packed.len() % 8 != 0 {
+                    return Err(ProtoError::Truncated { offset });
+                }
+                self.parts += packed.len() / 8;
+            }
+            (Kind::Uint, Value::Bytes(packed)) if field.rule == Rule::Repeated => self.parts += varints(packed)?,
+            (Kind::Uint | Kind::Sint, Value::Varint(_))
+            | (Kind::Fixed32, Value::Fixed32(_))
+            | (Kind::Fixed64 | Kind::TimeAfter(_) | Kind::Double, Value::Fixed64(_)) => {}
+            // No sender of this message writes it so.
+            _ => self.refuse(Refusal::Malformed),
+        }
+        Ok(())
+    }
+
+    fn text(&mut self, text: &[u8]) {
+        self.texts += u64::from(std::str::from_utf8(text).is_err());
+    }
+
+    fn pair(&mut self, bytes: &[u8], depth: u32) -> Result<(), ProtoError> {
+        let mut reader = Reader::new(bytes);
+        while let Some((number, value)) = reader.next_field()? {
+            match (number, value) {
+                (key_value::KEY, Value::Bytes(key)) => {
+                    self.names_lane |= key == LANE_ATTRIBUTE.as_bytes();
+                    self.text(key);
+                }
+                (key_value::VALUE, Value::Bytes(value)) => self.any(value, depth)?,
+                (key_value::KEY | key_value::VALUE, _) => self.refuse(Refusal::Malformed),
+                _ => self.unknown += 1,
+            }
+        }
+        Ok(())
+    }
+
+    fn any(&mut self, bytes: &[u8], depth: u32) -> Result<(), ProtoError> {
+        let mut reader = Reader::new(bytes);
+        while let Some((number, value)) = reader.next_field()? {
+            self.parts += 1;
+            match (number, value) {
+                (any_value::STRING, Value::Bytes(text)) => self.text(text),
+                (any_value::BYTES, Value::Bytes(_))
+                | (any_value::BOOL | any_value::INT, Value::Varint(_))
+                | (any_value::DOUBLE, Value::Fixed64(_)) => {}
+                (any_value::ARRAY | any_value::KVLIST, Value::Bytes(list)) => {
+                    let Some(deeper) = depth.checked_sub(1) else {
+                        self.refuse(Refusal::TooDeep);
+                        continue;
+                    };
+                    let mut entries = Reader::new(list);
+                    while let Some((field, value)) = entries.next_field()? {
+                        let (1, Value::Bytes(entry)) = (field, value) else { continue };
+                        self.parts += 1;
+                        if number == any_value::ARRAY { self.any(entry, deeper)? } else { self.pair(entry, deeper)? }
+                    }
+                }
+                (1..=7, _) => self.refuse(Refusal::Malformed),
+                _ => self.unknown += 1,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How many varints are packed.
+fn varints(mut bytes: &[u8]) -> Result<usize, ProtoError> {
+    let mut count = 0;
+    while !bytes.is_empty() {
+        let (_, used) = read_varint(bytes).map_err(|_| ProtoError::Varint { offset: 0 })?;
+        bytes = bytes.get(used..).unwrap_or_default();
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// What a length-delimited field holds.
+#[derive(Clone, Copy)]
+pub(super) enum Part<'s> {
+    Text,
+    Opaque,
+    Id(usize),
+    Message(&'s Message),
+    KeyValue,
+    AnyValue,
+    /// `ArrayValue`: `repeated AnyValue`, field 1.
+    Values,
+    /// `KeyValueList`: `repeated KeyValue`, field 1.
+    Pairs,
+}
+
+/// What field `number` of `part` holds.
+fn part_of<'s>(part: Part<'s>, number: u32) -> Part<'s> {
+    match part {
+        Part::Message(message) => {
+            match message.index_of(number).and_then(|index| message.fields.get(index)).map(|field| field.kind) {
+                Some(Kind::String) => Part::Text,
+                Some(Kind::Id16) => Part::Id(16),
+                Some(Kind::Id8) => Part::Id(8),
+                Some(Kind::Message(message)) => Part::Message(message),
+                Some(Kind::Attributes) => Part::KeyValue,
+                Some(Kind::AnyValue) => Part::AnyValue,
+                _ => Part::Opaque,
+            }
+        }
+        Part::KeyValue if number == key_value::KEY => Part::Text,
+        Part::KeyValue if number == key_value::VALUE => Part::AnyValue,
+        Part::AnyValue if number == any_value::STRING => Part::Text,
+        Part::AnyValue if number == any_value::ARRAY => Part::Values,
+        Part::AnyValue if number == any_value::KVLIST => Part::Pairs,
+        Part::Values if number == 1 => Part::AnyValue,
+        Part::Pairs if number == 1 => Part::KeyValue,
+        _ => Part::Opaque,
+    }
+}
+
+/// Writes a message anew: bytes that are no UTF-8 are replaced in texts (U+FFFD), ids of a wrong length are left out.
+/// The message was looked at before: its nesting is bounded.
+pub(super) fn mend(part: Part<'_>, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), ProtoError> {
+    let mut reader = Reader::new(bytes);
+    while let Some((number, value)) = reader.next_field()? {
+        mend_field(part, number, value, out)?;
+    }
+    Ok(())
+}
+
+/// Writes one field anew (see [`mend`]).
+pub(super) fn mend_field(part: Part<'_>, number: u32, value: Value<'_>, out: &mut Vec<u8>) -> Result<(), ProtoError> {
+    match value {
+        Value::Varint(value) => {
+            // Also a zero is written: in a oneof it is a value.
+            put_varint(out, u64::from(number) << 3);
+            put_varint(out, value);
+        }
+        Value::Fixed64(bits) => put_fixed64(out, number, bits),
+        Value::Fixed32(bits) => put_fixed32(out, number, bits),
+        Value::Bytes(inside) => match part_of(part, number) {
+            Part::Text => put_bytes(out, number, String::from_utf8_lossy(inside).as_bytes()),
+            Part::Id(length) if !inside.is_empty() && inside.len() != length => {}
+            Part::Opaque | Part::Id(_) => put_bytes(out, number, inside),
+            part => {
+                let mut result = Ok(());
+                put_message(out, number, |out| result = mend(part, inside, out));
+                result?;
+            }
+        },
+    }
+    Ok(())
+}
+
+/// The table of the data points in field `kind` of a `Metric`.
+pub(super) fn point_schema(kind: u32) -> Option<&'static Message> {
+    Some(match kind {
+        5 | 7 => &schema::NUMBER_DATA_POINT,
+        9 => &schema::HISTOGRAM_DATA_POINT,
+        10 => &schema::EXPONENTIAL_HISTOGRAM_DATA_POINT,
+        11 => &schema::SUMMARY_DATA_POINT,
+        _ => return None,
+    })
+}
