@@ -82,7 +82,7 @@ fn s5_what_was_taken_over_is_taken_over_once() {
     let mut agent = agent();
     post(&agent, "/v1/traces", &span(1, 1, false));
     restart(&mut agent);
-    wait_until("it is committed", || !agent.directory.path().join("data/undecided").exists());
+    wait_until("it is committed", || !agent.directory.path().join("data/undecided").try_exists().unwrap());
     agent.kill();
     agent.restart_logged();
     let ledger = agent.status()["ledger"].clone();

@@ -135,7 +135,12 @@ impl World {
 
     pub(crate) fn stamp(&self) -> Stamp {
         let wall_ns = START_NS + self.now_ns;
-        Stamp { boot_id: [1; 16], uptime_ns: self.now_ns, wall_ns, synchronised: self.is_synchronised() }
+        Stamp {
+            boot_id: u128::from(self.cuts).to_le_bytes(),
+            uptime_ns: self.now_ns,
+            wall_ns,
+            synchronised: self.is_synchronised(),
+        }
     }
 
     /// Traces and logs have an age in one seed of three.

@@ -1,7 +1,8 @@
 //! Batches on their way to the journal.
 
+use crate::parts;
 use ledger::PerSignal;
-use model::otlp::{LONGEST_NS, LogView, PointView, Selection, SpanView, for_each_scope};
+use model::otlp::{LONGEST_NS, LogView, PointView, Selection, SpanView, count_records, for_each_scope};
 use model::proto::{ProtoError, Reader, Value};
 use model::{Lane, Signal};
 use wire::{BodyEncoder, EncodeStats, SectionRef};
@@ -121,6 +122,45 @@ impl Sections {
             Signal::Metrics => sections.metrics = request,
         }
         sections
+    }
+
+    /// Calls `each` with sections that together are these, none of them larger than what is encoded at once.
+    ///
+    /// # Errors
+    /// The signal whose bytes do not walk; what was given before counts.
+    pub(crate) fn in_parts(self, mut each: impl FnMut(Self)) -> Result<(), EncodeFault> {
+        let count = |signal, bytes: &[u8]| match bytes.len() {
+            // Smaller than that many records can be.
+            small if small as u64 <= parts::MOST_RECORDS => 0,
+            _ => count_records(signal, bytes).unwrap_or(u64::MAX),
+        };
+        let fits =
+            |signal, bytes: &[u8]| bytes.len() <= parts::MOST_BYTES && count(signal, bytes) <= parts::MOST_RECORDS;
+        let Self { traces, logs, metrics, .. } = &self;
+        let all = [(Signal::Traces, traces), (Signal::Logs, logs), (Signal::Metrics, metrics)];
+        if all.iter().all(|(signal, bytes)| fits(*signal, bytes)) {
+            each(self);
+            return Ok(());
+        }
+        let Self { traces, logs, metrics, exemplars, records } = self;
+        if !exemplars.is_empty() {
+            each(Self { exemplars, ..Self::default() });
+        }
+        for (signal, bytes) in [(Signal::Traces, traces), (Signal::Logs, logs), (Signal::Metrics, metrics)] {
+            let mut given = 0;
+            let split = parts::split(signal, &bytes, |part, count| {
+                let mut sections = Self::of(signal, part);
+                sections.records.add(signal, count);
+                given += count;
+                each(sections);
+            });
+            if let Err(error) = split {
+                let mut left = PerSignal::default();
+                left.add(signal, records.get(signal).saturating_sub(given));
+                return Err(EncodeFault { error, records: left });
+            }
+        }
+        Ok(())
     }
 
     fn write(&mut self, spans: &Selection, lines: &Selection) {

@@ -9,7 +9,7 @@ use model::proto::ProtoError;
 use model::{Signal, TraceId};
 use sampling::{Decided, EntryId, LineFacts, Remembered, Verdict};
 
-use crate::batch::{Batch, Builder};
+use crate::batch::{Batch, Builder, EncodeFault};
 use crate::exemplars;
 use crate::marks::{with_ids, with_marks};
 use crate::pipeline::{Counters, FRAME_BYTES, Pipeline};
@@ -232,17 +232,23 @@ pub(crate) struct Finished {
 /// Encodes what was gathered.
 pub(crate) fn finish(builder: Builder, counters: &mut Counters, finished: &mut Finished) {
     for (lane, sections) in builder.into_lanes() {
-        match Batch::encode(lane, sections) {
+        let mut book = |fault: &EncodeFault| {
+            for signal in Signal::ALL {
+                finished.unencodable.add(signal, fault.records.get(signal));
+            }
+        };
+        let mut batches = Vec::new();
+        let split = sections.in_parts(|sections| match Batch::encode(lane, sections) {
             Ok((batch, stats)) => {
                 counters.unknown_fields += stats.unknown_fields;
                 counters.invalid_utf8 += stats.invalid_utf8;
-                finished.batches.push(batch);
+                batches.push(batch);
             }
-            Err(fault) => {
-                for signal in Signal::ALL {
-                    finished.unencodable.add(signal, fault.records.get(signal));
-                }
-            }
+            Err(fault) => book(&fault),
+        });
+        if let Err(fault) = split {
+            book(&fault);
         }
+        finished.batches.append(&mut batches);
     }
 }

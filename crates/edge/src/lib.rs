@@ -31,6 +31,7 @@ mod memory;
 #[cfg(feature = "mutants")]
 mod mutants;
 mod outage;
+mod parts;
 mod pipeline;
 mod policies;
 mod pressure;
@@ -47,6 +48,7 @@ mod resume;
 mod run;
 #[cfg(test)]
 mod stall_tests;
+mod starting;
 mod status;
 mod status_intake;
 mod take;
@@ -68,7 +70,7 @@ pub use pipeline::{Counters, Pipeline, Rules};
 pub use pressure::{LaneStanding, Watermarks};
 pub use probe::connect;
 pub use replay::replay;
-pub use resume::{Resumed, resume};
+pub use resume::Resumed;
 pub use run::{SOCKET, run};
 pub use vault::{Committed, Opened, Range, Rider, State, Vault};
 pub use why::why;

@@ -311,6 +311,17 @@ impl Pipeline {
         self.batches.splice(0..0, batches);
     }
 
+    /// Books what the journal will never take, because it is larger than any frame can be.
+    pub fn unfit(&mut self, records: &PerSignal) {
+        for signal in Signal::ALL {
+            let records = records.get(signal);
+            self.ledger.unroute(signal, records);
+            self.ledger.pending.sub(signal, records);
+            self.ledger.filtered.add(signal, records);
+            self.counters.unencodable += records;
+        }
+    }
+
     /// The books.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger

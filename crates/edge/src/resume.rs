@@ -5,12 +5,13 @@ use std::collections::HashMap;
 
 use journal::{Disk, Journal, JournalError, Recording};
 use ledger::PerSignal;
-use model::otlp::{LogView, ScopeGroup, Selection, SpanView, for_each_scope};
+use model::otlp::{LogView, ScopeGroup, Selection, SpanView, count_records, for_each_scope};
 use model::proto::ProtoError;
 use model::{Signal, TraceId};
 use sampling::{LineFacts, Remembered, Verdict};
 
 use crate::pipeline::Pipeline;
+use crate::starting::TakesIn;
 
 /// Keys of so many last requests are remembered.
 const KEYS: u64 = 512;
@@ -26,6 +27,14 @@ pub struct Resumed {
     pub requests: u64,
     /// Places of the recorder's files that could not be read.
     pub damaged: u64,
+    /// Requests that were set aside, because starts died before that took them in.
+    pub set_aside: u64,
+}
+
+/// From which sequence on requests are set aside, and who keeps them; false when one could not be kept.
+pub(crate) struct Aside<'a> {
+    pub(crate) takes_in: TakesIn,
+    pub(crate) keep: &'a mut dyn FnMut(Signal, &[u8]) -> bool,
 }
 
 /// Traces that were let go without a decision, and the sequence below which their parts were meant.
@@ -36,12 +45,13 @@ type Alone = HashMap<u64, u64>;
 ///
 /// # Errors
 /// [`JournalError::Io`] when the disk refuses.
-pub fn resume<D: Disk>(
+pub(crate) fn resume<D: Disk>(
     journal: &Journal<D>,
     pipeline: &mut Pipeline,
     pending: &PerSignal,
     now_ns: u64,
     wall_ns: u64,
+    aside: &mut Aside<'_>,
 ) -> Result<Resumed, JournalError> {
     let mut resumed = Resumed::default();
     let mut alone = Alone::new();
@@ -63,8 +73,23 @@ pub fn resume<D: Disk>(
             pipeline.repeats.remember(request.key);
         }
     })?;
+    let from = match aside.takes_in {
+        TakesIn::All => u64::MAX,
+        TakesIn::Committed => taken.next,
+        TakesIn::Nothing => 0,
+    };
     resumed.damaged = journal.each_recorded(taken.needed, |sequence, request| {
         let journal::Content::Request(signal) = request.content else { return };
+        if sequence >= from && (aside.keep)(signal, request.bytes) {
+            resumed.set_aside += 1;
+            if sequence >= taken.next {
+                // It was answered, and no note speaks of it.
+                let records = count_records(signal, request.bytes).unwrap_or(0);
+                pipeline.ledger.received.add(signal, records);
+                pipeline.ledger.lost_crash.add(signal, records);
+            }
+            return;
+        }
         let walked = if sequence < taken.next {
             wait_again(pipeline, &alone, sequence, signal, &request, now_ns)
         } else {

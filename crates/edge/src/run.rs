@@ -425,6 +425,13 @@ where
             opened.resumed.requests
         ));
     }
+    if opened.resumed.set_aside > 0 {
+        log::error(&format!(
+            "the last starts died before they had taken in what is recorded: {} requests of it are set aside in dead-letters; look into \
+             them, and import them where there is more memory",
+            opened.resumed.set_aside
+        ));
+    }
     if opened.resumed.damaged > 0 {
         log::error(&format!("{} places of the recorder's files cannot be read", opened.resumed.damaged));
     }
@@ -550,13 +557,21 @@ impl Heart<'_> {
                 pipeline.ledger_mut().destination(&destination.name).lost += records;
             }
         }
-        self.unsaved += records - committed.left.iter().map(|batch| batch.records.total()).sum::<u64>();
+        let not_taken = committed.left.iter().map(|batch| batch.records.total()).sum::<u64>()
+            + committed.unfit.iter().map(|(_, records)| records.total()).sum::<u64>();
+        self.unsaved += records.saturating_sub(not_taken);
         if committed.error.is_none() {
             self.unsaved = 0;
             shared.commits.done(number);
             shared.watermarks.set((wall, decided));
             pipeline.committed(&rider);
             self.committed_note = rider.note;
+        }
+        for (lane, records) in &committed.unfit {
+            pipeline.unfit(records);
+            let text =
+                format!("lane {lane}: {} records are larger than a frame can be and are left out", records.total());
+            log::error_limited("unfit", shared.clock.now_ns(), &text);
         }
         pipeline.put_back(committed.left);
         drop(pipeline);

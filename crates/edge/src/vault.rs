@@ -6,12 +6,13 @@ use journal::{
     Recovery, Stats, StoredBlock, Taken, TapeError,
 };
 use ledger::{Ledger, PerSignal};
-use model::{Epoch, Lane, Signal, Stamp};
+use model::{Epoch, Lane, Refusal, Signal, Stamp};
 
 use crate::batch::Batch;
 use crate::dead_letters::{DeadLetter, DeadLetterCounts, DeadLetters};
 use crate::pipeline::Pipeline;
-use crate::resume::{Resumed, resume};
+use crate::resume::{Aside, Resumed, resume};
+use crate::starting::{self, TakesIn};
 use crate::thinning::Thinning;
 use crate::undecided;
 
@@ -63,6 +64,8 @@ pub struct Committed {
     pub lost: Vec<(usize, u64)>,
     /// Batches that found no room: they come back, to be tried again.
     pub left: Vec<Batch>,
+    /// What is larger than any frame can be: it will never fit.
+    pub unfit: Vec<(Lane, PerSignal)>,
     /// Why the disk did not take everything. Without one, the rider is committed too.
     pub error: Option<String>,
     /// What each lane has that some destination has not confirmed, bytes by the lane's number.
@@ -80,6 +83,8 @@ pub struct Vault<D: Disk> {
     /// The file of what is undecided, while it is written; else whether an earlier life's may still be there.
     undecided: Option<undecided::Writer<D::File>>,
     stale_undecided: bool,
+    /// The first commit is not done.
+    starting: bool,
 }
 
 /// An edge as it starts: its disk, its pipeline, and what was found.
@@ -167,8 +172,22 @@ impl<D: Disk> Vault<D> {
             entry.routed = queued + entry.delivered + entry.rejected + entry.lost;
         }
         let mut pipeline = make(ledger);
+        let mut dead_letters = DeadLetters::open(journal.disk(), budget);
         let resumed = if journal.records() {
-            resume(&journal, &mut pipeline, &pending, now_ns, stamp.wall_ns)?
+            // A start that cannot be counted takes everything in.
+            let takes_in = starting::begin(journal.disk(), &stamp.boot_id).unwrap_or(TakesIn::All);
+            let disk = journal.disk();
+            let mut keep = |signal, request: &[u8]| {
+                let (destination, reason) = ("start".to_owned(), Refusal::OverBudget);
+                let wall_s = stamp.wall_ns / 1_000_000_000;
+                let letter = DeadLetter { destination, signal, reason, request: request.to_vec(), wall_s };
+                dead_letters.keep(disk, &letter).is_ok()
+            };
+            let mut aside = Aside { takes_in, keep: &mut keep };
+            resume(&journal, &mut pipeline, &pending, now_ns, stamp.wall_ns, &mut aside).inspect_err(|_| {
+                // It ends with a word, so it is not counted among those that died; where the file stays, it is.
+                let _counted = starting::end(journal.disk());
+            })?
         } else {
             let resumed = undecided::resume(journal.disk(), recovery.note.as_deref(), &mut pipeline, now_ns);
             for signal in Signal::ALL {
@@ -177,7 +196,6 @@ impl<D: Disk> Vault<D> {
             }
             resumed
         };
-        let dead_letters = DeadLetters::open(journal.disk(), budget);
         let vault = Self {
             journal,
             destinations: names.len(),
@@ -186,6 +204,7 @@ impl<D: Disk> Vault<D> {
             dead_letters,
             undecided: None,
             stale_undecided: true,
+            starting: true,
         };
         Ok(Opened { vault, pipeline, recovery, resumed, bad_note })
     }
@@ -227,6 +246,10 @@ impl<D: Disk> Vault<D> {
             let records = u32::try_from(batch.records.total()).unwrap_or(u32::MAX);
             let meta = FrameMeta { records, start_ns: batch.start_ns, end_ns: batch.end_ns };
             if let Err(error) = self.journal.append(batch.lane, &batch.body, meta, stamp) {
+                if let AppendError::TooLarge { .. } = error {
+                    committed.unfit.push((batch.lane, batch.records));
+                    continue;
+                }
                 let error = match error {
                     AppendError::Journal(error) => error.to_string(),
                     other => other.to_string(),
@@ -252,6 +275,9 @@ impl<D: Disk> Vault<D> {
         } else if self.stale_undecided && committed.error.is_none() {
             // It spoke of the note before this one. Where it cannot be removed it is told by that.
             self.stale_undecided = undecided::remove(self.journal.disk()).is_err();
+        }
+        if self.starting {
+            self.starting = starting::end(self.journal.disk()).is_err();
         }
         committed.lost = self.journal.take_lost().iter().map(|lost| (lost.destination, lost.records)).collect();
         committed.backlog = self.backlog();

@@ -532,3 +532,66 @@ fn s2_odd_times_are_judged_and_counted() {
     assert_eq!(pipeline.ledger().routed.traces, 2);
     assert!(batches.iter().all(|batch| batch.end_ns <= i64::MAX as u64));
 }
+
+/// Scenario: the recorder's files hold requests that a start does not survive: it dies while it takes them in, or at its first commit,
+/// three times. Guarantees: at the third start what came after the last commit is set aside, in a form that can be imported, and booked as
+/// lost; the start comes to its end, and so does the next one; the books balance (P1, P9).
+#[test]
+fn i13_what_kills_starts_is_set_aside() {
+    use journal::model_disk::ModelDisk;
+    use journal::{Content, Recording};
+    let disk = ModelDisk::new();
+    let options = journal::Options {
+        device: "d".into(),
+        destinations: vec!["hub".into()],
+        total_bytes: 4 << 20,
+        holds: Vec::new(),
+        lane_bytes: [u64::MAX; 6],
+        lane_ages: [u64::MAX; 6],
+        history_bytes: 0,
+        free_space_floor: 0,
+        recorder_bytes: 1 << 20,
+        decision_bytes: 1 << 20,
+    };
+    let open = || {
+        let make = |ledger| {
+            let mut pipeline = pipeline(64 << 10);
+            *pipeline.ledger_mut() = ledger;
+            pipeline
+        };
+        edge::Vault::open(disk.clone(), options.clone(), model::Stamp::default(), 0, make).unwrap()
+    };
+    let commit = |opened: &mut edge::Opened<ModelDisk>| {
+        let batches = opened.pipeline.take_batches();
+        let rider = opened.pipeline.rider(0);
+        let committed = opened.vault.commit(batches, model::Stamp::default(), &rider);
+        assert_eq!(committed.error, None);
+        opened.pipeline.committed(&rider);
+    };
+    let mut opened = open();
+    commit(&mut opened);
+    let bomb = lines(&[(None, 9, "bomb"), (None, 9, "bomb")]);
+    let recording = Recording { content: Content::Request(Signal::Logs), key: b"", bytes: &bomb };
+    opened.vault.record(&[recording], 1, true).unwrap();
+    drop(opened);
+    disk.kill();
+    for _ in 0..2 {
+        let opened = open();
+        assert_eq!((opened.resumed.requests, opened.resumed.set_aside), (1, 0));
+        drop(opened);
+        disk.kill();
+    }
+    let mut opened = open();
+    assert_eq!((opened.resumed.requests, opened.resumed.set_aside), (0, 1));
+    commit(&mut opened);
+    let ledger = opened.pipeline.ledger();
+    assert_eq!((ledger.received.logs, ledger.lost_crash.logs, ledger.difference(|_| 0)), (2, 2, 0));
+    drop(opened);
+    disk.kill();
+    let letter = disk.paths().into_iter().find(|path| path.starts_with("dead-letters/logs-")).unwrap();
+    assert!(letter.ends_with("-start-over_budget.otlp"), "{letter}");
+    assert_eq!(disk.content(&letter).unwrap()[4..], bomb);
+    let opened = open();
+    assert_eq!((opened.resumed.requests, opened.resumed.set_aside), (0, 0));
+    assert_eq!(opened.pipeline.ledger().lost_crash.logs, 2);
+}
