@@ -1,6 +1,7 @@
 //! `/healthz`, `/readyz`, `/metrics` and `/status` over HTTP, and orders to the sampler; on the Unix socket also what only
 //! this machine's operators may do: read the recorder, pause and resume destinations.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::path::Path;
 use std::pin::Pin;
@@ -8,11 +9,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use model::Refusal;
-use sources::{Begin, Entry, Watched, watch};
+use sources::{Begin, Entry, Watched, linger, watch};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 
@@ -79,12 +80,16 @@ fn connection(stream: impl AsyncRead + AsyncWrite + Unpin + 'static, agent: &Rc<
     tokio::task::spawn_local(async move {
         let stream = Watched::new(stream);
         let clock = stream.clock();
+        let early = Rc::new(Cell::new(false));
         let service = {
-            let (place, clock) = (Rc::clone(&place), clock.clone());
+            let (place, clock, early) = (Rc::clone(&place), clock.clone(), Rc::clone(&early));
             service_fn(move |request: Request<Incoming>| {
                 let (agent, working, full) = (Rc::clone(&agent), place.work(), place.is_full());
+                let (clock, early) = (clock.clone(), Rc::clone(&early));
                 clock.head_is_there();
                 let answer = async move {
+                    // Orders have no body, but for those that read theirs.
+                    early.set(!request.body().is_end_stream());
                     let mut response = match full {
                         false => admit(request, &agent, local).await,
                         true => text(StatusCode::SERVICE_UNAVAILABLE, "all connections are in use\n"),
@@ -94,18 +99,23 @@ fn connection(stream: impl AsyncRead + AsyncWrite + Unpin + 'static, agent: &Rc<
                         response.headers_mut().insert(header::CONNECTION, close);
                     }
                     drop(working);
+                    clock.head_is_there();
                     Ok::<_, Infallible>(response)
                 };
                 Box::pin(answer) as Pin<Box<dyn Future<Output = Result<Response<AdminBody>, Infallible>>>>
             })
         };
-        let connection = hyper::server::conn::http1::Builder::new()
+        let mut connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIMEOUT)
             .max_buf_size(BUFFER)
             .serve_connection(TokioIo::new(stream), service);
+        let run = std::future::poll_fn(|context| connection.poll_without_shutdown(context));
         // Whoever asked may go away before the answer.
-        let _closed = watch(connection, |_| false, &clock, &place, Begin::Head).await;
+        let ended = watch(run, |_| false, &clock, &place, Begin::Head).await;
+        if ended.is_some_and(|ended| early.get() || ended.is_err()) {
+            linger(connection.into_parts().io.into_inner(), &place).await;
+        }
     });
 }
 

@@ -6,7 +6,7 @@ use std::fmt;
 
 use filter::{Query, Record};
 use journal::Content;
-use model::otlp::{Selection, SpanView, for_each_scope, validate};
+use model::otlp::{Selection, SpanView, for_each_scope, inspect};
 use model::proto::ProtoError;
 use model::{Lane, Signal, TraceId};
 use query::{View, What, each_record};
@@ -147,7 +147,8 @@ impl Pipeline {
             return Err(NotTaken::Wait);
         }
         let bad = |error: ProtoError| NotTaken::Bad(error.to_string());
-        validate(signal, &request).map_err(bad)?;
+        let found = inspect(signal, &request).map_err(bad)?;
+        let request = self.mended(signal, request, &found);
         let request = self.guard.admit(signal, request);
         let (request, sampled_out, filtered) = match source {
             Source::History => (request, 0, 0),

@@ -1,29 +1,42 @@
 //! What all requests share: the store, the token, the limits, the counters.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use model::Stamp;
-use store::{FrameOutcome, Incoming, Store, StoreError};
+use model::{Refusal as Reason, RefusalCounts, Stamp};
+use store::query::{Ended, Switch, within};
+use store::{FrameOutcome, FrameRefused, Incoming, Known, OTLP_DEVICE, Store, StoreError, TooHeavy};
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 
+use crate::api::ApiError;
 use crate::clock;
 use crate::incidents::Incidents;
-use crate::log::{Kind, Log};
+use crate::log::{Kind, Log, clean};
+use crate::names;
+use crate::places::Peer;
+use crate::turned_away::TurnedAway;
 
-/// Memory for request bodies in flight, in KiB.
+/// Memory for request bodies in flight, in KiB: what came of them.
 const BODY_BUDGET_KIB: usize = 64 << 10;
 /// Queries that run at one time; others wait.
 const QUERIES: usize = 8;
 /// How long a query waits for its turn.
 const QUERY_WAIT: Duration = Duration::from_secs(10);
+/// How long a query may run.
+const QUERY_TIME: Duration = Duration::from_secs(30);
+/// How much longer its answer is waited for: what it does between two looks at its switch.
+const QUERY_GRACE: Duration = Duration::from_secs(2);
 /// How long a sender may take for one body: 1 MiB over a link of 4 KB/s.
 const BODY_TIME: Duration = Duration::from_secs(300);
+/// How long a sender may send nothing of a body.
+const BODY_SILENCE: Duration = Duration::from_secs(30);
+/// Requests that are decoded at one time; others wait with their bodies.
+const DECODERS: usize = 4;
 
-/// Counts of what came in and what was refused.
+/// Counts of what came in.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) hellos: AtomicU64,
@@ -34,10 +47,6 @@ pub(crate) struct Counters {
     pub(crate) frames_duplicate: AtomicU64,
     pub(crate) frames_quarantined: AtomicU64,
     pub(crate) blocks_corrupt: AtomicU64,
-    pub(crate) refused_token: AtomicU64,
-    pub(crate) refused_busy: AtomicU64,
-    pub(crate) refused_too_large: AtomicU64,
-    pub(crate) refused_malformed: AtomicU64,
     pub(crate) compaction_errors: AtomicU64,
 }
 
@@ -50,10 +59,15 @@ pub(crate) struct App {
     pub(crate) store: Store,
     token: Option<String>,
     pub(crate) counters: Counters,
+    refusals: Mutex<RefusalCounts>,
+    pub(crate) turned_away: TurnedAway,
     pub(crate) incidents: Incidents,
     pub(crate) log: Log,
     bodies: Semaphore,
-    queries: Semaphore,
+    decoders: Arc<Semaphore>,
+    queries: Arc<Semaphore>,
+    /// The switches of queries that run.
+    running: Mutex<Vec<Switch>>,
     boot_id: [u8; 16],
     started_ns: u64,
 }
@@ -68,13 +82,15 @@ pub(crate) enum Refusal {
     /// 408: the body took too long.
     Slow,
     /// 409: the identity is refused.
-    Identity(String),
+    Identity(Reason, String),
     /// 413: larger than `limit`.
     TooLarge { limit: usize },
+    /// 413: what it holds would take too much memory.
+    TooHeavy(String),
     /// 415: a type or encoding that is not read here.
-    MediaType(String),
+    MediaType(Reason, String),
     /// 503: try again later.
-    Busy(String),
+    Busy(Reason, String),
 }
 
 impl Refusal {
@@ -83,29 +99,48 @@ impl Refusal {
             Refusal::Malformed(_) => 400,
             Refusal::Token => 401,
             Refusal::Slow => 408,
-            Refusal::Identity(_) => 409,
-            Refusal::TooLarge { .. } => 413,
-            Refusal::MediaType(_) => 415,
-            Refusal::Busy(_) => 503,
+            Refusal::Identity(..) => 409,
+            Refusal::TooLarge { .. } | Refusal::TooHeavy(_) => 413,
+            Refusal::MediaType(..) => 415,
+            Refusal::Busy(..) => 503,
+        }
+    }
+
+    /// The reason, as counters and log lines name it.
+    pub(crate) fn reason(&self) -> Reason {
+        match self {
+            Refusal::Malformed(_) => Reason::Malformed,
+            Refusal::Token => Reason::Unauthorized,
+            Refusal::Slow => Reason::TooSlow,
+            Refusal::TooLarge { .. } => Reason::TooLarge,
+            Refusal::TooHeavy(_) => Reason::TooManyRecords,
+            Refusal::Identity(reason, _) | Refusal::MediaType(reason, _) | Refusal::Busy(reason, _) => *reason,
         }
     }
 
     /// Seconds to wait, where waiting helps.
     pub(crate) fn retry_after(&self) -> Option<u32> {
-        matches!(self, Refusal::Busy(_)).then_some(1)
+        matches!(self, Refusal::Busy(..)).then_some(1)
     }
 }
 
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Refusal::Malformed(what) | Refusal::Identity(what) | Refusal::MediaType(what) | Refusal::Busy(what) => {
-                f.write_str(what)
-            }
+            Refusal::Malformed(what)
+            | Refusal::TooHeavy(what)
+            | Refusal::Identity(_, what)
+            | Refusal::MediaType(_, what)
+            | Refusal::Busy(_, what) => f.write_str(what),
             Refusal::Token => {
                 f.write_str("this hub wants a token: send the header `authorization: Bearer TOKEN` with the right one")
             }
-            Refusal::Slow => write!(f, "the body took longer than {} s", BODY_TIME.as_secs()),
+            Refusal::Slow => write!(
+                f,
+                "the body took longer than {} s, or nothing of it came for {} s",
+                BODY_TIME.as_secs(),
+                BODY_SILENCE.as_secs()
+            ),
             Refusal::TooLarge { limit } => {
                 write!(f, "larger than the limit of {limit} bytes; send smaller requests")
             }
@@ -115,14 +150,29 @@ impl std::fmt::Display for Refusal {
 
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
-        Refusal::Busy(error.to_string())
+        let reason = match error {
+            StoreError::Poisoned(_) => Reason::DiskFull,
+            _ => Reason::NoRoom,
+        };
+        Refusal::Busy(reason, error.to_string())
+    }
+}
+
+impl From<FrameRefused> for Refusal {
+    fn from(error: FrameRefused) -> Self {
+        match error {
+            FrameRefused::TooHeavy { source: TooHeavy::Memory, .. } => {
+                Refusal::TooHeavy(format!("{error}; send smaller requests"))
+            }
+            error => Refusal::Malformed(error.to_string()),
+        }
     }
 }
 
 /// A whole body, and its share of the memory for bodies.
 pub(crate) struct Body<'a> {
     pub(crate) bytes: Bytes,
-    _share: SemaphorePermit<'a>,
+    _share: Option<SemaphorePermit<'a>>,
 }
 
 impl App {
@@ -133,10 +183,14 @@ impl App {
             store,
             token,
             counters: Counters::default(),
+            refusals: Mutex::default(),
+            turned_away: TurnedAway::default(),
             incidents: Incidents::default(),
             log: Log::default(),
             bodies: Semaphore::new(BODY_BUDGET_KIB),
-            queries: Semaphore::new(QUERIES),
+            decoders: Arc::new(Semaphore::new(DECODERS)),
+            queries: Arc::new(Semaphore::new(QUERIES)),
+            running: Mutex::default(),
             boot_id,
             started_ns: clock::now_ns(),
         }))
@@ -152,42 +206,114 @@ impl App {
         if given.len() == token.len() && differs == 0 {
             return Ok(());
         }
-        count(&self.counters.refused_token);
         Err(Refusal::Token)
     }
 
-    /// Reads a body of at most `limit` bytes.
+    /// Counts a refusal.
+    pub(crate) fn refused(&self, reason: Reason) {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner).add(reason, 1);
+    }
+
+    /// What was refused since the start, by reason.
+    pub(crate) fn refusals(&self) -> RefusalCounts {
+        *self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts, remembers and says that a request was refused; `device` is the name that it gave, if it got so far.
+    pub(crate) fn turn_away(&self, refusal: &Refusal, peer: &Peer, device: Option<&str>) {
+        self.refused(refusal.reason());
+        let address = peer.address.ip().to_string();
+        let who = device.map_or_else(|| address.clone(), |device| format!("device {} from {address}", clean(device)));
+        self.turned_away.add(device.map(clean), &address, refusal.reason(), &refusal.to_string(), clock::now_ns());
+        self.log.say_of(
+            Kind::Refused,
+            &format!("{who} {}", refusal.reason()),
+            &format!("{who} is refused ({}): {refusal}", refusal.reason()),
+        );
+    }
+
+    /// Takes in the name of a device: whether it may be one, whether it is this connection's, whether there is room.
+    pub(crate) fn admit(&self, device: &str, peer: &Peer) -> Result<(), Refusal> {
+        names::check(device).map_err(|what| Refusal::Identity(Reason::InvalidName, what))?;
+        if device == OTLP_DEVICE {
+            return Err(Refusal::Identity(
+                Reason::InvalidName,
+                format!(
+                    "the device name `{OTLP_DEVICE}` stands for what comes to the hub as OTLP; give the device another name"
+                ),
+            ));
+        }
+        let bound = peer.device.get_or_init(|| device.to_owned());
+        if bound != device {
+            return Err(Refusal::Identity(
+                Reason::IdentityMismatch,
+                format!("this connection speaks for device {bound}, not for {device}"),
+            ));
+        }
+        match self.store.admit(device)? {
+            Known::Yes => {}
+            Known::New => {
+                let address = peer.address.ip();
+                self.log.say_of(Kind::NewDevice, device, &format!("device {device} is new, from {address}"));
+            }
+            Known::Full => {
+                return Err(Refusal::Identity(
+                    Reason::OverBudget,
+                    format!("there are as many devices as there may be (--max-devices); {device} is not one of them"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a body of at most `limit` bytes. Its share of memory grows with the bytes that came.
     pub(crate) async fn read_body(&self, request: axum::extract::Request, limit: usize) -> Result<Body<'_>, Refusal> {
-        let announced = request
-            .headers()
-            .get("content-length")
-            .and_then(|length| length.to_str().ok()?.parse::<u64>().ok())
-            .unwrap_or(limit as u64);
-        if announced > limit as u64 {
-            count(&self.counters.refused_too_large);
+        let length = request.headers().get("content-length");
+        let announced = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+        if announced.is_some_and(|announced| announced > limit as u64) {
             return Err(Refusal::TooLarge { limit });
         }
-        let share = u32::try_from(announced / 1024 + 1).unwrap_or(u32::MAX);
-        let Ok(share) = self.bodies.try_acquire_many(share) else {
-            count(&self.counters.refused_busy);
-            return Err(Refusal::Busy("too many requests at one time".into()));
-        };
         let mut body = request.into_body();
         let read = async {
             let mut bytes = BytesMut::new();
-            while let Some(frame) = body.frame().await {
+            let mut share: Option<SemaphorePermit<'_>> = None;
+            loop {
+                let next = tokio::time::timeout(BODY_SILENCE, body.frame()).await.map_err(|_| Refusal::Slow)?;
+                let Some(frame) = next else { return Ok((bytes.freeze(), share)) };
                 let frame = frame.map_err(|error| Refusal::Malformed(format!("the body ended early: {error}")))?;
                 let Ok(data) = frame.into_data() else { continue };
                 if bytes.len() + data.len() > limit {
-                    count(&self.counters.refused_too_large);
                     return Err(Refusal::TooLarge { limit });
+                }
+                let kib = |bytes: usize| bytes.div_ceil(1024);
+                let more = kib(bytes.len() + data.len()) - kib(bytes.len());
+                let permits = self.bodies.try_acquire_many(u32::try_from(more).unwrap_or(u32::MAX));
+                let permits =
+                    permits.map_err(|_| Refusal::Busy(Reason::NoRoom, "too many requests at one time".into()))?;
+                match &mut share {
+                    Some(share) => share.merge(permits),
+                    none => *none = Some(permits),
                 }
                 bytes.extend_from_slice(&data);
             }
-            Ok(bytes.freeze())
         };
-        let bytes = tokio::time::timeout(BODY_TIME, read).await.map_err(|_| Refusal::Slow)??;
+        let (bytes, share) = tokio::time::timeout(BODY_TIME, read).await.map_err(|_| Refusal::Slow)??;
         Ok(Body { bytes, _share: share })
+    }
+
+    /// Decodes a request on a thread that may block; few do so at one time, since what comes out is larger than what came.
+    pub(crate) async fn decode<T: Send + 'static>(
+        &self,
+        run: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let busy = || Refusal::Busy(Reason::NoRoom, "too many requests at one time".into());
+        let turn = tokio::time::timeout(QUERY_WAIT, Arc::clone(&self.decoders).acquire_owned()).await;
+        let turn = turn.map_err(|_| busy())?.map_err(|_| busy())?;
+        let done = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            run()
+        });
+        done.await.map_err(|error| Refusal::Busy(Reason::NoRoom, error.to_string()))
     }
 
     /// Stores frames and waits until they are durable.
@@ -197,7 +323,6 @@ impl App {
         let (reply, answer) = oneshot::channel();
         self.store.submit(frames, clock::now_ns(), Box::new(move |result| drop(reply.send(result))));
         let outcomes = answer.await.unwrap_or(Err(StoreError::Closed)).inspect_err(|error| {
-            count(&self.counters.refused_busy);
             if matches!(error, StoreError::Poisoned(_)) {
                 self.log.say(Kind::Disk, &error.to_string());
             }
@@ -215,18 +340,50 @@ impl App {
         Ok(outcomes)
     }
 
-    /// Runs a query on a thread that may block.
+    /// Runs a query on a thread that may block. It is ended when its time is over, when whoever asked has gone, and when the
+    /// hub stops; its thread counts until it has ended.
     pub(crate) async fn query<T: Send + 'static>(
         self: &Arc<Self>,
         run: impl FnOnce(&Store) -> T + Send + 'static,
-    ) -> Result<T, Refusal> {
+    ) -> Result<T, ApiError> {
         count(&self.counters.queries);
-        let busy = || Refusal::Busy("too many queries at one time".into());
-        let turn = tokio::time::timeout(QUERY_WAIT, self.queries.acquire()).await;
-        let _turn = turn.map_err(|_| busy())?.map_err(|_| busy())?;
+        let busy = || Refusal::Busy(Reason::NoRoom, "too many queries at one time".into());
+        let turn = tokio::time::timeout(QUERY_WAIT, Arc::clone(&self.queries).acquire_owned()).await;
+        let turn = turn.map_err(|_| busy())?.map_err(|_| busy())?;
         let app = Arc::clone(self);
-        let done = tokio::task::spawn_blocking(move || run(&app.store)).await;
-        done.map_err(|error| Refusal::Busy(format!("the query failed: {error}; this is a bug in the hub")))
+        let switch = Switch::default();
+        {
+            let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+            running.retain(Switch::is_shared);
+            running.push(switch.clone());
+        }
+        // Ends the query when this future is dropped: the connection has gone.
+        let _gone = EndWhenDropped(switch.clone());
+        let of_thread = switch.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            within(&of_thread, || run(&app.store))
+        });
+        tokio::pin!(done);
+        let joined = match tokio::time::timeout(QUERY_TIME, &mut done).await {
+            Ok(joined) => joined,
+            Err(_) => {
+                switch.end(Ended::Deadline);
+                let late =
+                    || Refusal::Busy(Reason::Cancelled, "the query took too long; ask for a shorter time".into());
+                tokio::time::timeout(QUERY_GRACE, &mut done).await.map_err(|_| late())?
+            }
+        };
+        let answer = joined.map_err(|error| {
+            Refusal::Busy(Reason::Cancelled, format!("the query failed: {error}; this is a bug in the hub"))
+        })?;
+        Ok(answer?)
+    }
+
+    /// Ends all queries: the hub stops.
+    pub(crate) fn end_queries(&self) {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.iter().for_each(|switch| switch.end(Ended::Cancelled));
     }
 
     /// The hub's clocks, for frames that it makes.
@@ -234,6 +391,15 @@ impl App {
         let wall_ns = clock::now_ns();
         let uptime_ns = wall_ns.saturating_sub(self.started_ns);
         Stamp { boot_id: self.boot_id, uptime_ns, wall_ns, synchronised: true }
+    }
+}
+
+/// Ends a query with this value.
+struct EndWhenDropped(Switch);
+
+impl Drop for EndWhenDropped {
+    fn drop(&mut self) {
+        self.0.end(Ended::Cancelled);
     }
 }
 

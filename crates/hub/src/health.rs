@@ -77,17 +77,17 @@ async fn metrics(State(app): State<Arc<App>>) -> Response {
             ("{kind=\"query\"}", read(&counters.queries)),
         ],
     );
+    let refused: Vec<(String, f64)> =
+        app.refusals().iter().map(|(reason, count)| (format!("{{reason=\"{reason}\"}}"), count as f64)).collect();
+    let refused: Vec<(&str, f64)> = refused.iter().map(|(labels, count)| (labels.as_str(), *count)).collect();
     text.family(
         "lightship_hub_refused_total",
         "counter",
-        "Requests that were refused, by reason.",
-        &[
-            ("{reason=\"token\"}", read(&counters.refused_token)),
-            ("{reason=\"busy\"}", read(&counters.refused_busy)),
-            ("{reason=\"too_large\"}", read(&counters.refused_too_large)),
-            ("{reason=\"malformed\"}", read(&counters.refused_malformed)),
-        ],
+        "Requests and connections that were refused, by reason.",
+        &refused,
     );
+    let doubles = devices.iter().filter(|device| device.two_agents).count() as f64;
+    text.gauge("lightship_hub_doubled_devices", "Names under which two agents say hello. Any is an alarm.", doubles);
     text.family(
         "lightship_hub_frames_total",
         "counter",

@@ -9,7 +9,8 @@
 //! | `health` | `/healthz` and `/metrics` |
 //! | `app` | what requests share: store, token, limits |
 //! | `log` | one line each, not again and again |
-//! | `server` | listening, TLS, caps, graceful stop |
+//! | `server`, `places`, `linger` | listening, TLS, bounds on connections and their time, graceful stop |
+//! | `names`, `turned_away` | what a device may be called, who was refused |
 //! | [`tls`] | the link port's certificate |
 //! | [`run`] | a whole hub, started and stopped |
 
@@ -19,10 +20,14 @@ pub mod clock;
 pub mod duration;
 mod health;
 mod incidents;
+mod linger;
 mod link_api;
 mod log;
+mod names;
 mod otlp_api;
+mod places;
 pub mod run;
 mod server;
 pub mod tls;
+mod turned_away;
 mod ui;

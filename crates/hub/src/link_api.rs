@@ -2,26 +2,33 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use axum::{Extension, Router};
 use link::{
     BLOCKS_PATH, BlockAck, BlocksAck, CONTENT_TYPE, HELLO_PATH, Hello, HelloAck, LaneConfirmed, MAX_BLOCKS_REQUEST,
     Outcome, Verdict,
 };
-use model::Lane;
-use store::{Contact, FrameOutcome, Head, Incoming, OTLP_DEVICE};
+use model::{Lane, Refusal as Reason};
+use store::{Contact, FrameOutcome, Head, Incoming, MAX_SEQ};
 use wire::{BLOCK_HEADER_LEN, BlockHeader, Inflater, RawBlock};
 
 use crate::app::{App, Refusal, count};
 use crate::clock;
+use crate::log::Kind;
+use crate::places::Peer;
 
 /// Largest hello.
 const MAX_HELLO: usize = 64 << 10;
 /// Largest blocks request: one block of content that does not shrink is its header longer than the limit.
 const MAX_BLOCKS: usize = MAX_BLOCKS_REQUEST + BLOCK_HEADER_LEN;
+
+/// Most memory that the records of one request may take.
+const MAX_REQUEST_COST: usize = 64 << 20;
+/// Letters of an agent's version that are kept.
+const MAX_VERSION: usize = 64;
 
 /// The routes of the link port.
 pub(crate) fn routes(app: Arc<App>) -> Router {
@@ -42,25 +49,40 @@ fn answer(result: Result<Vec<u8>, Refusal>) -> Response {
     }
 }
 
-async fn hello(State(app): State<Arc<App>>, request: Request) -> Response {
-    answer(take_hello(&app, request).await)
+async fn hello(State(app): State<Arc<App>>, Extension(peer): Extension<Arc<Peer>>, request: Request) -> Response {
+    let mut device = None;
+    answer(take_hello(&app, &peer, request, &mut device).await.inspect_err(|refusal| {
+        app.turn_away(refusal, &peer, device.as_deref());
+    }))
 }
 
-async fn take_hello(app: &Arc<App>, request: Request) -> Result<Vec<u8>, Refusal> {
+/// `device` becomes the name that the hello gives.
+async fn take_hello(
+    app: &Arc<App>,
+    peer: &Peer,
+    request: Request,
+    device: &mut Option<String>,
+) -> Result<Vec<u8>, Refusal> {
     count(&app.counters.hellos);
-    app.authorize(request.headers())?;
-    let body = app.read_body(request, MAX_HELLO).await?;
-    let hello: Hello = link::decode(&body.bytes).map_err(|error| {
-        count(&app.counters.refused_malformed);
-        Refusal::Malformed(error.to_string())
-    })?;
-    check_name(&hello.device)?;
+    let allowed = app.authorize(request.headers());
+    // Who is refused is told by its name, so the hello is read all the same: it is short.
+    let body = app.read_body(request, MAX_HELLO).await;
+    let decoded = body.as_ref().map(|body| link::decode::<Hello>(&body.bytes));
+    if let Ok(Ok(hello)) = &decoded {
+        *device = Some(hello.device.clone());
+    }
+    allowed?;
+    let hello = match decoded {
+        Ok(hello) => hello.map_err(|error| Refusal::Malformed(error.to_string()))?,
+        Err(_) => return Err(body.err().unwrap_or(Refusal::Slow)),
+    };
+    app.admit(&hello.device, peer)?;
     let now_ns = clock::now_ns();
     let heads = hello.lanes.iter().filter_map(|head| {
         Some(Head {
             lane: Lane::from_number(u64::from(head.lane))?,
-            next: head.next,
-            oldest: head.oldest,
+            next: head.next.min(MAX_SEQ),
+            oldest: head.oldest.min(MAX_SEQ),
             watermark_ns: head.watermark_ns,
         })
     });
@@ -68,17 +90,29 @@ async fn take_hello(app: &Arc<App>, request: Request) -> Result<Vec<u8>, Refusal
         epoch: hello.epoch,
         wall_ns: hello.stamp.wall_ns,
         synchronised: hello.stamp.synchronised,
-        version: hello.version.clone(),
+        version: hello.version.chars().take(MAX_VERSION).collect(),
         heads: heads.collect(),
+        settles_ns: hello.settles_ms.map(|settles| settles.saturating_mul(1_000_000)),
+        stops: hello.stops.unwrap_or(false),
     };
     let incident_s = app.incidents.left_s(&hello.device, now_ns);
     let shared = Arc::clone(app);
     let device = hello.device;
-    let reached = tokio::task::spawn_blocking(move || {
-        let reached = shared.store.hello(&device, &contact, now_ns)?;
-        Ok::<_, store::StoreError>((reached, contact))
+    let greeted = tokio::task::spawn_blocking(move || {
+        let greeted = shared.store.hello(&device, &contact, now_ns)?;
+        if greeted.is_double {
+            shared.log.say_of(
+                Kind::Identity,
+                &device,
+                &format!(
+                    "two agents say hello as device {device}, each with its own epoch: their counters are told as two \
+                     series. Give one of them another device.id"
+                ),
+            );
+        }
+        Ok::<_, store::StoreError>((greeted.reached, contact))
     });
-    let (reached, contact) = reached.await.map_err(|error| Refusal::Busy(error.to_string()))??;
+    let (reached, contact) = greeted.await.map_err(|error| Refusal::Busy(Reason::NoRoom, error.to_string()))??;
     let pairs = || contact.heads.iter().zip(&reached);
     let verdict = if pairs().any(|(head, reached)| reached.last >= head.next) {
         Verdict::NewEpoch
@@ -98,20 +132,10 @@ async fn take_hello(app: &Arc<App>, request: Request) -> Result<Vec<u8>, Refusal
     Ok(link::encode(&HelloAck { verdict, lanes, hub_wall_ns: now_ns, incident_s }))
 }
 
-fn check_name(device: &str) -> Result<(), Refusal> {
-    if device == OTLP_DEVICE {
-        return Err(Refusal::Identity(format!(
-            "the device name `{OTLP_DEVICE}` stands for what comes to the hub as OTLP; give the device another name"
-        )));
-    }
-    if device.is_empty() {
-        return Err(Refusal::Identity("the device has no name; set one in its configuration".into()));
-    }
-    Ok(())
-}
-
-async fn blocks(State(app): State<Arc<App>>, request: Request) -> Response {
-    answer(take_blocks(&app, request).await)
+async fn blocks(State(app): State<Arc<App>>, Extension(peer): Extension<Arc<Peer>>, request: Request) -> Response {
+    answer(take_blocks(&app, &peer, request).await.inspect_err(|refusal| {
+        app.turn_away(refusal, &peer, peer.device.get().map(String::as_str));
+    }))
 }
 
 /// A block of a request on its way.
@@ -121,18 +145,19 @@ struct Taken {
     frames: Result<usize, String>,
 }
 
-async fn take_blocks(app: &Arc<App>, request: Request) -> Result<Vec<u8>, Refusal> {
+async fn take_blocks(app: &Arc<App>, peer: &Peer, request: Request) -> Result<Vec<u8>, Refusal> {
     count(&app.counters.block_requests);
     app.authorize(request.headers())?;
     let body = app.read_body(request, MAX_BLOCKS).await?;
     let bytes = body.bytes.clone();
-    let read = tokio::task::spawn_blocking(move || read_blocks(&bytes));
-    let read = read.await.map_err(|error| Refusal::Busy(error.to_string()))?;
-    let (taken, frames) = read.inspect_err(|_| count(&app.counters.refused_malformed))?;
-    if let Some(device) = frames.first().map(|frame| frame.device().to_string()) {
-        check_name(&device)?;
+    let (taken, frames) = app.decode(move || read_blocks(&bytes)).await??;
+    // Every frame, not only the first: an identity is claimed by each.
+    let mut names: Vec<&str> = frames.iter().map(|frame| &**frame.device()).collect();
+    names.dedup();
+    names.iter().try_for_each(|device| app.admit(device, peer))?;
+    if let Some(device) = names.first() {
         let corrupt = taken.iter().filter(|block| block.frames.is_err()).count();
-        (0..corrupt).for_each(|_| app.store.count_corrupt(&device));
+        (0..corrupt).for_each(|_| app.store.count_corrupt(device));
     }
     let outcomes = if frames.is_empty() { Vec::new() } else { app.store_frames(frames).await? };
     let mut outcomes = outcomes.into_iter();
@@ -142,13 +167,14 @@ async fn take_blocks(app: &Arc<App>, request: Request) -> Result<Vec<u8>, Refusa
             Ok(frames) => summarize(outcomes.by_ref().take(frames)),
             Err(why) => {
                 count(&app.counters.blocks_corrupt);
-                eprintln!(
-                    "lightship-hub: a block cannot be read and is asked for again: epoch {} lane {} sequences {}-{}: {why}",
-                    header.epoch,
-                    header.lane,
-                    header.first,
-                    header.last()
+                let (epoch, lane, first, last) = (header.epoch, header.lane, header.first, header.last());
+                let device = peer.device.get().map_or("unknown", String::as_str);
+                let line = format!(
+                    "device {device} from {}: a block cannot be read and is asked for again: epoch {epoch} lane {lane} \
+                     sequences {first}-{last}: {why}",
+                    peer.address.ip()
                 );
+                app.log.say_of(Kind::Corrupt, device, &line);
                 Outcome::Corrupt
             }
         };
@@ -174,14 +200,17 @@ fn summarize(outcomes: impl Iterator<Item = FrameOutcome>) -> Outcome {
 /// Takes a request apart. A block that cannot be read ends it: where the next one begins is not known for sure.
 fn read_blocks(bytes: &[u8]) -> Result<(Vec<Taken>, Vec<Incoming>), Refusal> {
     let mut inflater = Inflater::new();
-    let (mut taken, mut frames) = (Vec::new(), Vec::new());
+    let (mut taken, mut frames) = (Vec::new(), Vec::<Incoming>::new());
     let mut rest = bytes;
-    while !rest.is_empty() {
+    let mut cost = 0;
+    // Blocks beyond the memory of one request get no answer: the device sends them again with its next one.
+    while !rest.is_empty() && cost <= MAX_REQUEST_COST {
         match RawBlock::parse(rest) {
             Ok((block, after)) => {
                 let of_block = read_frames(&block, &mut inflater);
                 let of_block = of_block.map(|of_block| {
                     let count = of_block.len();
+                    cost += of_block.iter().map(Incoming::cost).sum::<usize>();
                     frames.extend(of_block);
                     count
                 });
@@ -207,8 +236,16 @@ fn read_blocks(bytes: &[u8]) -> Result<(Vec<Taken>, Vec<Incoming>), Refusal> {
 fn read_frames(block: &RawBlock<'_>, inflater: &mut Inflater) -> Result<Vec<Incoming>, String> {
     let header = *block.header();
     let frames = block.frames(inflater).map_err(|error| error.to_string())?;
+    let mut cost = 0;
     let frames = frames.map(|(seq, bytes)| {
-        let frame = Incoming::from_whole_block(bytes.to_vec()).map_err(|error| error.to_string())?;
+        // A block of honest frames is far from it; what is beyond is kept aside unread.
+        let frame = if cost > MAX_REQUEST_COST {
+            Incoming::aside(bytes.to_vec(), "its block would take too much memory")
+        } else {
+            Incoming::from_whole_block(bytes.to_vec())
+        };
+        let frame = frame.map_err(|error| error.to_string())?;
+        cost += frame.cost();
         if frame.lane() != header.lane || frame.identity() != Some((header.epoch, seq)) {
             return Err("a frame has another identity than its block".to_owned());
         }

@@ -19,6 +19,16 @@ pub(crate) enum Kind {
     Disk,
     /// Stored data that cannot be read.
     Damage,
+    /// A request that was refused, by who sent it.
+    Refused,
+    /// A device that was not known.
+    NewDevice,
+    /// A name, epoch or frame that is not what it should be.
+    Identity,
+    /// Connections for which there is no room.
+    Crowded,
+    /// A block that cannot be read.
+    Corrupt,
     /// A frame that was kept aside.
     Quarantine,
 }

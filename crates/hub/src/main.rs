@@ -66,6 +66,12 @@ struct RunArgs {
     /// Address of the link that devices connect to (HTTPS); port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7443")]
     link: String,
+    /// Let the link be reached from beyond this machine although no token is asked for: anybody may send as any device.
+    #[arg(long, conflicts_with = "token_file")]
+    insecure_no_token: bool,
+    /// Let queries and the page, which have no TLS and ask for no token, be reached from beyond this machine.
+    #[arg(long)]
+    insecure_plain_http: bool,
     /// A file with the token that devices and OTLP senders must show; without it, none is asked for.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
@@ -87,7 +93,22 @@ struct RunArgs {
     /// Most memory for what is not packed yet, in MiB; beyond it senders are told to wait.
     #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(16..=65536))]
     head_memory: u32,
+    #[command(flatten)]
+    limits: LimitArgs,
 }
+
+#[derive(Args)]
+struct LimitArgs {
+    /// Most devices; one more is refused.
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    max_devices: u32,
+    /// Most connections of each port; beyond them the one that has been idle longest makes room.
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(16..=60_000))]
+    max_connections: u32,
+}
+
+/// How long a connection may be silent.
+const IDLE: Duration = Duration::from_secs(75);
 
 impl RunArgs {
     fn config(self) -> Config {
@@ -99,16 +120,23 @@ impl RunArgs {
             token_file: self.token_file,
             tls,
             tls_names: self.tls_name,
+            insecure_no_token: self.insecure_no_token,
+            insecure_plain_http: self.insecure_plain_http,
+            connections: self.limits.max_connections as usize,
+            idle: IDLE,
             store: Options {
                 head_bytes: self.head_memory as usize * (1 << 20),
                 compact_after: self.compact_after,
                 retention: self.retention,
+                max_devices: self.limits.max_devices as usize,
                 ..Options::default()
             },
         }
     }
 }
 
+/// Threads for what blocks: queries, decoding, the disk.
+const BLOCKING_THREADS: usize = 64;
 /// Exit code of everything that the operator has to mend.
 const CANNOT_START: u8 = 2;
 /// Exit code of a hub that is not well, or not there.
@@ -124,7 +152,11 @@ fn fail(error: &anyhow::Error) -> ExitCode {
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(args) => {
-            let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+            let runtime = match tokio::runtime::Builder::new_multi_thread()
+                .max_blocking_threads(BLOCKING_THREADS)
+                .enable_all()
+                .build()
+            {
                 Ok(runtime) => runtime,
                 Err(error) => return fail(&anyhow::anyhow!("cannot start: {error}")),
             };

@@ -4,16 +4,18 @@
 use std::io::Read;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use axum::{Extension, Router};
+use model::Refusal as Reason;
 use prost::Message;
-use store::{FrameRefused, Incoming};
+use store::{FrameOutcome, Incoming};
 use wire::SectionRef;
 
 use crate::app::{App, Refusal, count};
+use crate::places::Peer;
 
 /// Largest request, as it comes.
 const MAX_BODY: usize = 4 << 20;
@@ -46,16 +48,28 @@ pub(crate) fn routes() -> Router<Arc<App>> {
     Router::new().route("/v1/traces", post(traces)).route("/v1/logs", post(logs)).route("/v1/metrics", post(metrics))
 }
 
-async fn traces(State(app): State<Arc<App>>, request: Request) -> Response {
-    answer(take(&app, request, |bytes| SectionRef::Traces(bytes)).await)
+async fn traces(State(app): State<Arc<App>>, Extension(peer): Extension<Arc<Peer>>, request: Request) -> Response {
+    answer(
+        take(&app, request, |bytes| SectionRef::Traces(bytes))
+            .await
+            .inspect_err(|refusal| app.turn_away(refusal, &peer, None)),
+    )
 }
 
-async fn logs(State(app): State<Arc<App>>, request: Request) -> Response {
-    answer(take(&app, request, |bytes| SectionRef::Logs(bytes)).await)
+async fn logs(State(app): State<Arc<App>>, Extension(peer): Extension<Arc<Peer>>, request: Request) -> Response {
+    answer(
+        take(&app, request, |bytes| SectionRef::Logs(bytes))
+            .await
+            .inspect_err(|refusal| app.turn_away(refusal, &peer, None)),
+    )
 }
 
-async fn metrics(State(app): State<Arc<App>>, request: Request) -> Response {
-    answer(take(&app, request, |bytes| SectionRef::Metrics(bytes)).await)
+async fn metrics(State(app): State<Arc<App>>, Extension(peer): Extension<Arc<Peer>>, request: Request) -> Response {
+    answer(
+        take(&app, request, |bytes| SectionRef::Metrics(bytes))
+            .await
+            .inspect_err(|refusal| app.turn_away(refusal, &peer, None)),
+    )
 }
 
 fn answer(result: Result<(), Refusal>) -> Response {
@@ -82,18 +96,16 @@ async fn take(
     let is_gzip = check_headers(request.headers())?;
     let body = app.read_body(request, MAX_BODY).await?;
     let (bytes, stamp) = (body.bytes.clone(), app.stamp());
-    let read = tokio::task::spawn_blocking(move || {
+    let incoming = app.decode(move || {
         let bytes = if is_gzip { inflate(&bytes)? } else { bytes.to_vec() };
-        let refuse = |error: FrameRefused| Refusal::Malformed(error.to_string());
-        Incoming::from_otlp(section(&bytes), stamp).map_err(refuse)
+        Incoming::from_otlp(section(&bytes), stamp).map_err(Refusal::from)
     });
-    let incoming = read.await.map_err(|error| Refusal::Busy(error.to_string()))?;
-    let incoming = incoming.inspect_err(|refusal| match refusal {
-        Refusal::TooLarge { .. } => count(&app.counters.refused_too_large),
-        _ => count(&app.counters.refused_malformed),
-    })?;
-    app.store_frames(vec![incoming]).await?;
-    Ok(())
+    let outcomes = app.store_frames(vec![incoming.await??]).await?;
+    match outcomes.first() {
+        Some(FrameOutcome::Stored) => Ok(()),
+        // The hub gives these frames their sequences: a sender must never hear that something is stored which is not.
+        _ => Err(Refusal::Busy(Reason::Quarantined, "the request could not be stored; send it again".into())),
+    }
 }
 
 /// Checks type and encoding; whether the body is gzip.
@@ -101,14 +113,20 @@ fn check_headers(headers: &HeaderMap) -> Result<bool, Refusal> {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or_default();
     let media_type = text(header::CONTENT_TYPE).split(';').next().unwrap_or_default().trim();
     if !media_type.eq_ignore_ascii_case(PROTOBUF) {
-        return Err(Refusal::MediaType(format!(
-            "content-type is `{media_type}`; this hub reads {PROTOBUF} (set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf)"
-        )));
+        return Err(Refusal::MediaType(
+            Reason::UnsupportedContentType,
+            format!(
+                "content-type is `{media_type}`; this hub reads {PROTOBUF} (set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf)"
+            ),
+        ));
     }
     match text(header::CONTENT_ENCODING).trim() {
         "" | "identity" => Ok(false),
         encoding if encoding.eq_ignore_ascii_case("gzip") => Ok(true),
-        encoding => Err(Refusal::MediaType(format!("content-encoding is `{encoding}`; this hub reads gzip"))),
+        encoding => Err(Refusal::MediaType(
+            Reason::UnsupportedEncoding,
+            format!("content-encoding is `{encoding}`; this hub reads gzip"),
+        )),
     }
 }
 

@@ -42,6 +42,39 @@ pub struct Config {
     pub tls_names: Vec<String>,
     /// How the store works.
     pub store: Options,
+    /// Whether the link may listen beyond this machine although no token is asked for.
+    pub insecure_no_token: bool,
+    /// Whether queries and page, which have no TLS and ask for no token, may be reached from beyond this machine.
+    pub insecure_plain_http: bool,
+    /// Connections of each port at one time.
+    pub connections: usize,
+    /// How long a connection may be silent.
+    pub idle: Duration,
+}
+
+/// Refuses to be reached from beyond this machine without what protects it, unless the operator said so in words.
+fn check_exposure(config: &Config) -> anyhow::Result<()> {
+    let is_local = |address: &str| {
+        address.parse::<SocketAddr>().map_or_else(
+            |_| address.rsplit_once(':').is_some_and(|(host, _)| host == "localhost"),
+            |address| address.ip().is_loopback(),
+        )
+    };
+    if !is_local(&config.link) && config.token_file.is_none() && !config.insecure_no_token {
+        bail!(
+            "--link {} can be reached from beyond this machine, and nothing asks devices who they are; give --token-file, \
+             or say --insecure-no-token",
+            config.link
+        );
+    }
+    if !is_local(&config.http) && !config.insecure_plain_http {
+        bail!(
+            "--http {} can be reached from beyond this machine, has no TLS, and queries ask for no token; listen on \
+             127.0.0.1 behind a proxy that knows your users, or say --insecure-plain-http",
+            config.http
+        );
+    }
+    Ok(())
 }
 
 /// A running hub.
@@ -96,6 +129,7 @@ fn write_whole(path: &Path, content: &str) -> anyhow::Result<()> {
 /// # Errors
 /// What a start would fail with, with what to do.
 pub fn check(config: &Config) -> anyhow::Result<Vec<String>> {
+    check_exposure(config)?;
     if let Some(path) = &config.token_file {
         read_token(path)?;
     }
@@ -189,7 +223,7 @@ fn prepare(config: &Config) -> anyhow::Result<Prepared> {
         Some(files) => (files.clone(), None),
         None => {
             let made = dir.join("tls");
-            (tls::self_made(&made, &config.tls_names)?, Some(made.join("ca.pem")))
+            (tls::self_made(&made, &config.tls_names, clock::now_ns())?, Some(made.join("ca.pem")))
         }
     };
     let tls = tls::server_config(&files)?;
@@ -205,16 +239,21 @@ fn prepare(config: &Config) -> anyhow::Result<Prepared> {
 /// # Errors
 /// What is wrong, with what to do about it.
 pub async fn start(config: Config) -> anyhow::Result<Hub> {
+    check_exposure(&config)?;
     let http = bind(&config.http, "--http").await?;
     let link = bind(&config.link, "--link").await?;
     let data_dir = config.data_dir.clone();
     let compact_every = config.store.compact_after.clamp(TICK, MAX_COMPACT_EVERY);
+    let limits = server::Limits { connections: config.connections, idle: config.idle };
+    let certificates = (config.tls.clone(), data_dir.join("tls"), config.tls_names.clone());
     let prepared = tokio::task::spawn_blocking(move || prepare(&config)).await??;
     let app = App::new(prepared.store, prepared.token)?;
     let (http_at, link_at) = (http.local_addr()?, link.local_addr()?);
     let addresses = json!({"http": http_at.to_string(), "link": link_at.to_string()});
     write_whole(&data_dir.join("addresses.json"), &format!("{addresses}\n"))?;
     let (stop, stopped) = watch::channel(false);
+    let (certificate, tls) = watch::channel(prepared.tls);
+    let links = link_api::routes(Arc::clone(&app));
     let pages: Router = Router::new()
         .merge(api::routes())
         .merge(otlp_api::routes())
@@ -222,8 +261,9 @@ pub async fn start(config: Config) -> anyhow::Result<Hub> {
         .merge(ui::routes())
         .with_state(Arc::clone(&app));
     let tasks = vec![
-        tokio::spawn(server::serve(http, pages, None, stopped.clone())),
-        tokio::spawn(server::serve(link, link_api::routes(Arc::clone(&app)), Some(prepared.tls), stopped.clone())),
+        tokio::spawn(server::serve(http, pages, None, Arc::clone(&app), limits, stopped.clone())),
+        tokio::spawn(server::serve(link, links, Some(tls), Arc::clone(&app), limits, stopped.clone())),
+        tokio::spawn(renew(Arc::clone(&app), certificates, certificate, stopped.clone())),
         tokio::spawn(keep_house(Arc::clone(&app), compact_every, stopped)),
     ];
     Ok(Hub { http: http_at, link: link_at, ca: prepared.ca, app, stop, tasks })
@@ -235,11 +275,46 @@ impl Hub {
         let Self { app, stop, tasks, .. } = self;
         // Nobody listens any more only if all tasks have ended.
         let _ = stop.send(true);
+        app.end_queries();
         for task in tasks {
             let _ = task.await;
         }
         // Closing joins the writer and syncs the database.
         let _ = tokio::task::spawn_blocking(move || drop(app)).await;
+    }
+}
+
+/// How often certificates are looked at.
+const RENEW_EVERY: Duration = Duration::from_secs(3600);
+
+/// Takes renewed certificates without a restart: those that the operator replaced, and those made here that are about to
+/// expire.
+async fn renew(
+    app: Arc<App>,
+    (files, dir, names): (Option<TlsFiles>, PathBuf, Vec<String>),
+    certificate: watch::Sender<Arc<rustls::ServerConfig>>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let files = Arc::new((files, dir, names));
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(RENEW_EVERY) => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+        let of_thread = Arc::clone(&files);
+        let loaded = tokio::task::spawn_blocking(move || {
+            let (files, dir, names) = &*of_thread;
+            let files = match files {
+                Some(files) => files.clone(),
+                None => tls::self_made(dir, names, clock::now_ns())?,
+            };
+            tls::server_config(&files)
+        });
+        match loaded.await {
+            Ok(Ok(config)) => drop(certificate.send_replace(config)),
+            Ok(Err(error)) => app.log.say(Kind::Disk, &format!("the link goes on with its old certificate: {error:#}")),
+            Err(error) => app.log.say(Kind::Disk, &format!("the link goes on with its old certificate: {error}")),
+        }
     }
 }
 

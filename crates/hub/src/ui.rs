@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::json;
 
 use crate::app::App;
 
@@ -28,7 +29,7 @@ cargo build -p lightship-hub</pre>
 
 /// The routes of the UI.
 pub(crate) fn routes() -> Router<Arc<App>> {
-    Router::new().route("/", get(page)).route("/{*path}", get(page))
+    Router::new().route("/", get(page)).route("/{*path}", get(page).fallback(no_such_path))
 }
 
 /// Everything but styles, scripts and pictures of our own is forbidden to the page.
@@ -37,13 +38,18 @@ const CONTENT_SECURITY_POLICY: &str =
 
 #[cfg(not(has_ui))]
 async fn page(uri: Uri) -> Response {
-    if uri.path() == "/" { html(NO_UI.as_bytes()) } else { (StatusCode::NOT_FOUND, "not found\n").into_response() }
+    if uri.path() == "/" { html(NO_UI.as_bytes()) } else { no_such_path().await }
+}
+
+/// Whether a path is a place inside the page: it has no dot and no slash, so that an API that is not here says so.
+#[cfg(has_ui)]
+fn is_place(path: &str) -> bool {
+    !path.contains(['.', '/']) && !matches!(path, "api" | "loki" | "metrics" | "v1" | "healthz" | "readyz")
 }
 
 #[cfg(has_ui)]
 async fn page(uri: Uri) -> Response {
     let path = uri.path().trim_start_matches('/');
-    let missing = || (StatusCode::NOT_FOUND, "not found\n").into_response();
     if let Some(file) = DIST.get_file(path).filter(|_| path != "index.html") {
         // Vite puts a hash of the content into the names below assets/.
         let cache =
@@ -57,9 +63,15 @@ async fn page(uri: Uri) -> Response {
     }
     // Paths without a file are places inside the page.
     match DIST.get_file("index.html") {
-        Some(index) if !path.starts_with("assets/") => html(index.contents()),
-        _ => missing(),
+        Some(index) if is_place(path) => html(index.contents()),
+        _ => no_such_path().await,
     }
+}
+
+async fn no_such_path() -> Response {
+    let body =
+        json!({"error": "no such path", "hint": "docs/hub-api.md lists the paths of this API; the page is at /"});
+    (StatusCode::NOT_FOUND, Json(body)).into_response()
 }
 
 fn html(content: &'static [u8]) -> Response {

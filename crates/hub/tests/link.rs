@@ -150,27 +150,54 @@ async fn what_is_wrong_is_said() {
     hub.stop().await;
 }
 
-/// Scenario: a second start with the certificate of the first, and one that asks for a further name. Guarantees: devices
-/// go on trusting the same authority; a name that the certificate lacks is an error that says what to do; the key is
-/// readable by its owner only.
+/// Scenario: a second start with the certificate of the first, one that asks for a further name, one after the certificate's
+/// time is nearly over, and a directory of the first hubs, which has no key of its authority. Guarantees: devices go on
+/// trusting one authority; names are added and the end is moved without it changing; keys are readable by their owner only;
+/// what cannot be renewed says what to do.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_certificate_stays() {
+async fn u10_one_authority_stays_and_certificates_are_renewed() {
     use std::os::unix::fs::PermissionsExt;
     let dir = tempfile::tempdir().unwrap();
-    let hub = start(dir.path()).await;
+    hub::run::check(&common::config(dir.path())).unwrap();
+    let mut config = common::config(dir.path());
+    config.tls_names = vec!["hub.example.org".into()];
+    let hub = hub::run::start(config.clone()).await.unwrap();
     let ca = hub.ca.clone().unwrap();
     let trusted = std::fs::read(&ca).unwrap();
     hub.stop().await;
+    let certificate = || std::fs::read(dir.path().join("tls/cert.pem")).unwrap();
+    let first = certificate();
     let hub = start(dir.path()).await;
+    assert_eq!((std::fs::read(&ca).unwrap(), certificate()), (trusted.clone(), first.clone()));
+    connect_tls(hub.link, &ca).await;
+    hub.stop().await;
+    config.tls_names = vec!["10.1.2.3".into()];
+    let hub = hub::run::start(config.clone()).await.unwrap();
+    assert_eq!(std::fs::read(&ca).unwrap(), trusted);
+    let second = certificate();
+    assert_ne!(second, first);
+    let names = std::fs::read_to_string(dir.path().join("tls/names")).unwrap();
+    assert!(names.contains("hub.example.org") && names.contains("10.1.2.3"), "{names}");
+    connect_tls(hub.link, &ca).await;
+    hub.stop().await;
+    let until = dir.path().join("tls/valid-until");
+    let now = clock::now_ns() / SECOND;
+    let days = |text: String| text.trim().parse::<u64>().unwrap().saturating_sub(now) / 86_400;
+    assert!((300..400).contains(&days(std::fs::read_to_string(&until).unwrap())));
+    std::fs::write(&until, (now + 86_400).to_string()).unwrap();
+    let hub = start(dir.path()).await;
+    assert_ne!(certificate(), second);
     assert_eq!(std::fs::read(&ca).unwrap(), trusted);
     connect_tls(hub.link, &ca).await;
     hub.stop().await;
-    let mode = std::fs::metadata(dir.path().join("tls/key.pem")).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
-    let mut config = common::config(dir.path());
-    config.tls_names = vec!["hub.example.org".into()];
+    for key in ["key.pem", "ca-key.pem"] {
+        let mode = std::fs::metadata(dir.path().join("tls").join(key)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{key}");
+    }
+    std::fs::remove_file(dir.path().join("tls/ca-key.pem")).unwrap();
+    config.tls_names = vec!["other.example.org".into()];
     let error = hub::run::start(config).await.err().unwrap().to_string();
-    assert!(error.contains("not valid for hub.example.org; remove"), "{error}");
+    assert!(error.contains("ca-key.pem") && error.contains("new ca.pem"), "{error}");
 }
 
 /// Scenario: an operator wants an incident window on a device that was heard of, and on one that was not, and ends it.

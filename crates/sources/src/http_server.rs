@@ -48,6 +48,7 @@ async fn connection(stream: TcpStream, place: Place, intake: Intake, limits: Rc<
         let (place, early, clock) = (Rc::clone(&place), Rc::clone(&early), clock.clone());
         service_fn(move |request: Request<Incoming>| {
             let (intake, limits, early) = (Rc::clone(&intake), Rc::clone(&limits), Rc::clone(&early));
+            let clock = clock.clone();
             clock.head_is_there();
             let working = place.work();
             let full = place.is_full();
@@ -61,6 +62,7 @@ async fn connection(stream: TcpStream, place: Place, intake: Intake, limits: Rc<
                     reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 }
                 drop(working);
+                clock.head_is_there();
                 Ok::<_, Infallible>(reply)
             };
             Box::pin(answer) as Pin<Box<dyn Future<Output = Result<Reply, Infallible>>>>
@@ -71,8 +73,9 @@ async fn connection(stream: TcpStream, place: Place, intake: Intake, limits: Rc<
     let run = std::future::poll_fn(|context| connection.poll_without_shutdown(context));
     // A producer that goes away in the middle loses nothing but its answer.
     let ended = watch(run, |_| false, &clock, &place, Begin::Head).await;
-    if early.get() && ended.is_some_and(|ended| ended.is_ok()) {
-        linger(connection.into_parts().io.into_inner()).await;
+    // What is no HTTP is answered, too.
+    if ended.is_some_and(|ended| early.get() || ended.is_err()) {
+        linger(connection.into_parts().io.into_inner(), &place).await;
     }
 }
 

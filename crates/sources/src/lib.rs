@@ -38,7 +38,7 @@ pub use grpc::serve as serve_grpc;
 pub use http_server::serve as serve_http;
 pub use limits::{Limits, Settings};
 pub use places::{Entry, Place, Places, Working};
-pub use watch::{Begin, Clock, Watched, watch};
+pub use watch::{Begin, Clock, Watched, linger, watch};
 
 /// What became of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -59,7 +59,7 @@ fn settings() -> Settings {
 fn run<F: Future>(scenario: impl FnOnce() -> F) -> F::Output {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     tokio::task::LocalSet::new().block_on(&runtime, async {
-        tokio::time::timeout(Duration::from_secs(60), scenario()).await.expect("the scenario ends")
+        tokio::time::timeout(Duration::from_secs(3600), scenario()).await.expect("the scenario ends")
     })
 }
 
@@ -184,6 +184,41 @@ fn i1_heads_and_handshakes_have_a_time_limit() {
     });
 }
 
+/// Scenario: a producer sends a request with a body, is silent for nine minutes, and sends another one on the same
+/// connection. Guarantees: it is served: only ten minutes without a request end a connection.
+#[test]
+fn i1_a_quiet_producer_keeps_its_connection() {
+    let pass = |time| async move {
+        tokio::time::pause();
+        for _ in 0..time / 5 {
+            tokio::time::advance(Duration::from_secs(5)).await;
+            tokio::task::yield_now().await;
+        }
+        tokio::time::resume();
+    };
+    run(|| async {
+        let server = serve(settings()).await;
+        let mut stream = TcpStream::connect(server.http).await.unwrap();
+        let body = logs(5);
+        let head = format!(
+            "POST /v1/logs HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        for _ in 0..2 {
+            stream.write_all(head.as_bytes()).await.unwrap();
+            stream.write_all(&body).await.unwrap();
+            let answer = read(&mut stream).await;
+            assert_eq!(status(&answer), "200", "{answer}");
+            pass(300).await;
+        }
+        assert_eq!(server.limits.refusals().total(), 0);
+        pass(310).await;
+        let mut rest = Vec::new();
+        let _closed = stream.read_to_end(&mut rest).await;
+        assert_eq!(server.limits.refusals().get(Refusal::IdleConnection), 1);
+    });
+}
+
 /// Scenario: heads that announce large bodies of which nothing comes, more of them than `in_flight` has room for, then a
 /// small request. Guarantees: what is only announced holds no room: the small one is taken (P9).
 #[test]
@@ -266,6 +301,9 @@ fn i4_early_answers_are_heard() {
                 assert!(answer.contains("connection: close"), "{answer}");
             }
         }
+        let mut no_http = TcpStream::connect(server.http).await.unwrap();
+        let _sent = no_http.write_all(&[b"no http at all\r\n\r\n", &body[..]].concat()).await;
+        assert_eq!(status(&read(&mut no_http).await), "400");
         let counts = server.limits.refusals();
         for reason in [Refusal::UnknownPath, Refusal::UnsupportedContentType, Refusal::TooLarge] {
             assert_eq!(counts.get(reason), 5, "{reason}");

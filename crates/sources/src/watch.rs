@@ -91,7 +91,7 @@ impl<S> Watched<S> {
 pub struct Clock(Rc<Seen>);
 
 impl Clock {
-    /// A request's head is there: the next byte begins another one.
+    /// A request's head is there, or the request is answered: the next byte begins something else.
     pub fn head_is_there(&self) {
         self.0.head.set(None);
     }
@@ -202,8 +202,8 @@ fn over(started: Instant, clock: &Clock, place: &Place, begin: Begin) -> Option<
 }
 
 /// Closes a connection so that its peer gets the last answer although it still sends (RFC 9112 section 9.6): no more is
-/// written, and for a while what comes is thrown away.
-pub(crate) async fn linger(mut stream: Watched<TcpStream>) {
+/// written, and for a while, unless its place is needed, what comes is thrown away.
+pub async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: Watched<S>, place: &Place) {
     let drain = async {
         // The peer may be gone: then there is nobody to be heard.
         if stream.shutdown().await.is_err() {
@@ -218,5 +218,9 @@ pub(crate) async fn linger(mut stream: Watched<TcpStream>) {
         }
     };
     // Whoever sends on for longer gets a reset.
-    let _in_time = tokio::time::timeout(LINGER, drain).await;
+    tokio::select! {
+        () = drain => {}
+        () = place.closed() => {}
+        () = tokio::time::sleep(LINGER) => {}
+    }
 }

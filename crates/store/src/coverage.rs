@@ -4,6 +4,9 @@
 //! the hub has all sequences below it, everything up to that time is complete. The second marks the spans of time whose
 //! data came after an outage. Times are the device's wall clock.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use model::{Lane, Signal};
 
 use crate::proto::{CheckpointRow, DeviceRow, LaneRow, SpanOfTime};
@@ -17,20 +20,26 @@ const FIRST_HEARTBEAT_NS: u64 = 5_000_000_000;
 /// Contact counts as lost after this many heartbeats, but not before [`MIN_SILENCE_NS`].
 const HEARTBEATS_TO_LOSS: u64 = 3;
 const MIN_SILENCE_NS: u64 = 2_000_000_000;
-/// How far the frontier of a device in contact may be behind before that counts as incomplete: the sampler's wait of
-/// 10 s, a group commit and two heartbeats of 5 s, and room.
-pub(crate) const LIVE_EDGE_NS: u64 = 30_000_000_000;
+/// How far the frontier of a device in contact may be behind before that counts as incomplete, where the device does not
+/// say how long its records take to settle: the shipped waits for decisions, a commit, heartbeats, and room.
+const LIVE_EDGE_NS: u64 = 60_000_000_000;
+/// A device cannot make the live edge longer than this.
+const MAX_LIVE_EDGE_NS: u64 = 3_600_000_000_000;
+/// A clock that is further ahead of the hub's is not trusted to say what is complete.
+const MAX_AHEAD_NS: i64 = 60_000_000_000;
 
 /// The hub's knowledge about a stretch of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum State {
     /// Nothing is known.
     Unknown,
+    /// The agent had ended in good order: it collected nothing.
+    Stopped,
     /// Everything is stored.
     Complete,
     /// The device is in contact and sends.
     Arriving,
-    /// The device is out of contact and holds it.
+    /// The device is out of contact and holds it, as far as anybody knows.
     HeldOnDevice,
     /// It is gone.
     Lost,
@@ -41,6 +50,7 @@ impl State {
     pub fn name(self) -> &'static str {
         match self {
             State::Unknown => "unknown",
+            State::Stopped => "stopped",
             State::Complete => "complete",
             State::Arriving => "arriving",
             State::HeldOnDevice => "held_on_device",
@@ -78,7 +88,7 @@ pub(crate) struct LostSpan {
     /// Latest event time, inclusive.
     pub(crate) end_ns: u64,
     /// Why.
-    pub(crate) reason: String,
+    pub(crate) reason: Arc<str>,
     /// How many records, 0 when not known.
     pub(crate) records: u64,
 }
@@ -109,6 +119,10 @@ pub struct Contact {
     pub version: String,
     /// The lanes that exist.
     pub heads: Vec<Head>,
+    /// How long records take at most until they are below a watermark, where the device says it.
+    pub settles_ns: Option<u64>,
+    /// Whether the agent ends behind this hello.
+    pub stops: bool,
 }
 
 fn push_span(spans: &mut Vec<SpanOfTime>, from: u64, to: u64) {
@@ -128,6 +142,13 @@ fn push_span(spans: &mut Vec<SpanOfTime>, from: u64, to: u64) {
 }
 
 impl LaneRow {
+    /// The device's clock was put back: what was complete by the old clock is so only up to the new watermark.
+    fn put_back(&mut self, watermark: u64) {
+        self.checkpoints.retain(|checkpoint| checkpoint.watermark <= watermark);
+        self.complete_to = self.complete_to.min(watermark);
+        self.since = self.since.min(watermark);
+    }
+
     fn checkpoint(&mut self, next: u64, watermark: u64) {
         if self.checkpoints.last().is_some_and(|last| last.watermark >= watermark) {
             return;
@@ -158,6 +179,31 @@ impl DeviceRow {
         self.last_contact != 0 && now_ns.saturating_sub(self.last_contact) <= self.silence_ns()
     }
 
+    /// How far the frontier may be behind while the device is in contact.
+    pub(crate) fn live_edge_ns(&self) -> u64 {
+        match self.settles_ns {
+            0 => LIVE_EDGE_NS,
+            settles => settles.min(MAX_LIVE_EDGE_NS),
+        }
+    }
+
+    /// Device time up to which a lane can be called complete.
+    fn trusted(&self, complete_to: u64) -> u64 {
+        if self.ahead_ns > MAX_AHEAD_NS { complete_to.min(self.last_contact) } else { complete_to }
+    }
+
+    /// A lane that the device does not have: nothing was in it up to the last hello.
+    fn empty_lane(&self) -> Option<LaneRow> {
+        if self.last_hello == 0 || self.first_contact == 0 {
+            return None;
+        }
+        let since = self.device_time(self.first_contact);
+        // What was undecided then is at most as old as the live edge without the wait for the next hello.
+        let undecided = if self.stopped == 0 { self.live_edge_ns().saturating_sub(self.silence_ns()) } else { 0 };
+        let settled = self.device_time(self.last_hello).saturating_sub(undecided);
+        Some(LaneRow { since, complete_to: settled.max(since), ..LaneRow::default() })
+    }
+
     /// The hub's wall time as the device's clock shows it.
     pub(crate) fn device_time(&self, hub_ns: u64) -> u64 {
         hub_ns.saturating_add_signed(self.ahead_ns)
@@ -175,18 +221,30 @@ impl DeviceRow {
     pub(crate) fn touch(&mut self, now_ns: u64) {
         if self.first_contact == 0 {
             self.first_contact = now_ns;
-        } else if !self.is_connected(now_ns) {
+        } else if !self.is_connected(now_ns) && self.stopped == 0 {
             let (lost, back) = (self.device_time(self.last_contact), self.device_time(now_ns));
             for lane in &mut self.lanes {
                 push_span(&mut lane.late, lost.max(lane.complete_to), back);
             }
         }
         self.last_contact = self.last_contact.max(now_ns);
+        self.stopped = 0;
     }
 
     /// Takes in a hello.
     pub(crate) fn hello(&mut self, contact: &Contact, now_ns: u64) {
         let known = self.last_hello != 0;
+        if self.stopped != 0 {
+            // While the agent was down nothing was collected, and nothing is known.
+            let (down, up) = (self.device_time(self.stopped), contact.wall_ns);
+            for lane in &mut self.lanes {
+                push_span(&mut lane.stopped, down, up);
+                if lane.complete_to >= down {
+                    lane.complete_to = lane.complete_to.max(up);
+                }
+            }
+        }
+        self.settles_ns = contact.settles_ns.unwrap_or(0);
         let since_hello = now_ns.saturating_sub(self.last_hello);
         if known && since_hello <= self.silence_ns() {
             let heartbeat = if self.heartbeat_ns == 0 { since_hello } else { self.heartbeat_ns.midpoint(since_hello) };
@@ -221,10 +279,14 @@ impl DeviceRow {
             if let Some(row) = self.lane_mut(head.lane) {
                 row.next = head.next;
                 row.oldest = head.oldest;
-                row.watermark = row.watermark.max(head.watermark_ns);
+                if head.watermark_ns != 0 && head.watermark_ns < row.watermark {
+                    row.put_back(head.watermark_ns);
+                }
+                row.watermark = head.watermark_ns;
                 row.checkpoint(head.next, head.watermark_ns);
             }
         }
+        self.stopped = if contact.stops { now_ns } else { 0 };
     }
 
     /// A new epoch: what the old one had beyond the frontier cannot be told any more.
@@ -262,10 +324,22 @@ impl DeviceRow {
         };
         let mut pieces = Vec::new();
         let now = self.device_time(now_ns);
-        let open = if self.is_connected(now_ns) { State::Arriving } else { State::HeldOnDevice };
-        for row in lanes.iter().filter_map(|lane| self.lane(*lane)) {
-            pieces.push(piece(row.since, row.complete_to, State::Complete));
-            pieces.push(piece(row.complete_to.max(row.since), now, open));
+        let down = if self.stopped == 0 { now } else { self.device_time(self.stopped).min(now) };
+        let open = if self.is_connected(now_ns) && self.stopped == 0 { State::Arriving } else { State::HeldOnDevice };
+        let empty = self.empty_lane();
+        for row in lanes.iter().filter_map(|lane| self.lane(*lane).or(empty.as_ref())) {
+            let complete_to = self.trusted(row.complete_to);
+            // A clock that is not trusted may have been put right since: then data lies anywhere from the first contact on.
+            let since = if complete_to < row.complete_to { row.since.min(self.first_contact) } else { row.since };
+            pieces.push(piece(row.since, complete_to, State::Complete));
+            pieces.push(piece(complete_to.max(since), down, open));
+            for span in row.stopped.iter().chain(&(self.stopped != 0).then_some(SpanOfTime { from: down, to: now })) {
+                pieces.push(Piece {
+                    reason: Some("agent-stopped"),
+                    overrides: true,
+                    ..piece(span.from, span.to, State::Stopped)
+                });
+            }
             for span in &row.unknown {
                 pieces.push(Piece {
                     reason: Some("epoch-ended"),
@@ -322,26 +396,61 @@ fn piece<'a>(from: u64, to: u64, state: State) -> Piece<'a> {
     Piece { from, to, state, late: false, reason: None, records: 0, overrides: false }
 }
 
-fn flatten(pieces: &[Piece<'_>], from: u64, to: u64) -> Vec<Interval> {
-    let mut cuts: Vec<u64> = pieces.iter().flat_map(|piece| [piece.from, piece.to]).collect();
-    cuts.retain(|cut| *cut > from && *cut < to);
-    cuts.extend([from, to]);
-    cuts.sort_unstable();
-    cuts.dedup();
-    let mut intervals: Vec<Interval> = Vec::new();
-    for pair in cuts.windows(2) {
-        let (from, to) = (pair[0], pair[1]);
-        let over = || pieces.iter().filter(|piece| piece.from <= from && piece.to >= to);
-        let strongest = over().max_by_key(|piece| (piece.state == State::Lost, piece.overrides, piece.state));
+/// The pieces that lie over one moment, by strength.
+#[derive(Default)]
+struct Over<'a> {
+    by_strength: BTreeMap<(bool, bool, State, usize), &'a Piece<'a>>,
+    late: usize,
+}
+
+impl<'a> Over<'a> {
+    fn key(place: usize, piece: &Piece<'_>) -> (bool, bool, State, usize) {
+        (piece.state == State::Lost, piece.overrides, piece.state, place)
+    }
+
+    fn begin(&mut self, place: usize, piece: &'a Piece<'a>) {
+        self.by_strength.insert(Self::key(place, piece), piece);
+        self.late += usize::from(piece.late);
+    }
+
+    fn end(&mut self, place: usize, piece: &Piece<'_>) {
+        self.by_strength.remove(&Self::key(place, piece));
+        self.late -= usize::from(piece.late);
+    }
+
+    fn interval(&self, from: u64, to: u64) -> Interval {
+        let strongest = self.by_strength.last_key_value().map(|(_, piece)| *piece);
         let state = strongest.map_or(State::Unknown, |piece| piece.state);
-        let interval = Interval {
+        Interval {
             from,
             to,
             state,
-            late: state != State::Unknown && over().any(|piece| piece.late),
+            late: !matches!(state, State::Unknown | State::Stopped) && self.late > 0,
             reason: strongest.and_then(|piece| piece.reason).map(str::to_owned),
             records: strongest.map(|piece| piece.records).filter(|records| *records != 0),
-        };
+        }
+    }
+}
+
+/// What is strongest at each moment: one pass over where pieces begin and end.
+fn flatten(pieces: &[Piece<'_>], from: u64, to: u64) -> Vec<Interval> {
+    let mut cuts: Vec<(u64, bool, usize)> = Vec::with_capacity(2 * pieces.len());
+    for (place, piece) in pieces.iter().enumerate() {
+        let (begin, end) = (piece.from.max(from), piece.to.min(to));
+        if begin < end {
+            cuts.push((begin, true, place));
+            cuts.push((end, false, place));
+        }
+    }
+    cuts.sort_unstable();
+    let mut intervals: Vec<Interval> = Vec::new();
+    let mut over = Over::default();
+    let mut at = from;
+    let mut push = |over: &Over<'_>, at: u64, until: u64| {
+        if at >= until {
+            return;
+        }
+        let interval = over.interval(at, until);
         match intervals.last_mut() {
             Some(last)
                 if last.state == interval.state
@@ -349,10 +458,16 @@ fn flatten(pieces: &[Piece<'_>], from: u64, to: u64) -> Vec<Interval> {
                     && last.reason == interval.reason
                     && last.records == interval.records =>
             {
-                last.to = to;
+                last.to = until;
             }
             _ => intervals.push(interval),
         }
+    };
+    for (time, begins, place) in cuts {
+        push(&over, at, time);
+        at = at.max(time);
+        if begins { over.begin(place, &pieces[place]) } else { over.end(place, &pieces[place]) }
     }
+    push(&over, at, to);
     intervals
 }

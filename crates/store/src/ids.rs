@@ -36,6 +36,13 @@ impl fmt::Display for FrameKey {
 }
 
 impl Stream {
+    /// All streams of a device, in their order.
+    pub(crate) fn of_device(device: DeviceNumber) -> std::ops::RangeInclusive<Self> {
+        let (first, last) = (Lane::ALL.iter().min(), Lane::ALL.iter().max());
+        let lane = |lane: Option<&Lane>| lane.copied().unwrap_or(Lane::Traces);
+        Self { device, epoch: Epoch(0), lane: lane(first) }..=Self { device, epoch: Epoch(u64::MAX), lane: lane(last) }
+    }
+
     /// Bytes of a stream's key.
     pub(crate) const LEN: usize = 4 + 8 + 1;
 

@@ -140,18 +140,26 @@ impl Incoming {
     pub fn from_whole_block(bytes: Vec<u8>) -> Result<Self, FrameRefused> {
         let header = wire::decode_header(&bytes).map_err(|error| FrameRefused::Frame(error.to_string()))?;
         check_bounds(header.seq, &[])?;
+        Self::from_frame(bytes.clone()).or_else(|refused| Self::aside(bytes, &refused.to_string()))
+    }
+
+    /// A frame that is kept aside without being read.
+    ///
+    /// # Errors
+    /// [`FrameRefused`] when not even its identity can be read.
+    pub fn aside(bytes: Vec<u8>, why: &str) -> Result<Self, FrameRefused> {
+        let header = wire::decode_header(&bytes).map_err(|error| FrameRefused::Frame(error.to_string()))?;
+        check_bounds(header.seq, &[])?;
+        let FrameHeader { device, epoch, lane, seq, .. } = header;
         let digest = wire::digest(&bytes);
-        Self::from_frame(bytes.clone()).or_else(|refused| {
-            let FrameHeader { device, epoch, lane, seq, .. } = header;
-            Ok(Self {
-                device: Arc::from(device),
-                lane,
-                identity: Identity::Given { epoch, seq, digest, bytes },
-                records: Records::default(),
-                gaps: Vec::new(),
-                unreadable: Some(refused.to_string()),
-                cost: FRAME_COST,
-            })
+        Ok(Self {
+            device: Arc::from(device),
+            lane,
+            identity: Identity::Given { epoch, seq, digest, bytes },
+            records: Records::default(),
+            gaps: Vec::new(),
+            unreadable: Some(why.to_owned()),
+            cost: FRAME_COST,
         })
     }
 

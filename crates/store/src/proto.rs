@@ -214,6 +214,12 @@ pub(crate) struct DeviceRow {
     pub(crate) lanes: Vec<LaneRow>,
     #[prost(message, optional, tag = "12")]
     pub(crate) counters: Option<Counters>,
+    /// How long its records take to settle below a watermark, as it says; 0 when it does not.
+    #[prost(uint64, tag = "13")]
+    pub(crate) settles_ns: u64,
+    /// Hub's wall clock at the hello with which it ended in good order; 0 while it runs.
+    #[prost(uint64, tag = "14")]
+    pub(crate) stopped: u64,
 }
 
 /// What is known of one lane of a device's current epoch.
@@ -241,6 +247,9 @@ pub(crate) struct LaneRow {
     /// Spans of device time of which nothing can be known (an epoch ended before it was drained).
     #[prost(message, repeated, tag = "9")]
     pub(crate) unknown: Vec<SpanOfTime>,
+    /// Spans of device time in which the agent was down, after an end in good order.
+    #[prost(message, repeated, tag = "10")]
+    pub(crate) stopped: Vec<SpanOfTime>,
 }
 
 /// When every sequence below `next` is there, everything up to `watermark` is.

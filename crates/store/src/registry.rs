@@ -6,9 +6,10 @@ use std::sync::Arc;
 use model::{Epoch, Lane};
 use prost::Message;
 
-use crate::coverage::LostSpan;
+use crate::coverage::{Contact, LostSpan};
 use crate::db::{Db, for_each_row};
 use crate::error::StoreError;
+use crate::gaps::Gaps;
 use crate::ids::{DeviceNumber, FrameKey, Stream};
 use crate::intervals::IntervalSet;
 use crate::proto::{ClaimsRow, Counters, DeviceRow, GapRow};
@@ -36,12 +37,54 @@ impl Claims {
     }
 }
 
-/// A gap record with its place.
-#[derive(Debug, Clone)]
-pub(crate) struct StoredGap {
-    pub(crate) first: u64,
-    pub(crate) last: u64,
-    pub(crate) span: LostSpan,
+/// What is known of one device, taken out of the registry, so that nobody waits while it is looked at.
+pub(crate) struct Portrait {
+    pub(crate) row: DeviceRow,
+    gaps: Vec<(Arc<Gaps>, Option<IntervalSet>)>,
+    /// Whether two agents say hello under this name.
+    pub(crate) is_double: bool,
+}
+
+impl Portrait {
+    /// The losses that are not overridden by frames that came after all.
+    pub(crate) fn losses(&self) -> Vec<LostSpan> {
+        let losses = self.gaps.iter().flat_map(|(gaps, stored)| gaps.losses(stored.as_ref()));
+        losses.cloned().collect()
+    }
+}
+
+/// How a name stands with the registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Known {
+    /// It has a number.
+    Yes,
+    /// It got one now.
+    New,
+    /// There are as many devices as there may be.
+    Full,
+}
+
+/// The epochs that said hello under one name, with the hub's clock at the last one of each; the newest last.
+#[derive(Debug, Default)]
+struct Lives(Vec<(u64, u64)>);
+
+/// Epochs that are remembered of a name.
+const MOST_LIVES: usize = 8;
+
+impl Lives {
+    /// Notes a hello; whether another epoch said one after this epoch's last: then both are alive.
+    fn hello(&mut self, epoch: u64, now_ns: u64) -> bool {
+        let known = self.0.iter().position(|(other, _)| *other == epoch);
+        let is_double = known.is_some_and(|place| place + 1 < self.0.len());
+        if let Some(place) = known {
+            self.0.remove(place);
+        }
+        self.0.push((epoch, now_ns));
+        if self.0.len() > MOST_LIVES {
+            self.0.remove(0);
+        }
+        is_double
+    }
 }
 
 /// Devices by number and by name.
@@ -50,10 +93,16 @@ pub(crate) struct Registry {
     devices: BTreeMap<DeviceNumber, DeviceRow>,
     names: HashMap<Arc<str>, DeviceNumber>,
     pub(crate) claims: BTreeMap<Stream, Claims>,
-    pub(crate) gaps: BTreeMap<Stream, Vec<StoredGap>>,
+    pub(crate) gaps: BTreeMap<Stream, Arc<Gaps>>,
+    lives: HashMap<DeviceNumber, Lives>,
+    /// When two epochs were last seen alive under one name, by the hub's clock.
+    doubles: HashMap<DeviceNumber, u64>,
     /// Devices whose row in memory is newer than the one on disk.
     pub(crate) dirty: BTreeSet<DeviceNumber>,
 }
+
+/// How long two agents under one name are told after the last sign of both.
+const DOUBLE_NS: u64 = 600_000_000_000;
 
 /// The key of a gap record.
 pub(crate) fn gap_key(stream: Stream, first: u64, last: u64) -> Vec<u8> {
@@ -149,35 +198,56 @@ impl Registry {
         self.claims.entry(key.stream).or_default().stored.insert(key.seq);
     }
 
-    /// Takes in a gap record. The same one twice is one, and a longer one tells again what the shorter ones in it told: a
-    /// device whose gap record was itself lost joins it with the next.
+    /// Takes in a gap record.
     pub(crate) fn add_gap(&mut self, stream: Stream, first: u64, last: u64, row: GapRow) {
-        let gaps = self.gaps.entry(stream).or_default();
-        if gaps.iter().any(|gap| gap.first <= first && last <= gap.last) {
-            return;
-        }
-        gaps.retain(|gap| gap.first > gap.last || gap.first < first || last < gap.last);
         let GapRow { reason, records, start_ns, end_ns } = row;
-        gaps.push(StoredGap {
-            first,
-            last,
-            span: LostSpan { lane: stream.lane, signal: None, start_ns, end_ns, reason, records },
-        });
-        self.claims.entry(stream).or_default().gaps.insert_range(first, last);
+        let span = LostSpan { lane: stream.lane, signal: None, start_ns, end_ns, reason: reason.into(), records };
+        if Arc::make_mut(self.gaps.entry(stream).or_default()).add(first, last, span) {
+            self.claims.entry(stream).or_default().gaps.insert_range(first, last);
+        }
     }
 
-    /// The losses of one device that are not overridden by frames that came after all.
-    pub(crate) fn losses(&self, number: DeviceNumber) -> Vec<LostSpan> {
-        let of_device = self.gaps.iter().filter(|(stream, _)| stream.device == number);
-        of_device
-            .flat_map(|(stream, gaps)| {
-                let stored = self.claims.get(stream).map(|claims| &claims.stored);
-                gaps.iter().filter(move |gap| {
-                    gap.first > gap.last || stored.is_none_or(|stored| stored.next_missing(gap.first) <= gap.last)
-                })
-            })
-            .map(|gap| gap.span.clone())
-            .collect()
+    /// The numbers of all devices.
+    pub(crate) fn numbers(&self) -> Vec<DeviceNumber> {
+        self.devices.keys().copied().collect()
+    }
+
+    /// What is known of one device.
+    pub(crate) fn portrait(&self, number: DeviceNumber, now_ns: u64) -> Option<Portrait> {
+        let row = self.devices.get(&number)?.clone();
+        let streams = Stream::of_device(number);
+        let gaps = self
+            .gaps
+            .range(streams)
+            .map(|(stream, gaps)| (Arc::clone(gaps), self.claims.get(stream).map(|claims| claims.stored.clone())));
+        let gaps = gaps.collect();
+        let is_double = self.doubles.get(&number).is_some_and(|seen| now_ns.saturating_sub(*seen) < DOUBLE_NS);
+        Some(Portrait { row, gaps, is_double })
+    }
+
+    /// Takes in a hello; whether two agents are alive under this name.
+    pub(crate) fn hello(&mut self, number: DeviceNumber, contact: &Contact, now_ns: u64) -> bool {
+        let is_double = self.lives.entry(number).or_default().hello(contact.epoch, now_ns);
+        if is_double {
+            self.doubles.insert(number, now_ns);
+        }
+        if let Some(row) = self.device_mut(number) {
+            row.hello(contact, now_ns);
+        }
+        self.advance(number);
+        is_double
+    }
+
+    /// Gives a device a number, unless there are `most` already.
+    pub(crate) fn admit(&mut self, name: &str, most: usize) -> Known {
+        if self.names.contains_key(name) {
+            return Known::Yes;
+        }
+        if self.devices.len() >= most {
+            return Known::Full;
+        }
+        self.number(&Arc::from(name));
+        Known::New
     }
 
     /// Moves the frontiers of a device's lanes to what is stored.

@@ -7,6 +7,7 @@ use model::{SpanId, TraceId};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, LogsData};
+use opentelemetry_proto::tonic::metrics::v1::exponential_histogram_data_point::Buckets;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{Exemplar, Metric, MetricsData};
 use opentelemetry_proto::tonic::resource::v1::Resource;
@@ -321,6 +322,20 @@ impl Point {
             PointData::Exponential(point) => point.start_time_unix_nano,
             PointData::Summary(point) => point.start_time_unix_nano,
         }
+    }
+
+    /// Bytes that it takes in memory.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let buckets = match &self.data {
+            PointData::Number(_) => 0,
+            PointData::Histogram(point) => point.bucket_counts.len() + point.explicit_bounds.len(),
+            PointData::Exponential(point) => {
+                let side = |side: Option<&Buckets>| side.map_or(0, |side| side.bucket_counts.len());
+                side(point.positive.as_ref()) + side(point.negative.as_ref())
+            }
+            PointData::Summary(point) => 2 * point.quantile_values.len(),
+        };
+        size_of::<Self>() + 8 * buckets
     }
 
     /// Whether it says "no value here" (OTLP `FLAG_NO_RECORDED_VALUE`).

@@ -15,7 +15,7 @@ use crate::ids::FrameKey;
 use crate::manifest::ManifestRow;
 use crate::opening::{self, Loading, Places};
 use crate::query::ReadCache;
-use crate::registry::Registry;
+use crate::registry::{Known, Registry};
 use crate::view::{Snapshot, View};
 use crate::writer::WriterHandle;
 
@@ -32,6 +32,8 @@ pub struct Options {
     pub retention: Option<Duration>,
     /// Uncompressed bytes of one block of a pack.
     pub block_bytes: usize,
+    /// Devices that there may be.
+    pub max_devices: usize,
     /// Packs of one kind and day are merged when there are this many of similar size.
     pub merge_at: usize,
 }
@@ -44,6 +46,7 @@ impl Default for Options {
             compact_after: Duration::from_secs(60),
             retention: None,
             block_bytes: 128 << 10,
+            max_devices: 10_000,
             merge_at: 8,
         }
     }
@@ -237,14 +240,11 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Poisoned`] after a failed write.
-    pub fn hello(&self, device: &str, contact: &Contact, now_ns: u64) -> Result<Vec<Reached>, StoreError> {
+    pub fn hello(&self, device: &str, contact: &Contact, now_ns: u64) -> Result<Greeted, StoreError> {
         let db = self.inner.db()?;
         let mut registry = self.inner.registry();
         let number = registry.number(&Arc::from(device));
-        if let Some(row) = registry.device_mut(number) {
-            row.hello(contact, now_ns);
-        }
-        registry.advance(number);
+        let is_double = registry.hello(number, contact, now_ns);
         let epoch = model::Epoch(contact.epoch);
         let reached = contact.heads.iter().map(|head| {
             let stream = crate::ids::Stream { device: number, epoch, lane: head.lane };
@@ -256,7 +256,16 @@ impl Store {
             let last = claims.and_then(|claims| claims.stored.last()).unwrap_or(0);
             Ok(Reached { lane: head.lane, next_expected, last, digest: digest.map(u64::from_be_bytes) })
         });
-        reached.collect()
+        Ok(Greeted { reached: reached.collect::<Result<_, StoreError>>()?, is_double })
+    }
+
+    /// Gives a device that is new a number, if there is room for it.
+    ///
+    /// # Errors
+    /// [`StoreError::Poisoned`] after a failed write.
+    pub fn admit(&self, device: &str) -> Result<Known, StoreError> {
+        self.inner.check_health()?;
+        Ok(self.inner.registry().admit(device, self.inner.options.max_devices))
     }
 
     /// Counts a block of a device that could not be read.
@@ -361,6 +370,15 @@ impl Store {
             claim_runs: registry.claims.values().map(|claims| claims.stored.runs()).sum(),
         }
     }
+}
+
+/// What the hub says to a hello.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Greeted {
+    /// How far it has each lane.
+    pub reached: Vec<Reached>,
+    /// Whether another agent says hello under the same name.
+    pub is_double: bool,
 }
 
 /// How far the hub has one lane.

@@ -74,7 +74,11 @@ fn image(place: &Place, program: Program, version: &str, built: &Built<'_>, lice
             words("/usr/bin/lightship status --config /etc/lightship/lightship.yaml"),
         ),
         Program::Hub => (
-            words("run --data-dir /var/lib/lightship-hub --http 0.0.0.0:8080 --link 0.0.0.0:7443"),
+            // The container's network is the boundary; who publishes these ports gives --token-file instead.
+            words(
+                "run --data-dir /var/lib/lightship-hub --http 0.0.0.0:8080 --insecure-plain-http --link 0.0.0.0:7443 \
+                 --insecure-no-token",
+            ),
             words("8080/tcp 7443/tcp"),
             words("/usr/bin/lightship-hub health"),
         ),

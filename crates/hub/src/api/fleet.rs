@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use model::Signal;
 use serde_json::{Value, json};
+use store::Interval;
 
 use super::params::Params;
 use super::{Answer, render};
@@ -28,6 +29,7 @@ pub(super) async fn services(State(app): State<Arc<App>>, params: Params) -> Ans
 pub(super) async fn devices(State(app): State<Arc<App>>, params: Params) -> Answer {
     params.only(&[])?;
     let devices = app.query(|store| store.devices(clock::now_ns())).await?;
+    let refused = app.turned_away.all();
     let devices: Vec<Value> = devices
         .iter()
         .map(|device| {
@@ -50,13 +52,39 @@ pub(super) async fn devices(State(app): State<Arc<App>>, params: Params) -> Answ
                 "epoch": device.epoch.to_string(),
                 "last_contact": render::ns(device.last_contact),
                 "connected": device.connected,
+                "contact": device.contact,
+                "settles_ns": render::ns(device.settles_ns),
+                "two_agents": device.two_agents,
+                "incomplete": incomplete(&device.incomplete),
                 "clock_synchronised": device.clock_synchronised,
                 "clock_ahead_ns": device.clock_ahead_ns.to_string(),
                 "lanes": lanes,
             })
         })
         .collect();
-    Ok(Json(json!({"devices": devices})))
+    let refused: Vec<Value> = refused
+        .iter()
+        .map(|refused| {
+            json!({
+                "device": refused.device,
+                "address": refused.address,
+                "reason": refused.reason.as_str(),
+                "error": refused.what,
+                "count": refused.count,
+                "last": render::ns(refused.last_ns),
+            })
+        })
+        .collect();
+    Ok(Json(json!({"devices": devices, "refused": refused})))
+}
+
+fn incomplete(stretches: &[(Signal, Interval)]) -> Value {
+    let stretch = |(signal, interval): &(Signal, Interval)| {
+        let mut fields = render::interval(interval);
+        fields.insert("signal".into(), json!(signal.name()));
+        Value::Object(fields)
+    };
+    stretches.iter().map(stretch).collect()
 }
 
 pub(super) async fn coverage(State(app): State<Arc<App>>, params: Params) -> Answer {

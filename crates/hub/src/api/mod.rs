@@ -16,7 +16,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
-use store::query::QueryError;
+use store::query::{Ended, QueryError};
 
 use crate::app::{App, Refusal};
 
@@ -66,7 +66,12 @@ impl ApiError {
 
 impl From<QueryError> for ApiError {
     fn from(error: QueryError) -> Self {
-        Self::bad_request(error.what, error.hint)
+        let status = match error.ended {
+            None => StatusCode::BAD_REQUEST,
+            Some(Ended::Memory) => StatusCode::UNPROCESSABLE_ENTITY,
+            Some(Ended::Deadline | Ended::Cancelled) => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Self::new(status, error.what, error.hint)
     }
 }
 

@@ -31,6 +31,10 @@ pub(crate) fn config(dir: &Path) -> Config {
         tls: None,
         tls_names: Vec::new(),
         store: store::Options::default(),
+        insecure_no_token: false,
+        insecure_plain_http: false,
+        connections: 1024,
+        idle: Duration::from_secs(75),
     }
 }
 
@@ -172,9 +176,11 @@ pub(crate) fn line(id: u8, time: u64, body: &str) -> Vec<u8> {
 /// A block of the traces lane with one frame for each list of sections.
 pub(crate) fn block(device: &str, first: u64, frames: &[&[SectionRef<'_>]]) -> Vec<u8> {
     let stamp = Stamp { boot_id: [1; 16], uptime_ns: 1, wall_ns: 0, synchronised: false };
-    let frames: Vec<Vec<u8>> = (first..)
-        .zip(frames)
-        .map(|(seq, sections)| {
+    let frames: Vec<Vec<u8>> = frames
+        .iter()
+        .enumerate()
+        .map(|(place, sections)| {
+            let seq = first + place as u64;
             let header = FrameHeader { device, epoch: Epoch(7), lane: Lane::Traces, seq, stamp };
             let (mut body, mut frame) = (Vec::new(), Vec::new());
             wire::encode_body(sections, &mut body).unwrap();
@@ -186,6 +192,11 @@ pub(crate) fn block(device: &str, first: u64, frames: &[&[SectionRef<'_>]]) -> V
     let mut block = Vec::new();
     BlockEncoder::new().unwrap().encode(Epoch(7), Lane::Traces, first, &frames, &mut block).unwrap();
     block
+}
+
+/// A block with one frame of this sequence, however large.
+pub(crate) fn block_of(device: &str, seq: u64, sections: &[&[SectionRef<'_>]]) -> Vec<u8> {
+    block(device, seq, sections)
 }
 
 pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {

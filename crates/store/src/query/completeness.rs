@@ -1,14 +1,16 @@
 //! How complete an answer is, and what is known of devices.
 
+use std::collections::HashSet;
+
 use model::{Epoch, Lane, Signal};
 
 use super::TimeRange;
-use crate::coverage::{Interval, LIVE_EDGE_NS, LostSpan, State, unknown_but};
+use crate::coverage::{Interval, LostSpan, State, unknown_but};
 use crate::damage::Damage;
 use crate::ids::DeviceNumber;
 use crate::incoming::OTLP_DEVICE;
-use crate::proto::{Counters, DeviceRow};
-use crate::registry::Registry;
+use crate::proto::{Counters, LaneRow};
+use crate::registry::Portrait;
 use crate::store::Store;
 
 /// Most stretches of incomplete time that an answer lists.
@@ -66,6 +68,14 @@ pub struct DeviceStatus {
     pub clock_ahead_ns: i64,
     /// Its lanes.
     pub lanes: Vec<LaneStatus>,
+    /// `connected`, `stopped` (it ended in good order), `out_of_contact`, or `unknown` (it never said hello).
+    pub contact: &'static str,
+    /// How far behind now its data may be while it is in contact.
+    pub settles_ns: u64,
+    /// Whether two agents said hello under this name lately.
+    pub two_agents: bool,
+    /// What of the last hour is not there, and why.
+    pub incomplete: Vec<(Signal, Interval)>,
 }
 
 /// A lane as the hub knows it.
@@ -120,7 +130,7 @@ fn losses_of(damages: &[Damage], device: &str, signals: &[Signal]) -> Vec<LostSp
             signal: Some(*signal),
             start_ns: damage.from,
             end_ns: damage.to.saturating_sub(1),
-            reason: damage.reason.name().to_owned(),
+            reason: damage.reason.name().into(),
             records: 0,
         })
     });
@@ -128,13 +138,13 @@ fn losses_of(damages: &[Damage], device: &str, signals: &[Signal]) -> Vec<LostSp
 }
 
 /// Damages that no device's coverage shows: of OTLP straight to the hub, and where nobody knows the device.
-fn without_coverage<'d>(registry: &'d Registry, damages: &'d [Damage]) -> Vec<(&'d str, &'d Damage)> {
-    let is_shown = |name: &str| name != OTLP_DEVICE && registry.find(name).is_some();
+fn without_coverage<'d>(shown: &HashSet<String>, damages: &'d [Damage]) -> Vec<(&'d str, &'d Damage)> {
+    let is_shown = |name: &str| shown.contains(name);
     let mut found = Vec::new();
     for damage in damages {
         let hidden = damage.devices.iter().map(String::as_str).filter(|name| !is_shown(name));
         found.extend(hidden.map(|name| (name, damage)));
-        if damage.devices.is_empty() && registry.devices().all(|row| row.name == OTLP_DEVICE) {
+        if damage.devices.is_empty() && shown.is_empty() {
             found.push(("unknown", damage));
         }
     }
@@ -142,27 +152,50 @@ fn without_coverage<'d>(registry: &'d Registry, damages: &'d [Damage]) -> Vec<(&
 }
 
 fn coverage_of(
-    registry: &Registry,
-    device: &DeviceRow,
+    portrait: &Portrait,
     signals: &[Signal],
     range: TimeRange,
     damages: &[Damage],
     now_ns: u64,
 ) -> Vec<(Signal, Vec<Interval>)> {
-    let mut losses = registry.losses(DeviceNumber(device.number));
+    let device = &portrait.row;
+    let mut losses = portrait.losses();
     losses.extend(losses_of(damages, &device.name, signals));
     let of_signal = |signal: &Signal| (*signal, device.coverage(*signal, &losses, range.from, range.to, now_ns));
     signals.iter().map(of_signal).filter(|(_, intervals)| !intervals.is_empty()).collect()
+}
+
+/// How far back a device's status looks for what is not there.
+const STATUS_NS: u64 = 3_600_000_000_000;
+/// Most stretches that a device's status tells.
+const MAX_STATUS: usize = 20;
+
+/// What of the last hour of a device is not there.
+fn incomplete_now(portrait: &Portrait, now_ns: u64) -> Vec<(Signal, Interval)> {
+    let now = portrait.row.device_time(now_ns);
+    let range = TimeRange { from: now.saturating_sub(STATUS_NS), to: now };
+    let live_edge = now.saturating_sub(portrait.row.live_edge_ns());
+    let mut found = Vec::new();
+    for (signal, intervals) in coverage_of(portrait, &Signal::ALL, range, &[], now_ns) {
+        let lacks = intervals.into_iter().filter(|interval| match interval.state {
+            State::Complete | State::Unknown | State::Stopped => false,
+            State::Arriving => interval.from < live_edge || interval.late,
+            State::HeldOnDevice | State::Lost => true,
+        });
+        found.extend(lacks.map(|interval| (signal, interval)).take(MAX_STATUS - found.len().min(MAX_STATUS)));
+    }
+    found
 }
 
 impl Store {
     /// What is known of devices over time; of one device if `device` is given.
     pub fn coverage(&self, range: TimeRange, device: Option<&str>, now_ns: u64) -> Vec<DeviceCoverage> {
         let damages = self.inner.damages.of(&Signal::ALL, range.from, range.to);
-        let registry = self.inner.registry();
-        let devices = registry.devices().filter(|row| device.is_none_or(|device| device == row.name));
+        let portraits = self.portraits(now_ns);
+        let devices = portraits.filter(|portrait| device.is_none_or(|device| device == portrait.row.name));
         let mut coverage = Vec::new();
-        for row in devices {
+        for portrait in devices {
+            let row = &portrait.row;
             if row.name == OTLP_DEVICE {
                 // No sequence, no watermark: what did not come cannot be told from what does not exist.
                 let to = range.to.min(now_ns).max(range.from);
@@ -173,7 +206,7 @@ impl Store {
                 }));
                 continue;
             }
-            for (signal, intervals) in coverage_of(&registry, row, &Signal::ALL, range, &damages, now_ns) {
+            for (signal, intervals) in coverage_of(&portrait, &Signal::ALL, range, &damages, now_ns) {
                 coverage.push(DeviceCoverage { device: row.name.clone(), signal, intervals });
             }
         }
@@ -184,18 +217,20 @@ impl Store {
     /// does the live edge: what a device in contact has collected in the last seconds and is about to send.
     pub fn completeness(&self, signals: &[Signal], range: TimeRange, now_ns: u64) -> Completeness {
         let damages = self.inner.damages.of(signals, range.from, range.to);
-        let registry = self.inner.registry();
         let (mut known, mut complete) = (0.0, 0.0);
         let mut devices = Vec::new();
-        for row in registry.devices().filter(|row| row.name != OTLP_DEVICE) {
-            let live_edge = row.device_time(now_ns).saturating_sub(LIVE_EDGE_NS);
-            for (signal, intervals) in coverage_of(&registry, row, signals, range, &damages, now_ns) {
+        let mut names = HashSet::new();
+        for portrait in self.portraits(now_ns).filter(|portrait| portrait.row.name != OTLP_DEVICE) {
+            let row = &portrait.row;
+            names.insert(row.name.clone());
+            let live_edge = row.device_time(now_ns).saturating_sub(row.live_edge_ns());
+            for (signal, intervals) in coverage_of(&portrait, signals, range, &damages, now_ns) {
                 for interval in intervals {
                     let length = (interval.to - interval.from) as f64;
                     let is_live_edge =
                         interval.state == State::Arriving && interval.from >= live_edge && !interval.late;
                     match interval.state {
-                        State::Unknown => {}
+                        State::Unknown | State::Stopped => {}
                         State::Complete => {
                             known += length;
                             complete += length;
@@ -211,7 +246,7 @@ impl Store {
                 }
             }
         }
-        for (device, damage) in without_coverage(&registry, &damages) {
+        for (device, damage) in without_coverage(&names, &damages) {
             for signal in signals.iter().filter(|signal| damage.touches(**signal, range.from, range.to)) {
                 let (from, to) = (damage.from.max(range.from), damage.to.min(range.to));
                 known += (to - from) as f64;
@@ -226,33 +261,53 @@ impl Store {
         Completeness { fraction, complete: devices.is_empty(), devices }
     }
 
+    /// What is known of each device, one after the other: nobody waits for the registry while one is looked at.
+    fn portraits(&self, now_ns: u64) -> impl Iterator<Item = Portrait> + '_ {
+        let numbers = self.inner.registry().numbers();
+        numbers.into_iter().filter_map(move |number| self.inner.registry().portrait(number, now_ns))
+    }
+
     /// All devices that were ever in contact.
     pub fn devices(&self, now_ns: u64) -> Vec<DeviceStatus> {
-        let registry = self.inner.registry();
-        let statuses = registry.devices().map(|row| {
+        let statuses = self.portraits(now_ns).map(|portrait| {
+            let row = &portrait.row;
             let number = DeviceNumber(row.number);
             let epoch = Epoch(row.epoch);
-            let lanes = row.lanes.iter().filter_map(|lane| {
-                let name = Lane::from_number(u64::from(lane.lane))?;
-                let next_expected = registry.next_expected(number, epoch, name);
-                Some(LaneStatus {
-                    lane: name,
-                    next: lane.next.max(next_expected),
-                    next_expected,
-                    held: lane.next.saturating_sub(next_expected.max(lane.oldest)),
-                    watermark: lane.watermark,
-                })
+            let connected = row.is_connected(now_ns) && row.stopped == 0;
+            let reached: Vec<(&LaneRow, Lane, u64)> = {
+                let registry = self.inner.registry();
+                let lanes = row.lanes.iter().filter_map(|lane| {
+                    let name = Lane::from_number(u64::from(lane.lane))?;
+                    Some((lane, name, registry.next_expected(number, epoch, name)))
+                });
+                lanes.collect()
+            };
+            let lanes = reached.into_iter().map(|(lane, name, next_expected)| LaneStatus {
+                lane: name,
+                next: lane.next.max(next_expected),
+                next_expected,
+                held: lane.next.saturating_sub(next_expected.max(lane.oldest)),
+                watermark: lane.watermark,
             });
-            let lanes = if row.name == OTLP_DEVICE { Vec::new() } else { lanes.collect() };
+            let is_otlp = row.name == OTLP_DEVICE;
             DeviceStatus {
                 device: row.name.clone(),
                 version: row.version.clone(),
                 epoch,
                 last_contact: row.last_contact,
-                connected: row.is_connected(now_ns),
+                connected,
+                contact: match (is_otlp || row.last_hello == 0, row.stopped != 0, connected) {
+                    (true, _, _) => "unknown",
+                    (_, true, _) => "stopped",
+                    (_, _, true) => "connected",
+                    (_, _, false) => "out_of_contact",
+                },
                 clock_synchronised: row.synchronised,
                 clock_ahead_ns: row.ahead_ns,
-                lanes,
+                settles_ns: row.live_edge_ns(),
+                two_agents: portrait.is_double,
+                lanes: if is_otlp { Vec::new() } else { lanes.collect() },
+                incomplete: if is_otlp { Vec::new() } else { incomplete_now(&portrait, now_ns) },
             }
         });
         statuses.collect()
@@ -260,16 +315,15 @@ impl Store {
 
     /// What each device has delivered and lost.
     pub fn ledger(&self) -> Vec<LedgerEntry> {
-        let registry = self.inner.registry();
-        let entries = registry.devices().map(|row| LedgerEntry {
-            device: row.name.clone(),
-            counters: row.counters.unwrap_or_default(),
-            lost: registry
-                .losses(DeviceNumber(row.number))
+        let entries = self.portraits(0).map(|portrait| LedgerEntry {
+            device: portrait.row.name.clone(),
+            counters: portrait.row.counters.unwrap_or_default(),
+            lost: portrait
+                .losses()
                 .into_iter()
                 .map(|span| LostRange {
                     lane: span.lane,
-                    reason: span.reason,
+                    reason: span.reason.to_string(),
                     from: span.start_ns,
                     to: span.end_ns,
                     records: span.records,

@@ -6,8 +6,8 @@ use model::{Lane, SpanId, TraceId};
 
 use opentelemetry_proto::tonic::metrics::v1::exemplar::Value as Number;
 
-use super::TimeRange;
 use super::red::is_error;
+use super::{TimeRange, budget};
 use crate::incoming::OTLP_DEVICE;
 use crate::pack::Kind;
 use crate::rows::{ExemplarRow, find_text};
@@ -144,7 +144,7 @@ fn collect(inner: &Inner, snapshot: &Snapshot, query: &ExemplarQuery) -> BTreeMa
     snapshot.frames.iter().flat_map(|frame| &frame.records.exemplars).for_each(&mut consider);
     for pack in snapshot.packs.iter().filter(|pack| pack.kind == Kind::Exemplars) {
         for (number, block) in pack.index.blocks.iter().enumerate() {
-            if block.min_time < query.range.to && block.max_time >= query.range.from {
+            if budget::goes_on() && block.min_time < query.range.to && block.max_time >= query.range.from {
                 inner.readable(pack, Some(number), pack.exemplars(number)).iter().for_each(&mut consider);
             }
         }

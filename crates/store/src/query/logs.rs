@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use model::{SpanId, TraceId};
 use opentelemetry_proto::tonic::common::v1::AnyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use prost::Message;
 
 use super::TimeRange;
+use super::budget::{self, MAX_PAGE_BYTES};
 use crate::pack::{Kind, Pack};
 use crate::rows::LogRow;
 use crate::store::{Inner, Store};
@@ -28,7 +30,7 @@ pub struct LogQuery {
     pub service: Option<String>,
     /// OpenTelemetry severity number, at least; 0 takes all.
     pub min_severity: i32,
-    /// Letters that the body holds, whatever their case.
+    /// Letters that the body or an attribute holds, whatever their case.
     pub text: Option<String>,
     /// Passing this filter.
     pub filter: Option<filter::Filter>,
@@ -74,33 +76,41 @@ struct Matching<'q> {
     needle: Option<String>,
     found: BTreeMap<LogKey, LogRow>,
     stored: usize,
+    /// Bytes of what was found.
+    bytes: usize,
+    /// Records from this one on, in the order of results, are left to the next page: there is no room for them.
+    edge: Option<LogKey>,
 }
 
 impl<'q> Matching<'q> {
     fn new(query: &'q LogQuery) -> Self {
         let needle = query.text.as_ref().map(|text| text.to_lowercase());
-        Self { query, needle, found: BTreeMap::new(), stored: 0 }
+        Self { query, needle, found: BTreeMap::new(), stored: 0, bytes: 0, edge: None }
     }
 
     fn matches(&self, row: &LogRow) -> bool {
         let query = self.query;
         query.range.contains(row.time())
+            && budget::goes_on()
             && query.trace_id.is_none_or(|trace| row.trace_id() == Some(trace))
             && query.span_id.is_none_or(|span| SpanId::from_bytes(&row.record.span_id) == Some(span))
             && query.service.as_ref().is_none_or(|service| *service == row.origin.service)
             && row.record.severity_number >= query.min_severity
             && query.filter.as_ref().is_none_or(|filter| filter.matches(row))
-            && self
-                .needle
-                .as_ref()
-                .is_none_or(|needle| row.record.body.as_ref().is_some_and(|body| holds_text(body, needle)))
+            && self.needle.as_ref().is_none_or(|needle| {
+                row.record.body.as_ref().is_some_and(|body| holds_text(body, needle))
+                    || row.record.attributes.iter().any(|pair| {
+                        pair.key.to_lowercase().contains(needle)
+                            || pair.value.as_ref().is_some_and(|value| holds_text(value, needle))
+                    })
+            })
     }
 
     /// Whether no line at `time` or beyond it (in the order asked for) can get in any more.
     fn is_settled(&self, time: u64) -> bool {
         // All lines of a trace are counted.
         self.query.trace_id.is_none()
-            && self.found.len() >= self.query.limit
+            && (self.found.len() >= self.query.limit || self.edge.is_some())
             && if self.query.ascending {
                 self.found.last_key_value().is_none_or(|((worst, _, _), _)| time > *worst)
             } else {
@@ -119,7 +129,8 @@ impl<'q> Matching<'q> {
             Some(after) => key < after,
             None => true,
         };
-        if !is_past {
+        let is_beyond = self.edge.is_some_and(|edge| if self.query.ascending { key >= edge } else { key <= edge });
+        if !is_past || is_beyond {
             return;
         }
         if self.found.len() >= self.query.limit {
@@ -130,15 +141,22 @@ impl<'q> Matching<'q> {
                 return;
             }
         }
+        self.bytes += bytes_of(row);
         self.found.insert(key, row.clone());
-        if self.found.len() > self.query.limit {
-            if self.query.ascending {
-                self.found.pop_last()
-            } else {
-                self.found.pop_first()
-            };
+        while self.found.len() > self.query.limit || (self.bytes > MAX_PAGE_BYTES && self.found.len() > 1) {
+            let is_full = self.found.len() <= self.query.limit;
+            let worst = if self.query.ascending { self.found.pop_last() } else { self.found.pop_first() };
+            let Some((key, row)) = worst else { break };
+            self.bytes -= bytes_of(&row);
+            if is_full {
+                self.edge = Some(key);
+            }
         }
     }
+}
+
+fn bytes_of(row: &LogRow) -> usize {
+    size_of::<LogRow>() + 3 * row.record.encoded_len()
 }
 
 /// Shows `visit` every stored line of a trace.
@@ -164,7 +182,7 @@ impl Store {
         } else {
             self.scan(query, &mut matching);
         }
-        let full = matching.found.len() >= query.limit;
+        let full = matching.found.len() >= query.limit || matching.edge.is_some();
         let mut logs: Vec<LogRow> = matching.found.into_values().collect();
         if !query.ascending {
             logs.reverse();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 
 use super::rates::{Number, Reading, Spread, Steps, export_times, increases, lookback, number, origin_key};
-use super::{QueryError, TimeRange};
+use super::{QueryError, TimeRange, budget};
 use crate::pack::{Kind as PackKind, sort_points};
 use crate::proto::PointData;
 use crate::rows::{Kind, Point, Series, value_text};
@@ -113,7 +113,12 @@ impl Inner {
             }
             let entry = joined.entry(series.key.clone()).or_insert_with(|| (Arc::clone(series), Vec::new()));
             let before = entry.1.len();
-            entry.1.extend(inside.cloned());
+            for point in inside {
+                if !budget::hold(point.held_bytes()) {
+                    return Ok(());
+                }
+                entry.1.push(point.clone());
+            }
             count += entry.1.len() - before;
             if joined.len() > MAX_SERIES || count > MAX_POINTS {
                 return Err(QueryError::new(
@@ -133,7 +138,8 @@ impl Inner {
                 continue;
             }
             for (number, block) in pack.index.blocks.iter().enumerate() {
-                if block.name == name && block.min_time < range.to && block.max_time >= range.from {
+                if budget::goes_on() && block.name == name && block.min_time < range.to && block.max_time >= range.from
+                {
                     for row in self.readable(pack, Some(number), pack.series(number)) {
                         take(&row.series, &row.points)?;
                     }
@@ -207,9 +213,24 @@ impl Store {
         };
         let range = TimeRange { from, to: steps.to() };
         let joined = self.inner.series(&query.name, range, |series| matches_all(series, &query.matches))?;
+        let cells = joined.len().saturating_mul(steps.count);
+        if cells > budget::MAX_CELLS {
+            return Err(QueryError::new(
+                format!(
+                    "{} series of {} steps are {cells} values; an answer has at most {}",
+                    joined.len(),
+                    steps.count,
+                    budget::MAX_CELLS
+                ),
+                "ask for a longer step, a shorter time, or add match=key=value",
+            ));
+        }
         let exports = export_times(&joined);
         let mut answer = MetricAnswer::default();
         for (series, points) in joined {
+            if !budget::goes_on() {
+                break;
+            }
             let exports = exports.get(&origin_key(&series)).map(Vec::as_slice).unwrap_or_default();
             let reading = Reading { loaded_from: from, step_ns: steps.step_ns, exports };
             match reduce(&series, &points, query.reduce, steps, reading) {

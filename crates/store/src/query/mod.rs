@@ -1,5 +1,6 @@
 //! Queries: over heads and packs alike, in bounded memory, without knowing HTTP.
 
+mod budget;
 mod cache;
 mod completeness;
 mod exemplars;
@@ -21,6 +22,7 @@ use std::sync::atomic::Ordering;
 
 use model::TraceId;
 
+pub use budget::{Ended, MAX_CELLS, MAX_HELD_BYTES, MAX_PAGE_BYTES, Switch, within};
 pub(crate) use cache::ReadCache;
 pub use completeness::{Completeness, DeviceCoverage, DeviceStatus, Incomplete, LaneStatus, LedgerEntry, LostRange};
 pub use exemplars::{ExemplarPage, ExemplarQuery, ExemplarState, FoundExemplar};
@@ -65,11 +67,13 @@ pub struct QueryError {
     pub what: String,
     /// What to do.
     pub hint: String,
+    /// Why it was ended from outside, if it was.
+    pub ended: Option<Ended>,
 }
 
 impl QueryError {
     fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { what: what.into(), hint: hint.into() }
+        Self { what: what.into(), hint: hint.into(), ended: None }
     }
 }
 
@@ -105,19 +109,25 @@ impl Inner {
 
     /// What a pack has of a trace.
     fn trace_entry(&self, pack: &Pack, trace: TraceId) -> Option<TraceEntry> {
-        let page = pack.trace_page(trace)?;
+        let page = pack.trace_page(trace).filter(|_| budget::goes_on())?;
         let key = (pack.number, page);
         self.readable(pack, None, self.cache.pages.get(key, || pack.read_trace_page(page))).find(trace)
     }
 
     /// A block of a traces pack.
     fn span_block(&self, pack: &Pack, number: usize) -> Arc<finder::Block> {
+        if !budget::goes_on() {
+            return Arc::default();
+        }
         let block = self.cache.spans.get((pack.number, number), || pack.spans(number).map(finder::Block::new));
         self.readable(pack, Some(number), block)
     }
 
     /// The lines of a block of a logs pack.
     fn log_block(&self, pack: &Pack, number: usize) -> Arc<Vec<LogRow>> {
+        if !budget::goes_on() {
+            return Arc::default();
+        }
         let block = self.cache.logs.get((pack.number, number), || pack.logs(number));
         self.readable(pack, Some(number), block)
     }

@@ -6,7 +6,7 @@ use opentelemetry_proto::tonic::common::v1::KeyValue;
 
 use super::metrics::Joined;
 use super::rates::{Increase, Reading, Spread, Steps, export_times, increases, lookback, origin_key};
-use super::{QueryError, TimeRange};
+use super::{QueryError, TimeRange, budget};
 use crate::rows::{Kind, Series, find_text};
 use crate::store::Store;
 
@@ -75,8 +75,8 @@ struct Counted {
     increases: Vec<Increase>,
 }
 
-/// The increases of the series that the query wants.
-fn count(joined: Joined, query: &RedQuery, loaded_from: u64) -> Vec<Counted> {
+/// The increases of the series that the query wants, one after the other.
+fn count(joined: Joined, query: &RedQuery, loaded_from: u64) -> impl Iterator<Item = Counted> {
     let exports = export_times(&joined);
     let mut wanted: Joined = joined
         .into_iter()
@@ -90,12 +90,12 @@ fn count(joined: Joined, query: &RedQuery, loaded_from: u64) -> Vec<Counted> {
     if query.operation.is_none() && wanted.iter().any(|(series, _)| is_entry(series)) {
         wanted.retain(|(series, _)| is_entry(series));
     }
-    let counted = wanted.into_iter().map(|(series, points)| {
+    let step_ns = query.steps.step_ns;
+    wanted.into_iter().take_while(|_| budget::goes_on()).map(move |(series, points)| {
         let exports = exports.get(&origin_key(&series)).map(Vec::as_slice).unwrap_or_default();
-        let reading = Reading { loaded_from, step_ns: query.steps.step_ns, exports };
+        let reading = Reading { loaded_from, step_ns, exports };
         Counted { increases: increases(series.kind, &points, reading), series }
-    });
-    counted.collect()
+    })
 }
 
 impl Store {
@@ -111,7 +111,7 @@ impl Store {
             |series: &Series| query.service.as_ref().is_none_or(|service| *service == series.origin.service);
         let calls =
             self.inner.series(CALLS, range, |series| of_service(series) && matches!(series.kind, Kind::Sum { .. }))?;
-        let calls = count(calls, query, from);
+        let calls: Vec<Counted> = count(calls, query, from).collect();
         let durations = self.inner.series(DURATION, range, |series| {
             of_service(series) && matches!(series.kind, Kind::Histogram { .. } | Kind::ExponentialHistogram { .. })
         })?;
@@ -124,7 +124,7 @@ impl Store {
             }
         }
         let mut spread = Spread::new(steps);
-        for Counted { increases, .. } in &count(durations, query, from) {
+        for Counted { increases, .. } in count(durations, query, from) {
             increases.iter().for_each(|increase| spread.add(increase));
         }
         Ok(Red { rate, errors, p50: spread.quantiles(0.5), p95: spread.quantiles(0.95), p99: spread.quantiles(0.99) })

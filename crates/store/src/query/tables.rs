@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use filter::{Engine, Field, Filter, Output, Pipe, Query, Range, Record, Value};
 
-use super::{LogQuery, QueryError, TimeRange};
+use super::{LogQuery, QueryError, TimeRange, budget};
 use crate::pack::Kind;
 use crate::rows::SpanRow;
 use crate::store::Store;
@@ -35,6 +35,7 @@ pub struct SpanQuery {
 impl SpanQuery {
     fn matches(&self, row: &SpanRow) -> bool {
         self.range.contains(row.span.start_time_unix_nano)
+            && budget::goes_on()
             && self.service.as_ref().is_none_or(|service| *service == row.origin.service)
             && self.operation.as_ref().is_none_or(|operation| *operation == row.span.name)
             && self.filter.as_ref().is_none_or(|filter| filter.matches(row))

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use model::{SpanId, TraceId};
 use prost::Message;
 
-use super::TimeRange;
 use super::finder::Finder;
+use super::{TimeRange, budget};
 use crate::pack::{Kind, Pack};
 use crate::rows::SpanRow;
 use crate::store::{Inner, Store};
@@ -140,9 +140,10 @@ impl Summing {
             let (service, device) = (row.origin.service.clone(), Arc::clone(&row.origin.device));
             self.root = Some((is_child, start, service, row.span.name.clone(), device));
         }
-        self.matches |= query.service.as_ref().is_none_or(|service| *service == row.origin.service)
-            && query.operation.as_ref().is_none_or(|operation| *operation == row.span.name)
-            && query.filter.as_ref().is_none_or(|filter| filter.matches(row));
+        self.matches = self.matches
+            || query.service.as_ref().is_none_or(|service| *service == row.origin.service)
+                && query.operation.as_ref().is_none_or(|operation| *operation == row.span.name)
+                && query.filter.as_ref().is_none_or(|filter| filter.matches(row));
     }
 
     fn finish(self, trace_id: TraceId, logs: usize) -> TraceSummary {
@@ -180,6 +181,7 @@ impl Newest<'_> {
         let query = self.query;
         // Any part that comes earlier is met on its own; the whole trace counts where its first part is.
         if !query.range.contains(part_start)
+            || !budget::goes_on()
             || query.after.is_some_and(|after| (part_start, trace) >= after)
             || self.found.contains_key(&(part_start, trace))
             || self.is_settled(part_start)
@@ -247,8 +249,13 @@ impl Store {
     pub fn trace(&self, trace_id: TraceId) -> Option<TraceView> {
         let snapshot = self.inner.view().snapshot_of_trace(trace_id);
         let mut rows: Vec<SpanRow> = Vec::new();
-        Finder::new(&self.inner, &snapshot).visit(trace_id, |row| rows.push(row.clone()));
-        let stored_spans = rows.len();
+        let mut stored_spans = 0;
+        Finder::new(&self.inner, &snapshot).visit(trace_id, |row| {
+            stored_spans += 1;
+            if budget::hold(size_of::<SpanRow>() + 3 * row.span.encoded_len()) {
+                rows.push(row.clone());
+            }
+        });
         rows.sort_by_key(|row| (row.order, row.index));
         let mut distinct = Distinct::default();
         rows.retain(|row| distinct.is_new(row));
@@ -257,9 +264,10 @@ impl Store {
         let mut stored_logs = 0;
         super::logs::visit_trace(&self.inner, &snapshot, trace_id, |row| {
             stored_logs += 1;
-            let mut line = row.record.encode_to_vec();
-            line.extend_from_slice(row.origin.service.as_bytes());
-            lines.insert(line);
+            let mut hasher = DefaultHasher::new();
+            hasher.write(&row.record.encode_to_vec());
+            row.origin.service.hash(&mut hasher);
+            lines.insert(hasher.finish());
         });
         if stored_spans == 0 && stored_logs == 0 {
             return None;

@@ -27,7 +27,15 @@ fn tree(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 fn hello(store: &Store, next: u64, at: u64) {
     let head = |lane| Head { lane, next, oldest: 1, watermark_ns: at };
     let heads = vec![head(Lane::Traces), head(Lane::Logs)];
-    let contact = Contact { epoch: 7, wall_ns: at, synchronised: true, version: "1".into(), heads };
+    let contact = Contact {
+        epoch: 7,
+        wall_ns: at,
+        synchronised: true,
+        version: "1".into(),
+        heads,
+        settles_ns: None,
+        stops: false,
+    };
     store.hello("vessel-1", &contact, at).unwrap();
 }
 

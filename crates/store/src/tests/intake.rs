@@ -94,8 +94,16 @@ fn other_content_under_one_identity_is_quarantined() {
 
 fn next_expected(store: &Store, next: u64) -> u64 {
     let head = Head { lane: Lane::Traces, next, oldest: 1, watermark_ns: NOW };
-    let contact = Contact { epoch: 7, wall_ns: NOW, synchronised: true, version: String::new(), heads: vec![head] };
-    store.hello("vessel-1", &contact, NOW).unwrap()[0].next_expected
+    let contact = Contact {
+        epoch: 7,
+        wall_ns: NOW,
+        synchronised: true,
+        version: String::new(),
+        heads: vec![head],
+        settles_ns: None,
+        stops: false,
+    };
+    store.hello("vessel-1", &contact, NOW).unwrap().reached[0].next_expected
 }
 
 /// Scenario: a gap record, then a longer one that tells the same loss again with more; a restart.

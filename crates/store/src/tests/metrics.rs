@@ -373,3 +373,24 @@ fn u2_two_agents_of_one_name_are_two_series() {
     let red = store.red(&query).unwrap();
     assert_eq!(red.rate[1..3], [Some(2.0), Some(2.0)]);
 }
+
+/// Scenario: 300 series asked for in 11,000 steps. Guarantees: refused with the numbers before values are made (P9).
+#[test]
+fn h9_cells_are_bounded() {
+    let place = Place::new();
+    let store = place.open();
+    let data_points = (0..300).map(number_of).collect();
+    put(&store, 1, vec![metric("wide", "1", Data::Gauge(Gauge { data_points }))]);
+    let ask = |count: usize| {
+        let steps = Steps { from: NOW, step_ns: SECOND, count };
+        let query = MetricQuery { name: "wide".into(), steps, reduce: Reduce::Value, matches: Vec::new() };
+        store.metric_range(&query)
+    };
+    assert_eq!(ask(1000).unwrap().series.len(), 300);
+    let error = ask(11_000).unwrap_err();
+    assert!(error.what.contains("3300000 values"), "{error}");
+}
+
+fn number_of(series: usize) -> NumberDataPoint {
+    number(vec![text("series", &series.to_string())], 0, 1, 1.0)
+}

@@ -225,3 +225,81 @@ fn h6_only_the_same_content_is_a_repeat() {
     let view = store.trace(TraceId([1; 16])).unwrap();
     assert_eq!((view.spans.len(), view.stored_spans), (3, 4));
 }
+
+/// Scenario: 300 records of 200 KB, asked for on one page, both ways. Guarantees: a page holds what there is room for, `next`
+/// goes on behind it, and the pages together hold each record once (P9).
+#[test]
+fn h9_a_page_is_bounded_in_bytes() {
+    let place = Place::new();
+    let store = place.open();
+    for seq in 0..10u64 {
+        let body = "x".repeat(200_000);
+        let of = (0..10).map(|number| line(0, NOW + seq * 10 + number, &body)).collect();
+        store_all(&store, vec![frame(Lane::Logs, seq + 1, &[SectionRef::Logs(&lines("orders", of))])]);
+        if seq % 3 == 0 {
+            pack_all(&store);
+        }
+    }
+    for ascending in [true, false] {
+        let mut query = LogQuery { ascending, limit: 10_000, range: TimeRange::ALL, ..log_query() };
+        let (mut times, mut pages) = (Vec::new(), 0);
+        loop {
+            let page = store.logs(&query);
+            assert!((1..=40).contains(&page.logs.len()), "{} records on a page", page.logs.len());
+            times.extend(page.logs.iter().map(|row| row.time() - NOW));
+            pages += 1;
+            match page.next {
+                Some(next) => query.after = Some(next),
+                None => break,
+            }
+        }
+        let expected: Vec<u64> = if ascending { (0..100).collect() } else { (0..100).rev().collect() };
+        assert_eq!(times, expected);
+        assert!(pages >= 5);
+    }
+}
+
+/// Scenario: a question is ended before it begins, while it reads heads, and while it reads packs. Guarantees: it ends with
+/// the reason, not with half an answer; the next one on the same thread is whole.
+#[test]
+fn h11_a_question_that_is_ended_says_so() {
+    use crate::query::{Ended, Switch, within};
+    let place = Place::new();
+    let store = place.open();
+    for seq in 1..=20u8 {
+        store_all(&store, vec![one_span(u64::from(seq), seq, NOW)]);
+        if seq == 10 {
+            pack_all(&store);
+        }
+    }
+    for why in [Ended::Deadline, Ended::Cancelled, Ended::Memory] {
+        let switch = Switch::default();
+        switch.end(why);
+        switch.end(Ended::Deadline);
+        let answer = within(&switch, || store.traces(&query(100)));
+        assert_eq!(answer.unwrap_err().ended, Some(why));
+    }
+    let ended = within(&Switch::default(), || store.traces(&query(100)).traces.len());
+    assert_eq!(ended.unwrap(), 20);
+    let switch = Switch::default();
+    let read = within(&switch, || {
+        switch.end(Ended::Cancelled);
+        (store.traces(&query(100)).traces.len(), store.logs(&log_query()).logs.len())
+    });
+    assert!(read.is_err());
+}
+
+/// Scenario: a word that stands only in an attribute's value, or its key. Guarantees: the search reads attributes too.
+#[test]
+fn u15_text_is_looked_for_in_attributes() {
+    let place = Place::new();
+    let store = place.open();
+    let mut with = line(0, NOW, "plain");
+    with.attributes = vec![text("order.id", "Mango-77")];
+    let of = lines("orders", vec![with, line(0, NOW + 1, "other")]);
+    store_all(&store, vec![frame(Lane::Logs, 1, &[SectionRef::Logs(&of)])]);
+    for (word, found) in [("mango", 1), ("ORDER.ID", 1), ("plain", 1), ("pear", 0)] {
+        let query = LogQuery { text: Some(word.into()), range: TimeRange::ALL, ..log_query() };
+        assert_eq!(store.logs(&query).logs.len(), found, "{word}");
+    }
+}

@@ -190,6 +190,8 @@ fn h2_a_loss_of_unknown_time_is_not_complete() {
         synchronised: true,
         version: String::new(),
         heads: vec![head(next)],
+        settles_ns: None,
+        stops: false,
     };
     store.hello("vessel-1", &hello(1), NOW - 20 * SECOND).unwrap();
     let gap = Gap {

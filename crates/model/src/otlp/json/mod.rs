@@ -262,19 +262,20 @@ impl<'a> Writer<'a> {
 
     /// The bits of an integer, boolean or enum, 64 of them with its sign.
     fn bits(&mut self, field: &'static str, scalar: &Scalar<'_>) -> Result<u64, JsonError> {
+        let signed = matches!(field, "int_value" | "as_int" | "scale" | "offset");
         let value = match scalar {
             Scalar::Bool(value) => Some(u64::from(*value)),
-            Scalar::Number(text) => whole(text),
-            Scalar::Text(text) => whole(text).or_else(|| enum_number(text)),
+            Scalar::Number(text) => whole(text, signed),
+            Scalar::Text(text) => whole(text, signed).or_else(|| enum_number(text)),
         };
         value.ok_or(self.wrong(field))
     }
 }
 
-/// An integer of 64 bits, with or without a sign.
-fn whole(text: &str) -> Option<u64> {
+/// An integer of 64 bits.
+fn whole(text: &str, signed: bool) -> Option<u64> {
     let value = integer(text)?;
-    u64::try_from(value).ok().or_else(|| i64::try_from(value).ok().map(|value| value as u64))
+    if signed { i64::try_from(value).ok().map(|value| value as u64) } else { u64::try_from(value).ok() }
 }
 
 /// Whether a JSON member is this field: its name in the .proto file, or the same in lowerCamelCase.

@@ -119,6 +119,10 @@ fn i5_what_is_no_otlp_json_is_an_error() {
     }
     let long = span(&format!("{ids},\"name\":\"{}\"", "x".repeat(100)));
     assert_eq!(to_protobuf(Signal::Traces, long.as_bytes(), 100), Err(JsonError::TooLarge));
+    for bad in ["\"intValue\":9223372036854775808", "\"intValue\":\"1e19\"", "\"boolValue\":\"true\""] {
+        let json = span(&format!("{ids},\"attributes\":[{{\"key\":\"k\",\"value\":{{{bad}}}}}]"));
+        assert!(matches!(read(&json), Err(JsonError::Type { .. })), "{bad}");
+    }
 }
 
 /// Scenario: every cut of a request and every byte of it changed. Guarantees: never a panic, and what is taken is
