@@ -86,12 +86,13 @@ pub(crate) fn build(place: &Place, toolchain: &Toolchain, job: &Job, packages: &
         .env("LIGHTSHIP_LINKAGE", if job.linkage == Linkage::Fixed { "fixed" } else { "pie" })
         .env(format!("CC_{under}"), toolchain.cc(job.arch))
         .env(format!("AR_{under}"), toolchain.ar())
-        .env(format!("CFLAGS_{under}"), c_flags(&paths))
+        .env(format!("CFLAGS_{under}"), c_flags(job, &paths))
         .env(format!("CARGO_TARGET_{upper}_LINKER"), toolchain.cc(job.arch))
         .env(format!("CARGO_TARGET_{upper}_RUSTFLAGS"), rust_flags(toolchain, job, &paths));
     if let Libc::Musl { .. } = toolchain.libc {
         command
             .arg(format!("-Zbuild-std=std,{}", job.program.panic_crate()))
+            .args(std_features(job))
             .env("ZIG_GLOBAL_CACHE_DIR", place.work.join("zig-cache"))
             .env("ZIG_LOCAL_CACHE_DIR", place.work.join("zig-cache"));
     }
@@ -116,9 +117,18 @@ fn paths(place: &Place, toolchain: &Toolchain) -> Result<Vec<(PathBuf, &'static 
     Ok(paths)
 }
 
-fn c_flags(paths: &[(PathBuf, &'static str)]) -> String {
+/// A program that nobody unwinds has no use for what prints backtraces: the standard library leaves it out, and is made small.
+fn std_features(job: &Job) -> Option<&'static str> {
+    (job.program.panic_crate() == "panic_abort").then_some("-Zbuild-std-features=optimize_for_size")
+}
+
+fn c_flags(job: &Job, paths: &[(PathBuf, &'static str)]) -> String {
     let maps = paths.iter().map(|(path, name)| format!(" -ffile-prefix-map={}={name}", path.display()));
-    format!("-g0{}", maps.collect::<String>())
+    let tables = match job.program.panic_crate() {
+        "panic_abort" => " -fno-asynchronous-unwind-tables -fno-unwind-tables",
+        _ => "",
+    };
+    format!("-g0{tables}{}", maps.collect::<String>())
 }
 
 fn rust_flags(toolchain: &Toolchain, job: &Job, paths: &[(PathBuf, &'static str)]) -> String {
