@@ -218,7 +218,7 @@ fn import<'a>(arguments: &Arguments, files: impl Iterator<Item = &'a str>) -> Re
             signal.ok_or_else(|| fail("name it traces.., logs.. or metrics.., by what it holds".to_owned()))?;
         let mut file = BufReader::new(File::open(path).map_err(|error| fail(error.to_string()))?);
         let mut number = 0;
-        while let Some(request) = read_request(&mut file).map_err(|error| fail(error.to_string()))? {
+        while let Some(request) = read_request(&mut file, signal).map_err(|error| fail(error.to_string()))? {
             number += 1;
             let fail = |why: String| fail(format!("request {number}: {why}; what stood before it is imported"));
             let digest = imports::digest(signal, &request).map_err(|error| fail(error.to_string()))?;

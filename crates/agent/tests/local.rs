@@ -389,6 +389,29 @@ fn the_journal_is_carried_checked_and_repaired() {
     std::fs::remove_file(other_data.join("imported")).unwrap();
     assert!(says(&import, 0).starts_with("0 records"), "what is held is known without the list of imports");
 
+    // U12: the form that `export` writes by itself comes in as well, and says the same.
+    let third = tempfile::tempdir().unwrap();
+    let third_config = third.path().join("lightship.yaml");
+    std::fs::write(&third_config, support::configuration(&third.path().join("data"), "")).unwrap();
+    let third_config = third_config.to_str().unwrap();
+    let mut import_json = vec!["journal", "--config", third_config, "import"];
+    let lines =
+        ["traces.jsonl", "logs.jsonl", "metrics.jsonl"].map(|name| json.join(name).to_str().unwrap().to_owned());
+    import_json.extend(lines.iter().map(String::as_str));
+    assert!(says(&import_json, 0).starts_with("5 records"));
+    let everything = |config: &str| {
+        let shown = says(&["query", "--config", config, "-o", "otlp-json"], 0);
+        let mut lines: Vec<String> = shown.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(everything(third_config), everything(other_config));
+    let mut both = import_json.clone();
+    both.extend(files.iter().map(String::as_str));
+    assert!(says(&both, 0).starts_with("0 records"), "one form is known by the other");
+    std::fs::write(json.join("logs.jsonl"), "{\"resourceLogs\": 7}\n").unwrap();
+    assert_eq!(run(&import_json).status.code(), Some(2));
+
     let segment = other.path().join("data/lanes/metrics/0000000000000001.seg");
     let mut bytes = std::fs::read(&segment).unwrap();
     bytes[140] ^= 1;

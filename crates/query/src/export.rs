@@ -3,7 +3,7 @@
 //! Two forms: JSON lines as OpenTelemetry's "OTLP File Exporter" writes them (one request in each line), and the
 //! Collector's binary file form (each request behind its length, 4 bytes, big-endian).
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Read, Write};
 use std::ops::ControlFlow;
 
 use filter::Range;
@@ -163,11 +163,37 @@ fn write<W: Write>(
     }
 }
 
-/// Reads the next request of a file of the binary form; `None` at its end.
+/// Reads the next request of a file, in whichever form it is; `None` at its end.
 ///
 /// # Errors
-/// `InvalidData` where the file is cut off or is no such file.
-pub fn read_request(file: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
+/// `InvalidData` where the file is cut off, or is none of the two forms.
+pub fn read_request(file: &mut impl BufRead, signal: Signal) -> io::Result<Option<Vec<u8>>> {
+    // No length is so large that it begins as a JSON document does.
+    match file.fill_buf()?.first() {
+        Some(b'{' | b'\n' | b'\r' | b' ') => read_json(file, signal),
+        _ => read_binary(file),
+    }
+}
+
+fn read_json(file: &mut impl BufRead, signal: Signal) -> io::Result<Option<Vec<u8>>> {
+    let bad = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
+    loop {
+        let mut line = Vec::new();
+        let most = 4 * u64::from(MAX_REQUEST);
+        if file.take(most).read_until(b'\n', &mut line)? == 0 {
+            return Ok(None);
+        }
+        if line.len() as u64 == most {
+            return Err(bad("a line is too long to be an OTLP request".to_owned()));
+        }
+        if !line.trim_ascii().is_empty() {
+            let request = model::otlp::json::to_protobuf(signal, &line, MAX_REQUEST as usize);
+            return request.map(Some).map_err(|error| bad(error.to_string()));
+        }
+    }
+}
+
+fn read_binary(file: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
     let bad = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
     let mut length = [0; 4];
     let mut have = 0;
