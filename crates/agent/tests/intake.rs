@@ -65,6 +65,33 @@ fn i3_default_batches_pass() {
     wait_until("it is counted", || agent.status()["intake"]["refused_requests"]["too_large"] == 1);
 }
 
+/// Scenario: 512 spans of as many traces in one request, to an agent with the memory of a sensor, and to one with the least
+/// there may be for decisions. Guarantees: the first takes all of it; the second takes it or tells the producer to come
+/// again, and never that it is bad.
+#[test]
+fn i3_a_batch_of_as_many_traces_is_never_bad() {
+    let body = request(|out| {
+        (0..512u64).for_each(|number| {
+            put_message(out, 2, |out| {
+                let mut trace = [7; 16];
+                trace[..8].copy_from_slice(&(number + 1).to_be_bytes());
+                put_bytes(out, 1, &trace);
+                put_bytes(out, 2, &(number + 1).to_be_bytes());
+                put_bytes(out, 5, b"poll");
+                put_fixed64(out, 7, now_ns());
+                put_fixed64(out, 8, now_ns());
+            });
+        });
+    });
+    let sensor = Agent::start_with("sampling: { memory: 256KiB }\nrecorder: { memory: 512KiB }\n");
+    assert_eq!(sensor.post("/v1/traces", PROTOBUF, &body).0, 200);
+    assert_eq!(received(&sensor, "traces"), 512);
+    let least = Agent::start_with("sampling: { memory: 64KiB }\n");
+    let (code, answer) = least.post("/v1/traces", PROTOBUF, &body);
+    assert!(code == 200 || code == 503, "{code} {answer}");
+    assert_eq!(least.status()["ledger"]["difference"], 0);
+}
+
 /// Scenario: large requests of every signal, and few bytes that decode to many records, to an agent with `memory: 12MiB` and
 /// the recorder in files, one after the other. Guarantees: its anonymous memory stays under the limit at any moment that is
 /// looked at (P9).

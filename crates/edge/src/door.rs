@@ -14,6 +14,8 @@ pub(crate) struct Looked {
     pub(crate) found: Inspection,
     /// The producer's key with the digest of what came under it.
     pub(crate) key: Option<Box<[u8]>>,
+    /// Records that go together at most.
+    most: u64,
 }
 
 impl Looked {
@@ -21,8 +23,13 @@ impl Looked {
     pub(crate) fn is_one_piece(&self, body: &[u8]) -> bool {
         self.found.is_clean()
             && body.len() <= PIECE_BYTES
-            && self.found.records <= PIECE_RECORDS
+            && self.found.records <= self.most
             && self.found.parts <= PIECE_PARTS
+    }
+
+    /// The request in pieces.
+    pub(crate) fn pieces<'a>(&self, signal: Signal, body: &'a [u8], wall_ns: u64) -> Pieces<'a> {
+        Pieces::new(signal, body, wall_ns).with_records(self.most)
     }
 
     /// The answer to a request of which everything is taken that can be.
@@ -62,7 +69,14 @@ impl Pipeline {
         {
             return Err(self.wrong(request.signal, other));
         }
-        Ok(Looked { found, key })
+        Ok(Looked { found, key, most: self.most_together(request.signal) })
+    }
+
+    /// How many records may go together: each may be a trace of its own, and the index has to have a place for them.
+    fn most_together(&self, signal: Signal) -> u64 {
+        let halves = std::iter::successors(Some(PIECE_RECORDS), |most| Some(most / 2));
+        let fits = |most: &u64| *most <= 1 || signal == Signal::Metrics || self.sampler.could_hold(*most as usize);
+        halves.into_iter().find(fits).unwrap_or(1).max(1)
     }
 
     /// Whether a request with this key came before.

@@ -5,7 +5,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use config::AckLevel;
-use model::otlp::Pieces;
 use sources::{Answer, Intake, Request};
 
 use crate::admission::Admitted;
@@ -18,6 +17,9 @@ use crate::repeats::digest;
 /// How long a request for mission or audit waits for its commit, and a large one for room, before its producer is told to
 /// come again.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a large request waits before it looks for room again.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// The way in, by what an answer means.
 pub(crate) fn intake(shared: &Rc<Shared>, ack: AckLevel) -> Intake {
@@ -99,7 +101,7 @@ async fn in_pieces(shared: &Rc<Shared>, ack: AckLevel, request: Request, looked:
     let until = shared.clock.now_ns().saturating_add(PATIENCE.as_nanos() as u64);
     let wall_ns = shared.clock.wall_ns();
     let (mut urgent, mut taken) = (false, first);
-    let mut pieces = Pieces::new(signal, &body, wall_ns).skip(first).peekable();
+    let mut pieces = looked.pieces(signal, &body, wall_ns).skip(first).peekable();
     while let Some(piece) = pieces.next() {
         // The key is that of the whole: it is remembered with the last piece.
         let key = looked.key.clone().filter(|_| pieces.peek().is_none());
@@ -109,7 +111,11 @@ async fn in_pieces(shared: &Rc<Shared>, ack: AckLevel, request: Request, looked:
             let admitted =
                 shared.pipeline.borrow_mut().admit_piece(signal, piece.clone(), key.clone(), found.names_lane, now);
             match admitted {
-                Err(Answer::Wait(_)) if taken > 0 && now < until => room(shared).await,
+                Err(Answer::Wait(_)) if taken > 0 && now < until => {
+                    room(shared).await;
+                    // Room comes with decisions, too.
+                    tokio::time::sleep(AGAIN).await;
+                }
                 other => break other,
             }
         };
@@ -153,7 +159,6 @@ async fn room(shared: &Shared) {
     const MOMENT: Duration = Duration::from_millis(500);
     // A disk that stalls is told by health; here the wait goes on until it is too long.
     let _in_time = tokio::time::timeout(MOMENT, shared.commits.wait()).await;
-    tokio::task::yield_now().await;
 }
 
 /// Takes what is admitted in: recorded in files where the level says so, in any case with room for mission and audit.

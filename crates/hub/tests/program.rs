@@ -56,6 +56,21 @@ fn it_starts_and_stops() {
     }
 }
 
+/// Scenario: SIGHUP to a running hub, then SIGTERM. Guarantees: the first ends nothing, the second ends it in good order.
+#[test]
+fn j4_a_hangup_ends_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut child, _) = start(dir.path());
+    let send = |signal: &str| Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success();
+    assert!(send("-HUP"));
+    let addresses = std::fs::read(dir.path().join("addresses.json")).unwrap();
+    let addresses: serde_json::Value = serde_json::from_slice(&addresses).unwrap();
+    let well = hub(&["health", "--http", addresses["http"].as_str().unwrap()]).output().unwrap();
+    assert_eq!(well.status.code(), Some(0));
+    assert!(send("-TERM"));
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
 /// Scenario: the health check of a running hub, and after it was killed. Guarantees: exit code 0 and the hub's own answer,
 /// then 1 and one line that names the address.
 #[test]

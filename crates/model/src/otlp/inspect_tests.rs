@@ -284,6 +284,9 @@ fn i3_a_large_request_goes_in_pieces() {
     }
     assert_eq!(values.len(), 20_001);
     assert!(values.iter().take(20_000).enumerate().all(|(index, value)| index as u64 == *value));
+    let few = Pieces::new(Signal::Metrics, &large, WALL).with_records(100);
+    let counts: Vec<_> = few.map(|piece| count_records(Signal::Metrics, &piece).unwrap()).collect();
+    assert!(counts.iter().all(|count| *count <= 100) && counts.iter().sum::<u64>() == 20_001, "{counts:?}");
     let group = request(&[log(1, &[])]);
     let many: Vec<u8> = std::iter::repeat_n(group, 5000).flatten().collect();
     let sizes: Vec<_> = Pieces::new(Signal::Logs, &many, WALL).map(|piece| piece.len()).collect();

@@ -32,6 +32,7 @@ pub struct Pieces<'a> {
     points: Option<Points<'a>>,
     piece: Selection,
     parts: usize,
+    most: u64,
 }
 
 /// What stands around the records that come now.
@@ -109,7 +110,14 @@ impl<'a> Pieces<'a> {
             points: None,
             piece: Selection::default(),
             parts: 0,
+            most: PIECE_RECORDS,
         }
+    }
+
+    /// With fewer records in each.
+    #[must_use]
+    pub fn with_records(self, most: u64) -> Self {
+        Self { most: most.clamp(1, PIECE_RECORDS), ..self }
     }
 
     fn cut(&mut self) -> Vec<u8> {
@@ -124,7 +132,7 @@ impl<'a> Pieces<'a> {
         self.piece.records() > 0
             && (self.piece.bytes() + more > PIECE_BYTES + MAX_AROUND
                 || self.piece.item_bytes() + more > PIECE_BYTES
-                || self.piece.records() >= PIECE_RECORDS
+                || self.piece.records() >= self.most
                 || self.parts + parts > PIECE_PARTS)
     }
 
@@ -212,7 +220,7 @@ impl<'a> Pieces<'a> {
             full = records > 0
                 && (self.piece.bytes() + more > PIECE_BYTES + MAX_AROUND
                     || self.piece.item_bytes() + more > PIECE_BYTES
-                    || records >= PIECE_RECORDS
+                    || records >= self.most
                     || self.parts + parts + found.parts > PIECE_PARTS);
             if full {
                 metric.data = Some((kind, around.clone(), before));
