@@ -5,6 +5,7 @@ export const MILLISECOND = 1_000_000n;
 export const SECOND = 1_000_000_000n;
 export const MINUTE = 60n * SECOND;
 export const HOUR = 60n * MINUTE;
+export const DAY = 24n * HOUR;
 
 /** Seconds for a chart's axis: exact to the millisecond and better, which is finer than a pixel. */
 export function toSeconds(time: bigint): number {

@@ -37,14 +37,14 @@ describe("reading answers", () => {
     const red = {
       step: "1",
       times: ["1", "2"],
-      rate: [1, "2"],
+      rate: [1, "two"],
       errors: [],
       p50: [],
       p95: [],
       p99: [],
       completeness: COMPLETE,
     };
-    expect(() => schema.red(red, "")).toThrow('rate[1]: expected a number, got "2"');
+    expect(() => schema.red(red, "")).toThrow('rate[1]: expected a number, got "two"');
     expect(() => schema.red({ ...red, rate: [], completeness: [] }, "")).toThrow(
       "completeness: expected an object, got []",
     );

@@ -8,6 +8,7 @@ describe("the hash of the URL", () => {
       range: { from: 1795257140382954195n, to: 1795257187630157440n },
       service: "vessel app/ä",
       operation: "GET /api/alerts/system?x=1&y=2",
+      device: "vessel-1",
       live: false,
       list: "logs",
       errorsOnly: true,

@@ -32,6 +32,7 @@ pub mod query;
 mod registry;
 mod repair;
 pub mod rows;
+mod series;
 mod store;
 #[cfg(test)]
 mod tests;

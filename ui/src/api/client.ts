@@ -40,6 +40,10 @@ export function hubNow(): bigint {
   return BigInt(Math.round(Date.now() + hubAheadMs)) * 1_000_000n;
 }
 
+/** How long an answer about the hub itself may take; and one that it has to look for. */
+export const PROMPT_MS = 5_000;
+export const SEARCH_MS = 20_000;
+
 const UNREACHABLE = "is lightship-hub running, and can this browser reach it?";
 
 async function problemOf(response: Response): Promise<Problem> {
@@ -58,17 +62,30 @@ async function problemOf(response: Response): Promise<Problem> {
   return new Problem(`the hub answered ${answered}`, "look at the hub's own log", response.status);
 }
 
-export async function get<T>(path: string, query: Query, decoder: Decoder<T>, signal?: AbortSignal): Promise<T> {
-  let response: Response;
+/** Asks and reads the whole answer within `most` milliseconds: a hub that hangs is one that does not answer. */
+export async function get<T>(
+  path: string,
+  query: Query,
+  decoder: Decoder<T>,
+  signal?: AbortSignal,
+  most: number = SEARCH_MS,
+): Promise<T> {
+  const late = AbortSignal.timeout(most);
+  let body: unknown;
   try {
-    response = await fetch(address(path, query), signal === undefined ? {} : { signal });
+    const response = await fetch(address(path, query), {
+      signal: signal === undefined ? late : AbortSignal.any([signal, late]),
+    });
+    noteClock(response.headers.get("date"));
+    if (!response.ok) throw await problemOf(response);
+    body = await response.json();
   } catch (error) {
-    if (error instanceof DOMException && error.name === "AbortError") throw error;
-    throw new Problem("the hub does not answer", UNREACHABLE, 0);
+    if (error instanceof Problem) throw error;
+    const isOff = error instanceof DOMException && error.name === "AbortError" && !late.aborted;
+    if (isOff || signal?.aborted === true) throw error;
+    const words = late.aborted ? `the hub did not answer within ${most / 1000} s` : "the hub does not answer";
+    throw new Problem(words, UNREACHABLE, 0);
   }
-  noteClock(response.headers.get("date"));
-  if (!response.ok) throw await problemOf(response);
-  const body: unknown = await response.json();
   try {
     return decoder(body, "");
   } catch (error) {
@@ -76,7 +93,7 @@ export async function get<T>(path: string, query: Query, decoder: Decoder<T>, si
     throw new Problem(
       `${path} answered something unexpected: ${error.message}`,
       "page and hub are of different versions: reload the page",
-      response.status,
+      200,
     );
   }
 }
@@ -89,11 +106,15 @@ export interface Window {
 const bounds = (window: Window) => ({ start: window.from, end: window.to });
 
 export const api = {
-  services: (window: Window, signal?: AbortSignal) => get("api/v0/services", bounds(window), schema.services, signal),
-  devices: (signal?: AbortSignal) => get("api/v0/devices", {}, schema.devices, signal),
+  services: (window: Window, signal?: AbortSignal) =>
+    get("api/v0/services", bounds(window), schema.services, signal, PROMPT_MS),
+  devices: (signal?: AbortSignal) => get("api/v0/devices", {}, schema.devices, signal, PROMPT_MS),
   coverage: (window: Window, signal?: AbortSignal) => get("api/v0/coverage", bounds(window), schema.coverage, signal),
-  red: (window: Window, query: { service: string; operation: string; step: string }, signal?: AbortSignal) =>
-    get("api/v0/red", { ...bounds(window), ...query }, schema.red, signal),
+  red: (
+    window: Window,
+    query: { service: string; operation: string; device: string; step: string },
+    signal?: AbortSignal,
+  ) => get("api/v0/red", { ...bounds(window), ...query }, schema.red, signal),
   exemplars: (window: Window, query: Query, signal?: AbortSignal) =>
     get("api/v0/exemplars", { ...bounds(window), ...query }, schema.exemplars, signal),
   traces: (window: Window, query: Query, signal?: AbortSignal) =>

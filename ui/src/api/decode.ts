@@ -22,6 +22,12 @@ export const number: Decoder<number> = (value, path) => {
   return value;
 };
 
+/** A measured value: a number, or the text of one that JSON numbers cannot hold (`"NaN"`, `"9007199254740993"`). */
+export const value: Decoder<number> = (value, path) => {
+  if (typeof value === "string" && /^(NaN|-?Infinity|-?\d{1,20})$/.test(value)) return Number(value);
+  return number(value, path);
+};
+
 export const flag: Decoder<boolean> = (value, path) => {
   if (typeof value !== "boolean") throw new ShapeError(path, "true or false", value);
   return value;

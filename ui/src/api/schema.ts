@@ -10,13 +10,14 @@ import {
   oneOf,
   record,
   text,
+  value,
   type Decoded,
   type Decoder,
 } from "./decode";
 
 const signal = oneOf("traces", "logs", "metrics");
-const coverageState = oneOf("complete", "arriving", "held_on_device", "lost", "unknown");
-const numbers = list(nullable(number));
+const coverageState = oneOf("complete", "arriving", "held_on_device", "lost", "stopped", "unknown");
+const numbers = list(nullable(value));
 const attributes = list(object({ key: text, value: anything }));
 const scope = object({ name: text, version: text });
 
@@ -32,7 +33,7 @@ const interval = object({
 const completeness = object({
   fraction: number,
   complete: flag,
-  devices: list(object({ device: text, signal, state: coverageState, from: nanos, to: nanos })),
+  devices: list(object({ device: text, signal, state: coverageState, from: nanos, to: nanos, reason: nullable(text) })),
 });
 
 export const services = object({
@@ -47,9 +48,16 @@ export const devices = object({
       epoch: text,
       last_contact: nanos,
       connected: flag,
+      contact: oneOf("connected", "stopped", "out_of_contact", "unknown"),
+      settles_ns: nanos,
+      two_agents: flag,
+      incomplete: list(object({ signal, state: coverageState, from: nanos, to: nanos, reason: nullable(text) })),
       clock_synchronised: flag,
       lanes: list(object({ lane: text, next: number, next_expected: number, held: number, watermark: nanos })),
     }),
+  ),
+  refused: list(
+    object({ device: nullable(text), address: text, reason: text, error: text, count: number, last: nanos }),
   ),
 });
 
@@ -76,7 +84,7 @@ export const exemplars = object({
       device: nullable(text),
       attributes: record,
       time: nanos,
-      value: nullable(number),
+      value: nullable(value),
       trace_id: nullable(text),
       span_id: nullable(text),
       state: oneOf("stored", "on_device", "missing"),
@@ -161,6 +169,7 @@ export const logsOrTable: Decoder<{ lines: Logs | null; table: Table | null }> =
 export type Services = Decoded<typeof services>;
 export type Devices = Decoded<typeof devices>;
 export type Device = Devices["devices"][number];
+export type Refused = Devices["refused"][number];
 export type Coverage = Decoded<typeof coverage>["coverage"];
 export type Interval = Decoded<typeof interval>;
 export type Red = Decoded<typeof red>;

@@ -10,6 +10,9 @@ import type { ChartSpec } from "./series";
 const SYNC = "lightship";
 const MIN_DRAG_PX = 6;
 const AXIS_WIDTH = 62;
+/** All charts of the page: a zoom takes the selection off each of them. */
+const plots = new Set<uPlot>();
+const NOTHING = { left: 0, top: 0, width: 0, height: 0 };
 
 /** Where things are on the chart, in CSS pixels from the upper left corner of the plotting area. */
 export interface Scales {
@@ -178,7 +181,7 @@ export function Chart(props: Props) {
             const isOwn = plot.cursor.event !== undefined && plot.cursor.event !== null;
             if (width < MIN_DRAG_PX || !isOwn) return;
             zoom(fromSeconds(plot.posToVal(left, "x")), fromSeconds(plot.posToVal(left + width, "x")));
-            plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+            plots.forEach((one) => one.setSelect(NOTHING, false));
           },
         ],
       }),
@@ -186,6 +189,7 @@ export function Chart(props: Props) {
       element,
     );
     chart.current = plot;
+    plots.add(plot);
 
     const at = (event: MouseEvent) => {
       const box = plot.over.getBoundingClientRect();
@@ -207,6 +211,7 @@ export function Chart(props: Props) {
       resize.disconnect();
       render(null, below);
       render(null, above);
+      plots.delete(plot);
       plot.destroy();
       chart.current = null;
     };

@@ -4,7 +4,7 @@ import { useEffect, useRef } from "preact/hooks";
 import type uPlot from "uplot";
 import { hubNow } from "../api/client";
 import type { Red } from "../api/schema";
-import { coverage, exemplars, red, services, shown } from "../state/data";
+import { coverage, devices, exemplars, red, services, shown, silentSince } from "../state/data";
 import { cursorStep, focused, hovered } from "../state/hover";
 import { go, place } from "../state/place";
 import { clockTime, toSeconds } from "../time";
@@ -27,9 +27,12 @@ const relevant = computed(() => {
 });
 
 export const bands = computed<Band[]>(() => {
-  const devices = relevant.value;
-  const all = coverage.value.data?.coverage ?? [];
-  return bandsOf(devices === null ? all : all.filter((one) => devices.has(one.device)), shown.value, hubNow());
+  const names = relevant.value;
+  const chosen = place.value.device;
+  const edges = new Map((devices.value.data?.devices ?? []).map((one) => [one.device, one.settles_ns]));
+  const all = (coverage.value.data?.coverage ?? []).filter((one) => chosen === "" || one.device === chosen);
+  const wanted = names === null ? all : all.filter((one) => names.has(one.device));
+  return bandsOf(wanted, shown.value, hubNow(), edges);
 });
 
 const diamonds = computed<Diamond[]>(() => diamondsOf(exemplars.value.data?.exemplars ?? [], place.value.operation));
@@ -45,6 +48,8 @@ function open(diamond: Diamond): void {
   // Never a dead link: only a stored trace can be opened.
   if (diamond.state !== "stored") return;
   focused.value = diamond.key;
+  // The pane comes to lie where the pointer is.
+  hovered.value = null;
   go({ trace: diamond.traceId, span: "" });
 }
 
@@ -67,7 +72,9 @@ function Readout({ spec, red }: { spec: ChartSpec; red: Red | null }) {
             </span>
           );
         })}
-        <span class="dim at">{time === undefined ? "latest" : clockTime(time)}</span>
+        <span class="dim at">
+          {time === undefined ? (silentSince.value === null ? "latest" : "not known now") : clockTime(time)}
+        </span>
       </span>
     </header>
   );

@@ -69,7 +69,9 @@ function OfBand({ band }: { band: Band }) {
 }
 
 function position({ x, y }: Hovered) {
-  const left = x + GAP + WIDTH > innerWidth ? x - GAP - WIDTH : x + GAP;
+  // Beside the open trace, not over it.
+  const edge = document.querySelector("main")?.getBoundingClientRect().right ?? innerWidth;
+  const left = x + GAP + WIDTH > Math.min(edge, innerWidth) ? x - GAP - WIDTH : x + GAP;
   return { left: `${Math.max(4, left)}px`, top: `${y + GAP}px`, width: `${WIDTH}px` };
 }
 

@@ -29,17 +29,19 @@ export interface Band {
  * The newest data of a device in contact is always on its way: the sampler waits for traces to be whole. The hub does
  * not count as much as this as incomplete, and the page does not shade it, unless it is what an outage held back.
  */
-export const LIVE_EDGE = 30n * SECOND;
+export const LIVE_EDGE = 60n * SECOND;
 
 /** How an interval is shaded; `null` for one that is as it should be. */
-export function kindOf(interval: Interval, now: bigint): BandKind | null {
+export function kindOf(interval: Interval, now: bigint, edge: bigint = LIVE_EDGE): BandKind | null {
   switch (interval.state) {
     case "lost":
       return "lost";
     case "held_on_device":
       return "held";
     case "arriving":
-      return interval.from >= now - LIVE_EDGE && !interval.late ? null : "arriving";
+      return interval.from >= now - edge && !interval.late ? null : "arriving";
+    case "stopped":
+      return null;
     case "complete":
       return interval.late ? "late" : null;
     case "unknown":
@@ -48,12 +50,15 @@ export function kindOf(interval: Interval, now: bigint): BandKind | null {
   }
 }
 
+/** The live edge of devices that say it. */
+const NO_EDGES: ReadonlyMap<string, bigint> = new Map();
+
 /** What is wrong, one entry per device, kind and time; the signals that share it are joined. */
-export function entriesOf(coverage: Coverage, now: bigint): BandEntry[] {
+export function entriesOf(coverage: Coverage, now: bigint, edges: ReadonlyMap<string, bigint> = NO_EDGES): BandEntry[] {
   const entries = new Map<string, BandEntry>();
   for (const { device, signal, intervals } of coverage) {
     for (const interval of intervals) {
-      const kind = kindOf(interval, now);
+      const kind = kindOf(interval, now, edges.get(device));
       if (kind === null || interval.from >= interval.to) continue;
       const key = [device, kind, interval.from, interval.to, interval.reason].join("\n");
       const found = entries.get(key);
@@ -79,8 +84,13 @@ export function entriesOf(coverage: Coverage, now: bigint): BandEntry[] {
 const compare = (a: bigint, b: bigint) => (a < b ? -1 : a > b ? 1 : 0);
 
 /** The shaded stretches of the window, in the order of time, without overlaps. */
-export function bandsOf(coverage: Coverage, window: Window, now: bigint): Band[] {
-  const entries = entriesOf(coverage, now).filter((entry) => entry.from < window.to && entry.to > window.from);
+export function bandsOf(
+  coverage: Coverage,
+  window: Window,
+  now: bigint,
+  edges: ReadonlyMap<string, bigint> = NO_EDGES,
+): Band[] {
+  const entries = entriesOf(coverage, now, edges).filter((entry) => entry.from < window.to && entry.to > window.from);
   const clip = (time: bigint) => (time < window.from ? window.from : time > window.to ? window.to : time);
   const cuts = [...new Set(entries.flatMap((entry) => [clip(entry.from), clip(entry.to)]))].sort(compare);
   const starting = [...entries].sort((a, b) => compare(a.from, b.from));

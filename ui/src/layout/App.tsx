@@ -2,8 +2,8 @@
 import { Charts } from "../charts/Charts";
 import { Tooltip } from "../charts/Tooltip";
 import { LogFilters, LogList } from "../logs/LogSearch";
-import { devices, services } from "../state/data";
-import { go, place } from "../state/place";
+import { devices, services, silentSince } from "../state/data";
+import { go, linkProblems, place } from "../state/place";
 import { TracePane } from "../trace/TracePane";
 import { Completeness } from "./Completeness";
 import { ProblemNote } from "./Problem";
@@ -50,6 +50,20 @@ function Welcome() {
   );
 }
 
+/** Parts of the link that nobody understood: without a word they would lead somewhere else. */
+function LinkProblems() {
+  const problems = linkProblems.value;
+  if (problems.length === 0) return null;
+  return (
+    <div class="problem" role="alert" data-testid="link-problem">
+      <b>this link cannot be read in all its parts:</b> {problems.join("; ")}
+      <button type="button" class="link" onClick={() => (linkProblems.value = [])}>
+        ✕
+      </button>
+    </div>
+  );
+}
+
 export function App() {
   const [known, found] = [devices.value, services.value];
   const isEmpty = known.data?.devices.length === 0 && found.data?.services.length === 0;
@@ -59,7 +73,8 @@ export function App() {
     <>
       <TopBar />
       {problem === null ? null : <ProblemNote problem={problem} ofPage />}
-      <div class={`split ${isSplit ? "open" : ""}`}>
+      <LinkProblems />
+      <div class={`split ${isSplit ? "open" : ""} ${silentSince.value === null ? "" : "stale"}`}>
         <main>
           <Completeness />
           {isEmpty ? (

@@ -1,5 +1,5 @@
 // How complete the shown time is: a banner while something is missing, a small chip when all of it came, if late.
-import { devices, refresh } from "../state/data";
+import { devices, refresh, silentSince } from "../state/data";
 import { bands } from "../charts/Charts";
 import { summarise } from "../charts/bands";
 import { sentence } from "../charts/Tooltip";
@@ -11,6 +11,13 @@ const MOST_NAMED = 3;
 export function Completeness() {
   const { incomplete, worst, entries, late } = summarise(bands.value);
   const known = devices.value.data?.devices ?? [];
+  if (silentSince.value !== null) {
+    return (
+      <div class="banner unknown" role="status" data-testid="banner" data-worst="unknown">
+        the hub does not answer: how complete this is now is not known
+      </div>
+    );
+  }
   if (worst === null) {
     return late === 0n ? null : (
       <div class="chip good" role="status" data-testid="late-chip">

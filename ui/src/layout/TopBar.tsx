@@ -1,11 +1,19 @@
 // What is looked at: service, operation, time; and whether it follows the clock.
 import { computed } from "@preact/signals";
-import { coverage, exemplars, logs, red, refresh, services, shown, traces } from "../state/data";
+import { coverage, devices, exemplars, logs, red, refresh, services, shown, silentSince, traces } from "../state/data";
 import { go, place, PRESETS, unzoom, type Preset } from "../state/place";
 import { clockTime, day, span, zone } from "../time";
 import { Devices } from "./Devices";
 
-const LABELS: Record<Preset, string> = { "5m": "5 min", "15m": "15 min", "1h": "1 h", "6h": "6 h" };
+const LABELS: Record<Preset, string> = {
+  "5m": "5 min",
+  "15m": "15 min",
+  "1h": "1 h",
+  "6h": "6 h",
+  "24h": "24 h",
+  "7d": "7 d",
+  "30d": "30 d",
+};
 
 const loading = computed(() => [coverage, exemplars, logs, red, services, traces].some((piece) => piece.value.loading));
 
@@ -15,7 +23,8 @@ function withChosen(names: string[], chosen: string): string[] {
 }
 
 function Pickers() {
-  const { service, operation } = place.value;
+  const { service, operation, device } = place.value;
+  const all = (devices.value.data?.devices ?? []).map((one) => one.device).sort();
   const known = services.value.data?.services ?? [];
   const of = known.filter((one) => service === "" || one.name === service);
   const operations = [...new Set(of.flatMap((one) => one.operations))].sort();
@@ -33,6 +42,21 @@ function Pickers() {
             known.map((one) => one.name),
             service,
           ).map((name) => (
+            <option key={name} value={name}>
+              {name}
+            </option>
+          ))}
+        </select>
+      </label>
+      <label>
+        <span class="dim">device</span>{" "}
+        <select
+          data-testid="device-filter"
+          value={device}
+          onChange={(event) => go({ device: event.currentTarget.value })}
+        >
+          <option value="">all devices</option>
+          {withChosen(all, device).map((name) => (
             <option key={name} value={name}>
               {name}
             </option>
@@ -91,6 +115,20 @@ function Ranges() {
   );
 }
 
+/** When what is shown was true: the page must not look alive when the hub is not. */
+function AsOf() {
+  const silent = silentSince.value;
+  const at = silent ?? devices.value.at;
+  if (at === null || at === 0) return null;
+  const time = clockTime(BigInt(at) * 1_000_000n);
+  return (
+    <span class={silent === null ? "dim" : "bad"} data-testid="as-of" data-silent={silent !== null}>
+      as of {time}
+      {silent === null ? "" : ": the hub does not answer"}
+    </span>
+  );
+}
+
 export function TopBar() {
   const { live } = place.value;
   return (
@@ -113,6 +151,7 @@ export function TopBar() {
       >
         <i class={`light ${loading.value ? "busy" : ""}`} /> auto refresh {live ? "on" : "off"}
       </button>
+      <AsOf />
       <span class="dim zone">{zone(shown.value.to)}</span>
       <Devices />
     </header>

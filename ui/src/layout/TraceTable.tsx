@@ -1,9 +1,11 @@
 // Traces of the shown time, newest first.
+import { signal } from "@preact/signals";
 import type { TraceSummary } from "../api/schema";
 import { pages, traces } from "../state/data";
 import { go, linkTo, place } from "../state/place";
 import { clockTimeMs, count, day, duration, durationParam, plural } from "../time";
 import { ProblemNote } from "./Problem";
+import { sorted, type Column, type Order } from "./sort";
 
 export function TraceFilters() {
   const { errorsOnly, minDuration } = place.value;
@@ -73,6 +75,42 @@ function Row({ trace, longest, hasDays }: { trace: TraceSummary; longest: bigint
   );
 }
 
+/** By which column the loaded traces are ordered; the hub's own order is newest first. */
+const order = signal<Order>({ column: "start", down: true });
+
+const HEADS: [Column, string, string][] = [
+  ["start", "start", ""],
+  ["root_service", "service", "minor"],
+  ["root_name", "root span", ""],
+  ["duration_ns", "duration", "number"],
+  ["spans", "spans", "number"],
+  ["errors", "errors", "number"],
+  ["logs", "logs", "number"],
+  ["device", "device", "minor"],
+];
+
+function Heads() {
+  const { column, down } = order.value;
+  return (
+    <tr>
+      {HEADS.map(([name, label, kind]) => (
+        <th key={name} class={kind} aria-sort={name !== column ? "none" : down ? "descending" : "ascending"}>
+          <button
+            type="button"
+            class="link head"
+            title="order the traces that are shown"
+            data-testid={`sort-${name}`}
+            onClick={() => (order.value = { column: name, down: name === column ? !down : true })}
+          >
+            {label}
+            {name === column ? (down ? " ▾" : " ▴") : ""}
+          </button>
+        </th>
+      ))}
+    </tr>
+  );
+}
+
 export function TraceTable() {
   const { data, problem, loading } = traces.value;
   const rows = data?.traces ?? [];
@@ -90,19 +128,10 @@ export function TraceTable() {
       {rows.length === 0 ? null : (
         <table class="traces" data-testid="traces">
           <thead>
-            <tr>
-              <th>start</th>
-              <th class="minor">service</th>
-              <th>root span</th>
-              <th class="number">duration</th>
-              <th class="number">spans</th>
-              <th class="number">errors</th>
-              <th class="number">logs</th>
-              <th class="minor">device</th>
-            </tr>
+            <Heads />
           </thead>
           <tbody>
-            {rows.map((trace) => (
+            {sorted(rows, order.value).map((trace) => (
               <Row key={trace.trace_id} trace={trace} longest={longest} hasDays={hasDays} />
             ))}
           </tbody>

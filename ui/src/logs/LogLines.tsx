@@ -1,5 +1,5 @@
 // Log lines, one below the other, each with the way to its trace.
-import { useState } from "preact/hooks";
+import { useMemo, useState } from "preact/hooks";
 import type { LogLine } from "../api/schema";
 import { linkTo } from "../state/place";
 import { clockTimeMs, day, duration } from "../time";
@@ -9,6 +9,18 @@ import { Attributes, valueText } from "../trace/Attributes";
 export function levelOf(severity: number): string {
   const names = ["trace", "debug", "info", "warn", "error", "fatal"];
   return severity < 1 ? "unset" : (names[Math.floor((severity - 1) / 4)] ?? "fatal");
+}
+
+/** A key for each line that it keeps when others come before it: what is open stays open at the next refresh. */
+export function keysOf(lines: LogLine[]): string[] {
+  const seen = new Map<string, number>();
+  return lines.map((line) => {
+    const { time, observed, device, service, trace_id, span_id } = line;
+    const text = [time, observed, device, service, trace_id, span_id, valueText(line.body)].join("\n");
+    const count = (seen.get(text) ?? 0) + 1;
+    seen.set(text, count);
+    return `${text}\n${count}`;
+  });
 }
 
 interface Within {
@@ -97,6 +109,7 @@ function Line({ line, within }: { line: LogLine; within: Within | undefined }) {
 
 export function LogLines({ lines, within }: Props) {
   const [wrap, setWrap] = useState(true);
+  const keys = useMemo(() => keysOf(lines), [lines]);
   if (lines.length === 0) return null;
   return (
     <div class={`log-lines ${wrap ? "wrap" : ""}`}>
@@ -105,7 +118,7 @@ export function LogLines({ lines, within }: Props) {
       </label>
       <ol data-testid="log-lines">
         {lines.map((line, index) => (
-          <Line key={`${line.time} ${index}`} line={line} within={within} />
+          <Line key={keys[index] ?? index} line={line} within={within} />
         ))}
       </ol>
     </div>

@@ -12,7 +12,8 @@ export function LogFilters() {
     <>
       <input
         type="search"
-        placeholder="text, level>=warn | stats count by service"
+        placeholder="words, level>=warn | stats count by service"
+        title="words are looked for in bodies and attributes; with operators it is a filter, whose words are looked for in bodies"
         aria-label="filter of lines"
         data-testid="log-text"
         value={logText}

@@ -8,6 +8,11 @@ export function hasPipes(filter: string): boolean {
   return filter.replace(/"(\\.|[^"\\])*"|'(\\.|[^'\\])*'/g, "").includes("|");
 }
 
+/** Whether it is only words, without anything that the filter language reads as more. */
+export function isPlainText(filter: string): boolean {
+  return !/[=<>~|()"'!:]|(^|\s)-\S|(^|\s)(and|or|not)(\s|$)/i.test(filter);
+}
+
 /** A cell in words: times, lengths and levels as everywhere on the page. */
 export function cellText(column: string, value: unknown): string {
   if (column === "time" && typeof value === "string" && /^\d+$/.test(value)) {

@@ -1,10 +1,11 @@
 // What the page shows, each piece following the place and the clock.
 import { computed, effect, signal } from "@preact/signals";
 import { api, hubNow, type Window } from "../api/client";
-import { hasPipes } from "../logs/table";
+import { hasPipes, isPlainText } from "../logs/table";
 import { durationParam, MILLISECOND, stepFor } from "../time";
 import { load, type Loaded } from "./load";
 import { formatRange, place, PRESETS } from "./place";
+import { closedSteps } from "./steps";
 
 const REFRESH_MS = 5_000;
 /** The span metrics' histogram, which the latency chart is drawn from; its exemplars are the chart's diamonds. */
@@ -30,20 +31,36 @@ export const shown = computed<Window & { round: number }>(() => {
   return { from: to - PRESETS[current.last], to, round: number };
 });
 
+/** Whether the hub answers, asked on its own: a long search must not hide that it has gone. */
+const pulse = signal(0);
+
+const device = computed(() => place.value.device);
 const service = computed(() => place.value.service);
 const operation = computed(() => place.value.operation);
 
-export const devices = load({ key: () => round.value, keep: true }, (_, signal) => api.devices(signal));
+export const devices = load({ key: () => pulse.value, keep: true }, (_, signal) => api.devices(signal));
 export const services = load({ key: () => shown.value, keep: true }, (window, signal) => api.services(window, signal));
 export const coverage = load({ key: () => shown.value, keep: true }, (window, signal) => api.coverage(window, signal));
 
-const charted = () => ({ window: shown.value, service: service.value, operation: operation.value });
+/** When the page last heard of the hub, while it hears nothing now; `null` while the hub answers. */
+export const silentSince = computed(() => {
+  const { problem, at } = devices.value;
+  return problem !== null && problem.status === 0 ? (at ?? 0) : null;
+});
 
-export const red = load({ key: charted, keep: true }, ({ window, ...query }, signal) => {
+const charted = () => ({
+  window: shown.value,
+  service: service.value,
+  operation: operation.value,
+  device: device.value,
+});
+
+export const red = load({ key: charted, keep: true }, async ({ window, ...query }, signal) => {
   const step = stepFor(window.to - window.from);
   // Steps begin at multiples of their length, so that a window that moves on does not change those it has already shown.
   const aligned = { from: window.from - (window.from % step), to: window.to };
-  return api.red(aligned, { ...query, step: `${step / MILLISECOND}ms` }, signal);
+  const answer = await api.red(aligned, { ...query, step: `${step / MILLISECOND}ms` }, signal);
+  return closedSteps(answer, hubNow());
 });
 
 export const exemplars = load({ key: charted, keep: true }, ({ window, ...query }, signal) => {
@@ -57,7 +74,13 @@ const listed = computed(() => place.value.list);
 export const pages = signal(1);
 
 const traceQuery = computed(() =>
-  JSON.stringify([place.value.service, place.value.operation, place.value.errorsOnly, place.value.minDuration]),
+  JSON.stringify([
+    place.value.service,
+    place.value.operation,
+    place.value.errorsOnly,
+    place.value.minDuration,
+    place.value.device,
+  ]),
 );
 
 export const traces = load(
@@ -66,22 +89,34 @@ export const traces = load(
     keep: true,
   },
   ([window, , pages], signal) => {
-    const { service, operation, errorsOnly, minDuration } = place.peek();
+    const { service, operation, errorsOnly, minDuration, device } = place.peek();
     const min_duration = durationParam(minDuration) ?? "";
     const limit = pages * TRACES_PER_PAGE;
-    return api.traces(window, { service, operation, error: errorsOnly, min_duration, limit }, signal);
+    const q = ofDevice(device);
+    return api.traces(window, { service, operation, q, error: errorsOnly, min_duration, limit }, signal);
   },
 );
 
-const logQuery = computed(() => JSON.stringify([place.value.service, place.value.logText, place.value.severity]));
+/** The filter for one device; empty for all. */
+export function ofDevice(device: string): string {
+  return device === "" ? "" : `device="${device.replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`;
+}
+
+const logQuery = computed(() =>
+  JSON.stringify([place.value.service, place.value.logText, place.value.severity, place.value.device]),
+);
 
 export const logs = load(
   { key: () => (listed.value === "logs" ? ([shown.value, logQuery.value, pages.value] as const) : null), keep: true },
   ([window, , pages], signal) => {
-    const { service, logText, severity } = place.peek();
+    const { service, logText, severity, device } = place.peek();
     // A table has no pages, and the order that its pipes give it.
     const paging = hasPipes(logText) ? {} : { limit: pages * LOGS_PER_PAGE, order: "desc" };
-    return api.logs(window, { service, q: logText, min_severity: severity, ...paging }, signal);
+    // Words are looked for in bodies and attributes; what has operators is a filter.
+    const asked = isPlainText(logText)
+      ? { text: logText.trim(), q: ofDevice(device) }
+      : { q: `${ofDevice(device)} ${logText}`.trim() };
+    return api.logs(window, { service, ...asked, min_severity: severity, ...paging }, signal);
   },
 );
 
@@ -98,10 +133,11 @@ export const traceLogs = load(
   async ([id], signal) => ({ traceId: id, logs: (await api.logsOfTrace(id, signal)).logs }),
 );
 
-const byRange: { peek(): Loaded<unknown> }[] = [devices, services, coverage, red, exemplars, traces, logs];
+const byRange: { peek(): Loaded<unknown> }[] = [services, coverage, red, exemplars, traces, logs];
 
 /** Asks for everything again, unless the round before is still under way. */
 export function refresh(): void {
+  if (!devices.peek().loading) pulse.value += 1;
   if (byRange.some((piece) => piece.peek().loading)) return;
   round.value += 1;
   const open = trace.peek();

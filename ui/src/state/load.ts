@@ -6,6 +6,8 @@ export interface Loaded<T> {
   data: T | null;
   problem: Problem | null;
   loading: boolean;
+  /** When the data came, in milliseconds of this browser's clock; `null` before it did. */
+  at: number | null;
 }
 
 export interface Source<K> {
@@ -27,7 +29,7 @@ export function load<K, T>(
   source: Source<K>,
   request: (key: K, signal: AbortSignal) => Promise<T>,
 ): ReadonlySignal<Loaded<T>> {
-  const state = signal<Loaded<T>>({ data: null, problem: null, loading: false });
+  const state = signal<Loaded<T>>({ data: null, problem: null, loading: false, at: null });
   let running: AbortController | null = null;
   let last = "";
   effect(() => {
@@ -39,20 +41,20 @@ export function load<K, T>(
     running = null;
     const before = state.peek();
     if (key === null) {
-      state.value = { data: null, problem: null, loading: false };
+      state.value = { data: null, problem: null, loading: false, at: null };
       return;
     }
     const control = new AbortController();
     running = control;
-    state.value = { ...(source.keep ? before : { data: null, problem: null }), loading: true };
+    state.value = { ...(source.keep ? before : { data: null, problem: null, at: null }), loading: true };
     const settle = (result: Omit<Loaded<T>, "loading">) => {
       if (running !== control) return;
       running = null;
       state.value = { ...result, loading: false };
     };
     request(key, control.signal).then(
-      (data) => settle({ data, problem: null }),
-      (error: unknown) => settle({ data: state.peek().data, problem: asProblem(error) }),
+      (data) => settle({ data, problem: null, at: Date.now() }),
+      (error: unknown) => settle({ data: state.peek().data, problem: asProblem(error), at: state.peek().at }),
     );
   });
   return state;

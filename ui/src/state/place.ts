@@ -1,14 +1,23 @@
 // Where the reader is, all of it in the hash of the URL: a link shows another person the same thing.
 import { signal } from "@preact/signals";
-import { HOUR, MINUTE } from "../time";
+import { DAY, HOUR, MINUTE } from "../time";
 
-export const PRESETS = { "5m": 5n * MINUTE, "15m": 15n * MINUTE, "1h": HOUR, "6h": 6n * HOUR } as const;
+export const PRESETS = {
+  "5m": 5n * MINUTE,
+  "15m": 15n * MINUTE,
+  "1h": HOUR,
+  "6h": 6n * HOUR,
+  "24h": DAY,
+  "7d": 7n * DAY,
+  "30d": 30n * DAY,
+} as const;
 export type Preset = keyof typeof PRESETS;
 
 export type Range = { last: Preset } | { from: bigint; to: bigint };
 
 export const TABS = ["attributes", "events", "logs", "resource", "links"] as const;
-export type Tab = (typeof TABS)[number];
+/** Empty for the first tab that has something to show. */
+export type Tab = (typeof TABS)[number] | "";
 
 export const SEVERITIES = ["", "trace", "debug", "info", "warn", "error", "fatal"] as const;
 export type Severity = (typeof SEVERITIES)[number];
@@ -17,6 +26,8 @@ export interface Place {
   range: Range;
   service: string;
   operation: string;
+  /** Only what comes from this device; empty for all. */
+  device: string;
   /** Whether the data follows the clock. */
   live: boolean;
   list: "traces" | "logs";
@@ -38,6 +49,7 @@ export const HOME: Place = {
   range: { last: "15m" },
   service: "",
   operation: "",
+  device: "",
   live: true,
   list: "traces",
   errorsOnly: false,
@@ -46,7 +58,7 @@ export const HOME: Place = {
   severity: "",
   trace: "",
   span: "",
-  tab: "attributes",
+  tab: "",
   spanOnly: false,
 };
 
@@ -69,6 +81,46 @@ function rangeOf(params: URLSearchParams): Range {
   return isPreset(last) ? { last } : HOME.range;
 }
 
+/** What of a link cannot be read, in words; a link that somebody cut must not lead elsewhere without a word. */
+export function problemsOf(hash: string): string[] {
+  const params = new URLSearchParams(hash.replace(/^#/, ""));
+  const read = new URLSearchParams(formatPlace(parsePlace(hash)).replace(/^#/, ""));
+  const known = new Set([...Object.keys(READS), "from", "to", "last"]);
+  const problems: string[] = [];
+  for (const [name, value] of params) {
+    const short = value.length > 40 ? `${value.slice(0, 40)}…` : value;
+    if (!known.has(name)) problems.push(`nothing is called “${name}”`);
+    else if (value !== "" && !isRead(name, value, read)) problems.push(`${name}=${short} cannot be read`);
+  }
+  return problems;
+}
+
+/** How the parts of a link look when they are as at home, and so left out of it. */
+const READS: Record<string, (value: string) => boolean> = {
+  service: () => true,
+  operation: () => true,
+  device: () => true,
+  live: (value) => value === "off" || value === "on",
+  list: (value) => value === "traces" || value === "logs",
+  errors: (value) => value === "only",
+  min: () => true,
+  text: () => true,
+  severity: (value) => within(SEVERITIES, value, "") !== "",
+  trace: (value) => hex(value, 32) !== "",
+  span: (value) => SPAN.test(value),
+  tab: (value) => within<Tab>(TABS, value, "") !== "",
+  lines: (value) => value === "span",
+};
+
+function isRead(name: string, value: string, read: URLSearchParams): boolean {
+  if (name === "last") return isPreset(value);
+  if (name === "from" || name === "to") return read.has(name);
+  return READS[name]?.(value) ?? false;
+}
+
+/** A span's id; where several of a trace share it, `~` and a number follow. */
+const SPAN = /^[0-9a-f]{16}(~\d{1,6})?$/;
+
 const hex = (text: string | null, digits: number) =>
   text !== null && text.length === digits && /^[0-9a-f]+$/.test(text) ? text : "";
 
@@ -81,6 +133,7 @@ export function parsePlace(hash: string): Place {
     range: rangeOf(params),
     service: text("service"),
     operation: text("operation"),
+    device: text("device"),
     live: params.get("live") !== "off",
     list: within(["traces", "logs"], params.get("list"), HOME.list),
     errorsOnly: params.get("errors") === "only",
@@ -88,8 +141,8 @@ export function parsePlace(hash: string): Place {
     logText: text("text"),
     severity: within(SEVERITIES, params.get("severity"), ""),
     trace,
-    span: trace === "" ? "" : hex(params.get("span"), 16),
-    tab: within(TABS, params.get("tab"), HOME.tab),
+    span: trace !== "" && SPAN.test(text("span")) ? text("span") : "",
+    tab: within<Tab>(TABS, params.get("tab"), HOME.tab),
     spanOnly: params.get("lines") === "span",
   };
 }
@@ -108,6 +161,7 @@ export function formatPlace(place: Place): string {
   }
   put("service", place.service);
   put("operation", place.operation);
+  put("device", place.device);
   put("live", place.live ? "" : "off");
   put("list", place.list, HOME.list);
   put("errors", place.errorsOnly ? "only" : "");
@@ -130,6 +184,9 @@ export function formatRange(range: Range): string {
 }
 
 export const place = signal<Place>(parsePlace(globalThis.location?.hash ?? ""));
+
+/** What of the link that led here cannot be read. */
+export const linkProblems = signal<string[]>(problemsOf(globalThis.location?.hash ?? ""));
 
 /** The link to here with some things changed. */
 export function linkTo(change: Partial<Place>): string {
@@ -164,6 +221,7 @@ export function unzoom(): void {
 export function followHistory(): void {
   const read = () => {
     place.value = parsePlace(location.hash);
+    linkProblems.value = problemsOf(location.hash);
   };
   addEventListener("popstate", read);
   addEventListener("hashchange", read);

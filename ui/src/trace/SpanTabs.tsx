@@ -7,12 +7,12 @@ import { traceLogs } from "../state/data";
 import { go, linkTo, place, type Tab } from "../state/place";
 import { clockTimeMs, duration, plural } from "../time";
 import { Attributes } from "./Attributes";
-import type { Tree } from "./tree";
+import type { Node, Tree } from "./tree";
 
 interface Props {
   tree: Tree;
   traceId: string;
-  span: Span;
+  node: Node;
   /** Log lines of the whole trace, as the trace itself says. */
   lines: number;
 }
@@ -63,7 +63,8 @@ function Resource({ span }: { span: Span }) {
   );
 }
 
-function TraceLogs({ tree, traceId, span, lines }: Props) {
+function TraceLogs({ tree, traceId, node, lines }: Props) {
+  const { span } = node;
   const { data, problem, loading } = traceLogs.value;
   const spanOnly = place.value.spanOnly;
   const all = data === null || data.traceId !== traceId ? null : data.logs;
@@ -109,13 +110,14 @@ function TraceLogs({ tree, traceId, span, lines }: Props) {
   );
 }
 
-function SpanFacts({ tree, span }: { tree: Tree; span: Span }) {
+function SpanFacts({ tree, node }: { tree: Tree; node: Node }) {
+  const { span } = node;
   const facts = [
     ["service", span.service],
     ["kind", span.kind],
     ["starts", `+${duration(span.start - tree.start)}`],
     ["takes", duration(span.end - span.start)],
-    ["itself", duration(tree.byId.get(span.span_id)?.selfTime ?? 0n)],
+    ["itself", duration(node.selfTime)],
   ];
   return (
     <dl class="facts">
@@ -133,9 +135,17 @@ function SpanFacts({ tree, span }: { tree: Tree; span: Span }) {
   );
 }
 
+/** The first tab that has something to show. */
+export function firstTab(span: Span, lines: number): Tab {
+  if (span.attributes.length > 0) return "attributes";
+  if (span.events.length > 0) return "events";
+  if (lines > 0) return "logs";
+  return span.resource.length > 0 ? "resource" : "attributes";
+}
+
 export function SpanTabs(props: Props) {
-  const { tree, span, lines } = props;
-  const current = place.value.tab;
+  const { tree, node, lines } = props;
+  const { span } = node;
   const dropped = span.dropped;
   const tabs: [Tab, string, ComponentChildren][] = [
     [
@@ -148,6 +158,7 @@ export function SpanTabs(props: Props) {
     ["resource", "Resource", <Resource span={span} />],
     ["links", `Links (${span.links.length})`, <Links span={span} />],
   ];
+  const current = place.value.tab === "" ? firstTab(span, lines) : place.value.tab;
   const lost = dropped.attributes + dropped.events + dropped.links;
   return (
     <section class="span-details" aria-label="selected span">
@@ -159,7 +170,7 @@ export function SpanTabs(props: Props) {
           <span class="badge bad">error{span.status.message ? `: ${span.status.message}` : ""}</span>
         ) : null}
       </header>
-      <SpanFacts tree={tree} span={span} />
+      <SpanFacts tree={tree} node={node} />
       <div class="tabs" role="tablist">
         {tabs.map(([tab, label]) => (
           <button

@@ -32,7 +32,9 @@ export function completenessOf(trace: Trace, tree: Tree): { isComplete: boolean;
     return { isComplete: false, words: `${names("arriving")} is still sending what it held` };
   }
   if (!complete && names("lost") !== "") {
-    return { isComplete: false, words: `${names("lost")} lost records of this time` };
+    const reasons = [...new Set(devices.map((device) => device.reason).filter((reason) => reason !== null))];
+    const why = reasons.length === 0 ? "" : ` (${reasons.join(", ")})`;
+    return { isComplete: false, words: `${names("lost")} lost records of this time${why}` };
   }
   return { isComplete: true, words: "complete" };
 }
@@ -100,8 +102,8 @@ function Whole({ data }: { data: Trace }) {
   return (
     <>
       <Header data={data} tree={tree} />
-      <Waterfall key={data.trace_id} tree={tree} selected={wanted?.span.span_id ?? ""} select={select} />
-      {wanted === null ? null : <SpanTabs tree={tree} traceId={data.trace_id} span={wanted.span} lines={data.logs} />}
+      <Waterfall key={data.trace_id} tree={tree} selected={wanted?.key ?? ""} select={select} />
+      {wanted === null ? null : <SpanTabs tree={tree} traceId={data.trace_id} node={wanted} lines={data.logs} />}
     </>
   );
 }

@@ -58,13 +58,13 @@ function Bar({ tree, node }: { tree: Tree; node: Node }) {
 function Row(props: Props & { node: Node; top: number; isOpen: boolean; toggle: () => void }) {
   const { tree, node, selected, select, top, isOpen, toggle } = props;
   const { span } = node;
-  const isSelected = span.span_id === selected;
+  const isSelected = node.key === selected;
   const isError = span.status.code === "error";
   return (
     <div
       class={`row ${isSelected ? "selected" : ""}`}
       style={{ top: `${top}px` }}
-      id={`span-${span.span_id}`}
+      id={`span-${node.key}`}
       role="treeitem"
       aria-level={node.depth + 1}
       aria-selected={isSelected}
@@ -72,7 +72,7 @@ function Row(props: Props & { node: Node; top: number; isOpen: boolean; toggle: 
       data-testid="span-row"
       data-span={span.span_id}
       data-status={span.status.code}
-      onClick={() => select(span.span_id)}
+      onClick={() => select(node.key)}
     >
       <div class="name" style={{ "--depth": node.depth, "--colour": colourOf(tree, span.service) }}>
         {node.children.length > 0 ? (
@@ -122,7 +122,7 @@ export function Waterfall({ tree, selected, select }: Props) {
   const [top, setTop] = useState(0);
   const scroller = useRef<HTMLDivElement>(null);
   const rows = rowsOf(tree, collapsed);
-  const index = rows.findIndex((node) => node.span.span_id === selected);
+  const index = rows.findIndex((node) => node.key === selected);
 
   useEffect(() => {
     const element = scroller.current;
@@ -144,10 +144,10 @@ export function Waterfall({ tree, selected, select }: Props) {
     const move = moves[event.key];
     if (move !== undefined) {
       const next = rows[Math.min(Math.max(index + move, 0), rows.length - 1)];
-      if (next !== undefined) select(next.span.span_id);
+      if (next !== undefined) select(next.key);
     } else if (node !== undefined && (event.key === "ArrowLeft" || event.key === "ArrowRight")) {
-      const isOpen = !collapsed.has(node.span.span_id);
-      if (node.children.length > 0 && isOpen === (event.key === "ArrowLeft")) toggle(node.span.span_id);
+      const isOpen = !collapsed.has(node.key);
+      if (node.children.length > 0 && isOpen === (event.key === "ArrowLeft")) toggle(node.key);
       else if (event.key === "ArrowLeft" && node.span.parent_id !== null && tree.byId.has(node.span.parent_id)) {
         select(node.span.parent_id);
       }
@@ -185,14 +185,14 @@ export function Waterfall({ tree, selected, select }: Props) {
         <div class="all" style={{ height: `${rows.length * ROW}px` }}>
           {rows.slice(first, last).map((node, offset) => (
             <Row
-              key={node.span.span_id}
+              key={node.key}
               tree={tree}
               node={node}
               selected={selected}
               select={select}
               top={(first + offset) * ROW}
-              isOpen={!collapsed.has(node.span.span_id)}
-              toggle={() => toggle(node.span.span_id)}
+              isOpen={!collapsed.has(node.key)}
+              toggle={() => toggle(node.key)}
             />
           ))}
         </div>

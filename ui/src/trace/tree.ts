@@ -2,6 +2,8 @@
 import type { Span } from "../api/schema";
 
 export interface Node {
+  /** Its span's id; where several spans of the trace have it, `~2` and so on behind it. */
+  key: string;
   span: Span;
   depth: number;
   children: Node[];
@@ -15,6 +17,7 @@ export interface Node {
 
 export interface Tree {
   roots: Node[];
+  /** By key. */
   byId: Map<string, Node>;
   /** Deepest level, from 0. */
   depth: number;
@@ -49,17 +52,43 @@ function selfTime(node: Node): bigint {
   return free;
 }
 
+/** An id that is none: spans with it are nobody's parents. */
+const NO_ID = /^(0{16})?$/;
+
+/**
+ * The parent of a span. Where client and server share an id (Zipkin's B3), the server's span stands below the client's,
+ * and a child below the one of its own service.
+ */
+function parentOf(node: Node, sharing: ReadonlyMap<string, Node[]>): Node | undefined {
+  const { span_id, parent_id, kind, service } = node.span;
+  if (kind === "server" && !NO_ID.test(span_id)) {
+    const client = sharing.get(span_id)?.find((other) => other !== node && other.span.kind === "client");
+    if (client !== undefined) return client;
+  }
+  if (parent_id === null || NO_ID.test(parent_id)) return undefined;
+  const named = sharing.get(parent_id) ?? [];
+  return (
+    named.find((other) => other.span.service === service && other.span.kind === "server") ??
+    named.find((other) => other.span.service === service) ??
+    named.at(-1)
+  );
+}
+
 export function buildTree(spans: Span[]): Tree {
   const byId = new Map<string, Node>();
+  const sharing = new Map<string, Node[]>();
   for (const span of spans) {
-    if (byId.has(span.span_id)) continue;
-    byId.set(span.span_id, { span, depth: 0, children: [], isOrphan: false, isCircular: false, selfTime: 0n });
+    const same = sharing.get(span.span_id) ?? [];
+    const key = same.length === 0 ? span.span_id : `${span.span_id}~${same.length + 1}`;
+    const node = { key, span, depth: 0, children: [], isOrphan: false, isCircular: false, selfTime: 0n };
+    byId.set(key, node);
+    sharing.set(span.span_id, [...same, node]);
   }
   const nodes = [...byId.values()].sort(earlier);
   const roots: Node[] = [];
   for (const node of nodes) {
     const { parent_id, span_id } = node.span;
-    const parent = parent_id === null || parent_id === span_id ? undefined : byId.get(parent_id);
+    const parent = parent_id === span_id ? undefined : parentOf(node, sharing);
     if (parent !== undefined) {
       parent.children.push(node);
       continue;
@@ -112,7 +141,7 @@ export function rowsOf(tree: Tree, collapsed: ReadonlySet<string>): Node[] {
   const stack = [...tree.roots].reverse();
   for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
     rows.push(node);
-    if (!collapsed.has(node.span.span_id)) stack.push(...[...node.children].reverse());
+    if (!collapsed.has(node.key)) stack.push(...[...node.children].reverse());
   }
   return rows;
 }

@@ -23,9 +23,14 @@ fn range_of(steps: Steps) -> TimeRange {
 }
 
 pub(super) async fn red(State(app): State<Arc<App>>, params: Params) -> Answer {
-    params.only(&["service", "operation", "start", "end", "step"])?;
+    params.only(&["service", "operation", "device", "start", "end", "step"])?;
     let steps = params.steps()?;
-    let query = RedQuery { service: params.text("service"), operation: params.text("operation"), steps };
+    let query = RedQuery {
+        service: params.text("service"),
+        operation: params.text("operation"),
+        device: params.text("device"),
+        steps,
+    };
     let answer = app.query(move |store| {
         let red = store.red(&query)?;
         let completeness = store.completeness(&[Signal::Metrics], range_of(steps), clock::now_ns());
@@ -132,12 +137,13 @@ pub(super) async fn range(State(app): State<Arc<App>>, params: Params) -> Answer
 }
 
 pub(super) async fn exemplars(State(app): State<Arc<App>>, params: Params) -> Answer {
-    params.only(&["service", "operation", "name", "start", "end", "highest_per", "limit"])?;
+    params.only(&["service", "operation", "name", "device", "start", "end", "highest_per", "limit"])?;
     let query = ExemplarQuery {
         range: params.range()?,
         service: params.text("service"),
         operation: params.text("operation"),
         name: params.text("name"),
+        device: params.text("device"),
         highest_per_ns: params.duration_ns("highest_per")?.filter(|length| *length > 0),
         limit: params.limit(1000)?,
     };

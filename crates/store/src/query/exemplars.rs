@@ -25,6 +25,8 @@ pub struct ExemplarQuery {
     pub operation: Option<String>,
     /// Of this metric.
     pub name: Option<String>,
+    /// From this device.
+    pub device: Option<String>,
     /// For a chart: of each stretch of this many nanoseconds (counted from the epoch, so that they stay the same when the
     /// range moves) only the two highest, one among the errors and one among the rest.
     pub highest_per_ns: Option<u64>,
@@ -83,6 +85,7 @@ fn matches(query: &ExemplarQuery, row: &ExemplarRow) -> bool {
     query.range.contains(row.exemplar.time_unix_nano)
         && query.service.as_ref().is_none_or(|service| *service == row.origin.service)
         && query.name.as_ref().is_none_or(|name| *name == row.metric)
+        && query.device.as_ref().is_none_or(|device| **device == *row.origin.device)
         && query
             .operation
             .as_ref()

@@ -23,6 +23,8 @@ pub struct RedQuery {
     /// The span name; without one, the spans at which requests enter the service (kinds server and consumer), or all
     /// where it has none of these.
     pub operation: Option<String>,
+    /// Only what comes from this device.
+    pub device: Option<String>,
     /// The steps of the answer.
     pub steps: Steps,
 }
@@ -107,8 +109,10 @@ impl Store {
         let steps = query.steps;
         let from = steps.from.saturating_sub(lookback(steps.step_ns));
         let range = TimeRange { from, to: steps.to() };
-        let of_service =
-            |series: &Series| query.service.as_ref().is_none_or(|service| *service == series.origin.service);
+        let of_service = |series: &Series| {
+            query.service.as_ref().is_none_or(|service| *service == series.origin.service)
+                && query.device.as_ref().is_none_or(|device| **device == *series.origin.device)
+        };
         let calls =
             self.inner.series(CALLS, range, |series| of_service(series) && matches!(series.kind, Kind::Sum { .. }))?;
         let calls: Vec<Counted> = count(calls, query, from).collect();

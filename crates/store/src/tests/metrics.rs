@@ -134,12 +134,12 @@ fn red_is_exact() {
     put(&store, 2, vec![calls(&[(OK, 0, 20, 150.0), (ERROR, 0, 20, 20.0)]), durations(20, [100, 50, 0])]);
     pack_all(&store);
     put(&store, 3, vec![calls(&[(OK, 20, 30, 30.0)])]);
-    let query = RedQuery { service: Some("orders".into()), operation: None, steps: steps(4) };
+    let query = RedQuery { service: Some("orders".into()), operation: None, device: None, steps: steps(4) };
     let red = store.red(&query).unwrap();
     assert_eq!(red.rate, [Some(10.0), Some(7.0), Some(3.0), None]);
     assert_eq!(red.errors, [Some(0.0), Some(2.0), Some(0.0), None]);
     assert_eq!(red.p50, [Some(50.0), Some(150.0), None, None]);
-    let other = RedQuery { operation: Some("GET /nothing".into()), ..query };
+    let other = RedQuery { operation: Some("GET /nothing".into()), device: None, ..query };
     assert_eq!(store.red(&other).unwrap().rate, [None; 4]);
     let services = store.services(TimeRange { from: NOW, to: NOW + 60 * SECOND });
     assert_eq!((services[0].name.as_str(), services[0].operations.as_slice()), ("orders", &["GET /".to_owned()][..]));
@@ -175,6 +175,7 @@ fn exemplars_know_their_trace() {
     }
     put(&store, 1, vec![with_exemplar]);
     let query = ExemplarQuery {
+        device: None,
         range: TimeRange { from: NOW, to: NOW + 60 * SECOND },
         service: Some("orders".into()),
         operation: None,
@@ -194,8 +195,11 @@ fn exemplars_know_their_trace() {
     assert_eq!(states(&query), expected);
     pack_all(&store);
     assert_eq!(states(&query), expected);
-    assert_eq!(states(&ExemplarQuery { operation: Some("GET /".into()), ..query.clone() }), expected[..1]);
-    assert_eq!(states(&ExemplarQuery { limit: 1, ..query.clone() }), expected[1..]);
+    assert_eq!(
+        states(&ExemplarQuery { device: None, operation: Some("GET /".into()), ..query.clone() }),
+        expected[..1]
+    );
+    assert_eq!(states(&ExemplarQuery { device: None, limit: 1, ..query.clone() }), expected[1..]);
     store_all(&store, vec![one_span(2, 2, NOW)]);
     assert_eq!(states(&query)[1], (2, ExemplarState::Stored));
 }
@@ -230,6 +234,7 @@ fn exemplars_are_thinned_for_a_chart() {
         store_all(&store, vec![frame(Lane::Traces, sequence, &[SectionRef::Exemplars(&section)])]);
     }
     let query = ExemplarQuery {
+        device: None,
         range: TimeRange { from: NOW, to: NOW + 60 * SECOND },
         service: None,
         operation: None,
@@ -242,12 +247,12 @@ fn exemplars_are_thinned_for_a_chart() {
         page.exemplars.iter().map(|found| found.row.exemplar.trace_id[0]).collect::<Vec<_>>()
     };
     assert_eq!(traces(&query), [2, 5, 4]);
-    assert_eq!(traces(&ExemplarQuery { limit: 2, ..query.clone() }), [5, 4]);
-    assert_eq!(traces(&ExemplarQuery { highest_per_ns: None, ..query.clone() }), [1, 2, 5, 6, 3, 4]);
+    assert_eq!(traces(&ExemplarQuery { device: None, limit: 2, ..query.clone() }), [5, 4]);
+    assert_eq!(traces(&ExemplarQuery { device: None, highest_per_ns: None, ..query.clone() }), [1, 2, 5, 6, 3, 4]);
     pack_all(&store);
     assert_eq!(traces(&query), [2, 5, 4]);
     let later = TimeRange { from: query.range.from + 1, ..query.range };
-    assert_eq!(traces(&ExemplarQuery { range: later, ..query }), [2, 5, 4]);
+    assert_eq!(traces(&ExemplarQuery { device: None, range: later, ..query }), [2, 5, 4]);
 }
 
 fn ask(store: &Store, name: &str, reduce: Reduce) -> MetricAnswer {
@@ -369,7 +374,7 @@ fn u2_two_agents_of_one_name_are_two_series() {
             pack_all(&store);
         }
     }
-    let query = RedQuery { service: Some("orders".into()), operation: None, steps: steps(4) };
+    let query = RedQuery { service: Some("orders".into()), operation: None, device: None, steps: steps(4) };
     let red = store.red(&query).unwrap();
     assert_eq!(red.rate[1..3], [Some(2.0), Some(2.0)]);
 }
