@@ -77,6 +77,8 @@ pub(crate) struct App {
 pub(crate) enum Refusal {
     /// 400: it cannot be read.
     Malformed(String),
+    /// 400: it can be read and is not what belongs here.
+    Bad(Reason, String),
     /// 401: no token, or the wrong one.
     Token,
     /// 408: the body took too long.
@@ -96,7 +98,7 @@ pub(crate) enum Refusal {
 impl Refusal {
     pub(crate) fn status(&self) -> u16 {
         match self {
-            Refusal::Malformed(_) => 400,
+            Refusal::Malformed(_) | Refusal::Bad(..) => 400,
             Refusal::Token => 401,
             Refusal::Slow => 408,
             Refusal::Identity(..) => 409,
@@ -114,7 +116,10 @@ impl Refusal {
             Refusal::Slow => Reason::TooSlow,
             Refusal::TooLarge { .. } => Reason::TooLarge,
             Refusal::TooHeavy(_) => Reason::TooManyRecords,
-            Refusal::Identity(reason, _) | Refusal::MediaType(reason, _) | Refusal::Busy(reason, _) => *reason,
+            Refusal::Bad(reason, _)
+            | Refusal::Identity(reason, _)
+            | Refusal::MediaType(reason, _)
+            | Refusal::Busy(reason, _) => *reason,
         }
     }
 
@@ -129,6 +134,7 @@ impl std::fmt::Display for Refusal {
         match self {
             Refusal::Malformed(what)
             | Refusal::TooHeavy(what)
+            | Refusal::Bad(_, what)
             | Refusal::Identity(_, what)
             | Refusal::MediaType(_, what)
             | Refusal::Busy(_, what) => f.write_str(what),
@@ -211,7 +217,12 @@ impl App {
 
     /// Counts a refusal.
     pub(crate) fn refused(&self, reason: Reason) {
-        self.refusals.lock().unwrap_or_else(PoisonError::into_inner).add(reason, 1);
+        self.refused_many(reason, 1);
+    }
+
+    /// Counts records that were refused.
+    pub(crate) fn refused_many(&self, reason: Reason, count: u64) {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner).add(reason, count);
     }
 
     /// What was refused since the start, by reason.

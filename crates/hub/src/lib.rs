@@ -3,7 +3,7 @@
 //! | module | concept |
 //! |---|---|
 //! | `link_api` | hello and blocks from devices (docs/link.md) |
-//! | `otlp_api` | OTLP/HTTP straight to the hub |
+//! | `otlp_api`, `otlp_codec` | OTLP/HTTP straight to the hub |
 //! | `api` | the query API (docs/hub-api.md) |
 //! | `ui` | the embedded web page |
 //! | `health` | `/healthz` and `/metrics` |
@@ -25,6 +25,7 @@ mod link_api;
 mod log;
 mod names;
 mod otlp_api;
+mod otlp_codec;
 mod places;
 pub mod run;
 mod server;

@@ -1,47 +1,25 @@
-//! OTLP/HTTP intake (OTLP specification 1.11, "OTLP/HTTP"): binary protobuf, gzip, capped. What comes is stored as
-//! frames of a pseudo-device.
+//! OTLP/HTTP intake (OTLP specification 1.11, "OTLP/HTTP"): protobuf and JSON, capped. What comes is stored as frames of a
+//! pseudo-device.
 
-use std::io::Read;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Extension, Router};
-use model::Refusal as Reason;
-use prost::Message;
+use model::{Refusal as Reason, RefusalCounts, Signal};
 use store::{FrameOutcome, Incoming};
 use wire::SectionRef;
 
 use crate::app::{App, Refusal, count};
+use crate::clock;
+use crate::log::Kind;
+use crate::otlp_codec::{self, Codings, Form};
 use crate::places::Peer;
 
 /// Largest request, as it comes.
 const MAX_BODY: usize = 4 << 20;
-/// Largest request, inflated.
-const MAX_INFLATED: usize = 16 << 20;
-const PROTOBUF: &str = "application/x-protobuf";
-
-/// `google.rpc.Status`, the body of every OTLP error.
-#[derive(Clone, PartialEq, Message)]
-struct Status {
-    #[prost(int32, tag = "1")]
-    code: i32,
-    #[prost(string, tag = "2")]
-    message: String,
-}
-
-/// gRPC's code for an HTTP status, as OTLP/HTTP errors carry it.
-fn grpc_code(status: u16) -> i32 {
-    match status {
-        401 => 16,
-        408 => 4,
-        413 | 429 => 8,
-        503 => 14,
-        _ => 3,
-    }
-}
 
 /// The routes of OTLP intake.
 pub(crate) fn routes() -> Router<Arc<App>> {
@@ -49,96 +27,80 @@ pub(crate) fn routes() -> Router<Arc<App>> {
 }
 
 async fn traces(State(app): State<Arc<App>>, Extension(peer): Extension<Arc<Peer>>, request: Request) -> Response {
-    answer(
-        take(&app, request, |bytes| SectionRef::Traces(bytes))
-            .await
-            .inspect_err(|refusal| app.turn_away(refusal, &peer, None)),
-    )
+    take(&app, &peer, request, Signal::Traces).await
 }
 
 async fn logs(State(app): State<Arc<App>>, Extension(peer): Extension<Arc<Peer>>, request: Request) -> Response {
-    answer(
-        take(&app, request, |bytes| SectionRef::Logs(bytes))
-            .await
-            .inspect_err(|refusal| app.turn_away(refusal, &peer, None)),
-    )
+    take(&app, &peer, request, Signal::Logs).await
 }
 
 async fn metrics(State(app): State<Arc<App>>, Extension(peer): Extension<Arc<Peer>>, request: Request) -> Response {
-    answer(
-        take(&app, request, |bytes| SectionRef::Metrics(bytes))
-            .await
-            .inspect_err(|refusal| app.turn_away(refusal, &peer, None)),
-    )
+    take(&app, &peer, request, Signal::Metrics).await
 }
 
-fn answer(result: Result<(), Refusal>) -> Response {
-    let Err(refusal) = result else {
-        // An empty Export*ServiceResponse: everything was taken.
-        return ([(header::CONTENT_TYPE, PROTOBUF)], Vec::new()).into_response();
-    };
-    let body = Status { code: grpc_code(refusal.status()), message: refusal.to_string() }.encode_to_vec();
-    let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = (status, [(header::CONTENT_TYPE, PROTOBUF)], body).into_response();
-    if let Some(seconds) = refusal.retry_after() {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+async fn take(app: &Arc<App>, peer: &Peer, request: Request, signal: Signal) -> Response {
+    count(&app.counters.otlp_requests);
+    // An answer has the form of its request; one of an unknown form is told in protobuf.
+    let form = Form::of(request.headers());
+    let answered_in = *form.as_ref().unwrap_or(&Form::Protobuf);
+    let content_type = [(header::CONTENT_TYPE, answered_in.media_type())];
+    match store(app, request, signal, form).await {
+        Ok(rejected) => {
+            if rejected.total() > 0 {
+                rejected.iter().for_each(|(reason, count)| app.refused_many(reason, count));
+                let address = peer.address.ip().to_string();
+                let line = format!("{address}: {} of an OTLP request: {}", signal.name(), otlp_codec::why(&rejected));
+                app.log.say_of(Kind::Refused, &format!("{address} {}", signal.name()), &line);
+            }
+            (content_type, otlp_codec::taken(signal, answered_in, &rejected)).into_response()
+        }
+        Err(refusal) => {
+            app.turn_away(&refusal, peer, None);
+            let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            let mut response = (status, content_type, otlp_codec::refused(answered_in, &refusal)).into_response();
+            if let Some(seconds) = refusal.retry_after() {
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            }
+            if matches!(refusal, Refusal::MediaType(Reason::UnsupportedEncoding, _)) {
+                let offered = HeaderValue::from_static("gzip, zstd, deflate, identity");
+                response.headers_mut().insert(header::ACCEPT_ENCODING, offered);
+            }
+            response
+        }
     }
-    response
 }
 
-async fn take(
+/// Stores what of a request can be taken; what cannot.
+async fn store(
     app: &Arc<App>,
     request: Request,
-    section: impl Fn(&[u8]) -> SectionRef<'_> + Send + 'static,
-) -> Result<(), Refusal> {
-    count(&app.counters.otlp_requests);
+    signal: Signal,
+    form: Result<Form, Refusal>,
+) -> Result<RefusalCounts, Refusal> {
     app.authorize(request.headers())?;
-    let is_gzip = check_headers(request.headers())?;
+    let form = form?;
+    let codings = Codings::of(request.headers())?;
     let body = app.read_body(request, MAX_BODY).await?;
     let (bytes, stamp) = (body.bytes.clone(), app.stamp());
-    let incoming = app.decode(move || {
-        let bytes = if is_gzip { inflate(&bytes)? } else { bytes.to_vec() };
-        Incoming::from_otlp(section(&bytes), stamp).map_err(Refusal::from)
+    let read = app.decode(move || {
+        let taken = otlp_codec::read(signal, form, codings.undo(&bytes)?, clock::now_ns())?;
+        let part = &taken.request;
+        let section = match signal {
+            Signal::Traces => SectionRef::Traces(part),
+            Signal::Logs => SectionRef::Logs(part),
+            Signal::Metrics => SectionRef::Metrics(part),
+        };
+        let frames = if part.is_empty() { Vec::new() } else { vec![Incoming::from_otlp(section, stamp)?] };
+        Ok::<_, Refusal>((frames, taken.rejected))
     });
-    let outcomes = app.store_frames(vec![incoming.await??]).await?;
-    match outcomes.first() {
-        Some(FrameOutcome::Stored) => Ok(()),
-        // The hub gives these frames their sequences: a sender must never hear that something is stored which is not.
-        _ => Err(Refusal::Busy(Reason::Quarantined, "the request could not be stored; send it again".into())),
+    let (frames, rejected) = read.await??;
+    if frames.is_empty() {
+        return Ok(rejected);
     }
-}
-
-/// Checks type and encoding; whether the body is gzip.
-fn check_headers(headers: &HeaderMap) -> Result<bool, Refusal> {
-    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or_default();
-    let media_type = text(header::CONTENT_TYPE).split(';').next().unwrap_or_default().trim();
-    if !media_type.eq_ignore_ascii_case(PROTOBUF) {
-        return Err(Refusal::MediaType(
-            Reason::UnsupportedContentType,
-            format!(
-                "content-type is `{media_type}`; this hub reads {PROTOBUF} (set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf)"
-            ),
-        ));
+    let outcomes = app.store_frames(frames).await?;
+    // The hub gives these frames their sequences: a sender must never hear that something is stored which is not.
+    match outcomes.iter().all(|outcome| *outcome == FrameOutcome::Stored) {
+        true => Ok(rejected),
+        false => Err(Refusal::Busy(Reason::Quarantined, "the request could not be stored; send it again".into())),
     }
-    match text(header::CONTENT_ENCODING).trim() {
-        "" | "identity" => Ok(false),
-        encoding if encoding.eq_ignore_ascii_case("gzip") => Ok(true),
-        encoding => Err(Refusal::MediaType(
-            Reason::UnsupportedEncoding,
-            format!("content-encoding is `{encoding}`; this hub reads gzip"),
-        )),
-    }
-}
-
-/// Inflates gzip, never beyond [`MAX_INFLATED`].
-fn inflate(bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
-    let mut inflated = Vec::new();
-    flate2::read::MultiGzDecoder::new(bytes)
-        .take(MAX_INFLATED as u64 + 1)
-        .read_to_end(&mut inflated)
-        .map_err(|error| Refusal::Malformed(format!("gzip: {error}")))?;
-    if inflated.len() > MAX_INFLATED {
-        return Err(Refusal::TooLarge { limit: MAX_INFLATED });
-    }
-    Ok(inflated)
 }

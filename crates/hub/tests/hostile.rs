@@ -128,7 +128,7 @@ async fn i4_an_early_answer_reaches_its_sender() {
     hub.stop().await;
 }
 
-/// Scenario: 16 KB of gzip that stand for millions of empty spans; a block of a few hundred bytes that does; then an honest
+/// Scenario: 16 KB of gzip that stand for 400,000 empty log records, or spans without ids; a block of a few hundred bytes that does; then an honest
 /// request. Guarantees: 413 with the reason; the frame is kept aside and told as lost; intake goes on (P9).
 #[tokio::test(flavor = "multi_thread")]
 async fn h8_bombs_are_refused() {
@@ -148,9 +148,11 @@ async fn h8_bombs_are_refused() {
     let packed = gzip(&bomb);
     assert!(packed.len() < 16 << 10);
     let headers = [("content-type", "application/x-protobuf"), ("content-encoding", "gzip")];
-    let answer = post(&hub, "/v1/traces", &headers, &packed).await;
+    let answer = post(&hub, "/v1/logs", &headers, &packed).await;
     assert_eq!(answer.status, 413, "{}", answer.text());
     assert!(answer.text().contains("MiB of memory"), "{}", answer.text());
+    let answer = post(&hub, "/v1/traces", &headers, &packed).await;
+    assert!(answer.text().contains("400000 invalid_trace_id"), "{}", answer.text());
     let frame = block("vessel-1", 1, &[&[SectionRef::Traces(&bomb)]]);
     assert!(frame.len() < 1000);
     assert_eq!(post_link(&hub, BLOCKS_PATH, &[], &frame).await.status, 200);
