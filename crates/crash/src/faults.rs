@@ -9,7 +9,7 @@ use crate::world::{Check, Level, World};
 
 impl World {
     /// What is not as safe as its level says yet goes with the program, and with the power.
-    fn put_at_risk(&mut self, power: bool) {
+    pub(crate) fn put_at_risk(&mut self, power: bool) {
         let at_risk = match self.level {
             Level::Received => true,
             // A sync that fails may lose what was only written, though the program goes on to see it.
@@ -82,11 +82,18 @@ impl World {
         self.disk.clear_faults();
         self.counts.kills += 1;
         self.note(|| "the program is killed".into());
+        if self.chance.percent(20) && !self.damaged {
+            self.vanish();
+        }
         self.start()
     }
 
     /// Now and then a bit flips while the power is off, or an old copy of the directory is put back.
     fn misfortune(&mut self) {
+        // A note that is damaged at the same time says nothing of what should be there.
+        if self.chance.percent(15) && !self.damaged && self.vanish() {
+            return;
+        }
         if self.chance.percent(12) {
             self.flip();
         }

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use journal::StoredBlock;
-use model::{Epoch, Lane};
+use model::otlp::count_records;
+use model::{Epoch, Lane, Signal};
 use wire::{Gap, GapReason, Inflater, RawBlock, Section};
 
 use crate::plan::{numbers, summaries};
@@ -22,6 +23,18 @@ pub(crate) struct Held {
     pub(crate) records: BTreeMap<u64, BTreeSet<Identity>>,
 }
 
+/// The records in a frame.
+fn records_of(frame: &[u8]) -> u64 {
+    let sections = wire::decode_frame(frame).map(|frame| frame.sections).unwrap_or_default();
+    let count = |section: &Section| match section {
+        Section::Traces(otlp) => count_records(Signal::Traces, otlp),
+        Section::Logs(otlp) => count_records(Signal::Logs, otlp),
+        Section::Metrics(otlp) => count_records(Signal::Metrics, otlp),
+        Section::Exemplars(_) | Section::Gap(_) => Ok(0),
+    };
+    sections.iter().map(|section| count(section).unwrap_or(0)).sum()
+}
+
 /// A destination.
 #[derive(Debug, Default)]
 pub(crate) struct Hub {
@@ -33,6 +46,8 @@ pub(crate) struct Hub {
     /// Where a record ever came.
     pub(crate) ever_records: BTreeMap<u64, BTreeSet<Identity>>,
     pub(crate) restored: bool,
+    /// Records in everything that ever came, each identity once.
+    pub(crate) ever_came: u64,
     inflater: Inflater,
 }
 
@@ -47,10 +62,12 @@ impl Hub {
         for (sequence, frame) in frames {
             let identity = (epoch.0, block.lane, sequence);
             let digest = wire::digest(frame);
-            if let Some(before) = self.ever.insert(identity, digest)
-                && before != digest
-            {
+            let before = self.ever.insert(identity, digest);
+            if before.is_some_and(|before| before != digest) {
                 return Err(format!("{} {sequence} came with other content: an identity was used twice", block.lane));
+            }
+            if before.is_none() {
+                self.ever_came += records_of(frame);
             }
             if self.held.frames.insert(identity, digest).is_some() {
                 continue;
@@ -92,6 +109,11 @@ impl Hub {
     pub(crate) fn highest(&self, epoch: Epoch, lane: Lane) -> u64 {
         let range = (epoch.0, lane, 0)..=(epoch.0, lane, u64::MAX);
         self.held.frames.range(range).next_back().map_or(1, |((.., sequence), _)| sequence + 1)
+    }
+
+    /// The digest of a frame that it has.
+    pub(crate) fn digest(&self, epoch: Epoch, lane: Lane, sequence: u64) -> Option<[u8; 16]> {
+        self.held.frames.get(&(epoch.0, lane, sequence)).copied()
     }
 
     pub(crate) fn back_up(&mut self) {

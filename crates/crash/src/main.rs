@@ -4,6 +4,7 @@
 
 mod faults;
 mod hub;
+mod meeting;
 mod plan;
 mod report;
 mod world;

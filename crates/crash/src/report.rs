@@ -24,6 +24,12 @@ pub(crate) struct Counts {
     /// Records given up because of their age, for each destination.
     pub(crate) aged_records: u64,
     pub(crate) thinned_points: u64,
+    /// Files, lanes or whole directories that somebody removed.
+    pub(crate) removed: u64,
+    /// Stretches that were found to be missing because of that.
+    pub(crate) found_missing: u64,
+    /// Records that a hub turned out to have at a hello.
+    pub(crate) skipped_records: u64,
 }
 
 impl Counts {
@@ -36,7 +42,7 @@ impl Counts {
         self.short_reads += faults.short_reads;
     }
 
-    fn fields(&mut self) -> [&mut u64; 17] {
+    fn fields(&mut self) -> [&mut u64; 20] {
         [
             &mut self.operations,
             &mut self.power_cuts,
@@ -55,6 +61,9 @@ impl Counts {
             &mut self.hub_failures,
             &mut self.aged_records,
             &mut self.thinned_points,
+            &mut self.removed,
+            &mut self.found_missing,
+            &mut self.skipped_records,
         ]
     }
 

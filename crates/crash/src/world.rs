@@ -64,6 +64,8 @@ pub(crate) struct World {
     pub(crate) damaged: bool,
     /// Bytes were flipped in the lanes.
     pub(crate) flipped_lanes: bool,
+    /// Somebody removed files.
+    pub(crate) vanished: bool,
     pub(crate) filled: bool,
     /// The disk or a budget was full once: what found room may be committed without the books, and come twice after a crash.
     pub(crate) was_full: bool,
@@ -117,6 +119,7 @@ impl World {
             failed_syncs: 0,
             damaged: false,
             flipped_lanes: false,
+            vanished: false,
             filled: false,
             was_full: false,
             cuts: 0,
@@ -238,6 +241,10 @@ impl World {
             if !opened.recovery.corrupt.is_empty() && !self.flipped_lanes && !self.damaged {
                 return Err(format!("a crash damaged what was committed: {:?}", opened.recovery.corrupt));
             }
+            self.counts.found_missing += opened.recovery.missing.len() as u64;
+            if !opened.recovery.missing.is_empty() && !self.vanished && !self.damaged {
+                return Err(format!("what the journal removed itself is missed: {:?}", opened.recovery.missing));
+            }
             if opened.resumed.damaged > 0 && !self.damaged && self.level == Level::Durable {
                 return Err("a crash damaged what was recorded durably".into());
             }
@@ -288,7 +295,7 @@ impl World {
             depths.get(position).map_or(0, |depth| depth.records)
         };
         match pipeline.ledger().difference(queued) {
-            0 => Ok(()),
+            0 => self.delivered_came(when),
             difference => Err(format!("{when} the books miss by {difference}: {:?}, {depths:?}", pipeline.ledger())),
         }
     }
@@ -353,6 +360,9 @@ impl World {
                 Ok(())
             }
             _ => {
+                if self.chance.percent(5) {
+                    return self.lose_place();
+                }
                 if self.chance.percent(10) {
                     self.old_copy = Some(self.disk.fork());
                 }
@@ -422,7 +432,7 @@ impl World {
     }
 
     /// Everything that is ready goes to the journal, books and decisions with it.
-    fn commit_all(&mut self) {
+    pub(crate) fn commit_all(&mut self) {
         let (stamp, now) = (self.stamp(), self.now_ns);
         let Some((vault, pipeline)) = &mut self.up else { return };
         let batches = pipeline.take_batches();
@@ -552,6 +562,7 @@ impl World {
             again += vault.replay(destination, head.lane, expected).unwrap_or(0);
         }
         pipeline.ledger_mut().destination(DESTINATIONS[destination]).queue_again(again);
+        self.skip(destination);
         self.note(|| {
             let heads: Vec<String> =
                 state.heads.iter().map(|head| format!("{} {}..{}", head.lane, head.oldest, head.next)).collect();

@@ -190,6 +190,7 @@ impl IoHandle {
     }
 
     /// Keeps what a destination refused for good.
+    #[cfg_attr(not(feature = "sink-otlp"), allow(dead_code, reason = "only OTLP endpoints refuse records"))]
     pub(crate) async fn keep_dead_letters(&self, letters: Vec<DeadLetter>) -> Result<Result<(), String>, IoError> {
         self.ask(|reply| Job::DeadLetters { letters, reply }).await
     }

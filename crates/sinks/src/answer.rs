@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, StatusCode, header};
 use model::Refusal;
+#[cfg(any(feature = "otlp-http", feature = "otlp-grpc"))]
 use model::proto::{Reader, Value};
 
 use crate::SinkError;
@@ -97,6 +98,7 @@ pub(crate) fn failure(answer: &Answer, permanent: bool) -> SinkError {
 }
 
 /// `partial_success` of an export response; the three response messages have the same field numbers.
+#[cfg(any(feature = "otlp-http", feature = "otlp-grpc"))]
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Partial {
     pub(crate) rejected: u64,
@@ -105,6 +107,7 @@ pub(crate) struct Partial {
 
 /// What an answer with a status of success says. One that is no export response comes from something else: a captive portal, another
 /// server. An empty body is one, unless its type says otherwise.
+#[cfg(feature = "otlp-http")]
 pub(crate) fn export_response(answer: &Answer) -> Result<Partial, SinkError> {
     let stated = answer.header(header::CONTENT_TYPE);
     let essence = stated.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -128,6 +131,7 @@ pub(crate) fn export_response(answer: &Answer) -> Result<Partial, SinkError> {
 }
 
 /// Reads an export response; `None` when the bytes are none.
+#[cfg(any(feature = "otlp-http", feature = "otlp-grpc"))]
 pub(crate) fn partial_success(response: &[u8]) -> Option<Partial> {
     let mut partial = Partial::default();
     let mut reader = Reader::new(response);
@@ -158,6 +162,7 @@ pub(crate) fn partial_success(response: &[u8]) -> Option<Partial> {
 }
 
 /// The same of a server that answers in JSON whatever it is asked in. What it says is looked for, not parsed: its form is small.
+#[cfg(feature = "otlp-http")]
 fn json_partial(body: &[u8]) -> Option<Partial> {
     let text = std::str::from_utf8(body).ok()?.trim();
     if text.is_empty() {
@@ -176,6 +181,7 @@ fn json_partial(body: &[u8]) -> Option<Partial> {
     Some(Partial { rejected: number.unwrap_or(0), message: if number.is_some() { words(body) } else { String::new() } })
 }
 
+#[cfg(feature = "otlp-http")]
 #[cfg(test)]
 mod tests {
     use super::*;
