@@ -79,7 +79,7 @@ fn default_max_request() -> ByteSize {
 }
 
 fn default_in_flight() -> ByteSize {
-    ByteSize(5 * MIB)
+    ByteSize(4608 * KIB)
 }
 
 fn default_connections() -> u16 {

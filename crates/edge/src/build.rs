@@ -125,7 +125,7 @@ pub(crate) fn sink(destination: &config::Destination) -> Result<Sink, StartError
 }
 
 /// What the program takes itself: its code, stacks, connections and the allocator's slack.
-const PROGRAM: u64 = 4 << 20;
+const PROGRAM: u64 = 4608 << 10;
 
 /// Refuses parts that add up to more than the program may take (P9).
 pub(crate) fn check_memory(config: &Config) -> Result<(), StartError> {
@@ -202,7 +202,7 @@ pub fn check(config: &Config) -> Result<String, StartError> {
     }
     let total: u64 = budgets.iter().map(|(_, bytes)| bytes).sum();
     let _written =
-        writeln!(report, "  {:>8} KiB  together, on top of about {} MiB for the program", total / 1024, PROGRAM >> 20);
+        writeln!(report, "  {:>8} KiB  together, on top of about {} KiB for the program", total / 1024, PROGRAM >> 10);
     let _written = writeln!(report, "disk at most: {} KiB in {}", config.journal.budget.0 / 1024, directory.display());
     report.push_str(&coarse_watermarks(config));
     if !made {

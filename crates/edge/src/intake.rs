@@ -135,11 +135,12 @@ async fn in_pieces(shared: &Rc<Shared>, ack: AckLevel, request: Request, looked:
             return answer;
         }
         taken += 1;
-        let (full, must) = {
-            let pipeline = shared.pipeline.borrow();
-            (pipeline.is_full(), pipeline.must_commit())
+        let wait = {
+            let mut pipeline = shared.pipeline.borrow_mut();
+            pipeline.seal();
+            pipeline.is_crowded() || pipeline.must_commit()
         };
-        if full || must {
+        if wait {
             room(shared).await;
         }
     }

@@ -275,9 +275,24 @@ impl Pipeline {
         self.ledger.pending.add(Signal::Metrics, points);
     }
 
-    /// Whether what goes on without a decision is enough for a frame of its own.
+    /// Whether what is ready is enough for a frame of its own.
     pub fn is_full(&self) -> bool {
-        self.direct.bytes() as u64 >= FRAME_BYTES
+        self.queued_bytes() as u64 >= FRAME_BYTES
+    }
+
+    /// Makes a frame of what goes on without a decision. Each piece of a large request is about one: few bytes may be many
+    /// records, and encoding them needs memory for each.
+    pub(crate) fn seal(&mut self) {
+        if self.direct.bytes() > 0 {
+            let mut finished = Finished::default();
+            finish(std::mem::take(&mut self.direct), &mut self.counters, &mut finished);
+            self.take_finished(finished);
+        }
+    }
+
+    /// Whether so much waits for the journal that the next piece of a large request is to wait, too.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.queued_bytes() > MAX_QUEUED / 2
     }
 
     /// Hands over everything that is ready for the journal, and books it as routed.
