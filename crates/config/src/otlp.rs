@@ -45,7 +45,7 @@ pub struct OtlpSource {
     /// closed. Fewer where the system gives the program fewer file descriptors.
     #[serde(default = "default_connections")]
     pub connections: u16,
-    /// Which web pages may send over HTTP; absent: none that a browser asks for.
+    /// Which web pages may send over HTTP; absent: none.
     pub cors: Option<Cors>,
 }
 

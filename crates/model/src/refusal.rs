@@ -32,7 +32,7 @@ reasons! {
     NoRoom = "no_room",
     /// All places for connections are taken by connections that work.
     TooManyConnections = "too_many_connections",
-    /// An idle connection was closed, to make room for another one or because its time was over.
+    /// An idle connection was closed to make room for another one.
     IdleConnection = "idle_connection",
     /// A handshake, head, body or peer took longer than allowed.
     TooSlow = "too_slow",

@@ -114,7 +114,7 @@ impl Asked<'_> {
                 cors.permit(reply.headers_mut());
                 reply
             }
-            _ => self.export(intake).await,
+            _ => self.export(intake, origin.is_some()).await,
         };
         if let Some(origin) = origin {
             Cors::mark(reply.headers_mut(), origin);
@@ -122,7 +122,8 @@ impl Asked<'_> {
         reply
     }
 
-    async fn export(&mut self, intake: &Intake) -> Reply {
+    /// `allowed`: whether it comes from a page that may send.
+    async fn export(&mut self, intake: &Intake, allowed: bool) -> Reply {
         let form = self.form();
         let count = |reason| self.limits.count(reason);
         let Some(signal) = signal(self.head.uri.path()) else {
@@ -136,6 +137,12 @@ impl Asked<'_> {
             let allow = if self.limits.settings.cors.is_some() { "POST, OPTIONS" } else { "POST" };
             reply.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
             return reply;
+        }
+        // Only browsers send it: for a page that may not, or one that points a name of its own at this address.
+        if !allowed && self.head.headers.contains_key(header::ORIGIN) {
+            count(Refusal::OriginNotAllowed);
+            let hint = "web pages may send only where sources.otlp.cors names their origin";
+            return refusal(form, StatusCode::FORBIDDEN, Code::InvalidArgument, hint, None);
         }
         if Form::of(self.text(header::CONTENT_TYPE)).is_none() {
             count(Refusal::UnsupportedContentType);

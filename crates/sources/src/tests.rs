@@ -137,7 +137,7 @@ fn i1_silent_connections_do_not_stop_the_intake() {
 }
 
 /// Scenario: connections whose producers are in the middle of a body hold all places, and one more comes. Guarantees: it is
-/// told to come again with 503, at once, and that is counted; when a place is free it is served.
+/// told to come again with 503, on the other port with `UNAVAILABLE`, at once, and that is counted; when a place is free it is served.
 #[test]
 fn i1_without_an_idle_one_the_answer_is_503() {
     run(|| async {
@@ -156,7 +156,9 @@ fn i1_without_an_idle_one_the_answer_is_503() {
         let answer = post(server.http, "/v1/logs", &[PROTOBUF], &logs(5)).await;
         assert_eq!(status(&answer), "503", "{answer}");
         assert!(answer.contains("retry-after: 5"), "{answer}");
-        assert_eq!(server.limits.refusals().get(Refusal::TooManyConnections), 1);
+        let body = logs(5);
+        assert_eq!(call(server.grpc, None, framed(0, body.len(), &body)).await, "14");
+        assert_eq!(server.limits.refusals().get(Refusal::TooManyConnections), 2);
         drop(working);
         while server.limits.places.open() > 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -215,7 +217,7 @@ fn i1_a_quiet_producer_keeps_its_connection() {
         pass(310).await;
         let mut rest = Vec::new();
         let _closed = stream.read_to_end(&mut rest).await;
-        assert_eq!(server.limits.refusals().get(Refusal::IdleConnection), 1);
+        assert_eq!((server.limits.places.open(), server.limits.refusals().total()), (0, 0));
     });
 }
 
@@ -356,7 +358,11 @@ fn i5_pages_may_send_by_configuration() {
         assert!(!answer.contains("access-control"), "{answer}");
         let sent = [PROTOBUF, ("origin", "https://shop.example")];
         assert!(post(server.http, "/v1/logs", &sent, &logs(1)).await.contains("allow-origin: https://shop.example"));
+        let evil = [PROTOBUF, ("origin", "https://evil.example")];
+        assert_eq!(status(&post(server.http, "/v1/logs", &evil, &logs(1)).await), "403");
         let closed = serve(settings()).await;
+        assert_eq!(status(&post(closed.http, "/v1/logs", &sent, &logs(1)).await), "403");
+        assert_eq!((server.taken.borrow().len(), closed.taken.borrow().len()), (1, 0));
         for method in ["OPTIONS", "GET", "PUT"] {
             let answer = ask(closed.http, method, "/v1/traces", &from("https://shop.example"), &[]).await;
             assert_eq!(status(&answer), "405", "{answer}");

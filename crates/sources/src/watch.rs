@@ -171,10 +171,13 @@ pub async fn watch<C: Future + Unpin>(
             return None;
         }
         if !asked {
-            let Some(reason) = over(started, clock, place, begin) else { continue };
-            place.count(reason);
-            if reason == Refusal::TooSlow {
-                return None;
+            match over(started, clock, place, begin) {
+                Over::No => continue,
+                Over::Idle => {}
+                Over::TooSlow => {
+                    place.count(Refusal::TooSlow);
+                    return None;
+                }
             }
         }
         if !farewell(&mut connection) {
@@ -185,20 +188,25 @@ pub async fn watch<C: Future + Unpin>(
     }
 }
 
-/// Why a connection's time is over.
-fn over(started: Instant, clock: &Clock, place: &Place, begin: Begin) -> Option<Refusal> {
-    let idle_since = place.idle_since()?;
+/// Whether a connection's time is over.
+enum Over {
+    No,
+    /// It ends in good order, as every server's connections do.
+    Idle,
+    TooSlow,
+}
+
+fn over(started: Instant, clock: &Clock, place: &Place, begin: Begin) -> Over {
+    let Some(idle_since) = place.idle_since() else { return Over::No };
     let first = match begin {
         Begin::Head => 1,
         Begin::Preface(bytes) => bytes,
     };
-    if clock.0.bytes.get() < first && started.elapsed() >= FIRST {
-        return Some(Refusal::TooSlow);
+    let slow_head = begin == Begin::Head && clock.0.head.get().is_some_and(|since| since.elapsed() >= HEAD);
+    if slow_head || clock.0.bytes.get() < first && started.elapsed() >= FIRST {
+        return Over::TooSlow;
     }
-    if begin == Begin::Head && clock.0.head.get().is_some_and(|since| since.elapsed() >= HEAD) {
-        return Some(Refusal::TooSlow);
-    }
-    (idle_since.elapsed() >= IDLE).then_some(Refusal::IdleConnection)
+    if idle_since.elapsed() >= IDLE { Over::Idle } else { Over::No }
 }
 
 /// Closes a connection so that its peer gets the last answer although it still sends (RFC 9112 section 9.6): no more is
