@@ -20,9 +20,9 @@ const STEP: usize = 8 << 10;
 pub(crate) fn explain(reason: Refusal, limits: &Limits) -> String {
     match reason {
         Refusal::TooLarge => format!(
-            "the request is larger than {} bytes, as sent or when inflated; send smaller batches or raise \
-             sources.otlp.max_request",
-            limits.settings.max_request
+            "the request is larger than {} bytes, as sent or when inflated, or than {} bytes both together; send smaller \
+             batches or raise sources.otlp.max_request and in_flight",
+            limits.settings.max_request, limits.settings.in_flight
         ),
         Refusal::NoRoom => "too many requests are in memory; send the same request again a second later".into(),
         Refusal::TooSlow => format!("the request came more slowly than {} KiB a second", LEAST_RATE >> 10),
@@ -102,6 +102,11 @@ impl Held {
         self.bytes.drain(..bytes.min(self.bytes.len()));
     }
 
+    /// How much of the sum is its own.
+    pub(crate) fn share(&self) -> usize {
+        self.share.bytes
+    }
+
     /// The bytes.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
@@ -111,6 +116,11 @@ impl Held {
     pub(crate) fn into_parts(self) -> (Vec<u8>, Share) {
         (self.bytes, self.share)
     }
+}
+
+/// Why a request that holds so much finds no room for more: others have it, or it would never fit.
+pub(crate) fn no_room(limits: &Limits, own: usize) -> Refusal {
+    if limits.held() <= own { Refusal::TooLarge } else { Refusal::NoRoom }
 }
 
 /// Reads a whole body. `extra` bytes of framing may come on top of `max_request`.

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use model::Refusal;
 
 use crate::Limits;
-use crate::body::Held;
+use crate::body::{Held, no_room};
 
 /// What is offered: for `Accept-Encoding` of a refusal (RFC 9110 section 12.5.3) and `grpc-accept-encoding`.
 pub(crate) const ACCEPTED: &str = "gzip, zstd, deflate, identity";
@@ -58,17 +58,17 @@ fn inflate(coding: Coding, held: Held, limits: &Rc<Limits>) -> Result<Held, Refu
     let compressed = held.bytes();
     match coding {
         Coding::Identity => Ok(held),
-        Coding::Gzip => copy(flate2::read::MultiGzDecoder::new(compressed), max, limits),
+        Coding::Gzip => copy(flate2::read::MultiGzDecoder::new(compressed), &held, limits),
         // The name means zlib; some senders leave its two bytes out (RFC 9110 section 8.4.1.2).
-        Coding::Deflate if is_zlib(compressed) => copy(flate2::read::ZlibDecoder::new(compressed), max, limits),
-        Coding::Deflate => copy(flate2::read::DeflateDecoder::new(compressed), max, limits),
+        Coding::Deflate if is_zlib(compressed) => copy(flate2::read::ZlibDecoder::new(compressed), &held, limits),
+        Coding::Deflate => copy(flate2::read::DeflateDecoder::new(compressed), &held, limits),
         Coding::Zstd => {
             // It inflates into one buffer of which only the pages exist that are written: the cap is the room that there is.
             let cap = max.min(limits.room());
             let mut inflater = wire::Inflater::new();
             match inflater.inflate(compressed, cap) {
                 Ok(_) => {}
-                Err(wire::InflateError::TooLarge { .. }) if cap < max => return Err(Refusal::NoRoom),
+                Err(wire::InflateError::TooLarge { .. }) if cap < max => return Err(no_room(limits, held.share())),
                 Err(wire::InflateError::TooLarge { .. }) => return Err(Refusal::TooLarge),
                 Err(wire::InflateError::Corrupt { .. }) => return Err(Refusal::Undecodable),
                 Err(wire::InflateError::OutOfMemory) => return Err(Refusal::NoRoom),
@@ -85,7 +85,7 @@ fn is_zlib(bytes: &[u8]) -> bool {
     matches!(bytes, [cmf, flags, ..] if cmf & 0x0f == 8 && (u16::from(*cmf) << 8 | u16::from(*flags)) % 31 == 0)
 }
 
-fn copy(mut from: impl Read, max: usize, limits: &Rc<Limits>) -> Result<Held, Refusal> {
+fn copy(mut from: impl Read, compressed: &Held, limits: &Rc<Limits>) -> Result<Held, Refusal> {
     let mut out = Held::new(limits);
     let mut portion = vec![0; PORTION];
     loop {
@@ -93,6 +93,10 @@ fn copy(mut from: impl Read, max: usize, limits: &Rc<Limits>) -> Result<Held, Re
         if read == 0 {
             return Ok(out);
         }
-        out.append(portion.get(..read).unwrap_or_default(), max)?;
+        let appended = out.append(portion.get(..read).unwrap_or_default(), limits.settings.max_request);
+        appended.map_err(|reason| match reason {
+            Refusal::NoRoom => no_room(limits, compressed.share() + out.share()),
+            other => other,
+        })?;
     }
 }

@@ -15,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use model::{Refusal, Signal};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::body::{Held, collect, explain};
+use crate::body::{Held, collect, explain, no_room};
 use crate::coding::{self, undo};
 use crate::cors::Cors;
 use crate::media::Form;
@@ -195,7 +195,7 @@ impl Asked<'_> {
                 let bytes =
                     model::otlp::json::to_protobuf(signal, held.bytes(), most).map_err(|error| match error {
                         model::otlp::json::JsonError::TooLarge if most < limits.settings.max_request => {
-                            fail(Refusal::NoRoom)
+                            fail(no_room(limits, held.share()))
                         }
                         model::otlp::json::JsonError::TooLarge => fail(Refusal::TooLarge),
                         error => (Refusal::Malformed, format!("the body is not OTLP/JSON: {error}")),

@@ -285,6 +285,37 @@ fn i2_what_came_is_what_counts() {
     });
 }
 
+/// Scenario: a compressed body that inflates to no more than one request may have, but together with itself to more than
+/// `in_flight`; alone, and while another body is held. Guarantees: alone it is too large, since it will never fit; else it is
+/// told to come again.
+#[test]
+fn i2_what_never_fits_is_not_told_to_come_again() {
+    use std::io::Write;
+    let body = logs(40_000);
+    let mut noise = body.clone();
+    let mut state = 1u32;
+    noise.iter_mut().for_each(|byte| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        *byte = (state >> 24) as u8;
+    });
+    let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    writer.write_all(&noise).unwrap();
+    let sent = writer.finish().unwrap();
+    run(|| async {
+        let server = serve(Settings { in_flight: 64 << 10, ..settings() }).await;
+        let gzip = [PROTOBUF, ("content-encoding", "gzip")];
+        assert_eq!(status(&post(server.http, "/v1/logs", &gzip, &sent).await), "413");
+        let mut other = TcpStream::connect(server.http).await.unwrap();
+        let head =
+            "POST /v1/logs HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\ncontent-length: 50\r\n\r\nx";
+        other.write_all(head.as_bytes()).await.unwrap();
+        while server.limits.held() == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(status(&post(server.http, "/v1/logs", &gzip, &sent).await), "503");
+    });
+}
+
 /// Scenario: 3 MB are sent to a path that is not there, with a media type that is not read, and above the limit; the
 /// producer writes all of it before it reads. Guarantees: it gets the answer each time, never a reset (RFC 9112 section 9.6).
 #[test]
