@@ -1,5 +1,5 @@
 //! A request body that is read to its end, within bounds, also where the request was answered before: closing the
-//! connection on bytes that are still coming would take the answer away from its reader (RFC 9112 §9.6).
+//! connection on bytes that are still coming would take the answer away from its reader (RFC 9112 section 9.6).
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

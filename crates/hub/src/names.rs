@@ -40,7 +40,7 @@ mod tests {
         for name in [
             "vessel-1",
             "1f0b2c8e-7e57-4d5e",
-            "Fähre Süd (2)",
+            "F\u{e4}hre S\u{fc}d (2)",
             "plant/7:gw@north",
             "\u{8239}\u{8236}1",
             &"n".repeat(128),

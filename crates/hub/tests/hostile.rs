@@ -108,7 +108,7 @@ async fn i2_a_large_body_that_never_comes_holds_no_room() {
 }
 
 /// Scenario: a body of 3 MB to requests that are answered before it is read: unknown path, wrong type, no token, too large.
-/// Guarantees: the sender gets the answer, not a reset (RFC 9112 §9.6).
+/// Guarantees: the sender gets the answer, not a reset (RFC 9112 section 9.6).
 #[tokio::test(flavor = "multi_thread")]
 async fn i4_an_early_answer_reaches_its_sender() {
     let dir = tempfile::tempdir().unwrap();

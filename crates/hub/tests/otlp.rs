@@ -112,7 +112,7 @@ async fn i5_json_is_answered_in_json() {
 }
 
 /// Scenario: types and codings in other cases, old names, zlib with and without its head, zstd, two at once, unknown ones.
-/// Guarantees: what is known is undone whatever its case; what is not is 415 and says what is offered (RFC 9110 §8.4).
+/// Guarantees: what is known is undone whatever its case; what is not is 415 and says what is offered (RFC 9110 section 8.4).
 #[tokio::test(flavor = "multi_thread")]
 async fn i6_codings_are_read_as_they_are_written() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,6 +1,6 @@
 //! The writer: one thread that commits the frames of many requests in one synchronous batch, and answers only then.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +16,7 @@ use crate::digests;
 use crate::error::StoreError;
 use crate::ids::{DeviceNumber, FrameKey, Stream};
 use crate::incoming::{FrameOutcome, Identity, Incoming};
-use crate::proto::GapRow;
+use crate::proto::{Counters, GapRow};
 use crate::registry::{Registry, gap_key};
 use crate::rows::Records;
 use crate::store::{Inner, Store};
@@ -219,6 +219,8 @@ struct Commit<'a> {
     frames: Vec<Arc<HeadFrame>>,
     gaps: Vec<(Stream, u64, u64, GapRow)>,
     devices: BTreeSet<DeviceNumber>,
+    /// The counters of its devices before it.
+    before: BTreeMap<DeviceNumber, Counters>,
     /// Lane and making time of stored frames, for the coverage of their device.
     made: Vec<(DeviceNumber, Epoch, model::Lane, u64)>,
     /// Next sequence of the pseudo-device's streams, once one was given out.
@@ -236,6 +238,7 @@ impl<'a> Commit<'a> {
             frames: Vec::new(),
             gaps: Vec::new(),
             devices: BTreeSet::new(),
+            before: BTreeMap::new(),
             made: Vec::new(),
             next: HashMap::new(),
         }
@@ -281,6 +284,9 @@ impl<'a> Commit<'a> {
             let row = GapRow { reason: UNREADABLE.to_owned(), records: 0, start_ns, end_ns };
             self.add_gap(key.stream, (key.seq, key.seq), row);
         }
+        self.before
+            .entry(number)
+            .or_insert_with(|| registry.device(number).and_then(|row| row.counters).unwrap_or_default());
         if let Some(counters) = registry.counters(number) {
             match outcome {
                 FrameOutcome::Stored => {
@@ -423,7 +429,16 @@ impl<'a> Commit<'a> {
                 registry.dirty.remove(number);
             }
         }
-        self.batch.commit().map_err(StoreError::database("cannot commit"))?;
+        if let Err(error) = self.batch.commit() {
+            // Nothing of it counts: what is on the disk is read again before intake goes on.
+            let mut registry = inner.registry();
+            for (number, before) in self.before {
+                if let Some(counters) = registry.counters(number) {
+                    *counters = before;
+                }
+            }
+            return Err(StoreError::Database { what: "cannot commit", source: error });
+        }
         inner.stats.commits.fetch_add(1, Ordering::Relaxed);
         {
             let mut view = inner.view_mut();
