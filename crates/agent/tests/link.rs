@@ -201,3 +201,54 @@ fn j5_what_no_epoch_helps_is_rejected() {
     });
     assert!(agent.log().contains("the hub put 1 records aside"), "{}", agent.log());
 }
+
+/// What a hub stored: the digest of each frame by lane and sequence.
+type Stored = std::collections::BTreeMap<(u8, u64), u64>;
+
+/// A hub that stores, and tells at each hello how far it has each lane, and the digest of the last frame of it.
+fn storing(seen: &Seen, stored: &mut Stored) -> Reply {
+    if seen.path != link::HELLO_PATH {
+        let mut rest = &seen.body[..];
+        let mut inflater = wire::Inflater::new();
+        while !rest.is_empty() {
+            let (block, behind) = RawBlock::parse(rest).unwrap();
+            rest = behind;
+            for (seq, frame) in block.frames(&mut inflater).unwrap() {
+                stored.insert((block.header().lane.number(), seq), link::short_digest(&wire::digest(frame)));
+            }
+        }
+        return cbor(acks(&seen.body, Outcome::Stored));
+    }
+    let hello: Hello = link::decode(&seen.body).unwrap();
+    let lanes = hello.lanes.iter().map(|head| {
+        let next = (1..).find(|seq| !stored.contains_key(&(head.lane, *seq))).unwrap();
+        let digest = stored.get(&(head.lane, next - 1)).copied();
+        link::LaneConfirmed { lane: head.lane, next_expected: next, digest }
+    });
+    let ack = HelloAck { verdict: Verdict::Ok, lanes: lanes.collect(), hub_wall_ns: now_ns(), incident_s: None };
+    cbor(link::encode(&ack))
+}
+
+/// Scenario: the hub has everything, the agent is killed before it wrote its cursor, and starts again; more comes in. Guarantees: what the
+/// hub has is not sent again, the backlog does not grow by it, and what is new comes; the books balance (P1, P3).
+#[test]
+fn u6_what_the_hub_has_is_not_sent_again_after_a_kill() {
+    let stored = std::sync::Arc::new(std::sync::Mutex::new(Stored::new()));
+    let of_server = std::sync::Arc::clone(&stored);
+    let server = Server::start(move |seen| storing(seen, &mut of_server.lock().unwrap()));
+    let mut agent = Agent::start_delivering(&[hub(&server)], "");
+    for number in 0..12 {
+        assert_eq!(agent.post("/v1/logs", PROTOBUF, &line(number)).0, 200);
+        wait_until("it is stored", || stored.lock().unwrap().len() as u64 > number);
+    }
+    let blocks = || server.seen().iter().filter(|seen| seen.path == link::BLOCKS_PATH).count();
+    let before = blocks();
+    agent.kill();
+    agent.restart_logged();
+    wait_until("it knows", || agent.status()["ledger"]["destinations"][0]["delivered"] == 12);
+    assert_eq!((blocks(), agent.status()["ledger"]["difference"].as_u64()), (before, Some(0)));
+    assert_eq!(agent.post("/v1/logs", PROTOBUF, &line(12)).0, 200);
+    wait_until("the new one is stored", || stored.lock().unwrap().len() == 13);
+    assert_eq!(blocks(), before + 1);
+    assert!(agent.log().contains("the hub has 12 records of lane logs already"), "{}", agent.log());
+}
