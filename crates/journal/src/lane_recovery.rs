@@ -427,7 +427,9 @@ impl<D: Disk> Scan<'_, D> {
         if walk.dirty {
             recovery.torn.push(torn);
         }
-        (walk.expected, records)
+        // A torn header with no segment before it does not tell how many there were; the note does.
+        let counted = walk.expected == self.head.next && self.head.next > 1;
+        (walk.expected, if counted { records.max(self.head.records) } else { records })
     }
 
     /// Takes a walked segment into the lane: sealed, reopened when it is empty and fits, or removed when nothing in it can
