@@ -52,6 +52,7 @@ mod starting;
 mod status;
 mod status_intake;
 mod take;
+mod tell;
 mod thinning;
 mod undecided;
 mod vault;

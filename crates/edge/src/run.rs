@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use config::Config;
-use journal::{Disk, RealDisk, Recovery, Renewed};
+use journal::{Disk, RealDisk, Renewed};
 use ledger::PerSignal;
 use model::RefusalCounts;
 use red::Red;
@@ -30,6 +30,7 @@ use crate::memory::ProgramPages;
 use crate::pipeline::Pipeline;
 use crate::policies::{lanes, rules, sampler};
 use crate::resume::Resumed;
+use crate::tell::{report, write_addresses};
 use crate::vault::Vault;
 use crate::{admin, intake, log, memory};
 
@@ -137,20 +138,6 @@ fn serve_http(listener: TcpListener, intake: &Intake, limits: &Rc<Limits>) -> Re
 #[cfg(not(feature = "source-otlp-http"))]
 fn serve_http(_: TcpListener, _: &Intake, _: &Rc<Limits>) -> Result<JoinHandle<()>, StartError> {
     Err(start_error("sources.otlp.http: this build has no OTLP/HTTP intake (cargo feature source-otlp-http)"))
-}
-
-/// Tells other programs on this machine where this one listens; replaced in one step.
-fn write_addresses(
-    data_dir: &Path,
-    grpc: Option<SocketAddr>,
-    http: Option<SocketAddr>,
-    admin: SocketAddr,
-) -> std::io::Result<()> {
-    let entry = |address: Option<SocketAddr>| address.map_or("null".to_owned(), |address| format!("\"{address}\""));
-    let text = format!("{{\"otlp_grpc\":{},\"otlp_http\":{},\"admin\":\"{admin}\"}}\n", entry(grpc), entry(http));
-    let temporary = data_dir.join("addresses.json.tmp");
-    std::fs::write(&temporary, text)?;
-    std::fs::rename(temporary, data_dir.join("addresses.json"))
 }
 
 /// Everything, on the disk that `disk` makes of the data directory.
@@ -351,43 +338,6 @@ fn connections(config: &Config) -> Result<Shares, StartError> {
         ));
     }
     Ok(shares)
-}
-
-/// Tells what the journal found in its directory, where it was not as it was left.
-fn report(recovery: &Recovery) {
-    if recovery.created {
-        log::info("the data directory is new: a new epoch begins");
-        return;
-    }
-    log::info(&format!("{} frames with {} records wait in the journal", recovery.frames, recovery.records));
-    for torn in &recovery.torn {
-        log::info(&format!(
-            "lane {}: the tail of segment {} was torn by a crash and is cut at byte {}; it was never committed",
-            torn.lane, torn.segment, torn.offset
-        ));
-    }
-    for corrupt in &recovery.corrupt {
-        log::error(&format!(
-            "lane {}: {} records (sequences {}-{}) of segment {} cannot be read any more; a gap record says so",
-            corrupt.lane, corrupt.records, corrupt.first, corrupt.last, corrupt.segment
-        ));
-    }
-    for missing in &recovery.missing {
-        log::error(&format!(
-            "lane {}: the files with {} records (sequences {}-{}) were there at the last commit and are gone: somebody removed \
-             them; a gap record says so",
-            missing.lane, missing.records, missing.first, missing.last
-        ));
-    }
-    for name in &recovery.damaged_cursors {
-        log::warn(&format!("destination {name}: its cursor cannot be read; it gets everything that is held again"));
-    }
-    for name in &recovery.foreign {
-        log::warn(&format!("{name} belongs to another epoch and was set aside"));
-    }
-    if let Some(why) = &recovery.not_committed {
-        log::warn(&format!("the journal is not committed yet: {why}"));
-    }
 }
 
 fn open_vault<D>(

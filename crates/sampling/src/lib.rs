@@ -18,6 +18,7 @@ mod policy;
 mod probability;
 mod sampler;
 mod terms;
+mod waiting;
 
 pub use adapt::Adaptive;
 pub use alarm::{Alert, Raised};

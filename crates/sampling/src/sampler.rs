@@ -7,7 +7,7 @@ use model::TraceId;
 use crate::alarm::{Alarm, Raised};
 use crate::conditions::Conditions;
 use crate::decisions::{Decisions, NewDecisions, Remembered, Verdict};
-use crate::index::{Index, PARTS, Place, Slot, State, push_grown, queue_bytes};
+use crate::index::{Index, Place, State, push_grown, queue_bytes};
 use crate::judge::{Judge, Judgement};
 use crate::let_go::LetGo;
 use crate::policy::{Evidence, STATUS_MASK_ERROR};
@@ -27,11 +27,11 @@ type Deadlines = VecDeque<(u64, Place)>;
 /// The index of undecided traces.
 #[derive(Debug)]
 pub struct Sampler {
-    options: Options,
+    pub(crate) options: Options,
     pub(crate) judge: Judge,
     alarms: Vec<Alarm>,
     raised: Vec<Raised>,
-    index: Index,
+    pub(crate) index: Index,
     /// Traces by deadline. A deadline that moved stands in two; only the one that the trace agrees with counts.
     after_span: Deadlines,
     after_root: Deadlines,
@@ -519,27 +519,6 @@ impl Sampler {
             self.raised.extend(raised.filter(|_| self.raised.len() < MAX_RAISED));
         }
         self.judge.incident().alert = until;
-    }
-
-    /// When the first part came of the undecided trace that waits for longest, or somewhat before; `None` when nothing is
-    /// undecided.
-    pub fn oldest_pending_ns(&self) -> Option<u64> {
-        let part_ns = self.ahead_part_ns();
-        let first = |slot: &Slot| {
-            let wait = if slot.has_span { self.options.decision_wait_ns } else { self.options.log_wait_ns };
-            slot.deadline_ns.saturating_sub(wait.saturating_add(u64::from(slot.ahead).saturating_mul(part_ns)))
-        };
-        self.index.pending().map(first).min()
-    }
-
-    /// Whether a trace waits for its decision, and an entry holds a part of it that waits.
-    pub fn is_waiting(&self, trace: &TraceId, entry: EntryId) -> bool {
-        let slot = self.index.find(trace).and_then(|place| self.index.get(place));
-        slot.is_some_and(|slot| slot.state == State::Pending && slot.entries.binary_search(&entry).is_ok())
-    }
-
-    fn ahead_part_ns(&self) -> u64 {
-        self.options.log_wait_ns.div_ceil(PARTS).max(1)
     }
 
     /// Opens an incident window until this moment (monotonic). When that has passed, it closes whatever window is open, and
