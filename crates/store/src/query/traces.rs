@@ -180,7 +180,9 @@ impl Newest<'_> {
     fn consider(&mut self, finder: &Finder<'_>, part_start: u64, trace: TraceId) {
         let query = self.query;
         // Any part that comes earlier is met on its own; the whole trace counts where its first part is.
-        if !query.range.contains(part_start)
+        // Spans without a valid trace id (of agents that took them) are no trace; tables of spans show them.
+        if trace == TraceId::default()
+            || !query.range.contains(part_start)
             || !budget::goes_on()
             || query.after.is_some_and(|after| (part_start, trace) >= after)
             || self.found.contains_key(&(part_start, trace))

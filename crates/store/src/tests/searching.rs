@@ -303,3 +303,17 @@ fn u15_text_is_looked_for_in_attributes() {
         assert_eq!(store.logs(&query).logs.len(), found, "{word}");
     }
 }
+
+/// Scenario: spans whose trace id is zeros, missing or short came from an older agent, beside a good trace. Guarantees: the
+/// list has no row that cannot be opened; nothing of them is merged into a trace.
+#[test]
+fn i7_the_list_has_no_trace_of_zeros() {
+    let place = Place::new();
+    let store = place.open();
+    let broken = |id: Vec<u8>| Span { trace_id: id, ..span(1, 1, 0, NOW, SECOND, false) };
+    let of = vec![broken(vec![0; 16]), broken(Vec::new()), broken(vec![1; 15]), span(2, 1, 0, NOW, SECOND, false)];
+    store_all(&store, vec![traces_frame(1, "orders", of)]);
+    assert_eq!(ids(&store, &query(10)), [2]);
+    pack_all(&store);
+    assert_eq!(ids(&store, &query(10)), [2]);
+}
