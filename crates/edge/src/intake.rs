@@ -18,6 +18,9 @@ use crate::repeats::digest;
 /// come again.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Code pages are given back so often while a large request is taken: it needs the memory more than they do.
+const GIVE_BACK_EVERY: usize = 16;
+
 /// How long a large request waits before it looks for room again.
 const AGAIN: Duration = Duration::from_millis(100);
 
@@ -135,6 +138,9 @@ async fn in_pieces(shared: &Rc<Shared>, ack: AckLevel, request: Request, looked:
             return answer;
         }
         taken += 1;
+        if taken % GIVE_BACK_EVERY == 0 {
+            shared.pages.give_back();
+        }
         let wait = {
             let mut pipeline = shared.pipeline.borrow_mut();
             pipeline.seal();

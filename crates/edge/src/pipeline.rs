@@ -23,6 +23,8 @@ use crate::take::trace_runs;
 pub(crate) const FRAME_BYTES: u64 = 48 << 10;
 /// What waits for the journal may take so much memory; beyond it producers are told to wait.
 pub(crate) const MAX_QUEUED: usize = 256 << 10;
+/// So many frames of a large request wait for the journal: small ones may hold many records.
+const MAX_FRAMES: usize = 6;
 /// How long a producer is told to wait.
 pub(crate) const WAIT: Duration = Duration::from_secs(1);
 /// How many traces are decided early at once when memory runs short.
@@ -292,7 +294,7 @@ impl Pipeline {
 
     /// Whether so much waits for the journal that the next piece of a large request is to wait, too.
     pub(crate) fn is_crowded(&self) -> bool {
-        self.queued_bytes() > MAX_QUEUED / 2
+        self.queued_bytes() > MAX_QUEUED / 2 || self.batches.len() > MAX_FRAMES
     }
 
     /// Hands over everything that is ready for the journal, and books it as routed.

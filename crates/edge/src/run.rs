@@ -191,6 +191,8 @@ where
     let limits = Limits::with(settings(config));
     let shares = connections(config)?;
     limits.places.set_most(shares.producers);
+    let pages = Rc::clone(&shared);
+    limits.before_growth(move || pages.pages.give_back());
     let share = config.sampling.expected_kept_share;
     let agent = Rc::new(Agent::new(Rc::clone(&shared), Rc::clone(&limits), share, access(config)?, shares.admin));
 

@@ -13,6 +13,8 @@ use crate::Limits;
 /// How long a body may take at the least, and beyond that how many bytes have to come in a second.
 const GRACE: Duration = Duration::from_secs(10);
 const LEAST_RATE: u64 = 16 << 10;
+/// Before a body grows beyond this, its host is asked to make room.
+const LARGE: usize = 512 << 10;
 /// Buffers grow by at least so much.
 const STEP: usize = 8 << 10;
 
@@ -90,6 +92,9 @@ impl Held {
             let capacity = length.max(length + length / 4).max(STEP).min(most);
             if !self.share.resize(capacity) {
                 return Err(Refusal::NoRoom);
+            }
+            if capacity > LARGE {
+                self.share.limits.grows();
             }
             self.bytes.reserve_exact(capacity - self.bytes.len());
         }

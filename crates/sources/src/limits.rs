@@ -29,6 +29,17 @@ pub struct Limits {
     /// Connections.
     pub places: Rc<Places>,
     refusals: RefCell<RefusalCounts>,
+    before_growth: Hook,
+}
+
+/// What is done before a large body grows: its host may want to make room.
+#[derive(Default)]
+struct Hook(RefCell<Option<Rc<dyn Fn()>>>);
+
+impl std::fmt::Debug for Hook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hook")
+    }
 }
 
 impl Limits {
@@ -40,7 +51,13 @@ impl Limits {
     /// Limits with nothing held yet.
     pub fn with(settings: Settings) -> Rc<Self> {
         let places = Places::new(settings.connections.max(1));
-        Rc::new(Self { settings, held: Cell::new(0), places, refusals: RefCell::default() })
+        Rc::new(Self {
+            settings,
+            held: Cell::new(0),
+            places,
+            refusals: RefCell::default(),
+            before_growth: Hook::default(),
+        })
     }
 
     /// Requests and connections refused before they reached the intake.
@@ -48,6 +65,18 @@ impl Limits {
         let mut all = *self.refusals.borrow();
         all.merge(&self.places.refusals());
         all
+    }
+
+    /// Sets what is done before a large body grows.
+    pub fn before_growth(&self, hook: impl Fn() + 'static) {
+        *self.before_growth.0.borrow_mut() = Some(Rc::new(hook));
+    }
+
+    pub(crate) fn grows(&self) {
+        let hook = self.before_growth.0.borrow().clone();
+        if let Some(hook) = hook {
+            hook();
+        }
     }
 
     /// Bytes of bodies in memory.
