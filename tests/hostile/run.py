@@ -39,10 +39,10 @@ sources:
   otlp: {{ grpc: "127.0.0.1:0", http: "127.0.0.1:0" }}
 sampling:
   decision_wait: 2s
-  memory: 1MiB
+  memory: 512KiB
   policies:
     - {{ name: errors, type: status_code, status_code: {{ status_codes: [ERROR] }} }}
-recorder: {{ memory: 2MiB }}
+recorder: {{ memory: 1MiB }}
 journal: {{ budget: 256MiB, commit_delay: 500ms }}
 destinations:
   - {{ name: hub, type: hub, url: "https://{link}", ca_file: {ca}, heartbeat: 1s }}

@@ -92,6 +92,8 @@ type metricsTwice struct {
 }
 
 func (t metricsTwice) Export(ctx context.Context, metrics *metricdata.ResourceMetrics) error {
+	// At its end the reader cancels an export that runs, and nobody knows then whether it was taken.
+	ctx = context.WithoutCancel(ctx)
 	err := complain(t.Exporter.Export(ctx, metrics))
 	return errors.Join(err, t.record.Export(ctx, metrics))
 }
