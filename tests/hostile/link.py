@@ -42,7 +42,7 @@ def text(value):
 
 
 def frame(device, epoch, lane, sequence, sections):
-    return encode_frame([0, text(device), epoch, lane, sequence, stamp()], sections)
+    return encode_frame([0, text(device), struct.pack("<Q", epoch), lane, sequence, stamp()], sections)
 
 
 def block(epoch, lane, first, frames):
