@@ -173,8 +173,11 @@ def drill(arguments, directory, checks):
     for name, program in (("agent", agent), ("hub", hub)):
         checks.check(f"the {name} runs", program.child.poll() is None, f"exit code {program.child.poll()}")
     end = time.monotonic() + SETTLE_SECONDS
-    while not settled(agent)[0] and time.monotonic() < end:
+    while agent.child.poll() is None and not settled(agent)[0] and time.monotonic() < end:
         time.sleep(0.5)
+    if agent.child.poll() is not None:
+        checks.check("the agent goes on when the attacks are over", False, f"exit code {agent.child.poll()}")
+        return
     whole, status = settled(agent)
     checks.check("everything taken in is delivered", whole, "" if whole else json.dumps(status["destinations"]))
     acknowledged = set(ids.read_text().split())
@@ -234,10 +237,12 @@ def main():
     checks = Checks()
     with tempfile.TemporaryDirectory(prefix="lightship-hostile-") as made:
         directory = Path(made)
+        ended = False
         try:
             drill(arguments, directory, checks)
+            ended = True
         finally:
-            if not checks.outcomes or not all(checks.outcomes):
+            if not ended or not all(checks.outcomes):
                 for log in sorted(directory.glob("*.log")):
                     print(f"--- {log.name}\n{log.read_text()[-4000:]}")
     failed = checks.outcomes.count(False)
