@@ -9,6 +9,7 @@ Prints one line per check and `hostile: N passed, N failed`; exits 0 when all pa
 import argparse
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -36,7 +37,7 @@ memory: {limit}
 device: {{ id: {device} }}
 data_dir: {data}
 sources:
-  otlp: {{ grpc: "127.0.0.1:0", http: "127.0.0.1:0" }}
+  otlp: {{ grpc: "127.0.0.1:{ports[0]}", http: "127.0.0.1:{ports[1]}" }}
 sampling:
   decision_wait: 2s
   memory: 512KiB
@@ -45,9 +46,9 @@ sampling:
 recorder: {{ memory: 1MiB }}
 journal: {{ budget: 256MiB, commit_delay: 500ms }}
 destinations:
-  - {{ name: hub, type: hub, url: "https://{link}", ca_file: {ca}, heartbeat: 1s }}
+  - {{ name: hub, type: hub, url: "https://{link}", ca_file: {ca}, heartbeat: 1s, max_backoff: 2s }}
   - {{ name: recorder, type: otlp, url: "{recorder}", protocol: http/protobuf }}
-admin: {{ listen: "127.0.0.1:0" }}
+admin: {{ listen: "127.0.0.1:{ports[2]}" }}
 """
 
 
@@ -81,6 +82,15 @@ class Program:
             self.child.kill()
             return "SIGTERM did not end it in 30 s"
         return None
+
+
+def free_ports(count):
+    """Ports that nobody has now. The agent keeps them when it begins a new epoch, as a device's do."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
 
 
 def get(address, path):
@@ -141,7 +151,7 @@ def drill(arguments, directory, checks):
     config = directory / "lightship.yaml"
     ca = hub_dir / "tls" / "ca.pem"
     config.write_text(CONFIGURATION.format(
-        limit="12MiB", device=DEVICE, data=directory / "agent", link=hub.addresses["link"], ca=ca, recorder=recorder.url
+        limit="12MiB", ports=free_ports(3), device=DEVICE, data=directory / "agent", link=hub.addresses["link"], ca=ca, recorder=recorder.url
     ))
     agent = Program([arguments.agent, "run", "--config", config], directory / "agent", directory / "agent.log")
     places = {

@@ -50,11 +50,15 @@ pub(crate) struct Shared {
     pub(crate) leaving: watch::Sender<bool>,
     /// A hub wants a new epoch.
     pub(crate) new_epoch: Notify,
-    /// Whether one may begin: a directory is put back or copied while no program runs on it, so once in a life is enough.
-    pub(crate) may_renew: bool,
+    /// Whether this is the first life of the program, in which one may begin at once.
+    pub(crate) first_life: bool,
     /// Whether this life began with a new epoch.
     pub(crate) renewed: bool,
 }
+
+/// How long a life that began with a new epoch goes on before another one may begin: who takes its identities again and again
+/// must not keep it from its work.
+const RENEW_AGAIN: Duration = Duration::from_secs(30);
 
 /// Waiting for commits.
 pub(crate) struct Commits {
@@ -131,6 +135,11 @@ impl Commits {
 }
 
 impl Shared {
+    /// Whether a new epoch may begin now.
+    pub(crate) fn may_renew(&self) -> bool {
+        self.first_life || u128::from(self.clock.now_ns()) >= RENEW_AGAIN.as_nanos()
+    }
+
     /// Pauses or resumes a destination; false when there is none of this name.
     pub(crate) fn pause(&self, name: &str, paused: bool) -> bool {
         let mut destinations = self.destinations.borrow_mut();
@@ -358,7 +367,7 @@ impl Drain {
             "the hub has other content under {first}: a copy of this data directory is in use elsewhere under the same epoch; \
              the hub keeps both, and nothing is confirmed; "
         );
-        if self.shared.may_renew {
+        if self.shared.may_renew() {
             self.shared.new_epoch.notify_one();
             return Err(SinkError::retry(Refusal::Quarantined, format!("{why}a new epoch begins")));
         }

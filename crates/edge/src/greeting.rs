@@ -90,7 +90,7 @@ pub(crate) async fn hello(greeting: &Greeting<'_>, sink: &mut HubSink, heartbeat
         Verdict::NewEpoch => {
             let why = "the hub has more of this data directory's epoch than the directory ever gave out: it was restored \
                        from a copy, or two devices share it; ";
-            if shared.may_renew {
+            if shared.may_renew() {
                 shared.new_epoch.notify_one();
                 return Err(SinkError::retry(Refusal::IdentityMismatch, format!("{why}a new epoch begins")));
             }

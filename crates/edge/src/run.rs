@@ -180,7 +180,7 @@ where
         pipeline: Rc::new(RefCell::new(pipeline)),
         commits: Commits::default(),
         new_epoch: Notify::new(),
-        may_renew: renewal.is_none(),
+        first_life: renewal.is_none(),
         renewed: renewal.is_some_and(|renewal| renewal.0.is_some()),
         watermarks: Cell::default(),
         settles: config.sampling.longest_wait().saturating_add(config.journal.commit_delay.0).saturating_add(TICK),
