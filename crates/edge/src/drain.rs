@@ -15,6 +15,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::clock::{Backoff, Clock, random};
 use crate::destination_status::{DestinationStatus, LinkState};
+use crate::gate::Gate;
 use crate::greeting::{Greeting, goodbye, hello};
 use crate::io::{IoError, IoHandle};
 use crate::log;
@@ -46,6 +47,8 @@ pub(crate) struct Shared {
     pub(crate) commits: Commits,
     /// After how long what comes in is committed and decided, whatever it is, as configured.
     pub(crate) settles: Duration,
+    /// Where requests come in.
+    pub(crate) gate: Rc<Gate>,
     /// The program ends: drains say goodbye.
     pub(crate) leaving: watch::Sender<bool>,
     /// A hub wants a new epoch.

@@ -30,6 +30,9 @@ pub(crate) fn intake(shared: &Rc<Shared>, ack: AckLevel) -> Intake {
     let ack = if crate::mutants::answers_early() { AckLevel::Received } else { ack };
     let shared = Rc::clone(shared);
     Rc::new(move |request: Request, share| {
+        if shared.gate.is_closed() {
+            return Box::pin(std::future::ready(Answer::Wait(WAIT)));
+        }
         if request.body.len() >= LARGE_REQUEST {
             shared.pages.give_back();
         }
@@ -49,10 +52,10 @@ pub(crate) fn intake(shared: &Rc<Shared>, ack: AckLevel) -> Intake {
         };
         // A task of its own: a producer that hangs up must not leave a recorded or half-taken request behind.
         if !looked.is_one_piece(&request.body) {
-            let shared = Rc::clone(&shared);
+            let (shared, inside) = (Rc::clone(&shared), shared.gate.enter());
             let taken = tokio::task::spawn_local(async move {
                 let answer = in_pieces(&shared, ack, request, &looked).await;
-                drop(share);
+                drop((share, inside));
                 answer
             });
             return Box::pin(async move { taken.await.unwrap_or(Answer::Wait(WAIT)) });
@@ -71,11 +74,11 @@ pub(crate) fn intake(shared: &Rc<Shared>, ack: AckLevel) -> Intake {
             let shared = Rc::clone(&shared);
             return Box::pin(async move { committed(&shared).await });
         }
-        let shared = Rc::clone(&shared);
+        let (shared, inside) = (Rc::clone(&shared), shared.gate.enter());
         let taken = tokio::task::spawn_local(async move {
             let urgent = is_urgent(&admitted);
             let answer = take(&shared, ack, admitted).await;
-            drop(share);
+            drop((share, inside));
             match ack {
                 AckLevel::Received if urgent && is_taken(&answer) => committed(&shared).await,
                 _ => answer,
@@ -114,7 +117,7 @@ async fn in_pieces(shared: &Rc<Shared>, ack: AckLevel, request: Request, looked:
             let admitted =
                 shared.pipeline.borrow_mut().admit_piece(signal, piece.clone(), key.clone(), found.names_lane, now);
             match admitted {
-                Err(Answer::Wait(_)) if taken > 0 && now < until => {
+                Err(Answer::Wait(_)) if taken > 0 && now < until && !shared.gate.is_closed() => {
                     room(shared).await;
                     // Room comes with decisions, too.
                     tokio::time::sleep(AGAIN).await;

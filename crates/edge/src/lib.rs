@@ -21,6 +21,7 @@ mod error;
 mod exemplars;
 mod fetch;
 mod fetch_orders;
+mod gate;
 mod greeting;
 mod intake;
 mod io;

@@ -25,6 +25,7 @@ use crate::descriptors::{self, Shares};
 use crate::destination_status::DestinationStatus;
 use crate::drain::{Commits, Drain, Shared};
 use crate::error::{StartError, start_error};
+use crate::gate::Gate;
 use crate::io;
 use crate::memory::ProgramPages;
 use crate::pipeline::Pipeline;
@@ -42,6 +43,9 @@ const TICK: Duration = Duration::from_millis(100);
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How often pages of code that lately did not run are given back.
 const PAGES_EVERY: Duration = Duration::from_secs(1);
+/// How long requests that are inside may take when the program ends, and how often they are looked for.
+const EMPTY: Duration = Duration::from_secs(3);
+const STEP: Duration = Duration::from_millis(10);
 /// How long the last commit may take when the program ends.
 const LAST_COMMIT: Duration = Duration::from_secs(10);
 /// How long drains may take to tell that the program stops.
@@ -180,6 +184,7 @@ where
         pipeline: Rc::new(RefCell::new(pipeline)),
         commits: Commits::default(),
         new_epoch: Notify::new(),
+        gate: Rc::new(Gate::default()),
         first_life: renewal.is_none(),
         renewed: renewal.is_some_and(|renewal| renewal.0.is_some()),
         watermarks: Cell::default(),
@@ -265,8 +270,15 @@ where
             _ = interrupt.recv() => break Ended::Told,
         }
     };
-    // Nothing more comes in, and everything is made durable. Undecided traces wait on in the next life, with what comes of them then.
+    // Nothing more comes in, and everything is made durable. Connections that are open get to hear that they are to come again; what
+    // they had sent comes to its end before the last commit, which it may wait for. Undecided traces wait on in the next life, with what comes of them then.
+    shared.gate.close();
     sources.iter().for_each(JoinHandle::abort);
+    let until = shared.clock.now_ns().saturating_add(EMPTY.as_nanos() as u64);
+    while shared.gate.inside() > 0 && shared.clock.now_ns() < until {
+        heart.commit().await;
+        tokio::time::sleep(STEP).await;
+    }
     shared.pipeline.borrow_mut().close_books();
     // Also when there seems to be nothing: the disk is asked once more.
     shared.commits.force();
@@ -290,10 +302,13 @@ where
     match failed {
         None if left == 0 => log::info("ended; everything accepted is on disk"),
         failed => {
-            let why = failed.map_or(String::new(), |why| format!(": {why}"));
-            let what = format!("ended with {left} accepted records that are not on disk{why}");
+            let reason = failed.map_or(String::new(), |reason| format!(": {reason}"));
+            let what = format!("ended with {left} accepted records that are not on disk{reason}");
             log::error(&what);
-            return Err(StartError::at_end(what));
+            // A new epoch ends a life, not the program.
+            if why == Ended::Told {
+                return Err(StartError::at_end(what));
+            }
         }
     }
     Ok(why)
