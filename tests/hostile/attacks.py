@@ -171,26 +171,37 @@ def nesting(attack):
 
 
 def counts(attack):
-    """As many records as fit: spans without anything, empty points of exponential histograms, empty resources."""
-    empty_spans = spans(0)
-    scope = empty_spans.resource_spans[0].scope_spans[0]
-    for _ in range(100_000):
-        scope.spans.add()
-    points = ExportMetricsServiceRequest()
-    metric = points.resource_metrics.add().scope_metrics.add().metrics.add(name="empty")
-    for _ in range(100_000):
-        metric.exponential_histogram.data_points.add()
-    groups = ExportLogsServiceRequest()
-    for _ in range(100_000):
-        groups.resource_logs.add()
-    bodies = [("/v1/traces", empty_spans), ("/v1/metrics", points), ("/v1/logs", groups)]
-    bodies = [(path, body.SerializeToString()) for path, body in bodies]
+    """As many records as fit: spans without anything, empty points of exponential histograms, empty resources. Twice 100,000 of
+    each, then a tenth of that every few seconds: what an honest device could never send, and a hub can still store."""
+
+    def bodies(count):
+        empty_spans = spans(0)
+        scope = empty_spans.resource_spans[0].scope_spans[0]
+        points = ExportMetricsServiceRequest()
+        metric = points.resource_metrics.add().scope_metrics.add().metrics.add(name="empty")
+        groups = ExportLogsServiceRequest()
+        for _ in range(count):
+            scope.spans.add()
+            metric.exponential_histogram.data_points.add()
+            groups.resource_logs.add()
+        return [(path, body.SerializeToString()) for path, body in zip(PATHS, (empty_spans, groups, points))]
+
+    for count in (100_000, 100_000):
+        post_all(attack, bodies(count))
+    few = bodies(10_000)
     while not attack.over():
-        for url in both(attack):
-            for path, body in bodies:
-                attack.post(url, body, PROTOBUF, path)
-                attack.post(url, gzip.compress(body), PROTOBUF | {"content-encoding": "gzip"}, path)
-        time.sleep(2.0)
+        time.sleep(5.0)
+        post_all(attack, few)
+
+
+PATHS = ("/v1/traces", "/v1/logs", "/v1/metrics")
+
+
+def post_all(attack, bodies):
+    for url in both(attack):
+        for path, body in bodies:
+            attack.post(url, body, PROTOBUF, path)
+            attack.post(url, gzip.compress(body), PROTOBUF | {"content-encoding": "gzip"}, path)
 
 
 def names(attack):
@@ -231,6 +242,7 @@ def wrong_requests(attack):
             attack.post(url, spans(1).SerializeToString(), PROTOBUF | {"idempotency-key": "the same"})
             attack.post(url, logs.SerializeToString(), PROTOBUF, "/v1/logs")
             attack.post(url, random.randbytes(500))
+            attack.post(url, random.randbytes(500), PROTOBUF | {"content-encoding": "gzip"})
             attack.post(url, b"", PROTOBUF, method="DELETE")
             attack.post(url, spans(1).SerializeToString(), {"content-type": "application/xml"})
         time.sleep(0.2)

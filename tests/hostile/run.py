@@ -7,6 +7,7 @@ Prints one line per check and `hostile: N passed, N failed`; exits 0 when all pa
 """
 
 import argparse
+import atexit
 import json
 import os
 import socket
@@ -56,6 +57,7 @@ class Program:
     def __init__(self, command, directory, log):
         self.log = log
         self.child = subprocess.Popen([str(word) for word in command], stdout=open(log, "w"), stderr=subprocess.STDOUT)
+        atexit.register(self.child.kill)
         end = time.monotonic() + START_SECONDS
         while True:
             try:
@@ -101,11 +103,11 @@ def get(address, path):
         return error.code, error.read().decode()
 
 
-def refusals(text, family):
-    """reason -> count of a family of counters."""
+def refusals(text, families):
+    """reason -> count, of these families of counters together."""
     found = {}
     for line in text.splitlines():
-        if line.startswith(family + "{") and 'reason="' in line:
+        if line.split("{")[0] in families and 'reason="' in line:
             reason = line.split('reason="')[1].split('"')[0]
             found[reason] = found.get(reason, 0) + float(line.rsplit(" ", 1)[1])
     return {reason: count for reason, count in found.items() if count}
@@ -208,11 +210,11 @@ def drill(arguments, directory, checks):
         peak = program.high_water()
         report[f"{name}_peak_bytes"], report[f"{name}_limit_bytes"] = peak, limit
         checks.check(f"the {name} stayed in its memory", peak and peak <= limit, f"{(peak or 0) / 2**20:.1f} of {limit >> 20} MiB")
-    for name, address, family, wanted in (
-        ("agent", agent.addresses["admin"], "lightship_refused_requests_total", arguments.agent_reasons),
-        ("hub", hub.addresses["http"], "lightship_hub_refused_total", arguments.hub_reasons),
+    for name, address, families, wanted in (
+        ("agent", agent.addresses["admin"], ("lightship_refused_requests_total", "lightship_rejected_records_total"), arguments.agent_reasons),
+        ("hub", hub.addresses["http"], ("lightship_hub_refused_total",), arguments.hub_reasons),
     ):
-        found = refusals(get(address, "/metrics")[1], family)
+        found = refusals(get(address, "/metrics")[1], families)
         report[f"{name}_refused"] = found
         print(f"       {name} refused: {found}")
         absent = [reason for reason in wanted if reason not in found]
@@ -261,8 +263,14 @@ def main():
 
 
 # What the attacks must be counted under.
-AGENT_REASONS = ["too_large", "undecodable", "malformed", "too_deep", "invalid_trace_id", "wrong_signal", "key_reused"]
-HUB_REASONS = ["too_large", "malformed", "too_deep", "invalid_name"]
+AGENT_REASONS = [
+    "too_large", "undecodable", "malformed", "too_deep", "invalid_trace_id", "wrong_signal", "key_reused", "too_slow",
+    "idle_connection", "unsupported_content_type", "unknown_path", "method_not_allowed", "host_not_allowed",
+    "origin_not_allowed",
+]
+HUB_REASONS = [
+    "too_large", "undecodable", "malformed", "too_deep", "invalid_trace_id", "wrong_signal", "invalid_name", "quarantined",
+]
 
 if __name__ == "__main__":
     sys.exit(main())

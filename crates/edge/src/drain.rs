@@ -55,8 +55,6 @@ pub(crate) struct Shared {
     pub(crate) new_epoch: Notify,
     /// Whether this is the first life of the program, in which one may begin at once.
     pub(crate) first_life: bool,
-    /// Whether this life began with a new epoch.
-    pub(crate) renewed: bool,
 }
 
 /// How long a life that began with a new epoch goes on before another one may begin: who takes its identities again and again
@@ -316,7 +314,7 @@ impl Drain {
         ack: &link::BlocksAck,
     ) -> Result<(), SinkError> {
         let mut confirmed = Vec::with_capacity(blocks.len());
-        let mut quarantined = Vec::new();
+        let (mut quarantined, mut unreadable) = (Vec::new(), Vec::new());
         let (mut unconfirmed, mut bytes) = (0, 0);
         for (block, size) in blocks.iter().zip(sizes) {
             let answer = ack
@@ -329,6 +327,10 @@ impl Drain {
                     quarantined.push(range_of(block));
                     continue;
                 }
+                Some(Outcome::Unreadable) => {
+                    unreadable.push(range_of(block));
+                    continue;
+                }
                 Some(Outcome::Corrupt) | None => {
                     unconfirmed += 1;
                     continue;
@@ -339,8 +341,11 @@ impl Drain {
         }
         confirm(&self.shared, self.index, &self.name, confirmed, 0).await?;
         delivered_to(&self.shared, self.index, bytes);
-        if !quarantined.is_empty() {
-            return self.quarantined(quarantined).await;
+        if !unreadable.is_empty() {
+            self.unreadable(unreadable).await?;
+        }
+        if let Some(first) = quarantined.first() {
+            return Err(self.quarantined(first));
         }
         if unconfirmed > 0 {
             let why = format!("the hub could not read {unconfirmed} of {} blocks", blocks.len());
@@ -349,35 +354,38 @@ impl Drain {
         Ok(())
     }
 
-    /// The hub has other content under these identities: a copy of the data directory went another way under the same epoch. The
-    /// cursor stays, and what it is at goes out again under a new epoch. Under an epoch that this life began it cannot be a copy's:
-    /// then the hub cannot read it, and keeps it aside.
-    async fn quarantined(&self, ranges: Vec<Range>) -> Result<(), SinkError> {
-        let first =
-            ranges.first().map_or(String::new(), |range| format!("{} {}-{}", range.lane, range.first, range.last));
-        if self.shared.renewed {
-            let records = confirm(&self.shared, self.index, &self.name, ranges, u64::MAX).await?;
-            let words = format!("put aside, from {first} on");
-            self.with_status(|status| status.reject(Refusal::Quarantined, records, &words));
-            log::error(&format!(
-                "destination {}: the hub put {records} records aside (from {first} on): it cannot read them, or has others in \
-                 their place",
+    /// The hub cannot read these, or they are more than it takes: it keeps them aside, and tells of them as lost.
+    async fn unreadable(&self, ranges: Vec<Range>) -> Result<(), SinkError> {
+        let first = ranges.first().map_or(String::new(), named);
+        let records = confirm(&self.shared, self.index, &self.name, ranges, u64::MAX).await?;
+        let words = format!("put aside, from {first} on");
+        self.with_status(|status| status.reject(Refusal::Quarantined, records, &words));
+        let (kind, now) = (format!("{} put aside", self.name), self.shared.clock.now_ns());
+        log::error_limited(
+            &kind,
+            now,
+            &format!(
+                "destination {}: the hub put {records} records aside (from {first} on): it cannot read them, or they are more \
+                 than it takes",
                 self.name
-            ));
-            return Ok(());
-        }
+            ),
+        );
+        Ok(())
+    }
+
+    /// The hub has other content under these identities: a copy of the data directory went another way under the same epoch, or
+    /// somebody took its name. The cursor stays, and what it is at goes out again under a new epoch.
+    fn quarantined(&self, first: &Range) -> SinkError {
         let why = format!(
-            "the hub has other content under {first}: a copy of this data directory is in use elsewhere under the same epoch; \
-             the hub keeps both, and nothing is confirmed; "
+            "the hub has other content under {}: a copy of this data directory is in use elsewhere under the same epoch; \
+             the hub keeps both, and nothing is confirmed; ",
+            named(first)
         );
         if self.shared.may_renew() {
             self.shared.new_epoch.notify_one();
-            return Err(SinkError::retry(Refusal::Quarantined, format!("{why}a new epoch begins")));
+            return SinkError::retry(Refusal::Quarantined, format!("{why}a new epoch begins"));
         }
-        Err(SinkError::blocked(
-            Refusal::Quarantined,
-            format!("{why}a new epoch could not begin: see the log, make room on the disk, and start the agent again"),
-        ))
+        SinkError::retry(Refusal::Quarantined, format!("{why}a new epoch begins a while after the last one"))
     }
 
     /// Whatever was tried last was answered.
@@ -474,4 +482,8 @@ pub(crate) fn range_of(block: &StoredBlock) -> Range {
 
 pub(crate) fn disk_error(error: IoError) -> SinkError {
     SinkError::retry(Refusal::Cancelled, error.to_string())
+}
+
+fn named(range: &Range) -> String {
+    format!("{} {}-{}", range.lane, range.first, range.last)
 }

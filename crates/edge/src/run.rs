@@ -186,7 +186,6 @@ where
         new_epoch: Notify::new(),
         gate: Rc::new(Gate::default()),
         first_life: renewal.is_none(),
-        renewed: renewal.is_some_and(|renewal| renewal.0.is_some()),
         watermarks: Cell::default(),
         settles: config.sampling.longest_wait().saturating_add(config.journal.commit_delay.0).saturating_add(TICK),
         leaving: watch::Sender::new(false),

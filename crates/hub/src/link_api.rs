@@ -191,7 +191,8 @@ async fn take_blocks(app: &Arc<App>, peer: &Peer, request: Request) -> Result<Ve
 
 fn summarize(outcomes: impl Iterator<Item = FrameOutcome>) -> Outcome {
     outcomes.fold(Outcome::Duplicate, |block, frame| match (block, frame) {
-        (Outcome::Quarantined, _) | (_, FrameOutcome::Quarantined | FrameOutcome::Unreadable) => Outcome::Quarantined,
+        (Outcome::Quarantined, _) | (_, FrameOutcome::Quarantined) => Outcome::Quarantined,
+        (Outcome::Unreadable, _) | (_, FrameOutcome::Unreadable) => Outcome::Unreadable,
         (_, FrameOutcome::Stored) => Outcome::Stored,
         (block, FrameOutcome::Duplicate) => block,
     })

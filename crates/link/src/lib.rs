@@ -175,7 +175,8 @@ pub struct BlockAck {
     pub outcome: Outcome,
 }
 
-/// What the hub did with a block. All but [`Outcome::Corrupt`] are durable and move the device's cursor.
+/// What the hub did with a block. All but [`Outcome::Corrupt`] are durable; all but that and [`Outcome::Quarantined`] move the
+/// device's cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 #[cbor(index_only)]
 pub enum Outcome {
@@ -191,6 +192,10 @@ pub enum Outcome {
     /// Its checksum or its frames cannot be read: send it again from disk.
     #[n(3)]
     Corrupt,
+    /// A frame of it is whole, but holds what the hub cannot read or what is more than it takes: kept aside, counted as lost, and
+    /// not to be sent again.
+    #[n(4)]
+    Unreadable,
 }
 
 impl BlockAck {

@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::body::{Held, collect, explain};
 use crate::coding::{self, undo};
-use crate::places::Place;
+use crate::places::{Place, told};
 use crate::status::{Code, partial, status};
 use crate::watch::{Begin, Watched, accept, watch};
 use crate::{Answer, Intake, Limits, idempotency_key};
@@ -63,7 +63,8 @@ async fn connection(stream: TcpStream, place: Place, intake: Intake, limits: Rc<
         let place = Rc::clone(&place);
         service_fn(move |request| {
             let (intake, limits) = (Rc::clone(&intake), Rc::clone(&limits));
-            let working = place.work();
+            let working = Rc::new(place.work());
+            let intake = told(intake, &working);
             let full = place.is_full();
             async move {
                 let reply = match full {

@@ -19,7 +19,7 @@ use crate::body::{Held, collect, explain, no_room};
 use crate::coding::{self, undo};
 use crate::cors::Cors;
 use crate::media::Form;
-use crate::places::Place;
+use crate::places::{Place, told};
 use crate::status::{Code, partial, partial_json, status, status_json};
 use crate::watch::{Begin, Watched, accept, linger, watch};
 use crate::{Answer, Intake, Limits, idempotency_key};
@@ -50,7 +50,8 @@ async fn connection(stream: TcpStream, place: Place, intake: Intake, limits: Rc<
             let (intake, limits, early) = (Rc::clone(&intake), Rc::clone(&limits), Rc::clone(&early));
             let clock = clock.clone();
             clock.head_is_there();
-            let working = place.work();
+            let working = Rc::new(place.work());
+            let intake = told(intake, &working);
             let full = place.is_full();
             let answer = async move {
                 let (head, body) = request.into_parts();

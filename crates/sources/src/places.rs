@@ -1,13 +1,18 @@
-//! Places for connections, never more than allowed. When they run out, the connection that has been idle for longest makes
-//! room; one that never sent a request goes first.
+//! Places for connections, never more than allowed. When they run out, one makes room: first one that never sent a request, then
+//! one whose request does not come, then the one that has been idle for longest.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
 use model::{Refusal, RefusalCounts};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::Intake;
+
+/// How long a request may be on its way before its connection makes room for others, when places run out.
+const STALLED: Duration = Duration::from_secs(1);
 /// Connections beyond the allowed ones that are told so at once; more are closed without a word.
 const TOLD: usize = 8;
 
@@ -25,6 +30,9 @@ pub struct Places {
 struct State {
     /// Requests that are worked on.
     active: Cell<u32>,
+    /// Those of them that have not come whole, and since when there are any.
+    coming: Cell<u32>,
+    coming_since: Cell<Instant>,
     /// Whether a request ever came.
     used: Cell<bool>,
     /// Since when there is no request.
@@ -53,7 +61,32 @@ pub struct Place {
 
 /// A request that is worked on: its connection is not idle.
 #[derive(Debug)]
-pub struct Working(Rc<State>);
+pub struct Working {
+    state: Rc<State>,
+    coming: Cell<bool>,
+}
+
+impl State {
+    /// Which connection makes room first, as a row of reasons; `None` for one that works.
+    fn rank(&self) -> Option<(u8, Instant)> {
+        let stalled = self.coming.get() == self.active.get() && self.coming_since.get().elapsed() >= STALLED;
+        match self.active.get() {
+            0 if !self.used.get() => Some((0, self.idle_since.get())),
+            0 => Some((2, self.idle_since.get())),
+            _ if stalled => Some((1, self.coming_since.get())),
+            _ => None,
+        }
+    }
+}
+
+/// An intake that notes that the request has come whole when it is handed over.
+pub(crate) fn told(intake: Intake, working: &Rc<Working>) -> Intake {
+    let working = Rc::clone(working);
+    Rc::new(move |request, share| {
+        working.came();
+        intake(request, share)
+    })
+}
 
 impl Places {
     /// So many at most.
@@ -95,6 +128,8 @@ impl Places {
     pub fn enter(self: &Rc<Self>) -> Entry {
         let state = Rc::new(State {
             active: Cell::new(0),
+            coming: Cell::new(0),
+            coming_since: Cell::new(Instant::now()),
             used: Cell::new(false),
             idle_since: Cell::new(Instant::now()),
             close: Notify::new(),
@@ -110,15 +145,15 @@ impl Places {
         if self.told.get() > TOLD { Entry::None } else { Entry::Full(place) }
     }
 
-    /// Closes the connection that has been idle for longest; false when none is idle.
+    /// Closes a connection that does not work; false when all do.
     pub fn close_idle(&self) -> bool {
         let mut open = self.open.borrow_mut();
-        let idle = open.iter().enumerate().filter(|(_, state)| state.active.get() == 0);
-        let oldest = idle.min_by_key(|(_, state)| (state.used.get(), state.idle_since.get()));
-        let Some((index, _)) = oldest else { return false };
+        let ranks = open.iter().enumerate().filter_map(|(index, state)| Some((state.rank()?, index)));
+        let Some(((rank, _), index)) = ranks.min() else { return false };
         // Its place is free at once: what is left of it is a farewell of bounded length.
         open.swap_remove(index).close.notify_one();
-        self.refusals.borrow_mut().add(Refusal::IdleConnection, 1);
+        let reason = if rank == 1 { Refusal::TooSlow } else { Refusal::IdleConnection };
+        self.refusals.borrow_mut().add(reason, 1);
         true
     }
 }
@@ -131,9 +166,13 @@ impl Place {
 
     /// A request begins.
     pub fn work(&self) -> Working {
-        self.state.active.set(self.state.active.get() + 1);
-        self.state.used.set(true);
-        Working(Rc::clone(&self.state))
+        let state = &self.state;
+        state.active.set(state.active.get() + 1);
+        state.used.set(true);
+        if state.coming.replace(state.coming.get() + 1) == 0 {
+            state.coming_since.set(Instant::now());
+        }
+        Working { state: Rc::clone(state), coming: Cell::new(true) }
     }
 
     /// Since when there is no request; `None` while there is one.
@@ -161,10 +200,20 @@ impl Drop for Place {
     }
 }
 
+impl Working {
+    /// The request has come whole.
+    pub fn came(&self) {
+        if self.coming.replace(false) {
+            self.state.coming.set(self.state.coming.get().saturating_sub(1));
+        }
+    }
+}
+
 impl Drop for Working {
     fn drop(&mut self) {
-        self.0.active.set(self.0.active.get().saturating_sub(1));
-        self.0.idle_since.set(Instant::now());
+        self.came();
+        self.state.active.set(self.state.active.get().saturating_sub(1));
+        self.state.idle_since.set(Instant::now());
     }
 }
 
@@ -204,6 +253,28 @@ mod tests {
         assert_eq!(counts.get(Refusal::TooManyConnections), TOLD as u64 + 1);
         drop((told, third));
         assert!(matches!(places.enter(), Entry::Place(_)));
+    }
+
+    /// Scenario: all places are taken: by a request that does not come, by one that has come and is worked on, by a connection that
+    /// waits for its producer's next request. Guarantees: the request that does not come makes room after a second, not the
+    /// honest producer's connection, and not before (P9).
+    #[tokio::test(start_paused = true)]
+    async fn i1_a_request_that_does_not_come_makes_room() {
+        let places = Places::new(3);
+        let (slow, working, honest) = (place(places.enter()), place(places.enter()), place(places.enter()));
+        let _body = slow.work();
+        let request = working.work();
+        request.came();
+        let busy = honest.work();
+        assert!(!places.close_idle(), "all work");
+        drop(busy);
+        tokio::time::advance(STALLED).await;
+        let closes = |place: &Place| futures_lite(place.closed());
+        let _newcomer = place(places.enter());
+        assert!(closes(&slow) && !closes(&honest) && !closes(&working));
+        assert_eq!(places.refusals().get(Refusal::TooSlow), 1);
+        assert!(places.close_idle(), "the newcomer, which never sent anything");
+        assert!(!closes(&honest));
     }
 
     /// Whether a future is ready at once.
