@@ -52,6 +52,16 @@ pub(crate) fn of_stored(db: &Db, key: FrameKey) -> Result<Option<[u8; DIGEST]>, 
     }
 }
 
+/// Whether a frame of a stream, from this sequence on, came with other content than is stored, and is kept aside: then what is
+/// stored behind it tells nothing of what is before.
+pub(crate) fn is_disputed(db: &Db, stream: Stream, from: u64) -> Result<bool, StoreError> {
+    let start = FrameKey { stream, seq: from }.to_bytes();
+    let mut aside = db.quarantine.range(start.to_vec()..);
+    let Some(first) = aside.next() else { return Ok(false) };
+    let key = first.key().map_err(StoreError::database("cannot read quarantine"))?;
+    Ok(key.starts_with(&stream.to_bytes()))
+}
+
 /// Adds the digests of frames that are packed by `batch`; `day` is the day of the newest intake among them.
 pub(crate) fn put(
     db: &Db,

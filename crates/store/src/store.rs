@@ -252,7 +252,12 @@ impl Store {
             let next_expected = claims.map_or(1, crate::registry::Claims::next_expected);
             let before = FrameKey { stream, seq: next_expected - 1 };
             let is_stored = claims.is_some_and(|claims| claims.stored.contains(before.seq));
-            let digest = if is_stored { crate::digests::of_stored(&db, before)? } else { None };
+            // A device skips what is before a frame that it knows: not where another one took a place of it.
+            let digest = if is_stored && !crate::digests::is_disputed(&db, stream, head.oldest)? {
+                crate::digests::of_stored(&db, before)?
+            } else {
+                None
+            };
             let last = claims.and_then(|claims| claims.stored.last()).unwrap_or(0);
             Ok(Reached { lane: head.lane, next_expected, last, digest: digest.map(u64::from_be_bytes) })
         });

@@ -361,3 +361,32 @@ fn h10_forty_thousand_gaps_are_told_in_one_pass() {
     let told = store.completeness(&[Signal::Traces], range, NOW + 50_000 * SECOND);
     assert_eq!((told.complete, told.devices.len()), (false, 1000));
 }
+
+/// Scenario: a stranger takes a sequence in the middle of a device's lane before the device sends it, and what is behind is the
+/// device's own; then the device, which was killed, says hello (J5, U6). Guarantees: the hub tells no digest that would let it skip
+/// the frame that was kept aside, and tells it again once the device is past it.
+#[test]
+fn u6_a_place_that_was_taken_is_not_skipped() {
+    let place = Place::new();
+    let store = place.open();
+    let frame = |seq: u64, content: u8| one_span(seq, content, NOW);
+    store.store(vec![frame(1, 1), frame(2, 99)], NOW).unwrap();
+    assert_eq!(store_all(&store, vec![frame(2, 2), frame(3, 3)]), [FrameOutcome::Quarantined, FrameOutcome::Stored]);
+    let digest = |oldest: u64| {
+        let head = Head { lane: Lane::Traces, next: 4, oldest, watermark_ns: NOW };
+        let contact = Contact {
+            epoch: 7,
+            wall_ns: NOW,
+            synchronised: true,
+            version: "1".into(),
+            heads: vec![head],
+            settles_ns: None,
+            stops: false,
+        };
+        let reached = store.hello("vessel-1", &contact, NOW).unwrap().reached;
+        (reached[0].next_expected, reached[0].digest.is_some())
+    };
+    assert_eq!(digest(1), (4, false));
+    assert_eq!(digest(2), (4, false));
+    assert_eq!(digest(3), (4, true));
+}
