@@ -1,6 +1,7 @@
 //! From a file to a [`Config`]: values from the environment and from files put in, every fault told with its place.
 
 use std::fmt::{self, Write};
+use std::io::Read;
 use std::path::Path;
 
 use crate::otlp::bound_lanes;
@@ -204,7 +205,9 @@ fn value_of(reference: &str, variable: impl Fn(&str) -> Option<String>) -> Resul
 
 /// A file's text without the line end behind it.
 fn file_value(path: &Path) -> Result<String, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+    file.take(MAX_VALUE as u64 + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
     if text.len() > MAX_VALUE {
         return Err(format!("larger than {MAX_VALUE} bytes"));
     }
@@ -271,6 +274,7 @@ journal:
             ("a${NONE}", ":3:8: ${NONE}: the environment variable NONE is not set"),
             ("${ODD}", ":3:7: ${ODD}: its value has a character"),
             ("${NOTE}", ":3:7: ${NOTE}: its value has a character"),
+            ("${file:/dev/zero}", "larger than 65536 bytes"),
         ] {
             let found = fault(&GOOD.replace("${NAME:-vessel-1}", to));
             assert!(found.contains(expected), "{to}: {found}");
