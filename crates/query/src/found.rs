@@ -100,7 +100,7 @@ impl Found {
         }
     }
 
-    /// Where it stands, where that was looked for ([`crate::settle`]).
+    /// Where it stands, where that was looked for ([`crate::settle()`]).
     pub fn state(&self) -> Option<State> {
         self.state
     }

@@ -9,7 +9,9 @@ use model::otlp::count_records;
 use model::{Epoch, Lane, Refusal, Signal};
 use wire::{Inflater, RawBlock, Section};
 
-use crate::answer::{Partial, partial_success};
+use crate::answer::Partial;
+#[cfg(feature = "otlp-grpc")]
+use crate::answer::partial_success;
 #[cfg(feature = "otlp-http")]
 use crate::answer::{export_response, failure};
 pub use crate::exemplars::EXEMPLAR_BYTES;

@@ -45,7 +45,13 @@ impl std::fmt::Debug for Hook {
 impl Limits {
     /// Limits with nothing held yet: the most bytes of one request, of all bodies, and the most connections.
     pub fn new(max_request: usize, in_flight: usize, connections: usize) -> Rc<Self> {
-        Self::with(Settings { max_request, in_flight, connections, ..Settings::default() })
+        Self::with(Settings {
+            max_request,
+            in_flight,
+            connections,
+            #[cfg(feature = "otlp-http")]
+            cors: None,
+        })
     }
 
     /// Limits with nothing held yet.

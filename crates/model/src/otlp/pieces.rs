@@ -21,7 +21,7 @@ pub const PIECE_PARTS: usize = 8 << 10;
 /// Field 11 of a `LogRecord`.
 const OBSERVED_TIME: u32 = 11;
 
-/// The pieces of a request that [`super::inspect`] found readable; each is a request by itself.
+/// The pieces of a request that [`super::inspect()`] found readable; each is a request by itself.
 pub struct Pieces<'a> {
     signal: Signal,
     wall_ns: u64,
