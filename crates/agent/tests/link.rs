@@ -183,23 +183,50 @@ fn j5_what_is_quarantined_is_sent_again() {
     assert!(admin().contains("admin"));
 }
 
-/// Scenario: the hub puts whatever comes aside, under any epoch: it cannot read it. Guarantees: one new epoch is tried; then the records
-/// are booked as rejected, never as delivered, and delivery goes on (P1, P3).
+/// Scenario: the hub keeps whatever comes aside, because it cannot read it. Guarantees: no new epoch is tried; the records are booked as
+/// rejected, never as delivered, and delivery goes on (P1, P3).
 #[test]
-fn j5_what_no_epoch_helps_is_rejected() {
+fn j5_what_the_hub_cannot_read_is_rejected() {
+    let server = Server::start(|seen| match seen.path == link::HELLO_PATH {
+        true => content(seen),
+        false => cbor(acks(&seen.body, Outcome::Unreadable)),
+    });
+    let agent = Agent::start_delivering(&[hub(&server)], "");
+    assert_eq!(agent.post("/v1/logs", PROTOBUF, &line(1)).0, 200);
+    wait_until("it is rejected", || {
+        let one = &agent.status()["ledger"]["destinations"][0];
+        one["rejected"] == 1 && one["delivered"] == 0 && agent.status()["ledger"]["difference"] == 0
+    });
+    assert!(agent.log().contains("the hub put 1 records aside"), "{}", agent.log());
+    assert!(!agent.log().contains(" begins: "), "{}", agent.log());
+}
+
+/// Scenario: somebody takes every identity of the device before it comes, under its new epoch as well. Guarantees: nothing is confirmed or
+/// booked as rejected; a new epoch begins once, and again only after a while; the records wait (P3, P8).
+#[test]
+fn j5_identities_that_are_taken_again_lose_nothing() {
     let server = Server::start(|seen| match seen.path == link::HELLO_PATH {
         true => content(seen),
         false => cbor(acks(&seen.body, Outcome::Quarantined)),
     });
     let agent = Agent::start_delivering(&[hub(&server)], "");
     assert_eq!(agent.post("/v1/logs", PROTOBUF, &line(1)).0, 200);
-    wait_until("it is rejected", || {
+    // Its second life listens elsewhere.
+    let status = || -> serde_json::Value {
         let output = support::run(&["status", "--json", "--config", &agent.config()]);
-        let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-        let one = &status["ledger"]["destinations"][0];
-        one["rejected"] == 1 && one["delivered"] == 0 && status["ledger"]["difference"] == 0
+        serde_json::from_slice(&output.stdout).unwrap_or_default()
+    };
+    wait_until("it was taken under the new epoch, too", || {
+        let error = status()["destinations"][0]["last_error"].as_str().unwrap_or_default().to_owned();
+        error.contains("a while after the last one")
     });
-    assert!(agent.log().contains("the hub put 1 records aside"), "{}", agent.log());
+    let status = status();
+    let one = &status["ledger"]["destinations"][0];
+    assert_eq!(
+        (&one["queued"], &one["delivered"], &one["rejected"], &one["lost"]),
+        (&1.into(), &0.into(), &0.into(), &0.into())
+    );
+    assert_eq!(agent.log().matches(" begins: ").count(), 1, "{}", agent.log());
 }
 
 /// What a hub stored: the digest of each frame by lane and sequence.

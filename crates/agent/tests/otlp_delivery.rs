@@ -37,10 +37,13 @@ fn has(seen: &Seen, text: &str) -> bool {
     inflated(seen).windows(text.len()).any(|window| window == text.as_bytes())
 }
 
-/// Delivered, rejected and queued records of the only destination.
+/// Delivered, rejected and queued records of the only destination, at a moment when no confirmation is on its way to the books.
 fn books(agent: &Agent) -> (u64, u64, u64) {
-    let status = agent.status();
-    assert_eq!(status["ledger"]["difference"], 0, "{status}");
+    let mut status = agent.status();
+    wait_until("the books balance", || {
+        status = agent.status();
+        status["ledger"]["difference"] == 0
+    });
     let one = &status["ledger"]["destinations"][0];
     let number = |name: &str| one[name].as_u64().unwrap();
     (number("delivered"), number("rejected"), number("queued"))
