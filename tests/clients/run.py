@@ -25,7 +25,9 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from recorder import Recorder, Records, shown
 
 HERE = Path(__file__).resolve().parent
-START_SECONDS = 30
+sys.path.insert(0, str(HERE.parent / "support"))
+from programs import Program  # noqa: E402
+
 # Beyond a client's long span: its start and the agent's decision wait.
 CLIENT_SECONDS = 120
 SETTLE_SECONDS = 90
@@ -41,45 +43,26 @@ class Programs:
     """The hub and the agent, on free ports of the loopback interface; the agent with `init`'s file for a vessel."""
 
     def __init__(self, agent, hub, directory, delivered):
-        self.directory, self.children = directory, []
-        hub_dir = directory / "hub"
-        self.start("hub", [hub, "run", "--data-dir", hub_dir, "--http", "127.0.0.1:0", "--link", "127.0.0.1:0"])
-        self.hub = self.addresses(hub_dir)
+        hub_dir, agent_dir = directory / "hub", directory / "agent"
+        options = ["--data-dir", hub_dir, "--http", "127.0.0.1:0", "--link", "127.0.0.1:0"]
+        self.started = [Program([hub, "run", *options], hub_dir, directory / "hub.log")]
+        self.hub = self.started[0].addresses
         made = subprocess.run([agent, "init", "--device-type", "vessel"], check=True, capture_output=True, text=True).stdout
         config = directory / "lightship.yaml"
-        config.write_text(configuration(made, directory / "agent", hub_dir / "tls" / "ca.pem", self.hub["link"], delivered))
-        self.start("agent", [agent, "run", "--config", config])
-        self.agent = self.addresses(directory / "agent")
-
-    def start(self, name, command):
-        log = open(self.directory / f"{name}.log", "w")
-        self.children.append(subprocess.Popen([str(word) for word in command], stdout=log, stderr=log))
-        return self.children[-1]
-
-    def addresses(self, directory):
-        end = time.monotonic() + START_SECONDS
-        while time.monotonic() < end:
-            try:
-                return json.loads((directory / "addresses.json").read_text())
-            except (FileNotFoundError, json.JSONDecodeError):
-                time.sleep(0.1)
-        raise SystemExit(f"no program wrote {directory}/addresses.json:\n{self.logs()}")
+        config.write_text(configuration(made, agent_dir, hub_dir / "tls" / "ca.pem", self.hub["link"], delivered))
+        self.started.append(Program([agent, "run", "--config", config], agent_dir, directory / "agent.log"))
+        self.agent = self.started[1].addresses
 
     def status(self):
         with urllib.request.urlopen(f"http://{self.agent['admin']}/status", timeout=10) as answer:
             return json.load(answer)
 
     def stop(self):
-        for child in self.children:
-            child.terminate()
-        for child in self.children:
-            try:
-                child.wait(15)
-            except subprocess.TimeoutExpired:
-                child.kill()
+        for program in self.started:
+            program.stop()
 
     def logs(self):
-        return "\n".join(f"--- {log.name}\n{log.read_text()[-4000:]}" for log in sorted(self.directory.glob("*.log")))
+        return "\n".join(f"--- {one.log.name}\n{one.log.read_text()[-4000:]}" for one in self.started)
 
 
 def configuration(made, data_dir, ca_file, link, delivered):

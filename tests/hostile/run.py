@@ -7,7 +7,6 @@ Prints one line per check and `hostile: N passed, N failed`; exits 0 when all pa
 """
 
 import argparse
-import atexit
 import json
 import os
 import socket
@@ -20,9 +19,9 @@ import urllib.request
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "clients"))
+sys.path[:0] = [str(HERE.parent / "clients"), str(HERE.parent / "support")]
+from programs import Program  # noqa: E402
 from recorder import Recorder  # noqa: E402
-from opentelemetry.proto.trace.v1.trace_pb2 import Span  # noqa: E402, F401
 
 RATE = 500
 AGENT_LIMIT = 12 << 20
@@ -30,7 +29,6 @@ HUB_LIMIT = 512 << 20
 # One `Retry-After` of a second, the least that HTTP can say, and the request itself.
 LONGEST_WAIT_S = 1.25
 SETTLE_SECONDS = 90
-START_SECONDS = 30
 DEVICE = "victim"
 
 CONFIGURATION = """\
@@ -52,39 +50,6 @@ destinations:
   - {{ name: recorder, type: otlp, url: "{recorder}", protocol: http/protobuf }}
 admin: {{ listen: "127.0.0.1:{ports[2]}" }}
 """
-
-
-class Program:
-    def __init__(self, command, directory, log):
-        self.log = log
-        self.child = subprocess.Popen([str(word) for word in command], stdout=open(log, "w"), stderr=subprocess.STDOUT)
-        atexit.register(self.child.kill)
-        end = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                self.addresses = json.loads((directory / "addresses.json").read_text())
-                return
-            except (FileNotFoundError, json.JSONDecodeError):
-                if time.monotonic() > end or self.child.poll() is not None:
-                    raise SystemExit(f"{command[0]} did not start:\n{log.read_text()}") from None
-                time.sleep(0.1)
-
-    def high_water(self):
-        try:
-            text = Path(f"/proc/{self.child.pid}/status").read_text()
-        except FileNotFoundError:
-            return None
-        rows = [line.split() for line in text.splitlines() if line.startswith("VmHWM:")]
-        return int(rows[0][1]) * 1024 if rows else None
-
-    def stop(self):
-        self.child.terminate()
-        try:
-            self.child.wait(30)
-        except subprocess.TimeoutExpired:
-            self.child.kill()
-            return "SIGTERM did not end it in 30 s"
-        return None
 
 
 def free_ports(count):
