@@ -144,9 +144,10 @@ pub(crate) fn check_memory(config: &Config) -> Result<(), StartError> {
 
 /// How many connections of producers a configuration has memory for. The first ones are part of the program's own share.
 pub(crate) fn connections(config: &Config) -> usize {
-    const FIRST: u64 = 32;
-    /// Buffers and tables of one connection of HTTP/2 that works.
-    const EACH: u64 = 32 << 10;
+    const FIRST: u64 = 16;
+    /// Buffers, tables and tasks of one connection of HTTP/2 with as many requests as it may have, each with a head of the
+    /// most bytes: about 65 KB. A silent one takes 20 KB, one of HTTP/1.1 12 KB.
+    const EACH: u64 = 64 << 10;
     let wanted = config.sources.otlp.as_ref().map_or(0, |otlp| u64::from(otlp.connections));
     let Some(limit) = config.memory else { return wanted as usize };
     let parts: u64 = budgets(config).iter().map(|(_, bytes)| bytes).sum();
@@ -236,6 +237,29 @@ fn may_write(directory: &Path) -> std::io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Scenario: configurations from no limit to the least that starts. Guarantees: each connection beyond the program's own
+    /// share has its 64 KiB, and where nothing is left there are still some (P9).
+    #[test]
+    fn i14_connections_are_charged_what_they_can_hold() {
+        let with = |line: &str| {
+            let text = format!(
+                "version: 0\n{line}device: {{ id: d }}\ndata_dir: /d\nsources: {{ otlp: {{ grpc: 'localhost:1' }} }}\n\
+                 destinations: [{{ name: hub, type: hub, url: 'http://localhost:1' }}]\n"
+            );
+            let config = config::parse(&text).unwrap();
+            (connections(&config), check_memory(&config).is_ok(), budgets(&config).iter().map(|(_, bytes)| bytes).sum())
+        };
+        let (all, fits, parts): (usize, bool, u64) = with("");
+        assert!((all, fits) == (256, true));
+        let least = (parts + PROGRAM) >> 10;
+        assert!(least <= 12 << 10, "the defaults do not fit into 12 MiB: {least} KiB");
+        let within = |kib: u64| with(&format!("memory: {kib}KiB\n"));
+        assert_eq!(within(least), (16, true, parts));
+        assert_eq!(within(least + 63).0, 16);
+        assert_eq!(within(least + 10 * 64).0, 26);
+        assert!(!within(least - 1).1);
+    }
 
     /// Scenario: lanes of some sizes with watermarks, written and by themselves, in journals of some sizes. Guarantees: the check
     /// warns where a lane cannot hold two of its segments, and only there.

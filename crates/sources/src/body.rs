@@ -13,8 +13,6 @@ use crate::Limits;
 /// How long a body may take at the least, and beyond that how many bytes have to come in a second.
 const GRACE: Duration = Duration::from_secs(10);
 const LEAST_RATE: u64 = 16 << 10;
-/// Before a body grows beyond this, its host is asked to make room.
-const LARGE: usize = 512 << 10;
 /// Buffers grow by at least so much.
 const STEP: usize = 8 << 10;
 
@@ -49,11 +47,11 @@ impl Share {
 
     /// Takes more or less of the sum, until it is so much; false when there is no room.
     pub fn resize(&mut self, bytes: usize) -> bool {
-        let others = self.limits.held.get().saturating_sub(self.bytes);
+        let others = self.limits.held().saturating_sub(self.bytes);
         if bytes > self.bytes && others + bytes > self.limits.settings.in_flight {
             return false;
         }
-        self.limits.held.set(others + bytes);
+        self.limits.hold(others + bytes);
         self.bytes = bytes;
         true
     }
@@ -61,7 +59,7 @@ impl Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.limits.held.set(self.limits.held.get().saturating_sub(self.bytes));
+        self.limits.hold(self.limits.held().saturating_sub(self.bytes));
     }
 }
 
@@ -92,9 +90,6 @@ impl Held {
             let capacity = length.max(length + length / 4).max(STEP).min(most);
             if !self.share.resize(capacity) {
                 return Err(Refusal::NoRoom);
-            }
-            if capacity > LARGE {
-                self.share.limits.grows();
             }
             self.bytes.reserve_exact(capacity - self.bytes.len());
         }

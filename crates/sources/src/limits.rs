@@ -25,14 +25,19 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct Limits {
     pub(crate) settings: Settings,
-    pub(crate) held: Cell<usize>,
+    held: Cell<usize>,
+    /// What was held when room was made last, or less since.
+    room_made_at: Cell<usize>,
     /// Connections.
     pub places: Rc<Places>,
     refusals: RefCell<RefusalCounts>,
     before_growth: Hook,
 }
 
-/// What is done before a large body grows: its host may want to make room.
+/// Whenever the bodies together grow by so much, their host is asked to make room.
+const LARGE: usize = 512 << 10;
+
+/// What is done before the bodies grow much: their host may want to make room.
 #[derive(Default)]
 struct Hook(RefCell<Option<Rc<dyn Fn()>>>);
 
@@ -60,6 +65,7 @@ impl Limits {
         Rc::new(Self {
             settings,
             held: Cell::new(0),
+            room_made_at: Cell::new(0),
             places,
             refusals: RefCell::default(),
             before_growth: Hook::default(),
@@ -73,15 +79,22 @@ impl Limits {
         all
     }
 
-    /// Sets what is done before a large body grows.
+    /// Sets what is done before the bodies grow much, one or all of them together.
     pub fn before_growth(&self, hook: impl Fn() + 'static) {
         *self.before_growth.0.borrow_mut() = Some(Rc::new(hook));
     }
 
-    pub(crate) fn grows(&self) {
-        let hook = self.before_growth.0.borrow().clone();
-        if let Some(hook) = hook {
-            hook();
+    /// Sets what is held. Room is made once for each step of growth, not when it goes up and down by little.
+    pub(crate) fn hold(&self, bytes: usize) {
+        self.held.set(bytes);
+        let made_at = self.room_made_at.get().min(bytes);
+        let due = bytes - made_at >= LARGE;
+        self.room_made_at.set(if due { bytes } else { made_at });
+        if due {
+            let hook = self.before_growth.0.borrow().clone();
+            if let Some(hook) = hook {
+                hook();
+            }
         }
     }
 
@@ -97,5 +110,30 @@ impl Limits {
 
     pub(crate) fn count(&self, reason: Refusal) {
         self.refusals.borrow_mut().add(reason, 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: many small bodies that grow together, a sum that goes up and down around a step, and one that falls and grows
+    /// again. Guarantees: room is made whenever all together grew much, and not for every small request (P9).
+    #[test]
+    fn i14_small_bodies_together_make_room_as_a_large_one_does() {
+        let limits = Limits::new(4 << 20, 8 << 20, 1);
+        let made = Rc::new(Cell::new(0));
+        let count = Rc::clone(&made);
+        limits.before_growth(move || count.set(count.get() + 1));
+        (1..=512).for_each(|body| limits.hold(body * (8 << 10)));
+        assert_eq!(made.get(), 8);
+        for _ in 0..100 {
+            limits.hold((4 << 20) - (8 << 10));
+            limits.hold(4 << 20);
+        }
+        assert_eq!(made.get(), 8);
+        limits.hold(0);
+        limits.hold(LARGE);
+        assert_eq!(made.get(), 9);
     }
 }

@@ -192,7 +192,7 @@ impl Run {
         let often = if large_minutes == 1 { "minute".to_owned() } else { format!("{large_minutes} minutes") };
         let description = format!(
             "every {METRICS_SECONDS} s one export of {POINTS} points, every {TRACE_SECONDS} s a trace of 5 spans, every \
-             {LINE_SECONDS} s a log line; in each {often} one trace and one line fill a request of about 250 KiB \
+             {LINE_SECONDS} s a log line; in each {often} one trace and one line fill a request of 236 to 250 KiB \
              (the limit is {} KiB)",
             LIMIT / 1024
         );
