@@ -145,9 +145,9 @@ pub(crate) fn check_memory(config: &Config) -> Result<(), StartError> {
 /// How many connections of producers a configuration has memory for. The first ones are part of the program's own share.
 pub(crate) fn connections(config: &Config) -> usize {
     const FIRST: u64 = 16;
-    /// Buffers, tables and tasks of one connection of HTTP/2 with as many requests as it may have, each with a head of the
-    /// most bytes: about 65 KB. A silent one takes 20 KB, one of HTTP/1.1 12 KB.
-    const EACH: u64 = 64 << 10;
+    /// Buffers and tables of one connection of HTTP/2 that reads a head of the most bytes. A silent one takes 20 KB, one of
+    /// HTTP/1.1 12 KB; requests are counted in `in_flight`.
+    const EACH: u64 = 40 << 10;
     let wanted = config.sources.otlp.as_ref().map_or(0, |otlp| u64::from(otlp.connections));
     let Some(limit) = config.memory else { return wanted as usize };
     let parts: u64 = budgets(config).iter().map(|(_, bytes)| bytes).sum();
@@ -239,7 +239,7 @@ mod tests {
     use super::*;
 
     /// Scenario: configurations from no limit to the least that starts. Guarantees: each connection beyond the program's own
-    /// share has its 64 KiB, and where nothing is left there are still some (P9).
+    /// share has its 40 KiB, and where nothing is left there are still some (P9).
     #[test]
     fn i14_connections_are_charged_what_they_can_hold() {
         let with = |line: &str| {
@@ -256,8 +256,8 @@ mod tests {
         assert!(least <= 12 << 10, "the defaults do not fit into 12 MiB: {least} KiB");
         let within = |kib: u64| with(&format!("memory: {kib}KiB\n"));
         assert_eq!(within(least), (16, true, parts));
-        assert_eq!(within(least + 63).0, 16);
-        assert_eq!(within(least + 10 * 64).0, 26);
+        assert_eq!(within(least + 39).0, 16);
+        assert_eq!(within(least + 10 * 40).0, 26);
         assert!(!within(least - 1).1);
     }
 

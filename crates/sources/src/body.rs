@@ -37,16 +37,19 @@ pub(crate) fn explain(reason: Refusal, limits: &Limits) -> String {
 #[derive(Debug)]
 pub struct Share {
     bytes: usize,
+    /// What is held beside the bytes of the body, part of `bytes`.
+    beside: usize,
     limits: Rc<Limits>,
 }
 
 impl Share {
     fn new(limits: &Rc<Limits>) -> Self {
-        Self { bytes: 0, limits: Rc::clone(limits) }
+        Self { bytes: 0, beside: 0, limits: Rc::clone(limits) }
     }
 
     /// Takes more or less of the sum, until it is so much; false when there is no room.
     pub fn resize(&mut self, bytes: usize) -> bool {
+        let bytes = bytes + self.beside;
         let others = self.limits.held().saturating_sub(self.bytes);
         if bytes > self.bytes && others + bytes > self.limits.settings.in_flight {
             return false;
@@ -72,6 +75,13 @@ pub(crate) struct Held {
 impl Held {
     pub(crate) fn new(limits: &Rc<Limits>) -> Self {
         Self { bytes: Vec::new(), share: Share::new(limits) }
+    }
+
+    /// As [`Held::new`], with so much that is held beside the body.
+    fn beside(bytes: usize, limits: &Rc<Limits>) -> Result<Self, Refusal> {
+        let mut held = Self::new(limits);
+        held.share.beside = bytes;
+        if held.share.resize(0) { Ok(held) } else { Err(Refusal::NoRoom) }
     }
 
     /// Bytes that are there already.
@@ -123,13 +133,19 @@ pub(crate) fn no_room(limits: &Limits, own: usize) -> Refusal {
     if limits.held() <= own { Refusal::TooLarge } else { Refusal::NoRoom }
 }
 
-/// Reads a whole body. `extra` bytes of framing may come on top of `max_request`.
-pub(crate) async fn collect(mut body: Incoming, extra: usize, limits: &Rc<Limits>) -> Result<Held, Refusal> {
+/// Reads a whole body. `extra` bytes of framing may come on top of `max_request`; `beside` is what the request holds
+/// beside its body.
+pub(crate) async fn collect(
+    mut body: Incoming,
+    extra: usize,
+    beside: usize,
+    limits: &Rc<Limits>,
+) -> Result<Held, Refusal> {
     let max = limits.settings.max_request + extra;
     if body.size_hint().lower() > max as u64 {
         return Err(Refusal::TooLarge);
     }
-    let mut held = Held::new(limits);
+    let mut held = Held::beside(beside, limits)?;
     let started = Instant::now();
     loop {
         let allowed = GRACE + Duration::from_millis(held.bytes.len() as u64 * 1000 / LEAST_RATE);
@@ -139,8 +155,43 @@ pub(crate) async fn collect(mut body: Incoming, extra: usize, limits: &Rc<Limits
             Some(Err(_)) => return Err(Refusal::CutOff),
             Some(Ok(frame)) => {
                 let Some(data) = frame.data_ref() else { continue };
-                held.append(data, max)?;
+                held.append(data, max).map_err(|reason| match reason {
+                    Refusal::NoRoom => no_room(limits, held.share()),
+                    other => other,
+                })?;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: calls of which only the first byte comes, until there is no room; then one alone that is as large as all room.
+    /// Guarantees: each is counted with what it holds beside its body, all is given back, and what can never fit is not told to come
+    /// again (P9).
+    #[test]
+    fn i14_a_request_is_counted_with_what_it_holds_beside_its_body() {
+        const BESIDE: usize = 4 << 10;
+        const ROOM: usize = 100 * (BESIDE + STEP);
+        let limits = Limits::new(ROOM, ROOM, 1);
+        let begin = || {
+            let mut held = Held::beside(BESIDE, &limits)?;
+            held.append(b"x", ROOM).map(|()| held)
+        };
+        let mut calls = Vec::new();
+        let refused = loop {
+            match begin() {
+                Ok(held) => calls.push(held),
+                Err(reason) => break reason,
+            }
+        };
+        assert_eq!((calls.len(), refused, limits.held()), (100, Refusal::NoRoom, ROOM));
+        drop(calls);
+        assert_eq!(limits.held(), 0);
+        let mut alone = Held::beside(BESIDE, &limits).unwrap_or_else(|reason| panic!("{reason}"));
+        assert_eq!(alone.append(&vec![0; ROOM], ROOM), Err(Refusal::NoRoom));
+        assert_eq!(no_room(&limits, alone.share()), Refusal::TooLarge);
     }
 }

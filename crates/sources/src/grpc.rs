@@ -24,6 +24,8 @@ use crate::{Answer, Intake, Limits, idempotency_key};
 
 /// One message is preceded by a flag and a length.
 const PREFIX: usize = 5;
+/// What a call takes beside its message: its task, and its part of what the connection reads into.
+const BESIDE: usize = 4 << 10;
 const WINDOW: u32 = 64 << 10;
 const CONNECTION_WINDOW: u32 = 128 << 10;
 const MAX_STREAMS: u32 = 16;
@@ -149,7 +151,7 @@ async fn answer(request: Request<Incoming>, intake: &Intake, limits: &Rc<Limits>
     }
     let encoding = text("grpc-encoding").to_owned();
     let key = idempotency_key(request.headers());
-    let message = match collect(request.into_body(), PREFIX, limits).await {
+    let message = match collect(request.into_body(), PREFIX, BESIDE, limits).await {
         Ok(held) => unframe(held, &encoding, limits),
         Err(reason) => Err((reason, explain(reason, limits))),
     };

@@ -14,7 +14,7 @@ use crate::Intake;
 /// How long a request may be on its way before its connection makes room for others, when places run out.
 const STALLED: Duration = Duration::from_secs(1);
 /// Connections beyond the allowed ones that are told so at once; more are closed without a word.
-const TOLD: usize = 8;
+const TOLD: usize = 4;
 
 /// The connections of one or several listeners.
 #[derive(Debug)]
