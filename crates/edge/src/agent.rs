@@ -70,6 +70,11 @@ impl Agent {
     }
 
     /// What it shares with its drains.
+    /// What the sources may take.
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     pub(crate) fn shared(&self) -> &Rc<Shared> {
         &self.shared
     }

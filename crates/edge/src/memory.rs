@@ -28,6 +28,20 @@ pub(crate) fn limit_allocator() {
 #[cfg(not(target_env = "gnu"))]
 pub(crate) fn limit_allocator() {}
 
+/// What the program has in memory now, bytes; 0 where the kernel does not tell.
+pub(crate) fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.split_ascii_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) << 10
+}
+
+/// Whether so much is nearly all that the program may take.
+pub(crate) fn is_short(resident: u64, limit: u64) -> bool {
+    const MARGIN: u64 = 1 << 20;
+    resident > limit - MARGIN.min(limit / 12)
+}
+
 /// The program's own code and constants, as they lie in memory.
 pub(crate) struct ProgramPages {
     /// Start and length, bytes.
@@ -72,5 +86,20 @@ impl ProgramPages {
             // It only costs memory when the kernel does not want to.
             let _kept = dropped;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: what this very program takes, and limits around it. Guarantees: memory is short before the limit is reached, not when
+    /// much is left (P9).
+    #[test]
+    fn i14_memory_is_short_before_the_limit() {
+        let now = resident();
+        assert!(now > 100 << 10, "{now}");
+        assert!(is_short(now, now) && is_short(now, now + now / 24) && !is_short(now, now * 2));
+        assert!(is_short(12 << 20, 12 << 20) && is_short((11 << 20) + 1, 12 << 20) && !is_short(11 << 20, 12 << 20));
     }
 }

@@ -43,7 +43,7 @@ pub struct Share {
 }
 
 impl Share {
-    fn new(limits: &Rc<Limits>) -> Self {
+    pub(crate) fn new(limits: &Rc<Limits>) -> Self {
         Self { bytes: 0, beside: 0, limits: Rc::clone(limits) }
     }
 
@@ -51,7 +51,7 @@ impl Share {
     pub fn resize(&mut self, bytes: usize) -> bool {
         let bytes = bytes + self.beside;
         let others = self.limits.held().saturating_sub(self.bytes);
-        if bytes > self.bytes && others + bytes > self.limits.settings.in_flight {
+        if bytes > self.bytes && !self.limits.has_room(bytes, others) {
             return false;
         }
         self.limits.hold(others + bytes);

@@ -28,6 +28,8 @@ pub struct Limits {
     held: Cell<usize>,
     /// What was held when room was made last, or less since.
     room_made_at: Cell<usize>,
+    /// Whether the program takes nearly all the memory that it may.
+    pressed: Cell<bool>,
     /// Connections.
     pub places: Rc<Places>,
     refusals: RefCell<RefusalCounts>,
@@ -66,6 +68,7 @@ impl Limits {
             settings,
             held: Cell::new(0),
             room_made_at: Cell::new(0),
+            pressed: Cell::new(false),
             places,
             refusals: RefCell::default(),
             before_growth: Hook::default(),
@@ -82,6 +85,20 @@ impl Limits {
     /// Sets what is done before the bodies grow much, one or all of them together.
     pub fn before_growth(&self, hook: impl Fn() + 'static) {
         *self.before_growth.0.borrow_mut() = Some(Rc::new(hook));
+    }
+
+    /// Tells whether the program takes nearly all the memory that it may: then only one body grows, so that there is an end
+    /// to it, and a connection that does not work ends.
+    pub fn press(&self, pressed: bool) {
+        self.pressed.set(pressed);
+        if pressed {
+            self.places.close_idle();
+        }
+    }
+
+    /// Whether one body may grow to so much beside what others hold.
+    pub(crate) fn has_room(&self, bytes: usize, others: usize) -> bool {
+        others + bytes <= self.settings.in_flight && (others == 0 || !self.pressed.get())
     }
 
     /// Sets what is held. Room is made once for each step of growth, not when it goes up and down by little.
@@ -116,6 +133,25 @@ impl Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::body::Share;
+
+    /// Scenario: memory runs short while two bodies come in. Guarantees: neither grows, the last one left does, and all do once
+    /// there is memory again (P9).
+    #[test]
+    fn i14_one_body_grows_where_memory_is_short() {
+        let limits = Limits::new(1 << 20, 4 << 20, 1);
+        let (mut first, mut second) = (Share::new(&limits), Share::new(&limits));
+        assert!(first.resize(1000) && second.resize(1000));
+        limits.press(true);
+        assert!(!first.resize(2000) && !second.resize(2000));
+        assert!(first.resize(500));
+        drop(second);
+        assert!(first.resize(2000));
+        let mut third = Share::new(&limits);
+        assert!(!third.resize(1));
+        limits.press(false);
+        assert!(third.resize(1));
+    }
 
     /// Scenario: many small bodies that grow together, a sum that goes up and down around a step, and one that falls and grows
     /// again. Guarantees: room is made whenever all together grew much, and not for every small request (P9).
