@@ -69,12 +69,12 @@ impl Agent {
         since.is_some_and(|since| now.saturating_sub(since) < FULL_NS)
     }
 
-    /// What it shares with its drains.
     /// What the sources may take.
     pub(crate) fn limits(&self) -> &Limits {
         &self.limits
     }
 
+    /// What it shares with its drains.
     pub(crate) fn shared(&self) -> &Rc<Shared> {
         &self.shared
     }

@@ -2,6 +2,13 @@
 //! that lately did not run.
 #![allow(unsafe_code, reason = "mallopt and madvise have no safe wrappers; each call says why it is sound")]
 
+use std::rc::Rc;
+
+use sources::Limits;
+
+use crate::drain::Shared;
+use crate::log;
+
 /// Blocks from here on are mapped by themselves, and given back to the system when freed.
 #[cfg(target_env = "gnu")]
 const MAP_FROM: i32 = 64 << 10;
@@ -38,8 +45,30 @@ pub(crate) fn resident() -> u64 {
 
 /// Whether so much is nearly all that the program may take.
 pub(crate) fn is_short(resident: u64, limit: u64) -> bool {
-    const MARGIN: u64 = 1 << 20;
-    resident > limit - MARGIN.min(limit / 12)
+    const MARGIN: u64 = 2 << 20;
+    resident > limit - MARGIN.min(limit / 6)
+}
+
+/// Looks whether memory is short, and lets one body in at a time then. What runs is in memory at that moment: pages are given
+/// back afterwards.
+pub(crate) fn look(limits: &Limits, limit: Option<u64>, now_ns: u64) -> bool {
+    let short = limit.is_some_and(|limit| is_short(resident(), limit));
+    limits.press(short);
+    if short {
+        log::warn_limited("memory", now_ns, "nearly all of `memory` is taken: requests come in one by one");
+    }
+    short
+}
+
+/// Looks, and gives pages back, before the bodies grow much.
+pub(crate) fn watch_growth(limits: &Rc<Limits>, shared: &Rc<Shared>, limit: Option<u64>) {
+    let (weak, shared) = (Rc::downgrade(limits), Rc::clone(shared));
+    limits.before_growth(move || {
+        if let Some(limits) = weak.upgrade() {
+            look(&limits, limit, shared.clock.now_ns());
+        }
+        shared.pages.give_back();
+    });
 }
 
 /// The program's own code and constants, as they lie in memory.
@@ -99,7 +128,7 @@ mod tests {
     fn i14_memory_is_short_before_the_limit() {
         let now = resident();
         assert!(now > 100 << 10, "{now}");
-        assert!(is_short(now, now) && is_short(now, now + now / 24) && !is_short(now, now * 2));
-        assert!(is_short(12 << 20, 12 << 20) && is_short((11 << 20) + 1, 12 << 20) && !is_short(11 << 20, 12 << 20));
+        assert!(is_short(now, now) && is_short(now, now + now / 10) && !is_short(now, now * 2));
+        assert!(is_short(12 << 20, 12 << 20) && is_short((10 << 20) + 1, 12 << 20) && !is_short(10 << 20, 12 << 20));
     }
 }

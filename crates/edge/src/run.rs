@@ -195,13 +195,7 @@ where
     let limits = Limits::with(settings(config));
     let shares = connections(config)?;
     limits.places.set_most(shares.producers);
-    let (pages, weak, limit) = (Rc::clone(&shared), Rc::downgrade(&limits), config.memory);
-    limits.before_growth(move || {
-        if let (Some(limits), Some(limit)) = (weak.upgrade(), limit) {
-            limits.press(memory::is_short(memory::resident(), limit.0));
-        }
-        pages.pages.give_back();
-    });
+    memory::watch_growth(&limits, &shared, config.memory.map(|limit| limit.0));
     let share = config.sampling.expected_kept_share;
     let agent = Rc::new(Agent::new(Rc::clone(&shared), Rc::clone(&limits), share, access(config)?, shares.admin));
 
@@ -455,12 +449,7 @@ impl Heart<'_> {
             pipeline.is_full() || due(self.last_commit, self.config.journal.commit_delay.0)
         };
         self.tell_refusals(now);
-        // What runs is in memory now: looked at before pages are given back.
-        let short = self.config.memory.is_some_and(|limit| memory::is_short(memory::resident(), limit.0));
-        self.agent.limits().press(short);
-        if short {
-            log::warn_limited("memory", now, "nearly all of `memory` is taken: requests come in one by one");
-        }
+        let short = memory::look(self.agent.limits(), self.config.memory.map(|limit| limit.0), now);
         // A commit is about to need memory, and little of the code that ran before it.
         if commit || short || due(self.last_drop, PAGES_EVERY) {
             self.last_drop = now;
