@@ -49,13 +49,13 @@ pub(crate) fn is_short(resident: u64, limit: u64) -> bool {
     resident > limit - MARGIN.min(limit / 6)
 }
 
-/// Looks whether memory is short, and lets one body in at a time then. What runs is in memory at that moment: pages are given
+/// Looks whether memory is short, and lets one large body in at a time then. What runs is in memory at that moment: pages are given
 /// back afterwards.
 pub(crate) fn look(limits: &Limits, limit: Option<u64>, now_ns: u64) -> bool {
     let short = limit.is_some_and(|limit| is_short(resident(), limit));
     limits.press(short);
     if short {
-        log::warn_limited("memory", now_ns, "nearly all of `memory` is taken: requests come in one by one");
+        log::warn_limited("memory", now_ns, "nearly all of `memory` is taken: large requests come in one by one");
     }
     short
 }
