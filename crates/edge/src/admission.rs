@@ -15,7 +15,7 @@ use crate::pipeline::{Pipeline, WAIT};
 use crate::vault::Rider;
 
 /// Requests that may be on their way to the disk at once, bytes.
-const MAX_RECORDING: usize = 512 << 10;
+pub(crate) const MAX_RECORDING: usize = 512 << 10;
 
 /// A request that may be taken in.
 #[derive(Debug)]

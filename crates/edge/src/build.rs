@@ -11,6 +11,7 @@ use sinks::OtlpSink;
 use sinks::{Access, HubSink, client_config};
 
 use crate::access;
+use crate::admission::MAX_RECORDING;
 use crate::drain::{REQUEST_BYTES, Sink};
 use crate::error::{StartError, start_error};
 use crate::pipeline::MAX_QUEUED;
@@ -159,6 +160,7 @@ fn budgets(config: &Config) -> Vec<(&'static str, u64)> {
     vec![
         ("sources.otlp.in_flight", config.sources.otlp.as_ref().map_or(0, |otlp| otlp.in_flight.0)),
         ("recorder.memory", config.recorder.memory.0),
+        ("requests on their way to recorder.files", config.recorder.files.map_or(0, |_| MAX_RECORDING as u64)),
         ("sampling.memory", config.sampling.memory.0),
         ("red.max_series", if config.red.enabled { Red::budget(&crate::policies::red(config)) } else { 0 }),
         ("queue to the journal", MAX_QUEUED as u64),
@@ -259,6 +261,9 @@ mod tests {
         assert_eq!(within(least + 39).0, 16);
         assert_eq!(within(least + 10 * 40).0, 26);
         assert!(!within(least - 1).1);
+        // What is on its way to the recorder's files is a part, too.
+        let (_, _, with_files): (usize, bool, u64) = with("recorder: { files: 64MiB }\n");
+        assert_eq!(with_files, parts + (512 << 10));
     }
 
     /// Scenario: lanes of some sizes with watermarks, written and by themselves, in journals of some sizes. Guarantees: the check
