@@ -36,6 +36,8 @@ fuzz_target!(|input: &[u8]| {
     }
     let mut stream = input;
     while let Ok(Some(_)) = query::read_entry(&mut stream) {}
-    let mut file = input;
-    while let Ok(Some(_)) = query::export::read_request(&mut file) {}
+    for signal in Signal::ALL {
+        let mut file = input;
+        while let Ok(Some(_)) = query::export::read_request(&mut file, signal) {}
+    }
 });
