@@ -19,12 +19,11 @@ pub(crate) struct Looked {
 }
 
 impl Looked {
-    /// Whether the bytes can go on as they are, at once.
+    /// Whether the bytes can go on as they are, at once: they are few, or one record that no piece is smaller than. As a piece it
+    /// would be there twice.
     pub(crate) fn is_one_piece(&self, body: &[u8]) -> bool {
-        self.found.is_clean()
-            && body.len() <= PIECE_BYTES
-            && self.found.records <= self.most
-            && self.found.parts <= PIECE_PARTS
+        let few = body.len() <= PIECE_BYTES && self.found.records <= self.most && self.found.parts <= PIECE_PARTS;
+        self.found.is_clean() && (few || self.found.records <= 1)
     }
 
     /// The request in pieces.

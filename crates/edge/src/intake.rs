@@ -50,6 +50,10 @@ pub(crate) fn intake(shared: &Rc<Shared>, ack: AckLevel) -> Intake {
             }
             Err(answer) => return Box::pin(std::future::ready(answer)),
         };
+        if request.body.len() >= LARGE_REQUEST {
+            // What looked is not what takes it in.
+            shared.pages.give_back();
+        }
         // A task of its own: a producer that hangs up must not leave a recorded or half-taken request behind.
         if !looked.is_one_piece(&request.body) {
             let (shared, inside) = (Rc::clone(&shared), shared.gate.enter());
