@@ -2,8 +2,8 @@
 set -eu
 . "$setup"
 if [ "$plant" = yes ]; then
-  cp tests/repro/planted/build.rs crates/agent/build.rs
-  cat tests/repro/planted/main.rs >>crates/agent/src/main.rs
+  cp tests/repro/planted/build.rs crates/device/agent/build.rs
+  cat tests/repro/planted/main.rs >>crates/device/agent/src/main.rs
 fi
 export SOURCE_DATE_EPOCH=$epoch LIGHTSHIP_REVISION=$revision
 "$xtask/xtask" dist --program "$program" --arch "$arch" --inputs "$base/inputs" --work /build/work --output "$out"

@@ -1,7 +1,7 @@
-// Makes the cases of crates/store/src/query/prometheus_cases.json: pairs of cumulative native histograms, what Prometheus
+// Makes the cases of crates/hub/store/src/query/prometheus_cases.json: pairs of cumulative native histograms, what Prometheus
 // says was added between them, and its quantiles of that.
 //
-//	go run . > ../../crates/store/src/query/prometheus_cases.json
+//	go run . > ../../crates/hub/store/src/query/prometheus_cases.json
 package main
 
 import (

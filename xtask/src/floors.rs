@@ -1,5 +1,5 @@
-//! The floor rule: a crate depends only on crates below it, as docs/architecture.md draws them. The page is the text of
-//! record; this check reads it.
+//! The floor rule: a crate depends only on crates below it, as docs/architecture.md draws them, and lies in the folder that
+//! the page says. The page is the text of record; this check reads it.
 
 use crate::tools::root;
 use anyhow::{Context, Result, bail};
@@ -22,7 +22,8 @@ pub(crate) fn check(metadata: &Value) -> Result<()> {
     let page = root()?.join("docs/architecture.md");
     let text = fs::read_to_string(&page).with_context(|| format!("cannot read {}", page.display()))?;
     let crates = dependencies(metadata);
-    let faults = faults(&text, &crates)?;
+    let mut faults = faults(&text, &crates)?;
+    faults.extend(folder_faults(&text, &folders(metadata)));
     if !faults.is_empty() {
         bail!("{} faults against docs/architecture.md:\n{}", faults.len(), faults.join("\n"));
     }
@@ -38,7 +39,7 @@ pub(crate) fn packages(metadata: &Value) -> impl Iterator<Item = &Value> {
 fn dependencies(metadata: &Value) -> BTreeMap<String, BTreeSet<String>> {
     let directory = |manifest: &str| {
         let (_, inside) = manifest.rsplit_once("/crates/")?;
-        inside.split('/').next().map(str::to_owned)
+        inside.split('/').nth(1).map(str::to_owned)
     };
     packages(metadata)
         .filter_map(|package| {
@@ -48,6 +49,31 @@ fn dependencies(metadata: &Value) -> BTreeMap<String, BTreeSet<String>> {
             Some((name, paths.filter_map(|path| directory(&format!("{path}/"))).collect()))
         })
         .collect()
+}
+
+/// For each crate, the folder under `crates/` in which its directory lies.
+fn folders(metadata: &Value) -> BTreeMap<String, String> {
+    packages(metadata)
+        .filter_map(|package| {
+            let (_, inside) = package["manifest_path"].as_str()?.rsplit_once("/crates/")?;
+            let mut parts = inside.split('/');
+            let folder = parts.next()?.to_owned();
+            Some((parts.next()?.to_owned(), folder))
+        })
+        .collect()
+}
+
+/// Compares the folders with the lines `crates/FOLDER/ name name` of the page.
+fn folder_faults(page: &str, folders: &BTreeMap<String, String>) -> Vec<String> {
+    let mut drawn = BTreeMap::new();
+    for line in page.lines() {
+        let Some((folder, names)) = line.trim_start().strip_prefix("crates/").and_then(|rest| rest.split_once('/')) else {
+            continue;
+        };
+        drawn.extend(names.split_whitespace().map(|name| (name, folder)));
+    }
+    let unlike = folders.iter().filter(|(name, folder)| drawn.get(name.as_str()) != Some(&folder.as_str()));
+    unlike.map(|(name, folder)| format!("{name}: lies in crates/{folder}, which the page's folders do not say")).collect()
 }
 
 fn faults(page: &str, crates: &BTreeMap<String, BTreeSet<String>>) -> Result<Vec<String>> {
@@ -130,6 +156,18 @@ mod tests {
         let found = faults(PAGE, &bad).unwrap();
         assert_eq!(found.len(), 3, "{found:?}");
         assert!(found[0].contains("extra: stands on no floor"), "{found:?}");
+    }
+
+    /// Scenario: one crate lies where the page says, one elsewhere, one is not on it. Guarantees: the last two are faults.
+    #[test]
+    fn folders_are_as_drawn() {
+        let page = "text\n    crates/common/   model wire\n    crates/device/   sinks\n";
+        let lies = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+            pairs.iter().map(|(name, folder)| ((*name).to_owned(), (*folder).to_owned())).collect()
+        };
+        assert!(folder_faults(page, &lies(&[("model", "common"), ("sinks", "device")])).is_empty());
+        let found = folder_faults(page, &lies(&[("wire", "device"), ("extra", "hub")]));
+        assert_eq!(found.len(), 2, "{found:?}");
     }
 
     /// Scenario: the lab reaches the sampler through another crate. Guarantees: it is a fault.

@@ -203,7 +203,7 @@ fn copy_source(from: &Path, to: &Path) -> Result<()> {
 /// Puts the time of the build into the device's program, as a careless build script does. The comparison has to notice.
 fn plant(source: &Path) -> Result<()> {
     let planted = source.join("tests/repro/planted");
-    let agent = source.join("crates/agent");
+    let agent = source.join("crates/device/agent");
     let script = planted.join("build.rs");
     fs::copy(&script, agent.join("build.rs")).with_context(|| format!("cannot copy {}", script.display()))?;
     let line = planted.join("main.rs");

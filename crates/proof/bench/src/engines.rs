@@ -23,7 +23,7 @@ const READ_BLOCKS: usize = 8;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Name {
-    /// `crates/journal`
+    /// `crates/device/journal`
     Journal,
     /// LSM tree
     Fjall,

@@ -237,7 +237,7 @@ fn make() {
     journal.sync_cursors().unwrap();
     drop(journal);
     drop(open(&disk, &recording()));
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/segment");
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../fuzz/corpus/segment");
     let rows = [(0, "lanes/logs"), (1, "recorder"), (2, "decisions"), (3, "note.a"), (4, "cursors")];
     for (choice, row) in rows {
         let input = [&[choice][..], &disk.content(&first_segment(&disk, row)).unwrap()].concat();

@@ -9,7 +9,7 @@ use crate::output::{Format, Style, answer, line};
 use crate::{Found, Origin, each_record, otlp_json, read_entry, time, waterfall, write_entry};
 
 fn golden(name: &str) -> Vec<u8> {
-    let path = format!("{}/../../tests/golden/{name}", env!("CARGO_MANIFEST_DIR"));
+    let path = format!("{}/../../../tests/golden/{name}", env!("CARGO_MANIFEST_DIR"));
     std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 

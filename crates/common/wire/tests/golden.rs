@@ -125,7 +125,7 @@ fn frame(lane: Lane, parts: &[Part]) -> Vec<u8> {
 /// Scenario: the vectors' OTLP is encoded on this machine. Guarantees: the bytes are those of every other machine (P7).
 #[test]
 fn golden_vectors_stay() {
-    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden");
+    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../tests/golden");
     let bless = std::env::var_os(BLESS).is_some();
     for (name, lane, parts) in vectors() {
         let bytes = frame(lane, &parts);

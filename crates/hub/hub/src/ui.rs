@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::app::App;
 
 #[cfg(has_ui)]
-static DIST: include_dir::Dir<'_> = include_dir::include_dir!("$CARGO_MANIFEST_DIR/../../ui/dist");
+static DIST: include_dir::Dir<'_> = include_dir::include_dir!("$CARGO_MANIFEST_DIR/../../../ui/dist");
 
 /// What `GET /` answers in a hub that was built without the UI.
 #[cfg(not(has_ui))]
