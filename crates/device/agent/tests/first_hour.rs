@@ -242,7 +242,7 @@ fn u23_u2_u11_files_are_read_and_written_for_people() {
 }
 
 /// Scenario: an agent whose hub is away holds records of two lanes (U25). Guarantees: `queue show` tells them lane by lane with
-/// their sizes and ages, and that nothing goes out; `top` tells in, kept, queued and sent by their names, not by metrics'.
+/// their sizes and ages, that nothing goes out, and when it is tried again; `top` tells in, kept, queued and sent by their names, not by metrics'.
 #[test]
 fn u25_the_queue_and_the_flow_are_told() {
     let (agent, _) = agent();
@@ -257,6 +257,11 @@ fn u25_the_queue_and_the_flow_are_told() {
     assert_eq!(row("logs").split_whitespace().nth(1), Some("1"), "{shown}");
     assert!(row("metrics").contains(" B ") && row("metrics").ends_with('Z'), "{shown}");
     assert!(shown.starts_with("destination hub") && shown.contains("nothing goes out at this moment"), "{shown}");
+    let next_try = |line: &str| line.split_once(", next try ").is_some_and(|(_, at)| at.starts_with("20"));
+    wait_until("the next try is told", || show().lines().next().is_some_and(next_try));
+    assert!(said(&run(&["queue", "ls", "--config", &config])).contains("destination hub"));
+    let tried_at = |list: &str| serde_json::from_str::<serde_json::Value>(list).unwrap()[0]["retry_at"].is_string();
+    wait_until("also in JSON", || tried_at(&said(&run(&["queue", "ls", "--json", "--config", &config]))));
     assert_eq!(run(&["queue", "show", "nowhere", "--config", &config]).status.code(), Some(2));
     let top = said(&run(&["top", "--once", "--config", &config]));
     assert!(top.contains("KEPT") && top.contains("QUEUED") && top.contains("hub              NO"), "{top}");

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use model::{Refusal, RefusalCounts};
+use query::time::rfc3339;
 use tokio::sync::Notify;
 
 use crate::status::{json_text, label};
@@ -46,6 +47,8 @@ pub(crate) struct DestinationStatus {
     pub(crate) last_error: String,
     /// Of what kind that was.
     pub(crate) last_reason: Option<Refusal>,
+    /// When it is tried again, Unix nanoseconds; `None` when it does not wait after a failure.
+    pub(crate) retry_at_ns: Option<u64>,
     /// Requests that failed, since start.
     pub(crate) failures: u64,
     /// The same by reason.
@@ -103,11 +106,12 @@ impl DestinationStatus {
             self.words.iter().map(|(reason, words)| format!("\"{reason}\":{}", json_text(words))).collect();
         format!(
             "{{\"name\":{},\"state\":\"{}\",\"queued_records\":{},\"queued_bytes\":{},\"oldest_age_s\":{oldest_age_s:.1},\
-             \"failures\":{},\"failed\":{},\"rejected\":{},\"words\":{{{}}},\"last_reason\":{},\"last_error\":{}}}",
+             \"retry_at\":{},\"failures\":{},\"failed\":{},\"rejected\":{},\"words\":{{{}}},\"last_reason\":{},\"last_error\":{}}}",
             json_text(&self.name),
             self.state_name(),
             self.queued_records,
             self.queued_bytes,
+            self.retry_at_ns.map_or("null".to_owned(), |at| format!("\"{}\"", rfc3339(at, 0))),
             self.failures,
             by_reason(&self.failed),
             by_reason(&self.rejected),
@@ -120,11 +124,12 @@ impl DestinationStatus {
     /// Its lines for people.
     pub(crate) fn text(&self, oldest_age_s: f64) -> String {
         let mut text = format!(
-            "destination {:<12} {:<8} queued {} records, {} KiB, oldest {oldest_age_s:.0} s{}{}",
+            "destination {:<12} {:<8} queued {} records, {} KiB, oldest {oldest_age_s:.0} s{}{}{}",
             self.name,
             self.state_name(),
             self.queued_records,
             self.queued_bytes / 1024,
+            self.retry_at_ns.map_or(String::new(), |at| format!(", next try {}", rfc3339(at, 0))),
             if self.last_error.is_empty() { "" } else { ": " },
             self.last_error
         );

@@ -244,12 +244,15 @@ impl Drain {
                         LinkState::Blocked => self.max_backoff,
                         _ => backoff.next(self.asked(&error), random()),
                     };
+                    let at_ns = self.shared.clock.wall_ns().saturating_add(wait.as_nanos() as u64);
+                    self.with_status(|status| status.retry_at_ns = Some(at_ns));
                     tokio::select! {
                         () = tokio::time::sleep(wait) => {}
                         // An operator wants to see it tried now.
                         () = resumed.notified() => backoff.reset(),
                         _leaving = leaving.changed() => {}
                     }
+                    self.with_status(|status| status.retry_at_ns = None);
                 }
             }
         }
