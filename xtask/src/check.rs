@@ -2,12 +2,17 @@
 
 use crate::report::Report;
 use crate::tools::{cargo, have, output, run};
-use crate::{floors, links, reference, sources};
-use anyhow::{Context, Result};
+use crate::{circles, floors, links, reference, sources};
+use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-/// Runs every check.
-pub(crate) fn run_all() -> Result<()> {
+/// Runs every check, or with `--quick` those that compile nothing.
+pub(crate) fn task(options: &[String]) -> Result<()> {
+    let is_quick = match options {
+        [] => false,
+        [only] if only == "--quick" => true,
+        _ => bail!("usage: cargo xtask check [--quick]"),
+    };
     let mut report = Report::new("check");
     let metadata = metadata()?;
     report.step("formatting", || {
@@ -15,8 +20,13 @@ pub(crate) fn run_all() -> Result<()> {
         run(cargo()?.args(["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]))
     });
     report.step("floors", || floors::check(&metadata));
+    report.step("circles of files, and methods away from their types", || circles::check(&metadata));
     report.step("file lengths and characters", sources::check);
     report.step("links between pages", links::check);
+    if is_quick {
+        report.skip("what compiles", "--quick");
+        return report.finish();
+    }
     report.step("lints", || {
         run(cargo()?.args(["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]))
     });

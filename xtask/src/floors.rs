@@ -67,13 +67,16 @@ fn folders(metadata: &Value) -> BTreeMap<String, String> {
 fn folder_faults(page: &str, folders: &BTreeMap<String, String>) -> Vec<String> {
     let mut drawn = BTreeMap::new();
     for line in page.lines() {
-        let Some((folder, names)) = line.trim_start().strip_prefix("crates/").and_then(|rest| rest.split_once('/')) else {
+        let Some((folder, names)) = line.trim_start().strip_prefix("crates/").and_then(|rest| rest.split_once('/'))
+        else {
             continue;
         };
         drawn.extend(names.split_whitespace().map(|name| (name, folder)));
     }
     let unlike = folders.iter().filter(|(name, folder)| drawn.get(name.as_str()) != Some(&folder.as_str()));
-    unlike.map(|(name, folder)| format!("{name}: lies in crates/{folder}, which the page's folders do not say")).collect()
+    unlike
+        .map(|(name, folder)| format!("{name}: lies in crates/{folder}, which the page's folders do not say"))
+        .collect()
 }
 
 fn faults(page: &str, crates: &BTreeMap<String, BTreeSet<String>>) -> Result<Vec<String>> {

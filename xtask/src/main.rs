@@ -4,6 +4,7 @@ mod bench;
 mod browser;
 mod build;
 mod check;
+mod circles;
 mod clients;
 mod clock;
 mod containers;
@@ -76,7 +77,7 @@ fn run() -> Result<()> {
     match task.as_deref() {
         Some("demo") => build::demo(&rest),
         Some("test") => no_options(&rest).and_then(|()| test::run_all()),
-        Some("check") => no_options(&rest).and_then(|()| check::run_all()),
+        Some("check") => check::task(&rest),
         Some("bench") => bench::task(&rest),
         Some("mutants") => no_options(&rest).and_then(|()| mutants::task()),
         Some("sdk") => no_options(&rest).and_then(|()| sdk::task()),
