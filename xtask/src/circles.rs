@@ -75,22 +75,22 @@ impl Crate {
     fn read(file: &Path) -> Result<Self> {
         let mut krate = Self::default();
         let directory = file.parent().context("a file lies in a directory")?;
-        krate.read_module(Vec::new(), file, directory)?;
+        krate.read_module(&[], file, directory)?;
         krate.name_children();
         Ok(krate)
     }
 
     /// Reads a module's file, and those of its children, which lie in `directory`.
-    fn read_module(&mut self, path: ModulePath, file: &Path, directory: &Path) -> Result<()> {
+    fn read_module(&mut self, path: &[String], file: &Path, directory: &Path) -> Result<()> {
         let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
         let parsed = syn::parse_file(&text).with_context(|| format!("cannot parse {}", file.display()))?;
-        self.modules.insert(path.clone(), Module { file: file.to_owned(), ..Module::default() });
+        self.modules.insert(path.to_vec(), Module { file: file.to_owned(), ..Module::default() });
         for child in children(&parsed) {
             let (flat, folder) = (directory.join(format!("{child}.rs")), directory.join(&child));
             let file = if flat.is_file() { flat } else { folder.join("mod.rs") };
-            self.read_module([path.clone(), vec![child]].concat(), &file, &folder)?;
+            self.read_module(&[path, &[child]].concat(), &file, &folder)?;
         }
-        self.add(&path, &parsed);
+        self.add(path, &parsed);
         Ok(())
     }
 

@@ -1,9 +1,9 @@
 //! What ships, in one directory: programs, their bills of materials, licence texts, checksums and a summary.
 
-use crate::dist::compile::Job;
 use crate::dist::elf;
 use crate::dist::images::{self, Built};
 use crate::dist::inputs::{self, sha256};
+use crate::dist::job::Job;
 use crate::dist::licences::{self, Licences};
 use crate::dist::packages::Linked;
 use crate::dist::place::{Arch, Place, Program};

@@ -1,6 +1,7 @@
 //! `cargo xtask figures`: measures what ships, and prints the figures into docs/reproducibility.md.
 
-use crate::dist::compile::{self, Job, Linkage};
+use crate::dist::compile;
+use crate::dist::job::{Job, Linkage};
 use crate::dist::place::{Arch, Place, Program};
 use crate::dist::{inputs, packages, toolchain};
 use crate::tools::{cargo, root, run, target_dir};

@@ -1,7 +1,7 @@
 //! Which packages are linked into a program: one list, from which the list inside the program, the SBOM and the licence
 //! texts are made.
 
-use crate::dist::compile::{self, Job};
+use crate::dist::job::{Job, cargo};
 use crate::dist::place::Place;
 use crate::dist::toolchain::Toolchain;
 use crate::tools::output;
@@ -32,11 +32,11 @@ type Key = (String, String);
 
 /// The list, sorted by name and version. Build scripts and procedural macros run while building and are not in it.
 pub(crate) fn linked(place: &Place, toolchain: &Toolchain, job: &Job) -> Result<Vec<Linked>> {
-    let mut tree = compile::cargo(place, toolchain);
+    let mut tree = cargo(place, toolchain);
     tree.args(["tree", "--locked", "--package", job.program.name(), "--target", &toolchain.target(job.arch)]);
     tree.args(["--edges", "normal,no-proc-macro", "--prefix", "depth", "--format", " {p}"]);
     let edges = edges(&output(tree.args(job.feature_arguments()))?)?;
-    let mut metadata = compile::cargo(place, toolchain);
+    let mut metadata = cargo(place, toolchain);
     metadata.args(["metadata", "--locked", "--format-version", "1"]);
     let metadata = serde_json::from_str(&output(&mut metadata)?).context("cargo metadata did not print JSON")?;
     let lock = place.source.join("Cargo.lock");

@@ -63,7 +63,7 @@ fn write_nested(out: &mut String, any: &[u8], depth: usize) {
             Value::Text(text) => json::text(out, &text),
             Value::Float(number) => json::float(out, number),
             Value::Absent => out.push_str("null"),
-            other => crate::output::push(out, &other),
+            other => out.push_str(&other.to_string()),
         },
     }
 }

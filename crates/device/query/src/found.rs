@@ -1,11 +1,10 @@
 //! A record with a life of its own.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 
 use filter::{Field, Record, Value};
 use model::otlp::{LogView, PointView, SpanView};
-use model::proto::{ProtoError, put_message};
+use model::proto::ProtoError;
 use model::{Lane, Signal};
 
 use crate::view::{View, What};
@@ -131,31 +130,6 @@ impl Found {
     }
 }
 
-/// A metric with all that it has, but for its other points.
-pub(crate) fn metric_with(metric: &[u8], point: PointView<'_>) -> Vec<u8> {
-    use model::proto::{Reader, Value, put_bytes, put_fixed64, put_uint};
-    let mut out = Vec::new();
-    let mut reader = Reader::new(metric);
-    while let Ok(Some((number, value))) = reader.next_field() {
-        match value {
-            Value::Bytes(data) if number == point.kind => put_message(&mut out, number, |out| {
-                let mut reader = Reader::new(data);
-                while let Ok(Some((inner, value))) = reader.next_field() {
-                    if let (2.., Value::Varint(flag)) = (inner, value) {
-                        put_uint(out, inner, flag);
-                    }
-                }
-                put_bytes(out, 1, point.bytes);
-            }),
-            Value::Bytes(bytes) => put_bytes(&mut out, number, bytes),
-            Value::Varint(varint) => put_uint(&mut out, number, varint),
-            Value::Fixed64(bits) => put_fixed64(&mut out, number, bits),
-            Value::Fixed32(bits) => model::proto::put_fixed32(&mut out, number, bits),
-        }
-    }
-    out
-}
-
 fn only_point(metric: &[u8]) -> PointView<'_> {
     let mut found = PointView { kind: 5, bytes: &[] };
     // A metric that does not read has no point to show.
@@ -174,15 +148,4 @@ impl Record for Found {
     fn field(&self, field: &Field) -> Value<'_> {
         self.view().field(field).into_owned()
     }
-}
-
-/// The same for the same record in the recorder and in the journal, whose encoding orders some fields anew, and whose lines
-/// have their trace's id in its own field.
-pub(crate) fn digest(view: &View<'_>) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    match view.what {
-        What::Span(span) if span.span_id.is_some() => (1, span.trace_id, span.span_id).hash(&mut hasher),
-        _ => crate::output::logfmt_without_ids(view).hash(&mut hasher),
-    }
-    hasher.finish()
 }

@@ -6,6 +6,7 @@
 //! - [`export`]: the journal as OTLP files
 
 mod any;
+mod digest;
 pub mod export;
 mod found;
 mod hint;

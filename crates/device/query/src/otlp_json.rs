@@ -3,11 +3,10 @@
 
 use model::Signal;
 use model::otlp::messages;
-use model::otlp::schema::{Field, Kind, Message, Rule, any_value, key_value};
+use model::otlp::schema::{self, Field, Kind, Message, Rule, any_value, key_value};
 use model::proto::{Reader, Value, put_bytes, put_message, unzigzag};
 
 use crate::json;
-use crate::scan::root_of;
 use crate::view::View;
 
 /// Messages nested deeper than this are left out; intake refuses them.
@@ -205,4 +204,13 @@ fn any_value_json(out: &mut String, any: &[u8], depth: usize) {
         _ => {}
     }
     out.push('}');
+}
+
+/// The table of the message that a section of this signal holds.
+fn root_of(signal: Signal) -> &'static Message {
+    match signal {
+        Signal::Traces => &schema::TRACES_DATA,
+        Signal::Logs => &schema::LOGS_DATA,
+        Signal::Metrics => &schema::METRICS_DATA,
+    }
 }

@@ -8,11 +8,11 @@ use std::ops::ControlFlow;
 use filter::{Field, Query, Record};
 use journal::reader::{Filter, FoundBlock, Reader};
 use journal::{Content, Disk, EntryId, JournalError, RequestsRead};
-use model::otlp::schema;
 use model::{Lane, Signal, TraceId};
 use wire::{Gap, Inflater, RawBlock, Section, decode_frame};
 
-use crate::found::{Found, Origin, digest};
+use crate::digest::digest;
+use crate::found::{Found, Origin};
 use crate::recorder_stream::{StreamError, read_entry};
 use crate::seen::{Place, Seen};
 use crate::view::{View, each_record};
@@ -348,14 +348,5 @@ pub fn wanted_blocks(query: &Query) -> Filter {
         to_ns: range.until_ns.map_or(u64::MAX, |until| until.saturating_sub(1)),
         trace: filter.demanded(&Field::Trace).and_then(TraceId::from_hex),
         texts: texts.map(|text| text.as_bytes().to_vec()).collect(),
-    }
-}
-
-/// The table of the message that a section of this signal holds.
-pub(crate) fn root_of(signal: Signal) -> &'static schema::Message {
-    match signal {
-        Signal::Traces => &schema::TRACES_DATA,
-        Signal::Logs => &schema::LOGS_DATA,
-        Signal::Metrics => &schema::METRICS_DATA,
     }
 }

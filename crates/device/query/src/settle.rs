@@ -7,7 +7,8 @@ use journal::Disk;
 use journal::reader::Reader;
 use model::Lane;
 
-use crate::found::{Found, State, digest};
+use crate::digest::digest;
+use crate::found::{Found, State};
 use crate::scan::{Scan, ScanError};
 
 /// Says of each of a query's records where it stands, by the lanes and the cursors of the destinations. A record that was found in

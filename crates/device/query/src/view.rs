@@ -8,10 +8,9 @@ use model::otlp::{
     LogView, PointView, STATUS_ERROR, STATUS_OK, ScopeGroup, SpanView, attribute, attributes, for_each_scope, messages,
     string_attribute,
 };
-use model::proto::{self, ProtoError, Reader};
+use model::proto::{self, ProtoError, Reader, put_bytes, put_fixed32, put_fixed64, put_message, put_uint};
 
 use crate::any;
-use crate::found::metric_with;
 
 /// Field numbers of `LogRecord` (opentelemetry/proto/logs/v1/logs.proto).
 const LOG_BODY: u32 = 5;
@@ -360,4 +359,28 @@ impl Record for View<'_> {
             }
         }
     }
+}
+
+/// A metric with all that it has, but for its other points.
+fn metric_with(metric: &[u8], point: PointView<'_>) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut reader = Reader::new(metric);
+    while let Ok(Some((number, value))) = reader.next_field() {
+        match value {
+            proto::Value::Bytes(data) if number == point.kind => put_message(&mut out, number, |out| {
+                let mut reader = Reader::new(data);
+                while let Ok(Some((inner, value))) = reader.next_field() {
+                    if let (2.., proto::Value::Varint(flag)) = (inner, value) {
+                        put_uint(out, inner, flag);
+                    }
+                }
+                put_bytes(out, 1, point.bytes);
+            }),
+            proto::Value::Bytes(bytes) => put_bytes(&mut out, number, bytes),
+            proto::Value::Varint(varint) => put_uint(&mut out, number, varint),
+            proto::Value::Fixed64(bits) => put_fixed64(&mut out, number, bits),
+            proto::Value::Fixed32(bits) => put_fixed32(&mut out, number, bits),
+        }
+    }
+    out
 }

@@ -13,7 +13,12 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::clock;
-use crate::run::damage_line;
+
+/// A damage in one line.
+pub(crate) fn damage_line(damage: &store::Damage) -> String {
+    let devices = if damage.devices.is_empty() { "unknown devices".to_owned() } else { damage.devices.join(", ") };
+    format!("{} (answers over {} to {} of {devices} lack its records)", damage.what, damage.from, damage.to)
+}
 
 /// The routes of health and metrics.
 pub(crate) fn routes() -> Router<Arc<App>> {
@@ -62,7 +67,7 @@ async fn metrics(State(app): State<Arc<App>>) -> Response {
     let counters = &app.counters;
     let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
     let stats = app.store.stats();
-    let devices = app.store.devices(clock::now_ns());
+    let devices = app.store.scoped(&store::query::Scope::whole_store()).devices(clock::now_ns());
     let connected = devices.iter().filter(|device| device.connected).count() as f64;
     let mut text = Text(String::new());
     text.gauge("lightship_hub_up", "Whether intake can store.", f64::from(u8::from(app.store.health().is_ok())));

@@ -15,6 +15,7 @@
 //! | [`run`] | a whole hub, started and stopped |
 
 mod api;
+mod api_error;
 mod app;
 pub mod clock;
 pub mod duration;
@@ -27,6 +28,7 @@ mod names;
 mod otlp_api;
 mod otlp_codec;
 mod places;
+mod refusal;
 pub mod run;
 mod server;
 pub mod tls;

@@ -15,10 +15,11 @@ use model::{Lane, Refusal as Reason};
 use store::{Contact, FrameOutcome, Head, Incoming, MAX_SEQ};
 use wire::{BLOCK_HEADER_LEN, BlockHeader, Inflater, RawBlock};
 
-use crate::app::{App, Refusal, count};
+use crate::app::{App, count};
 use crate::clock;
 use crate::log::Kind;
 use crate::places::Peer;
+use crate::refusal::Refusal;
 
 /// Largest hello.
 const MAX_HELLO: usize = 64 << 10;

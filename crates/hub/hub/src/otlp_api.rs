@@ -12,11 +12,12 @@ use model::{Refusal as Reason, RefusalCounts, Signal};
 use store::{FrameOutcome, Incoming};
 use wire::SectionRef;
 
-use crate::app::{App, Refusal, count};
+use crate::app::{App, count};
 use crate::clock;
 use crate::log::Kind;
 use crate::otlp_codec::{self, Codings, Form};
 use crate::places::Peer;
+use crate::refusal::Refusal;
 
 /// Largest request, as it comes.
 const MAX_BODY: usize = 4 << 20;

@@ -9,7 +9,7 @@ use model::{Refusal as Reason, RefusalCounts, Signal};
 use prost::Message;
 use serde_json::json;
 
-use crate::app::Refusal;
+use crate::refusal::Refusal;
 
 /// Largest request at any step of its codings.
 pub(crate) const MAX_INFLATED: usize = 16 << 20;

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::app::App;
+use crate::health::damage_line;
 use crate::log::Kind;
 use crate::tls::{self, TlsFiles};
 use crate::{api, clock, health, link_api, otlp_api, server, ui};
@@ -190,12 +191,6 @@ pub fn repair(dir: &Path, accept_loss: bool) -> anyhow::Result<(Vec<String>, Vec
     let repaired = store::repair(dir, accept_loss).map_err(|error| store_error(dir, error))?;
     let wrong = repaired.damages.iter().filter(|damage| !damage.accepted).map(damage_line).collect();
     Ok((repaired.lines, wrong))
-}
-
-/// A damage in one line.
-pub(crate) fn damage_line(damage: &store::Damage) -> String {
-    let devices = if damage.devices.is_empty() { "unknown devices".to_owned() } else { damage.devices.join(", ") };
-    format!("{} (answers over {} to {} of {devices} lack its records)", damage.what, damage.from, damage.to)
 }
 
 fn store_error(dir: &Path, error: StoreError) -> anyhow::Error {

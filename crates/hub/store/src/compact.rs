@@ -14,14 +14,14 @@ use prost::Message;
 
 use crate::digests;
 use crate::error::StoreError;
+use crate::inner::Inner;
+use crate::intake_row::IntakeRow;
 use crate::manifest;
 use crate::pack::{
     DAY_NS, FrameSource, Frames, Kind, Pack, RowSet, StreamEntry, build, draft_name, file_name, sync_dir,
 };
 use crate::proto::ClaimsRow;
-use crate::store::{Inner, Store};
 use crate::view::HeadFrame;
-use crate::writer::IntakeRow;
 
 /// Packs of at most this many uncompressed bytes are merged.
 const MERGE_BYTES: u64 = 32 << 20;
@@ -52,30 +52,17 @@ pub(crate) enum Stop {
     AfterBatch,
 }
 
-impl Store {
-    /// Packs what is old enough (or too much for memory), merges small packs, and drops expired ones; `now_ns` is the
-    /// hub's wall clock.
-    ///
-    /// # Errors
-    /// [`StoreError`]; after a failed batch the store is poisoned, any other failure leaves everything as it was.
-    pub fn compact(&self, now_ns: u64) -> Result<Compacted, StoreError> {
-        self.inner.compact(now_ns, Stop::Never)
-    }
-
-    /// Whether heads hold so much that the compactor should run now.
-    pub fn wants_compaction(&self) -> bool {
-        self.inner.view().cost > self.inner.options.head_bytes / 2
-    }
-}
-
 fn nanoseconds(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-impl Inner {
-    pub(crate) fn compact(&self, now_ns: u64, stop: Stop) -> Result<Compacted, StoreError> {
-        self.check_health()?;
-        let _one_at_a_time = self.compaction.lock().unwrap_or_else(PoisonError::into_inner);
+/// Runs on one store, one at a time.
+pub(crate) struct Compactor<'a>(pub(crate) &'a Inner);
+
+impl Compactor<'_> {
+    pub(crate) fn run(&self, now_ns: u64, stop: Stop) -> Result<Compacted, StoreError> {
+        self.0.check_health()?;
+        let _one_at_a_time = self.0.compaction.lock().unwrap_or_else(PoisonError::into_inner);
         let mut done = Compacted::default();
         loop {
             let frames = self.ripe_frames(now_ns);
@@ -84,14 +71,14 @@ impl Inner {
             }
             done.frames += frames.len();
             done.packs_written += self.pack_frames(&frames, stop)?;
-            self.stats.compactions.fetch_add(1, Ordering::Relaxed);
+            self.0.stats.compactions.fetch_add(1, Ordering::Relaxed);
         }
         done.packs_expired = self.expire(now_ns)?;
-        self.stats.expired_packs.fetch_add(done.packs_expired as u64, Ordering::Relaxed);
+        self.0.stats.expired_packs.fetch_add(done.packs_expired as u64, Ordering::Relaxed);
         while let Some(small) = self.mergeable() {
             done.packs_merged += small.len();
             done.packs_written += 1;
-            self.stats.merged_packs.fetch_add(small.len() as u64, Ordering::Relaxed);
+            self.0.stats.merged_packs.fetch_add(small.len() as u64, Ordering::Relaxed);
             self.merge(&small, stop)?;
         }
         Ok(done)
@@ -99,13 +86,13 @@ impl Inner {
 
     /// The frames to be packed: the old ones, and when memory runs short the oldest until a quarter of it is in use.
     fn ripe_frames(&self, now_ns: u64) -> Vec<Arc<HeadFrame>> {
-        let view = self.view();
-        let old = now_ns.saturating_sub(nanoseconds(self.options.compact_after));
-        let short = view.cost > self.options.head_bytes / 2;
+        let view = self.0.view();
+        let old = now_ns.saturating_sub(nanoseconds(self.0.options.compact_after));
+        let short = view.cost > self.0.options.head_bytes / 2;
         let mut left = view.cost;
         let mut taken = 0;
         let ripe = view.frames().take_while(|frame| {
-            let is_ripe = frame.received_ns <= old || (short && left > self.options.head_bytes / 4);
+            let is_ripe = frame.received_ns <= old || (short && left > self.0.options.head_bytes / 4);
             let take = is_ripe && taken < PASS_BYTES;
             left -= frame.cost.min(left);
             taken += frame.cost;
@@ -120,15 +107,15 @@ impl Inner {
         let write = || {
             let mut packs = Vec::new();
             for (day, rows) in sets {
-                let number = self.stats.next_pack.fetch_add(1, Ordering::Relaxed);
-                let path = self.places.packs.join(draft_name(number));
+                let number = self.0.stats.next_pack.fetch_add(1, Ordering::Relaxed);
+                let path = self.0.places.packs.join(draft_name(number));
                 paths.push(path.clone());
-                build(&path, day, rows, frames, self.options.block_bytes)?;
+                build(&path, day, rows, frames, self.0.options.block_bytes)?;
                 let mut pack = Pack::open(&path, number)?;
-                pack.path = self.places.packs.join(file_name(number));
+                pack.path = self.0.places.packs.join(file_name(number));
                 packs.push(Arc::new(pack));
             }
-            sync_dir(&self.places.packs)?;
+            sync_dir(&self.0.places.packs)?;
             Ok(packs)
         };
         let result = write();
@@ -144,21 +131,21 @@ impl Inner {
     /// Gives packs that the manifest names now their own names.
     fn name_packs(&self, packs: &[Arc<Pack>]) -> Result<(), StoreError> {
         for pack in packs {
-            let draft = self.places.packs.join(draft_name(pack.number));
+            let draft = self.0.places.packs.join(draft_name(pack.number));
             std::fs::rename(&draft, &pack.path).map_err(StoreError::io("cannot name a pack", &draft))?;
         }
-        if packs.is_empty() { Ok(()) } else { sync_dir(&self.places.packs) }
+        if packs.is_empty() { Ok(()) } else { sync_dir(&self.0.places.packs) }
     }
 
     fn pack_frames(&self, frames: &[Arc<HeadFrame>], stop: Stop) -> Result<usize, StoreError> {
-        let db = self.db()?;
+        let db = self.0.db()?;
         let mut packed = Vec::with_capacity(frames.len());
         let mut sources = Frames::with_capacity(frames.len());
         for frame in frames {
             let row = db.intake.get(frame.key.to_bytes()).map_err(StoreError::database("cannot read intake"))?;
             let Some(row) = row.as_deref().and_then(IntakeRow::from_bytes) else { continue };
             packed.push((frame.key, row.digest));
-            let device = self.registry().device(frame.key.stream.device).map(|device| device.name.clone());
+            let device = self.0.registry().device(frame.key.stream.device).map(|device| device.name.clone());
             let stream = StreamEntry {
                 device: device.unwrap_or_default(),
                 epoch: frame.key.stream.epoch.0,
@@ -181,7 +168,7 @@ impl Inner {
         let newest = frames.iter().map(|frame| frame.received_ns).max().unwrap_or(0) / DAY_NS;
         digests::put(&db, &mut batch, packed, u32::try_from(newest).unwrap_or(u32::MAX))?;
         {
-            let registry = self.registry();
+            let registry = self.0.registry();
             for stream in streams {
                 if let Some(claims) = registry.claims.get(&stream) {
                     batch.insert(&db.claims, stream.to_bytes(), ClaimsRow::of(&claims.stored).encode_to_vec());
@@ -191,7 +178,7 @@ impl Inner {
         for pack in &packs {
             manifest::add(&db, &mut batch, pack);
         }
-        batch.commit().map_err(StoreError::database("cannot commit packs")).map_err(|error| self.poison(&error))?;
+        batch.commit().map_err(StoreError::database("cannot commit packs")).map_err(|error| self.0.poison(&error))?;
         let written = packs.len();
         let _ = stop;
         #[cfg(test)]
@@ -200,7 +187,7 @@ impl Inner {
         }
         let named = self.name_packs(&packs);
         let orders: Vec<u64> = frames.iter().map(|frame| frame.order).collect();
-        let mut view = self.view_mut();
+        let mut view = self.0.view_mut();
         view.remove(&orders);
         view.packs.extend(packs);
         drop(view);
@@ -209,15 +196,15 @@ impl Inner {
 
     /// Deletes the packs whose newest record is older than retention allows.
     fn expire(&self, now_ns: u64) -> Result<usize, StoreError> {
-        let Some(retention) = self.options.retention else { return Ok(0) };
+        let Some(retention) = self.0.options.retention else { return Ok(0) };
         let oldest = now_ns.saturating_sub(nanoseconds(retention));
         let expired: Vec<Arc<Pack>> =
-            self.view().packs.iter().filter(|pack| pack.index.max_time < oldest).cloned().collect();
+            self.0.view().packs.iter().filter(|pack| pack.index.max_time < oldest).cloned().collect();
         self.expire_missing(oldest)?;
         if expired.is_empty() {
             return Ok(0);
         }
-        let db = self.db()?;
+        let db = self.0.db()?;
         let mut batch = db.durable_batch();
         digests::expire(&db, &mut batch, u32::try_from(oldest / DAY_NS).unwrap_or(0))?;
         self.replace(batch, &expired, Vec::new())?;
@@ -226,26 +213,26 @@ impl Inner {
 
     /// Drops packs that cannot be read from the manifest once retention would have deleted them.
     fn expire_missing(&self, oldest: u64) -> Result<(), StoreError> {
-        let named: BTreeSet<u64> = self.view().packs.iter().map(|pack| pack.number).collect();
-        let missing = self.damages.all().into_iter().filter(|damage| damage.block.is_none() && damage.to < oldest);
+        let named: BTreeSet<u64> = self.0.view().packs.iter().map(|pack| pack.number).collect();
+        let missing = self.0.damages.all().into_iter().filter(|damage| damage.block.is_none() && damage.to < oldest);
         let numbers: BTreeSet<u64> =
             missing.map(|damage| damage.pack).filter(|pack| *pack != 0 && !named.contains(pack)).collect();
         if numbers.is_empty() {
             return Ok(());
         }
-        manifest::forget(&*self.db()?, &numbers.iter().copied().collect::<Vec<_>>())
-            .map_err(|error| self.poison(&error))?;
+        manifest::forget(&*self.0.db()?, &numbers.iter().copied().collect::<Vec<_>>())
+            .map_err(|error| self.0.poison(&error))?;
         for number in &numbers {
-            let _ = std::fs::remove_file(self.places.packs.join(file_name(*number)));
+            let _ = std::fs::remove_file(self.0.places.packs.join(file_name(*number)));
         }
-        self.damages.forget(|pack| numbers.contains(&pack));
+        self.0.damages.forget(|pack| numbers.contains(&pack));
         Ok(())
     }
 
     /// Packs of one kind, day and size class, if there are enough of them to merge.
     fn mergeable(&self) -> Option<Vec<Arc<Pack>>> {
-        let merge_at = self.options.merge_at.max(2);
-        let view = self.view();
+        let merge_at = self.0.options.merge_at.max(2);
+        let view = self.0.view();
         let mut classes: BTreeMap<(Kind, u32, bool), Vec<Arc<Pack>>> = BTreeMap::new();
         for pack in &view.packs {
             let raw = pack.raw_bytes();
@@ -274,7 +261,7 @@ impl Inner {
         for pack in small {
             if let Err(error) = pack.verify() {
                 pack.mark_damaged();
-                self.found_damaged(pack, None, &error);
+                self.0.found_damaged(pack, None, &error);
                 return Err(error);
             }
         }
@@ -289,7 +276,7 @@ impl Inner {
         if stop == Stop::AfterFiles {
             return Err(StoreError::Closed);
         }
-        self.replace(self.db()?.durable_batch(), small, merged)
+        self.replace(self.0.db()?.durable_batch(), small, merged)
     }
 
     /// Swaps packs in the manifest, then in the view, then on the disk.
@@ -299,19 +286,19 @@ impl Inner {
         old: &[Arc<Pack>],
         new: Vec<Arc<Pack>>,
     ) -> Result<(), StoreError> {
-        let db = self.db()?;
+        let db = self.0.db()?;
         for pack in old {
             manifest::remove(&db, &mut batch, pack);
         }
         for pack in &new {
             manifest::add(&db, &mut batch, pack);
         }
-        batch.commit().map_err(StoreError::database("cannot commit packs")).map_err(|error| self.poison(&error))?;
+        batch.commit().map_err(StoreError::database("cannot commit packs")).map_err(|error| self.0.poison(&error))?;
         let named = self.name_packs(&new);
         let numbers: BTreeSet<u64> = old.iter().map(|pack| pack.number).collect();
-        self.damages.forget(|pack| numbers.contains(&pack));
+        self.0.damages.forget(|pack| numbers.contains(&pack));
         {
-            let mut view = self.view_mut();
+            let mut view = self.0.view_mut();
             view.packs.retain(|pack| !numbers.contains(&pack.number));
             view.packs.extend(new);
         }
@@ -323,7 +310,7 @@ impl Inner {
                 gone.push(pack.number);
             }
         }
-        sync_dir(&self.places.packs)?;
+        sync_dir(&self.0.places.packs)?;
         manifest::forget(&db, &gone)
     }
 }

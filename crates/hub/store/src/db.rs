@@ -35,6 +35,9 @@ pub(crate) struct Db {
     pub(crate) manifest: Keyspace,
 }
 
+/// The row that says which data directory the database belongs to.
+pub(crate) const ID_KEY: &[u8] = b"id";
+
 impl Db {
     /// Opens or creates the database in `path`.
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
@@ -81,6 +84,18 @@ impl Db {
     /// Bytes on disk.
     pub(crate) fn disk_bytes(&self) -> u64 {
         self.database.disk_space().unwrap_or(0)
+    }
+
+    /// The id of the data directory that the database belongs to.
+    pub(crate) fn id(&self) -> Result<Option<String>, StoreError> {
+        let row = self.manifest.get(ID_KEY).map_err(StoreError::database("cannot read the manifest"))?;
+        Ok(row.map(|row| String::from_utf8_lossy(&row).into_owned()))
+    }
+
+    pub(crate) fn put_id(&self, id: &str) -> Result<(), StoreError> {
+        let mut batch = self.durable_batch();
+        batch.insert(&self.manifest, ID_KEY, id.as_bytes());
+        batch.commit().map_err(StoreError::database("cannot write the manifest"))
     }
 }
 

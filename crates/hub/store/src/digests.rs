@@ -46,7 +46,7 @@ pub(crate) fn get(db: &Db, key: FrameKey) -> Result<Option<[u8; DIGEST]>, StoreE
 /// The digest of a stored frame, packed or not, if it is still known.
 pub(crate) fn of_stored(db: &Db, key: FrameKey) -> Result<Option<[u8; DIGEST]>, StoreError> {
     let row = db.intake.get(key.to_bytes()).map_err(StoreError::database("cannot read intake"))?;
-    match row.as_deref().and_then(crate::writer::IntakeRow::from_bytes) {
+    match row.as_deref().and_then(crate::intake_row::IntakeRow::from_bytes) {
         Some(row) => Ok(Some(shorten(row.digest))),
         None => get(db, key),
     }

@@ -11,7 +11,7 @@ use fjall::OwnedWriteBatch as WriteBatch;
 use prost::Message;
 
 use crate::damage::{Damage, Reason};
-use crate::db::{Db, for_each_row};
+use crate::db::{Db, ID_KEY, for_each_row};
 use crate::error::StoreError;
 use crate::pack::{Kind, Pack, VERSION, draft_name, file_name, number_of, sync_dir};
 
@@ -219,6 +219,3 @@ pub(crate) fn add(db: &Db, batch: &mut WriteBatch, pack: &Pack) {
 pub(crate) fn remove(db: &Db, batch: &mut WriteBatch, pack: &Pack) {
     put(db, batch, pack.number, &ManifestRow { removed: true, ..ManifestRow::of(pack) });
 }
-
-/// The row that says which data directory the database belongs to.
-pub(crate) const ID_KEY: &[u8] = b"id";

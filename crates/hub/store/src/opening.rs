@@ -9,12 +9,12 @@ use crate::db::{Db, for_each_row};
 use crate::error::StoreError;
 use crate::ids::FrameKey;
 use crate::incoming::Incoming;
-use crate::manifest::{self, ID_KEY, Loaded, ManifestRow};
+use crate::intake_row::IntakeRow;
+use crate::manifest::{self, Loaded, ManifestRow};
 use crate::pack::{Pack, number_of};
 use crate::registry::Registry;
-use crate::store::Stats;
+use crate::stats::Stats;
 use crate::view::{HeadFrame, View};
-use crate::writer::IntakeRow;
 
 /// The file that says which database belongs into a data directory.
 const ID_FILE: &str = "hub.id";
@@ -84,20 +84,6 @@ impl Places {
             (None, Some(_)) => Err(StoreError::ForeignDatabase { path: self.db.clone() }),
             (found, _) => Ok(found),
         }
-    }
-}
-
-impl Db {
-    /// The id of the data directory that the database belongs to.
-    pub(crate) fn id(&self) -> Result<Option<String>, StoreError> {
-        let row = self.manifest.get(ID_KEY).map_err(StoreError::database("cannot read the manifest"))?;
-        Ok(row.map(|row| String::from_utf8_lossy(&row).into_owned()))
-    }
-
-    pub(crate) fn put_id(&self, id: &str) -> Result<(), StoreError> {
-        let mut batch = self.durable_batch();
-        batch.insert(&self.manifest, ID_KEY, id.as_bytes());
-        batch.commit().map_err(StoreError::database("cannot write the manifest"))
     }
 }
 

@@ -18,7 +18,7 @@ use crate::opening::{self, Places};
 use crate::pack::{FrameSource, Frames, Kind, Pack, RowSet, number_of, sync_dir};
 use crate::proto::ClaimsRow;
 use crate::registry::Registry;
-use crate::store::Stats;
+use crate::stats::Stats;
 
 /// What a repair did, for people.
 #[derive(Debug, Default)]

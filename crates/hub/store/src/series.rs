@@ -6,8 +6,8 @@ use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::exponential_histogram_data_point::Buckets;
 use prost::Message;
 
+use crate::origin::Origin;
 use crate::proto::PointData;
-use crate::rows::Origin;
 
 /// What a metric is, with all that changes its meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

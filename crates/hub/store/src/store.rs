@@ -1,168 +1,23 @@
-//! The open store: its parts, how it starts, and what it says about itself.
+//! The open store: what may be asked of it, and what it says about itself.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::sync_channel;
 
 use prost::Message;
 
+use crate::compact::{Compacted, Compactor, Stop};
 use crate::coverage::Contact;
-use crate::damage::{Damage, Damages, Reason};
-use crate::db::Db;
+use crate::damage::{Damage, Reason};
 use crate::error::StoreError;
 use crate::ids::FrameKey;
+use crate::incoming::{FrameOutcome, Incoming};
+use crate::inner::{Inner, Options};
 use crate::manifest::ManifestRow;
-use crate::opening::{self, Loading, Places};
-use crate::query::ReadCache;
-use crate::registry::{Known, Registry};
-use crate::view::{Snapshot, View};
-use crate::writer::WriterHandle;
-
-/// How a store works.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// Most memory for heads, in bytes (estimated); beyond it intake is refused until the compactor has caught up.
-    pub head_bytes: usize,
-    /// How long a commit waits for further requests to share its sync.
-    pub group_delay: Duration,
-    /// Frames are packed when they are older than this.
-    pub compact_after: Duration,
-    /// Packs whose newest record is older than this are deleted; `None` keeps everything.
-    pub retention: Option<Duration>,
-    /// Uncompressed bytes of one block of a pack.
-    pub block_bytes: usize,
-    /// Devices that there may be.
-    pub max_devices: usize,
-    /// Packs of one kind and day are merged when there are this many of similar size.
-    pub merge_at: usize,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            head_bytes: 256 << 20,
-            group_delay: Duration::from_millis(5),
-            compact_after: Duration::from_secs(60),
-            retention: None,
-            block_bytes: 128 << 10,
-            max_devices: 10_000,
-            merge_at: 8,
-        }
-    }
-}
-
-/// Counters of the store's own work.
-#[derive(Debug, Default)]
-pub(crate) struct Stats {
-    /// Place in the order of intake for the next frame.
-    pub(crate) next_order: AtomicU64,
-    /// Number of the next pack; never given out twice, so that no reader's file is overwritten.
-    pub(crate) next_pack: AtomicU64,
-    /// Synchronous commits.
-    pub(crate) commits: AtomicU64,
-    /// Frames known only by their claim: whether the content was the same cannot be told.
-    pub(crate) unverified: AtomicU64,
-    /// Intake rows that this version cannot read; kept, claimed, not shown.
-    pub(crate) unreadable_frames: AtomicU64,
-    /// Blocks of packs that are damaged; left out of answers.
-    pub(crate) damaged_blocks: AtomicU64,
-    /// Frames with texts that are not UTF-8, which were replaced in their rows.
-    pub(crate) replaced_texts: AtomicU64,
-    /// Compactor runs that packed something.
-    pub(crate) compactions: AtomicU64,
-    /// Packs merged into others.
-    pub(crate) merged_packs: AtomicU64,
-    /// Packs deleted by retention.
-    pub(crate) expired_packs: AtomicU64,
-    /// Cost of frames that wait for the writer.
-    pub(crate) queued_cost: AtomicUsize,
-    /// Frames with spans that were stored since the start; only counted for the mutants.
-    #[cfg(feature = "mutants")]
-    pub(crate) trace_frames: AtomicU64,
-}
-
-/// The parts that the writer, the compactor and queries share.
-pub(crate) struct Inner {
-    pub(crate) options: Options,
-    pub(crate) places: Places,
-    /// The open database; `None` while it is closed after a failed write.
-    db: Mutex<Option<Arc<Db>>>,
-    view: RwLock<View>,
-    registry: Mutex<Registry>,
-    poisoned: RwLock<Option<String>>,
-    /// Held while packs are made, merged or deleted: one at a time.
-    pub(crate) compaction: Mutex<()>,
-    /// Held by the writer while it commits.
-    pub(crate) writing: Mutex<()>,
-    pub(crate) stats: Stats,
-    /// What queries have read of packs.
-    pub(crate) cache: ReadCache,
-    /// What of the stored data cannot be read.
-    pub(crate) damages: Damages,
-    /// The pack after which the next look at stored data begins.
-    pub(crate) scrubbed: AtomicU64,
-}
-
-impl Inner {
-    pub(crate) fn view(&self) -> RwLockReadGuard<'_, View> {
-        self.view.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn view_mut(&self) -> RwLockWriteGuard<'_, View> {
-        self.view.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn registry(&self) -> MutexGuard<'_, Registry> {
-        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn snapshot(&self) -> Snapshot {
-        self.view().snapshot()
-    }
-
-    /// The open database.
-    pub(crate) fn db(&self) -> Result<Arc<Db>, StoreError> {
-        self.check_health()?;
-        let db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
-        db.clone().ok_or(StoreError::Closed)
-    }
-
-    /// Stops intake: after a failed write nobody knows what is on the disk before it is read again.
-    pub(crate) fn poison(&self, why: &StoreError) -> StoreError {
-        let mut poisoned = self.poisoned.write().unwrap_or_else(PoisonError::into_inner);
-        StoreError::Poisoned(poisoned.get_or_insert_with(|| why.to_string()).clone())
-    }
-
-    pub(crate) fn check_health(&self) -> Result<(), StoreError> {
-        let poisoned = self.poisoned.read().unwrap_or_else(PoisonError::into_inner);
-        poisoned.clone().map_or(Ok(()), |why| Err(StoreError::Poisoned(why)))
-    }
-
-    /// Closes the database and opens it again: what is on the disk counts, what a failed commit meant to write does not.
-    fn reopen(&self) -> Result<(), StoreError> {
-        let _no_packs = self.compaction.lock().unwrap_or_else(PoisonError::into_inner);
-        let _no_commit = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
-        // The lock of the directory goes with the last holder.
-        drop(db.take());
-        let opened = opening::open_database(&self.places)?;
-        // A disk that is still full shows here, not with the first frame.
-        opened.put_id(&opened.id()?.unwrap_or_default())?;
-        let loaded = opening::settled_manifest(&opened, &self.places)?;
-        let fresh = opening::load(&opened, loaded, &self.stats, &self.damages)?;
-        {
-            let mut view = self.view_mut();
-            let mut registry = self.registry();
-            *view = fresh.view;
-            registry.replace_claims(fresh.registry);
-        }
-        *db = Some(Arc::new(opened));
-        drop(db);
-        *self.poisoned.write().unwrap_or_else(PoisonError::into_inner) = None;
-        Ok(())
-    }
-}
+use crate::query::{Scope, Scoped};
+use crate::registry::Known;
+use crate::writer::{Reply, WriterHandle};
 
 /// The hub's embedded store. Cheap to share; the last one dropped closes it.
 pub struct Store {
@@ -201,27 +56,44 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the directory is locked, cannot be written, or holds rows that cannot be read.
     pub fn open(dir: &Path, options: Options) -> Result<Self, StoreError> {
-        let places = Places::of(dir);
-        let db = opening::open_database(&places)?;
-        let loaded = opening::settled_manifest(&db, &places)?;
-        let (stats, damages) = (Stats::default(), Damages::default());
-        let Loading { view, registry } = opening::load(&db, loaded, &stats, &damages)?;
-        let inner = Arc::new(Inner {
-            options,
-            places,
-            db: Mutex::new(Some(Arc::new(db))),
-            view: RwLock::new(view),
-            registry: Mutex::new(registry),
-            poisoned: RwLock::new(None),
-            compaction: Mutex::new(()),
-            writing: Mutex::new(()),
-            stats,
-            cache: ReadCache::default(),
-            damages,
-            scrubbed: AtomicU64::new(0),
-        });
+        let inner = Arc::new(Inner::open(dir, options)?);
         let writer = WriterHandle::start(&inner)?;
         Ok(Self { inner, writer })
+    }
+
+    /// Hands frames to the writer. `reply` is called once, from the writer's thread, when they are durable or refused;
+    /// `now_ns` is the hub's wall clock.
+    pub fn submit(&self, frames: Vec<Incoming>, now_ns: u64, reply: Reply) {
+        self.writer.submit(&self.inner, frames, now_ns, reply);
+    }
+
+    /// Stores frames and waits until they are durable.
+    ///
+    /// # Errors
+    /// [`StoreError`] when nothing of them is stored.
+    pub fn store(&self, frames: Vec<Incoming>, now_ns: u64) -> Result<Vec<FrameOutcome>, StoreError> {
+        let (answer, wait) = sync_channel(1);
+        self.submit(frames, now_ns, Box::new(move |result| drop(answer.send(result))));
+        wait.recv().unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Packs what is old enough (or too much for memory), merges small packs, and drops expired ones; `now_ns` is the
+    /// hub's wall clock.
+    ///
+    /// # Errors
+    /// [`StoreError`]; after a failed batch the store is poisoned, any other failure leaves everything as it was.
+    pub fn compact(&self, now_ns: u64) -> Result<Compacted, StoreError> {
+        Compactor(&self.inner).run(now_ns, Stop::Never)
+    }
+
+    /// Whether heads hold so much that the compactor should run now.
+    pub fn wants_compaction(&self) -> bool {
+        self.inner.view().cost > self.inner.options.head_bytes / 2
+    }
+
+    /// What may be asked of it within a scope.
+    pub fn scoped(&self, scope: &Scope) -> Scoped<'_> {
+        Scoped::new(&self.inner, scope)
     }
 
     /// Tries to go on after a failed write; whether intake can store.

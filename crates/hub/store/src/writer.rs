@@ -16,10 +16,11 @@ use crate::digests;
 use crate::error::StoreError;
 use crate::ids::{DeviceNumber, FrameKey, Stream};
 use crate::incoming::{FrameOutcome, Identity, Incoming};
+use crate::inner::Inner;
+use crate::intake_row::IntakeRow;
 use crate::proto::{Counters, GapRow};
 use crate::registry::{Registry, gap_key};
 use crate::rows::Records;
-use crate::store::{Inner, Store};
 use crate::view::HeadFrame;
 
 /// Requests that may wait for the writer.
@@ -39,42 +40,6 @@ struct Job {
     reply: Reply,
 }
 
-/// A row of the intake keyspace.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct IntakeRow<'a> {
-    pub(crate) order: u64,
-    pub(crate) received_ns: u64,
-    pub(crate) digest: [u8; 16],
-    pub(crate) frame: &'a [u8],
-}
-
-const INTAKE_VERSION: u8 = 0;
-
-impl<'a> IntakeRow<'a> {
-    fn to_bytes(self) -> Vec<u8> {
-        let mut row = Vec::with_capacity(1 + 8 + 8 + 16 + self.frame.len());
-        row.push(INTAKE_VERSION);
-        row.extend_from_slice(&self.order.to_be_bytes());
-        row.extend_from_slice(&self.received_ns.to_be_bytes());
-        row.extend_from_slice(&self.digest);
-        row.extend_from_slice(self.frame);
-        row
-    }
-
-    pub(crate) fn from_bytes(row: &'a [u8]) -> Option<Self> {
-        let (version, row) = row.split_first()?;
-        let (order, row) = row.split_first_chunk::<8>()?;
-        let (received, row) = row.split_first_chunk::<8>()?;
-        let (digest, frame) = row.split_first_chunk::<16>()?;
-        (*version == INTAKE_VERSION).then(|| Self {
-            order: u64::from_be_bytes(*order),
-            received_ns: u64::from_be_bytes(*received),
-            digest: *digest,
-            frame,
-        })
-    }
-}
-
 /// The writer's thread and the queue to it.
 pub(crate) struct WriterHandle {
     queue: Mutex<Option<SyncSender<Job>>>,
@@ -92,34 +57,24 @@ impl WriterHandle {
         Ok(Self { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)) })
     }
 
-    /// Commits what is queued and ends the thread.
-    pub(crate) fn stop(&self) {
-        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // A writer that panicked has nothing left to commit; its requests were answered by their dropped replies.
-        let _ = thread.map(JoinHandle::join);
-    }
-}
-
-impl Store {
     /// Hands frames to the writer. `reply` is called once, from the writer's thread, when they are durable or refused;
     /// `now_ns` is the hub's wall clock.
-    pub fn submit(&self, frames: Vec<Incoming>, now_ns: u64, reply: Reply) {
-        if let Err(error) = self.inner.check_health() {
+    pub(crate) fn submit(&self, inner: &Inner, frames: Vec<Incoming>, now_ns: u64, reply: Reply) {
+        if let Err(error) = inner.check_health() {
             return reply(Err(error));
         }
         let cost: usize = frames.iter().map(|frame| frame.cost).sum();
-        let queued = self.inner.stats.queued_cost.fetch_add(cost, Ordering::AcqRel);
+        let queued = inner.stats.queued_cost.fetch_add(cost, Ordering::AcqRel);
         let refuse = |reply: Reply, error: StoreError| {
-            self.inner.stats.queued_cost.fetch_sub(cost, Ordering::AcqRel);
+            inner.stats.queued_cost.fetch_sub(cost, Ordering::AcqRel);
             reply(Err(error));
         };
-        let held = self.inner.view().cost + queued;
-        let limit = self.inner.options.head_bytes;
+        let held = inner.view().cost + queued;
+        let limit = inner.options.head_bytes;
         if held > 0 && held + cost > limit {
             return refuse(reply, StoreError::Busy { held, limit });
         }
-        let queue = self.writer.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(sender) = queue.as_ref() else {
             drop(queue);
             return refuse(reply, StoreError::Closed);
@@ -137,14 +92,12 @@ impl Store {
         }
     }
 
-    /// Stores frames and waits until they are durable.
-    ///
-    /// # Errors
-    /// [`StoreError`] when nothing of them is stored.
-    pub fn store(&self, frames: Vec<Incoming>, now_ns: u64) -> Result<Vec<FrameOutcome>, StoreError> {
-        let (answer, wait) = sync_channel(1);
-        self.submit(frames, now_ns, Box::new(move |result| drop(answer.send(result))));
-        wait.recv().unwrap_or(Err(StoreError::Closed))
+    /// Commits what is queued and ends the thread.
+    pub(crate) fn stop(&self) {
+        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // A writer that panicked has nothing left to commit; its requests were answered by their dropped replies.
+        let _ = thread.map(JoinHandle::join);
     }
 }
 

@@ -2,9 +2,7 @@
 //!
 //! It stands apart from the lab, which shares no code with what it judges; `lightship-lab crash` starts it.
 
-mod faults;
 mod hub;
-mod meeting;
 mod plan;
 mod report;
 mod world;

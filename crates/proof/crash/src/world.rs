@@ -1,5 +1,8 @@
 //! One seeded run: producers, the assembled edge on the model disk, two model destinations, and faults.
 
+mod faults;
+mod meeting;
+
 use std::collections::BTreeSet;
 
 use edge::{Batch, Pipeline, Range, Vault};

@@ -4,6 +4,7 @@ use crate::bench::{
     FootprintArgs, OutageArgs, SamplingArgs, WireArgs, footprint, outage, sampling_figures, wire_figures,
 };
 use crate::cli_drill::{self, DrillCommand};
+use crate::cli_options::{OutputOptions, fresh_seed};
 use crate::clock::monotonic;
 use crate::console::Console;
 use crate::demo::{Cut, ShowArgs, SmokeArgs, show, smoke};
@@ -11,7 +12,6 @@ use crate::differential::{DifferentialArgs, differential};
 use crate::otlp::Protocol;
 use crate::program::locate;
 use crate::replay::replay;
-use crate::rng::Rng;
 use crate::signals::{told_to_stop, unless_told_to_stop};
 use crate::vessel::{Options, Ramp, Vessel};
 use anyhow::{Context, Result, bail};
@@ -159,17 +159,6 @@ struct FootprintOptions {
     output: OutputOptions,
 }
 
-/// Where the figures go.
-#[derive(Debug, Args)]
-pub(crate) struct OutputOptions {
-    /// Print the figures as JSON on standard output; without it, a table
-    #[arg(long)]
-    json: bool,
-    /// Also write the JSON to this file
-    #[arg(long, value_name = "FILE")]
-    output: Option<PathBuf>,
-}
-
 #[derive(Debug, Args)]
 struct DemoArgs {
     /// Judge by itself: load with an outage and a kill of the agent, then a reconciliation by id, printed as JSON
@@ -288,12 +277,6 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
         .context("cannot start the runtime")
 }
 
-/// A seed for who names none.
-pub(crate) fn fresh_seed() -> u64 {
-    // Small enough to be typed again.
-    Rng::new(crate::clock::wall_ns(), u64::from(std::process::id())).between(1, 999_999)
-}
-
 async fn demo(args: DemoArgs) -> Result<ExitCode> {
     let console = Console::new();
     if args.users <= 0.0 {
@@ -393,34 +376,6 @@ fn wire_command(options: &WireOptions) -> Result<ExitCode> {
     let figures = wire_figures(WireArgs { seed: options.seed })?;
     options.output.write(&serde_json::to_value(&figures)?)?;
     Ok(ExitCode::SUCCESS)
-}
-
-impl OutputOptions {
-    /// Prints and writes the figures as asked for.
-    pub(crate) fn write(&self, figures: &serde_json::Value) -> Result<()> {
-        let json = serde_json::to_string_pretty(figures)?;
-        if let Some(path) = &self.output {
-            std::fs::write(path, format!("{json}\n")).with_context(|| format!("cannot write {}", path.display()))?;
-        }
-        if self.json {
-            println!("{json}");
-        } else {
-            print_table("", figures);
-        }
-        Ok(())
-    }
-}
-
-/// One line for each figure, with the names of what it stands in before it.
-fn print_table(name: &str, figures: &serde_json::Value) {
-    match figures {
-        serde_json::Value::Object(fields) => {
-            for (field, value) in fields {
-                print_table(&if name.is_empty() { field.clone() } else { format!("{name}.{field}") }, value);
-            }
-        }
-        value => println!("{name:36} {value}"),
-    }
 }
 
 async fn vessel(args: VesselArgs) -> Result<ExitCode> {

@@ -1,6 +1,6 @@
 //! `lightship-lab drill`.
 
-use crate::cli::{OutputOptions, fresh_seed};
+use crate::cli_options::{OutputOptions, fresh_seed};
 use crate::console::Console;
 use crate::drill::{DiskArgs, FidelityArgs, KillArgs, Mode, disk, fidelity, kill};
 use crate::program::locate;

@@ -16,8 +16,9 @@ use crate::clock;
 pub(super) async fn services(State(app): State<Arc<App>>, params: Params) -> Answer {
     params.only(&["start", "end"])?;
     let range = params.range()?;
-    let answer =
-        app.query(move |store| (store.services(range), store.completeness(&Signal::ALL, range, clock::now_ns())));
+    let answer = app.query(params.scope(), move |store| {
+        (store.services(range), store.completeness(&Signal::ALL, range, clock::now_ns()))
+    });
     let (services, completeness) = answer.await?;
     let services: Vec<Value> = services
         .iter()
@@ -28,7 +29,7 @@ pub(super) async fn services(State(app): State<Arc<App>>, params: Params) -> Ans
 
 pub(super) async fn devices(State(app): State<Arc<App>>, params: Params) -> Answer {
     params.only(&[])?;
-    let devices = app.query(|store| store.devices(clock::now_ns())).await?;
+    let devices = app.query(params.scope(), |store| store.devices(clock::now_ns())).await?;
     let refused = app.turned_away.all();
     let devices: Vec<Value> = devices
         .iter()
@@ -91,7 +92,8 @@ pub(super) async fn coverage(State(app): State<Arc<App>>, params: Params) -> Ans
     params.only(&["start", "end", "device"])?;
     let range = params.range()?;
     let device = params.text("device");
-    let coverage = app.query(move |store| store.coverage(range, device.as_deref(), clock::now_ns())).await?;
+    let coverage =
+        app.query(params.scope(), move |store| store.coverage(range, device.as_deref(), clock::now_ns())).await?;
     let coverage: Vec<Value> = coverage
         .iter()
         .map(|entry| {
@@ -105,7 +107,7 @@ pub(super) async fn coverage(State(app): State<Arc<App>>, params: Params) -> Ans
 
 pub(super) async fn ledger(State(app): State<Arc<App>>, params: Params) -> Answer {
     params.only(&[])?;
-    let entries = app.query(store::Store::ledger).await?;
+    let entries = app.query(params.scope(), |store| store.ledger()).await?;
     let devices: Vec<Value> = entries
         .iter()
         .map(|entry| {

@@ -28,7 +28,8 @@ pub(super) async fn open(
     let time_ns = time_ns.ok_or_else(|| ApiError::bad_request("for how long?", "for=10m; for=0s ends it"))?;
     let now_ns = clock::now_ns();
     let name = device.clone();
-    let known = app.query(move |store| store.devices(now_ns).iter().any(|one| one.device == name)).await?;
+    let known =
+        app.query(params.scope(), move |store| store.devices(now_ns).iter().any(|one| one.device == name)).await?;
     if !known {
         let hint = "GET /api/v0/devices lists those that were heard of";
         return Err(ApiError::new(StatusCode::NOT_FOUND, format!("no device {device}"), hint));

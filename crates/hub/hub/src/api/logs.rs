@@ -84,7 +84,7 @@ pub(super) async fn search(State(app): State<Arc<App>>, params: Params) -> Answe
     };
     if !pipes.is_empty() {
         params.without(&["limit", "order", "after"])?;
-        let answer = app.query(move |store| {
+        let answer = app.query(params.scope(), move |store| {
             let table = store.log_table(&query, &pipes)?;
             let range = if query.range == TimeRange::ALL { table.seen } else { query.range };
             let completeness = store.completeness(&[Signal::Logs], range, clock::now_ns());
@@ -92,7 +92,7 @@ pub(super) async fn search(State(app): State<Arc<App>>, params: Params) -> Answe
         });
         return Ok(Json(answer.await??));
     }
-    let answer = app.query(move |store| {
+    let answer = app.query(params.scope(), move |store| {
         let page = store.logs(&query);
         let range = if query.range == TimeRange::ALL {
             let times = || page.logs.iter().map(LogRow::time);

@@ -31,7 +31,7 @@ pub(super) async fn red(State(app): State<Arc<App>>, params: Params) -> Answer {
         device: params.text("device"),
         steps,
     };
-    let answer = app.query(move |store| {
+    let answer = app.query(params.scope(), move |store| {
         let red = store.red(&query)?;
         let completeness = store.completeness(&[Signal::Metrics], range_of(steps), clock::now_ns());
         Ok::<_, store::query::QueryError>((red, completeness))
@@ -52,8 +52,9 @@ pub(super) async fn red(State(app): State<Arc<App>>, params: Params) -> Answer {
 pub(super) async fn list(State(app): State<Arc<App>>, params: Params) -> Answer {
     params.only(&["start", "end"])?;
     let range = params.range()?;
-    let answer =
-        app.query(move |store| (store.metrics(range), store.completeness(&[Signal::Metrics], range, clock::now_ns())));
+    let answer = app.query(params.scope(), move |store| {
+        (store.metrics(range), store.completeness(&[Signal::Metrics], range, clock::now_ns()))
+    });
     let (metrics, completeness) = answer.await?;
     let metrics: Vec<Value> = metrics
         .iter()
@@ -101,7 +102,7 @@ pub(super) async fn range(State(app): State<Arc<App>>, params: Params) -> Answer
     let steps = params.steps()?;
     let query =
         MetricQuery { name, steps, reduce: reduce(params.get("func"))?, matches: matches.collect::<Result<_, _>>()? };
-    let answer = app.query(move |store| {
+    let answer = app.query(params.scope(), move |store| {
         let series = store.metric_range(&query)?;
         let completeness = store.completeness(&[Signal::Metrics], range_of(steps), clock::now_ns());
         Ok::<_, store::query::QueryError>((series, completeness))
@@ -147,7 +148,7 @@ pub(super) async fn exemplars(State(app): State<Arc<App>>, params: Params) -> An
         highest_per_ns: params.duration_ns("highest_per")?.filter(|length| *length > 0),
         limit: params.limit(1000)?,
     };
-    let answer = app.query(move |store| {
+    let answer = app.query(params.scope(), move |store| {
         let page = store.exemplars(&query);
         (page, store.completeness(&[Signal::Traces], query.range, clock::now_ns()))
     });

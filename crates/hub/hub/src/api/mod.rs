@@ -11,14 +11,13 @@ mod traces;
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use serde_json::{Value, json};
-use store::query::{Ended, QueryError};
+use serde_json::Value;
 
-use crate::app::{App, Refusal};
+use crate::api_error::ApiError;
+use crate::app::App;
 
 /// The routes below `/api/v0`.
 pub(crate) fn routes() -> Router<Arc<App>> {
@@ -44,51 +43,3 @@ async fn no_such_path(State(_): State<Arc<App>>) -> ApiError {
 
 /// What a handler answers.
 type Answer = Result<Json<Value>, ApiError>;
-
-/// An error with what to do about it.
-#[derive(Debug)]
-pub(crate) struct ApiError {
-    status: StatusCode,
-    error: String,
-    hint: String,
-    retry_after: Option<u32>,
-}
-
-impl ApiError {
-    fn new(status: StatusCode, error: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { status, error: error.into(), hint: hint.into(), retry_after: None }
-    }
-
-    fn bad_request(error: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, error, hint)
-    }
-}
-
-impl From<QueryError> for ApiError {
-    fn from(error: QueryError) -> Self {
-        let status = match error.ended {
-            None => StatusCode::BAD_REQUEST,
-            Some(Ended::Memory) => StatusCode::UNPROCESSABLE_ENTITY,
-            Some(Ended::Deadline | Ended::Cancelled) => StatusCode::SERVICE_UNAVAILABLE,
-        };
-        Self::new(status, error.what, error.hint)
-    }
-}
-
-impl From<Refusal> for ApiError {
-    fn from(refusal: Refusal) -> Self {
-        let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let hint = if refusal.retry_after().is_some() { "try again in a second" } else { "" };
-        Self { status, error: refusal.to_string(), hint: hint.to_owned(), retry_after: refusal.retry_after() }
-    }
-}
-
-impl IntoResponse for ApiError {
-    fn into_response(self) -> Response {
-        let mut response = (self.status, Json(json!({"error": self.error, "hint": self.hint}))).into_response();
-        if let Some(seconds) = self.retry_after {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        response
-    }
-}

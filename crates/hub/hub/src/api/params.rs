@@ -5,7 +5,7 @@ use std::str::FromStr;
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use model::{SpanId, TraceId};
-use store::query::{Steps, TimeRange};
+use store::query::{Scope, Steps, TimeRange};
 
 use super::ApiError;
 use crate::clock;
@@ -19,8 +19,11 @@ const DEFAULT_STEPS: u64 = 120;
 const MAX_STEPS: u64 = 11_000;
 const SECOND_NS: u64 = 1_000_000_000;
 
-/// The parameters of a request, in order; names may repeat.
-pub(super) struct Params(Vec<(String, String)>);
+/// The parameters of a request, in order; names may repeat. Whoever asks sees what the scope allows.
+pub(super) struct Params {
+    pairs: Vec<(String, String)>,
+    scope: Scope,
+}
 
 impl<S: Send + Sync> FromRequestParts<S> for Params {
     type Rejection = ApiError;
@@ -29,14 +32,20 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
         let query = Query::<Vec<(String, String)>>::from_request_parts(parts, state).await;
         let Query(pairs) =
             query.map_err(|error| ApiError::bad_request(error.to_string(), "use name=value&name=value"))?;
-        Ok(Self(pairs))
+        // The one place where a question gets its scope: who may ask at all sees everything.
+        Ok(Self { pairs, scope: Scope::whole_store() })
     }
 }
 
 impl Params {
+    /// What may be seen by whoever asks.
+    pub(super) fn scope(&self) -> Scope {
+        self.scope.clone()
+    }
+
     /// Refuses names that the request does not have, so that a typing error is not a wrong answer.
     pub(super) fn only(&self, known: &[&str]) -> Result<(), ApiError> {
-        match self.0.iter().find(|(name, _)| !known.contains(&name.as_str())) {
+        match self.pairs.iter().find(|(name, _)| !known.contains(&name.as_str())) {
             Some((name, _)) if known.is_empty() => {
                 Err(ApiError::bad_request(format!("no such parameter: {name}"), "this request has no parameters"))
             }
@@ -50,12 +59,16 @@ impl Params {
 
     /// The value of a parameter; an empty one counts as not given.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+        self.pairs
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+            .filter(|value| !value.is_empty())
     }
 
     /// All values of a parameter that may repeat.
     pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+        self.pairs.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// A text.

@@ -32,7 +32,7 @@ pub(super) async fn search(State(app): State<Arc<App>>, params: Params) -> Answe
     if !pipes.is_empty() {
         params.without(&["error", "min_duration", "limit", "after"])?;
         let query = SpanQuery { range, service, operation, filter };
-        let answer = app.query(move |store| {
+        let answer = app.query(params.scope(), move |store| {
             let table = store.span_table(&query, &pipes)?;
             let completeness = store.completeness(&[Signal::Traces], range, clock::now_ns());
             Ok::<_, QueryError>(render::table(&table, &completeness))
@@ -49,7 +49,7 @@ pub(super) async fn search(State(app): State<Arc<App>>, params: Params) -> Answe
         limit: params.limit(100)?,
         after: params.get("after").map(read_after).transpose()?,
     };
-    let answer = app.query(move |store| {
+    let answer = app.query(params.scope(), move |store| {
         let page = store.traces(&query);
         (page, store.completeness(&[Signal::Traces], query.range, clock::now_ns()))
     });
@@ -82,7 +82,7 @@ pub(super) async fn search(State(app): State<Arc<App>>, params: Params) -> Answe
 pub(super) async fn by_id(State(app): State<Arc<App>>, Path(id): Path<String>, params: Params) -> Answer {
     params.only(&[])?;
     let id = trace_id(&id)?;
-    let answer = app.query(move |store| {
+    let answer = app.query(params.scope(), move |store| {
         let trace = store.trace(id)?;
         let starts = trace.spans.iter().map(|row| row.span.start_time_unix_nano);
         let ends = trace.spans.iter().map(|row| row.span.end_time_unix_nano);

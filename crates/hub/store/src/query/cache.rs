@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::finder::Block;
+use super::block::Block;
 use crate::error::StoreError;
 use crate::pack::TracePage;
 use crate::rows::LogRow;

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use model::{Epoch, Lane, Signal};
 
+use super::Scoped;
 use super::TimeRange;
 use crate::coverage::{Interval, LostSpan, State, unknown_but};
 use crate::damage::Damage;
@@ -11,7 +12,6 @@ use crate::ids::DeviceNumber;
 use crate::incoming::OTLP_DEVICE;
 use crate::proto::{Counters, LaneRow};
 use crate::registry::Portrait;
-use crate::store::Store;
 
 /// Most stretches of incomplete time that an answer lists.
 const MAX_LISTED: usize = 1000;
@@ -187,7 +187,7 @@ fn incomplete_now(portrait: &Portrait, now_ns: u64) -> Vec<(Signal, Interval)> {
     found
 }
 
-impl Store {
+impl Scoped<'_> {
     /// What is known of devices over time; of one device if `device` is given.
     pub fn coverage(&self, range: TimeRange, device: Option<&str>, now_ns: u64) -> Vec<DeviceCoverage> {
         let damages = self.inner.damages.of(&Signal::ALL, range.from, range.to);

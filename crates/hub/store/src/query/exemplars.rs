@@ -6,12 +6,12 @@ use model::{Lane, SpanId, TraceId};
 
 use opentelemetry_proto::tonic::metrics::v1::exemplar::Value as Number;
 
+use super::Scoped;
 use super::red::is_error;
 use super::{TimeRange, budget};
 use crate::incoming::OTLP_DEVICE;
 use crate::pack::Kind;
 use crate::rows::{ExemplarRow, find_text};
-use crate::store::{Inner, Store};
 use crate::view::Snapshot;
 
 /// Which exemplars are asked for.
@@ -141,25 +141,25 @@ impl Found<'_> {
     }
 }
 
-fn collect(inner: &Inner, snapshot: &Snapshot, query: &ExemplarQuery) -> BTreeMap<Key, ExemplarRow> {
+fn collect(store: Scoped<'_>, snapshot: &Snapshot, query: &ExemplarQuery) -> BTreeMap<Key, ExemplarRow> {
     let mut found = Found { query, rows: BTreeMap::new(), highest: BTreeMap::new() };
     let mut consider = |row: &ExemplarRow| found.consider(row);
     snapshot.frames.iter().flat_map(|frame| &frame.records.exemplars).for_each(&mut consider);
     for pack in snapshot.packs.iter().filter(|pack| pack.kind == Kind::Exemplars) {
         for (number, block) in pack.index.blocks.iter().enumerate() {
             if budget::goes_on() && block.min_time < query.range.to && block.max_time >= query.range.from {
-                inner.readable(pack, Some(number), pack.exemplars(number)).iter().for_each(&mut consider);
+                store.readable(pack, Some(number), pack.exemplars(number)).iter().for_each(&mut consider);
             }
         }
     }
     found.rows
 }
 
-impl Store {
+impl Scoped<'_> {
     /// Finds exemplars; of more than `limit` the newest.
     pub fn exemplars(&self, query: &ExemplarQuery) -> ExemplarPage {
         // The exemplars are looked at before the traces: a trace that comes between the two only helps.
-        let found = collect(&self.inner, &self.inner.snapshot(), query);
+        let found = collect(*self, &self.inner.snapshot(), query);
         let frontiers: HashMap<String, u64> = {
             let registry = self.inner.registry();
             let devices = registry.devices().filter(|device| device.name != OTLP_DEVICE);

@@ -1,61 +1,26 @@
 //! Finding the rows of traces in heads and packs.
 
 use std::collections::HashMap;
-use std::ops::Range;
 use std::sync::Arc;
 
 use model::TraceId;
 
+use super::Scoped;
+use super::block::Block;
 use crate::pack::{Kind, Pack};
 use crate::rows::{LogRow, SpanRow};
-use crate::store::Inner;
 use crate::view::Snapshot;
-
-/// A block of a traces pack, with the place of each of its traces.
-#[derive(Default)]
-pub(super) struct Block {
-    rows: Vec<SpanRow>,
-    traces: HashMap<TraceId, Range<usize>>,
-}
-
-impl Block {
-    pub(super) fn new(rows: Vec<SpanRow>) -> Self {
-        let mut traces: HashMap<TraceId, Range<usize>> = HashMap::new();
-        for (place, row) in rows.iter().enumerate() {
-            // The rows of a trace lie together.
-            traces.entry(row.trace_id()).or_insert(place..place).end = place + 1;
-        }
-        Self { rows, traces }
-    }
-
-    /// The start of each trace's rows in it, with the trace's id, in no order.
-    pub(super) fn parts(&self) -> impl Iterator<Item = (u64, TraceId)> {
-        self.traces.iter().map(|(trace, places)| {
-            let starts = self.rows[places.clone()].iter().map(|row| row.span.start_time_unix_nano);
-            (starts.min().unwrap_or(0), *trace)
-        })
-    }
-
-    /// All its rows.
-    pub(super) fn rows(&self) -> &[SpanRow] {
-        &self.rows
-    }
-
-    fn rows_of(&self, trace: TraceId) -> &[SpanRow] {
-        self.traces.get(&trace).map_or(&[], |places| &self.rows[places.clone()])
-    }
-}
 
 /// Finds the rows of traces in a snapshot.
 pub(super) struct Finder<'a> {
-    inner: &'a Inner,
+    query: Scoped<'a>,
     heads: HashMap<TraceId, Vec<&'a SpanRow>>,
     head_logs: HashMap<TraceId, usize>,
     packs: &'a [Arc<Pack>],
 }
 
 impl<'a> Finder<'a> {
-    pub(super) fn new(inner: &'a Inner, snapshot: &'a Snapshot) -> Self {
+    pub(super) fn new(query: Scoped<'a>, snapshot: &'a Snapshot) -> Self {
         let mut heads: HashMap<TraceId, Vec<&SpanRow>> = HashMap::new();
         let mut head_logs: HashMap<TraceId, usize> = HashMap::new();
         for frame in &snapshot.frames {
@@ -66,7 +31,7 @@ impl<'a> Finder<'a> {
                 *head_logs.entry(trace).or_default() += 1;
             }
         }
-        Self { inner, heads, head_logs, packs: &snapshot.packs }
+        Self { query, heads, head_logs, packs: &snapshot.packs }
     }
 
     /// The start of each trace's rows in heads, with the trace's id, in no order.
@@ -78,7 +43,7 @@ impl<'a> Finder<'a> {
     }
 
     pub(super) fn block(&self, pack: &Pack, number: usize) -> Arc<Block> {
-        self.inner.span_block(pack, number)
+        self.query.span_block(pack, number)
     }
 
     /// Shows `visit` every stored span row of a trace.
@@ -86,7 +51,7 @@ impl<'a> Finder<'a> {
         self.heads.get(&trace).into_iter().flatten().for_each(|row| visit(row));
         let packs = self.packs;
         for pack in packs.iter().filter(|pack| pack.kind == Kind::Traces) {
-            let Some(entry) = self.inner.trace_entry(pack, trace) else { continue };
+            let Some(entry) = self.query.trace_entry(pack, trace) else { continue };
             for number in entry.first_block..=entry.last_block {
                 self.block(pack, number as usize).rows_of(trace).iter().for_each(&mut visit);
             }
@@ -97,7 +62,7 @@ impl<'a> Finder<'a> {
     pub(super) fn log_count(&self, trace: TraceId) -> usize {
         let packs = self.packs.iter().filter(|pack| pack.kind == Kind::Logs);
         let packed: usize =
-            packs.filter_map(|pack| self.inner.trace_entry(pack, trace)).map(|entry| entry.rows as usize).sum();
+            packs.filter_map(|pack| self.query.trace_entry(pack, trace)).map(|entry| entry.rows as usize).sum();
         self.head_logs.get(&trace).copied().unwrap_or(0) + packed
     }
 }

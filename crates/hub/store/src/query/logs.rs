@@ -7,11 +7,11 @@ use opentelemetry_proto::tonic::common::v1::AnyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use prost::Message;
 
+use super::Scoped;
 use super::TimeRange;
 use super::budget::{self, MAX_PAGE_BYTES};
 use crate::pack::{Kind, Pack};
 use crate::rows::LogRow;
-use crate::store::{Inner, Store};
 use crate::view::Snapshot;
 
 /// Place of a line: its time, its frame's place in the order of intake, its place in the frame.
@@ -160,25 +160,25 @@ fn bytes_of(row: &LogRow) -> usize {
 }
 
 /// Shows `visit` every stored line of a trace.
-pub(super) fn visit_trace(inner: &Inner, snapshot: &Snapshot, trace: TraceId, mut visit: impl FnMut(&LogRow)) {
+pub(super) fn visit_trace(query: Scoped<'_>, snapshot: &Snapshot, trace: TraceId, mut visit: impl FnMut(&LogRow)) {
     let heads = snapshot.frames.iter().flat_map(|frame| &frame.records.logs);
     heads.filter(|row| row.trace_id() == Some(trace)).for_each(&mut visit);
     for pack in snapshot.packs.iter().filter(|pack| pack.kind == Kind::Logs) {
-        let Some(entry) = inner.trace_entry(pack, trace) else { continue };
+        let Some(entry) = query.trace_entry(pack, trace) else { continue };
         for number in entry.first_block..=entry.last_block {
-            let rows = inner.log_block(pack, number as usize);
+            let rows = query.log_block(pack, number as usize);
             rows.iter().filter(|row| row.trace_id() == Some(trace)).for_each(&mut visit);
         }
     }
 }
 
-impl Store {
+impl Scoped<'_> {
     /// Finds log lines.
     pub fn logs(&self, query: &LogQuery) -> LogPage {
         let mut matching = Matching::new(query);
         if let Some(trace) = query.trace_id {
             let snapshot = self.inner.view().snapshot_of_trace(trace);
-            visit_trace(&self.inner, &snapshot, trace, |row| matching.consider(row));
+            visit_trace(*self, &snapshot, trace, |row| matching.consider(row));
         } else {
             self.scan(query, &mut matching);
         }
@@ -202,7 +202,7 @@ impl Store {
         };
         if let Some(trace) = query.trace_id {
             let snapshot = self.inner.view().snapshot_of_trace(trace);
-            visit_trace(&self.inner, &snapshot, trace, |row| {
+            visit_trace(*self, &snapshot, trace, |row| {
                 let _more = consider(row);
             });
             return;
@@ -214,7 +214,7 @@ impl Store {
         for pack in snapshot.packs.iter().filter(|pack| pack.kind == Kind::Logs) {
             for (number, block) in pack.index.blocks.iter().enumerate() {
                 let touches = block.min_time < query.range.to && block.max_time >= query.range.from;
-                if touches && !self.inner.log_block(pack, number).iter().all(&mut consider) {
+                if touches && !self.log_block(pack, number).iter().all(&mut consider) {
                     return;
                 }
             }
@@ -239,7 +239,7 @@ impl Store {
             if matching.is_settled(time) {
                 break;
             }
-            self.inner.log_block(pack, number).iter().for_each(|row| matching.consider(row));
+            self.log_block(pack, number).iter().for_each(|row| matching.consider(row));
         }
     }
 }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 
+use super::Scoped;
 use super::rates::{Number, Reading, Spread, Steps, export_times, increases, lookback, number, origin_key};
 use super::{QueryError, TimeRange, budget};
 use crate::pack::{Kind as PackKind, sort_points};
 use crate::proto::PointData;
 use crate::rows::{Kind, Point, Series, value_text};
-use crate::store::{Inner, Store};
 
 /// Most series that one query works on.
 const MAX_SERIES: usize = 20_000;
@@ -92,7 +92,7 @@ pub(super) fn matches_all(series: &Series, matches: &[(String, String)]) -> bool
         .all(|(key, value)| has(&series.attributes, key, value) || has(&series.origin.resource.attributes, key, value))
 }
 
-impl Inner {
+impl Scoped<'_> {
     /// Gathers the points in `range` of all series of a metric that `wanted` takes.
     pub(super) fn series(
         &self,
@@ -100,7 +100,7 @@ impl Inner {
         range: TimeRange,
         wanted: impl Fn(&Series) -> bool,
     ) -> Result<Joined, QueryError> {
-        let snapshot = self.snapshot();
+        let snapshot = self.inner.snapshot();
         let mut joined: HashMap<Vec<u8>, (Arc<Series>, Vec<Point>)> = HashMap::new();
         let mut count = 0;
         let mut take = |series: &Arc<Series>, points: &[Point]| {
@@ -162,7 +162,7 @@ struct HeadMetric<'a> {
     keys: HashSet<&'a [u8]>,
 }
 
-impl Store {
+impl Scoped<'_> {
     /// The metrics that have points in `range` (of packs: that lie in a pack which overlaps it).
     pub fn metrics(&self, range: TimeRange) -> Vec<MetricInfo> {
         let snapshot = self.inner.snapshot();
@@ -212,7 +212,7 @@ impl Store {
             Reduce::Rate | Reduce::Quantile(_) => steps.from.saturating_sub(lookback(steps.step_ns)),
         };
         let range = TimeRange { from, to: steps.to() };
-        let joined = self.inner.series(&query.name, range, |series| matches_all(series, &query.matches))?;
+        let joined = self.series(&query.name, range, |series| matches_all(series, &query.matches))?;
         let cells = joined.len().saturating_mul(steps.count);
         if cells > budget::MAX_CELLS {
             return Err(QueryError::new(

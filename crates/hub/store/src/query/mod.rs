@@ -1,5 +1,6 @@
 //! Queries: over heads and packs alike, in bounded memory, without knowing HTTP.
 
+mod block;
 mod budget;
 mod cache;
 mod completeness;
@@ -17,6 +18,7 @@ mod services;
 mod tables;
 mod traces;
 
+use crate::inner::Inner;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -34,11 +36,9 @@ pub use services::ServiceInfo;
 pub use tables::{SpanQuery, Table};
 pub use traces::{TraceKey, TracePage, TraceQuery, TraceSummary, TraceView};
 
-use crate::damage::{Damage, Reason};
 use crate::error::StoreError;
-use crate::pack::{Kind, Pack, TraceEntry};
+use crate::pack::{Pack, TraceEntry};
 use crate::rows::LogRow;
-use crate::store::Inner;
 
 /// A stretch of event time, `[from, to)`, in nanoseconds since the Unix epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,49 +77,53 @@ impl QueryError {
     }
 }
 
-impl Inner {
+/// Whose records somebody may see. Every query carries one, made where the caller's credentials are looked at.
+#[derive(Debug, Clone)]
+pub struct Scope(());
+
+impl Scope {
+    /// Everything that the store holds.
+    pub fn whole_store() -> Self {
+        Self(())
+    }
+}
+
+/// What may be asked of a store within a scope.
+#[derive(Clone, Copy)]
+pub struct Scoped<'a> {
+    inner: &'a Inner,
+}
+
+impl<'a> Scoped<'a> {
+    pub(crate) fn new(inner: &'a Inner, _scope: &Scope) -> Self {
+        Self { inner }
+    }
+}
+
+impl Scoped<'_> {
     /// What can be read of a pack; a part that cannot is left out of the answer, counted, and from now on told with
     /// every answer over its time.
     fn readable<T: Default>(&self, pack: &Pack, block: Option<usize>, result: Result<T, StoreError>) -> T {
         result.unwrap_or_else(|error| {
-            self.stats.damaged_blocks.fetch_add(1, Ordering::Relaxed);
-            self.found_damaged(pack, block, &error);
+            self.inner.stats.damaged_blocks.fetch_add(1, Ordering::Relaxed);
+            self.inner.found_damaged(pack, block, &error);
             T::default()
         })
-    }
-
-    /// Remembers that a pack, or one of its blocks, cannot be read.
-    pub(crate) fn found_damaged(&self, pack: &Pack, block: Option<usize>, error: &StoreError) {
-        let of_block = block.and_then(|number| pack.index.blocks.get(number));
-        // In a traces pack a block's times are the starts of its traces; its spans may lie anywhere in the pack's time.
-        let times = of_block.filter(|_| pack.kind != Kind::Traces).map(|block| (block.min_time, block.max_time));
-        let (from, to) = times.unwrap_or((pack.index.min_time, pack.index.max_time));
-        self.damages.add(Damage {
-            pack: pack.number,
-            block,
-            signal: Some(pack.kind.signal()),
-            from,
-            to: to.saturating_add(1),
-            devices: pack.devices.clone(),
-            reason: Reason::PackDamaged,
-            what: error.to_string(),
-            accepted: false,
-        });
     }
 
     /// What a pack has of a trace.
     fn trace_entry(&self, pack: &Pack, trace: TraceId) -> Option<TraceEntry> {
         let page = pack.trace_page(trace).filter(|_| budget::goes_on())?;
         let key = (pack.number, page);
-        self.readable(pack, None, self.cache.pages.get(key, || pack.read_trace_page(page))).find(trace)
+        self.readable(pack, None, self.inner.cache.pages.get(key, || pack.read_trace_page(page))).find(trace)
     }
 
     /// A block of a traces pack.
-    fn span_block(&self, pack: &Pack, number: usize) -> Arc<finder::Block> {
+    fn span_block(&self, pack: &Pack, number: usize) -> Arc<block::Block> {
         if !budget::goes_on() {
             return Arc::default();
         }
-        let block = self.cache.spans.get((pack.number, number), || pack.spans(number).map(finder::Block::new));
+        let block = self.inner.cache.spans.get((pack.number, number), || pack.spans(number).map(block::Block::new));
         self.readable(pack, Some(number), block)
     }
 
@@ -128,7 +132,7 @@ impl Inner {
         if !budget::goes_on() {
             return Arc::default();
         }
-        let block = self.cache.logs.get((pack.number, number), || pack.logs(number));
+        let block = self.inner.cache.logs.get((pack.number, number), || pack.logs(number));
         self.readable(pack, Some(number), block)
     }
 }

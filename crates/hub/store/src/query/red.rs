@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 
+use super::Scoped;
 use super::metrics::Joined;
 use super::rates::{Increase, Reading, Spread, Steps, export_times, increases, lookback, origin_key};
 use super::{QueryError, TimeRange, budget};
 use crate::rows::{Kind, Series, find_text};
-use crate::store::Store;
 
 /// Counts every span.
 pub(super) const CALLS: &str = "traces.span.metrics.calls";
@@ -100,7 +100,7 @@ fn count(joined: Joined, query: &RedQuery, loaded_from: u64) -> impl Iterator<It
     })
 }
 
-impl Store {
+impl Scoped<'_> {
     /// Rate, errors and latency of a service or operation.
     ///
     /// # Errors
@@ -114,9 +114,9 @@ impl Store {
                 && query.device.as_ref().is_none_or(|device| **device == *series.origin.device)
         };
         let calls =
-            self.inner.series(CALLS, range, |series| of_service(series) && matches!(series.kind, Kind::Sum { .. }))?;
+            self.series(CALLS, range, |series| of_service(series) && matches!(series.kind, Kind::Sum { .. }))?;
         let calls: Vec<Counted> = count(calls, query, from).collect();
-        let durations = self.inner.series(DURATION, range, |series| {
+        let durations = self.series(DURATION, range, |series| {
             of_service(series) && matches!(series.kind, Kind::Histogram { .. } | Kind::ExponentialHistogram { .. })
         })?;
         let rate = add_rates(steps, calls.iter());

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Scoped;
 use super::TimeRange;
 use super::red::CALLS;
 use crate::rows::find_text;
-use crate::store::Store;
 
 /// A service.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl Found {
     }
 }
 
-impl Store {
+impl Scoped<'_> {
     /// The services with records in `range` (of packs: that lie in a pack which overlaps it).
     pub fn services(&self, range: TimeRange) -> Vec<ServiceInfo> {
         let snapshot = self.inner.snapshot();

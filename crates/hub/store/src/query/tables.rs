@@ -7,10 +7,10 @@ use std::rc::Rc;
 
 use filter::{Engine, Field, Filter, Output, Pipe, Query, Range, Record, Value};
 
+use super::Scoped;
 use super::{LogQuery, QueryError, TimeRange, budget};
 use crate::pack::Kind;
 use crate::rows::SpanRow;
-use crate::store::Store;
 
 /// The most bytes of rows and groups that a table is made from.
 const MAX_BYTES: usize = 64 << 20;
@@ -187,7 +187,7 @@ impl Maker {
     }
 }
 
-impl Store {
+impl Scoped<'_> {
     /// What pipes make of log lines; order, limit and place of the query say nothing here. Rows count as stored.
     ///
     /// # Errors
@@ -210,7 +210,7 @@ impl Store {
         for pack in snapshot.packs.iter().filter(|pack| pack.kind == Kind::Traces) {
             for (number, block) in pack.index.blocks.iter().enumerate() {
                 if goes_on && block.min_time < query.range.to && block.max_time >= query.range.from {
-                    goes_on = self.inner.span_block(pack, number).rows().iter().all(&mut push);
+                    goes_on = self.span_block(pack, number).rows().iter().all(&mut push);
                 }
             }
         }

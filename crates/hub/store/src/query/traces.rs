@@ -7,11 +7,11 @@ use std::sync::Arc;
 use model::{SpanId, TraceId};
 use prost::Message;
 
+use super::Scoped;
 use super::finder::Finder;
 use super::{TimeRange, budget};
 use crate::pack::{Kind, Pack};
 use crate::rows::SpanRow;
-use crate::store::{Inner, Store};
 use crate::view::Snapshot;
 
 /// Place of a trace in the order of search results: its start, then its id.
@@ -215,11 +215,11 @@ fn newest_first(parts: impl Iterator<Item = (u64, TraceId)>) -> Vec<(u64, TraceI
     parts
 }
 
-impl Store {
+impl Scoped<'_> {
     /// Searches traces, newest first.
     pub fn traces(&self, query: &TraceQuery) -> TracePage {
         let snapshot = self.inner.snapshot();
-        let finder = Finder::new(&self.inner, &snapshot);
+        let finder = Finder::new(*self, &snapshot);
         let mut newest = Newest { query, found: BTreeMap::new() };
         for (start, trace) in newest_first(finder.head_parts()) {
             newest.consider(&finder, start, trace);
@@ -252,7 +252,7 @@ impl Store {
         let snapshot = self.inner.view().snapshot_of_trace(trace_id);
         let mut rows: Vec<SpanRow> = Vec::new();
         let mut stored_spans = 0;
-        Finder::new(&self.inner, &snapshot).visit(trace_id, |row| {
+        Finder::new(*self, &snapshot).visit(trace_id, |row| {
             stored_spans += 1;
             if budget::hold(size_of::<SpanRow>() + 3 * row.span.encoded_len()) {
                 rows.push(row.clone());
@@ -264,7 +264,7 @@ impl Store {
         rows.sort_by_key(|row| (row.span.start_time_unix_nano, row.order, row.index));
         let mut lines = HashSet::new();
         let mut stored_logs = 0;
-        super::logs::visit_trace(&self.inner, &snapshot, trace_id, |row| {
+        super::logs::visit_trace(*self, &snapshot, trace_id, |row| {
             stored_logs += 1;
             let mut hasher = DefaultHasher::new();
             hasher.write(&row.record.encode_to_vec());
@@ -283,12 +283,12 @@ impl Store {
     /// Whether a span of this trace is stored.
     pub fn has_trace(&self, trace_id: TraceId) -> bool {
         let snapshot = self.inner.view().snapshot_of_trace(trace_id);
-        has_spans(&self.inner, &snapshot, trace_id)
+        has_spans(*self, &snapshot, trace_id)
     }
 }
 
 /// Whether a snapshot holds a span of this trace.
-pub(super) fn has_spans(inner: &Inner, snapshot: &Snapshot, trace: TraceId) -> bool {
+pub(super) fn has_spans(query: Scoped<'_>, snapshot: &Snapshot, trace: TraceId) -> bool {
     snapshot.frames.iter().any(|frame| frame.records.spans.iter().any(|row| row.trace_id() == trace))
-        || snapshot.packs.iter().any(|pack| pack.kind == Kind::Traces && inner.trace_entry(pack, trace).is_some())
+        || snapshot.packs.iter().any(|pack| pack.kind == Kind::Traces && query.trace_entry(pack, trace).is_some())
 }

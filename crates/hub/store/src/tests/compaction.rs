@@ -8,8 +8,8 @@ use model::{Lane, TraceId};
 use wire::SectionRef;
 
 use super::*;
-use crate::compact::Stop;
-use crate::query::{TimeRange, TraceQuery};
+use crate::compact::{Compactor, Stop};
+use crate::query::{Scope, TimeRange, TraceQuery};
 
 const DAY: u64 = 86_400 * SECOND;
 
@@ -24,8 +24,13 @@ fn rows(store: &Store) -> Vec<(u8, usize)> {
         limit: 10_000,
         after: None,
     };
-    let mut rows: Vec<_> =
-        store.traces(&query).traces.iter().map(|trace| (trace.trace_id.0[0], trace.stored_spans)).collect();
+    let mut rows: Vec<_> = store
+        .scoped(&Scope::whole_store())
+        .traces(&query)
+        .traces
+        .iter()
+        .map(|trace| (trace.trace_id.0[0], trace.stored_spans))
+        .collect();
     rows.sort_unstable();
     rows
 }
@@ -47,7 +52,7 @@ fn a_crash_of_the_compactor_loses_and_doubles_nothing() {
             || (1..=9u8).map(|trace| one_span(u64::from(trace), trace, NOW + u64::from(trace))).collect::<Vec<_>>();
         let store = place.open();
         store_all(&store, frames());
-        store.inner.compact(NOW + 3600 * SECOND, stop).unwrap_err();
+        Compactor(&store.inner).run(NOW + 3600 * SECOND, stop).unwrap_err();
         assert_eq!(pack_files(&place).len(), 1);
         drop(store);
         let store = place.open();
@@ -98,7 +103,7 @@ fn small_packs_are_merged() {
     assert_eq!(store.stats().packs, pack_files(&place).len());
     assert!(store.stats().merged_packs > 0);
     for number in 1..=40u8 {
-        let view = store.trace(TraceId([number; 16])).unwrap();
+        let view = store.scoped(&Scope::whole_store()).trace(TraceId([number; 16])).unwrap();
         assert_eq!((view.stored_spans, view.stored_logs), (1, 1), "trace {number}");
     }
     drop(store);

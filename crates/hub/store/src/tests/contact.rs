@@ -4,7 +4,7 @@ use model::{Lane, Signal};
 use wire::{Gap, GapReason, SectionRef};
 
 use super::*;
-use crate::query::TimeRange;
+use crate::query::{Scope, TimeRange};
 use crate::{Contact, Head, State};
 
 /// A device that says hello every second about its traces lane.
@@ -41,7 +41,7 @@ impl Device {
 /// State and lateness of the traces signal, in seconds.
 fn traces(store: &Store, now: u64) -> Vec<(u64, u64, &'static str, bool)> {
     let range = TimeRange { from: NOW, to: NOW + 1000 * SECOND };
-    let coverage = store.coverage(range, None, NOW + now * SECOND);
+    let coverage = store.scoped(&Scope::whole_store()).coverage(range, None, NOW + now * SECOND);
     let entry = coverage.into_iter().find(|entry| entry.signal == Signal::Traces).unwrap();
     let seconds = |time: u64| (time - NOW) / SECOND;
     let intervals = entry.intervals.iter();
@@ -50,7 +50,7 @@ fn traces(store: &Store, now: u64) -> Vec<(u64, u64, &'static str, bool)> {
 
 fn fraction(store: &Store, to: u64, now: u64) -> (f64, bool) {
     let range = TimeRange { from: NOW, to: NOW + to * SECOND };
-    let completeness = store.completeness(&[Signal::Traces], range, NOW + now * SECOND);
+    let completeness = store.scoped(&Scope::whole_store()).completeness(&[Signal::Traces], range, NOW + now * SECOND);
     ((completeness.fraction * 100.0).round() / 100.0, completeness.complete)
 }
 
@@ -77,14 +77,14 @@ fn an_outage_is_told_as_it_is() {
     let store = place.open();
     assert_eq!(traces(&store, 30), held);
     assert_eq!(fraction(&store, 20, 30), (0.5, false));
-    assert!(!store.devices(NOW + 30 * SECOND)[0].connected);
+    assert!(!store.scoped(&Scope::whole_store()).devices(NOW + 30 * SECOND)[0].connected);
     // Back: forty sequences are behind.
     let backlog = device.next..device.next + 40;
     device.next += 40;
     device.hello(&store, 50);
     let arriving = [(0, 10, "complete", false), (10, 50, "arriving", true)];
     assert_eq!(traces(&store, 50), arriving);
-    let lane = store.devices(NOW + 50 * SECOND)[0].lanes[0];
+    let lane = store.scoped(&Scope::whole_store()).devices(NOW + 50 * SECOND)[0].lanes[0];
     assert_eq!((lane.held, lane.next_expected), (40, 12));
     for seq in backlog {
         assert_eq!(traces(&store, 50), arriving, "sequence {seq}");
@@ -121,7 +121,11 @@ fn a_declared_loss_is_shown_in_its_time() {
     device.next = 6;
     device.hello(&store, 9);
     assert_eq!(traces(&store, 9), [(0, 2, "complete", false), (2, 4, "lost", false), (4, 9, "complete", false)]);
-    let coverage = store.coverage(TimeRange { from: NOW, to: NOW + 9 * SECOND }, Some("vessel-1"), NOW + 9 * SECOND);
+    let coverage = store.scoped(&Scope::whole_store()).coverage(
+        TimeRange { from: NOW, to: NOW + 9 * SECOND },
+        Some("vessel-1"),
+        NOW + 9 * SECOND,
+    );
     let lost = coverage[0].intervals.iter().find(|span| span.state == State::Lost).unwrap();
     assert_eq!((lost.reason.as_deref(), lost.records), (Some("evicted"), Some(9)));
     assert!(!fraction(&store, 9, 9).1);
@@ -189,7 +193,7 @@ fn head(next: u64, watermark: u64) -> Head {
 
 fn complete(store: &Store, from: u64, to: u64, now: u64) -> bool {
     let range = TimeRange { from: NOW + from * SECOND, to: NOW + to * SECOND };
-    store.completeness(&[Signal::Traces], range, NOW + now * SECOND).complete
+    store.scoped(&Scope::whole_store()).completeness(&[Signal::Traces], range, NOW + now * SECOND).complete
 }
 
 /// Scenario: an idle device with the shipped waits: its watermark is 25 s behind each hello, and it says that records settle
@@ -202,13 +206,16 @@ fn u3_an_idle_device_is_complete_in_its_own_time() {
         say(&store, "vessel-1", at, 0, vec![head(1, at.saturating_sub(25))], Some(35), false);
         assert!(complete(&store, 0, at + 4, at + 4), "second {at}");
     }
-    assert_eq!(store.devices(NOW + 100 * SECOND)[0].incomplete, []);
+    assert_eq!(store.scoped(&Scope::whole_store()).devices(NOW + 100 * SECOND)[0].incomplete, []);
     // It goes on saying hello, but its watermark stands.
     for at in (105..=120).step_by(5) {
         say(&store, "vessel-1", at, 0, vec![head(2, 75)], Some(35), false);
     }
     assert!(!complete(&store, 0, 120, 120));
-    assert_eq!(store.devices(NOW + 120 * SECOND)[0].incomplete[0].1.state, State::Arriving);
+    assert_eq!(
+        store.scoped(&Scope::whole_store()).devices(NOW + 120 * SECOND)[0].incomplete[0].1.state,
+        State::Arriving
+    );
 }
 
 /// Scenario: a device has no lane yet, as after its first start, and is in contact; then it is silent. Guarantees: complete
@@ -223,7 +230,7 @@ fn u3_a_device_without_lanes_is_complete_until_it_is_silent() {
     }
     assert!(!complete(&store, 0, 200, 200));
     let range = TimeRange { from: NOW, to: NOW + 200 * SECOND };
-    let told = store.completeness(&[Signal::Logs], range, NOW + 200 * SECOND);
+    let told = store.scoped(&Scope::whole_store()).completeness(&[Signal::Logs], range, NOW + 200 * SECOND);
     assert_eq!((told.devices[0].device.as_str(), told.devices[0].interval.state), ("vessel-1", State::HeldOnDevice));
 }
 
@@ -272,13 +279,13 @@ fn u4_dark_devices_are_named_and_stopped_is_a_state() {
         }
     }
     let range = TimeRange { from: NOW, to: NOW + 300 * SECOND };
-    let told = store.completeness(&[Signal::Traces], range, NOW + 300 * SECOND);
+    let told = store.scoped(&Scope::whole_store()).completeness(&[Signal::Traces], range, NOW + 300 * SECOND);
     let mut named: Vec<_> = told.devices.iter().map(|lack| lack.device.as_str()).collect();
     named.sort_unstable();
     named.dedup();
     assert_eq!(named.len(), 40);
     assert!(named.iter().all(|name| name.starts_with("dark-")));
-    let devices = store.devices(NOW + 300 * SECOND);
+    let devices = store.scoped(&Scope::whole_store()).devices(NOW + 300 * SECOND);
     let of = |name: &str| devices.iter().find(|device| device.device == name).unwrap();
     assert_eq!(
         (of("dark-3").contact, of("stopped").contact, of("live").contact),
@@ -286,7 +293,7 @@ fn u4_dark_devices_are_named_and_stopped_is_a_state() {
     );
     assert_eq!(of("dark-3").incomplete[0].1.state, State::HeldOnDevice);
     assert_eq!((of("stopped").incomplete.len(), of("live").incomplete.len()), (0, 0));
-    let coverage = store.coverage(range, Some("stopped"), NOW + 300 * SECOND);
+    let coverage = store.scoped(&Scope::whole_store()).coverage(range, Some("stopped"), NOW + 300 * SECOND);
     let states: Vec<_> = coverage[0].intervals.iter().map(|interval| interval.state.name()).collect();
     assert_eq!(states, ["complete", "stopped"]);
 }
@@ -326,10 +333,10 @@ fn u2_two_live_epochs_are_an_alarm() {
         store.hello("vessel-1", &contact, NOW + at * SECOND).unwrap().is_double
     };
     assert_eq!([hello(7, 0), hello(7, 5), hello(8, 10), hello(8, 15)], [false; 4]);
-    assert!(!store.devices(NOW + 15 * SECOND)[0].two_agents);
+    assert!(!store.scoped(&Scope::whole_store()).devices(NOW + 15 * SECOND)[0].two_agents);
     assert!(hello(7, 16) && hello(8, 20));
-    assert!(store.devices(NOW + 20 * SECOND)[0].two_agents);
-    assert!(!store.devices(NOW + 2000 * SECOND)[0].two_agents);
+    assert!(store.scoped(&Scope::whole_store()).devices(NOW + 20 * SECOND)[0].two_agents);
+    assert!(!store.scoped(&Scope::whole_store()).devices(NOW + 2000 * SECOND)[0].two_agents);
 }
 
 /// Scenario: 40,000 gap records of one device, each with its own time. Guarantees: each is told once, in the order of time,
@@ -352,13 +359,13 @@ fn h10_forty_thousand_gaps_are_told_in_one_pass() {
         let sections: Vec<SectionRef<'_>> = gaps.iter().map(SectionRef::Gap).collect();
         store_all(&store, vec![frame(Lane::Traces, 100_001 + chunk, &sections)]);
     }
-    assert_eq!(store.ledger()[0].lost.len(), 40_000);
+    assert_eq!(store.scoped(&Scope::whole_store()).ledger()[0].lost.len(), 40_000);
     let range = TimeRange { from: NOW, to: NOW + 50_000 * SECOND };
-    let coverage = store.coverage(range, None, NOW + 50_000 * SECOND);
+    let coverage = store.scoped(&Scope::whole_store()).coverage(range, None, NOW + 50_000 * SECOND);
     let lost = coverage[0].intervals.iter().filter(|interval| interval.state == State::Lost);
     let records: Vec<u64> = lost.map(|interval| interval.records.unwrap()).collect();
     assert_eq!(records, (1..=40_000).collect::<Vec<u64>>());
-    let told = store.completeness(&[Signal::Traces], range, NOW + 50_000 * SECOND);
+    let told = store.scoped(&Scope::whole_store()).completeness(&[Signal::Traces], range, NOW + 50_000 * SECOND);
     assert_eq!((told.complete, told.devices.len()), (false, 1000));
 }
 

@@ -8,7 +8,7 @@ use model::{Lane, Signal, TraceId};
 use wire::SectionRef;
 
 use super::*;
-use crate::query::{Completeness, TimeRange};
+use crate::query::{Completeness, Scope, TimeRange};
 use crate::{Contact, Head, Reason, StoreError, inspect, repair};
 
 /// Every file below a directory with its bytes.
@@ -56,11 +56,19 @@ fn packed(place: &Place) {
 }
 
 fn completeness(store: &Store, signal: Signal) -> Completeness {
-    store.completeness(&[signal], TimeRange { from: NOW, to: NOW + 9 * SECOND }, NOW + 12 * SECOND)
+    store.scoped(&Scope::whole_store()).completeness(
+        &[signal],
+        TimeRange { from: NOW, to: NOW + 9 * SECOND },
+        NOW + 12 * SECOND,
+    )
 }
 
 fn traces(store: &Store) -> Vec<u8> {
-    (1..=9).filter(|number| store.trace(TraceId([*number; 16])).is_some_and(|view| view.stored_spans == 1)).collect()
+    (1..=9)
+        .filter(|number| {
+            store.scoped(&Scope::whole_store()).trace(TraceId([*number; 16])).is_some_and(|view| view.stored_spans == 1)
+        })
+        .collect()
 }
 
 fn pack_paths(place: &Place) -> Vec<PathBuf> {
@@ -116,7 +124,7 @@ fn h2_a_pack_that_is_gone_is_told() {
     assert_eq!(lack.devices[0].interval.reason.as_deref(), Some("hub-pack-missing"));
     assert!(lack.devices[0].interval.from >= NOW + SECOND && lack.devices[0].interval.to <= NOW + 3 * SECOND);
     let later = TimeRange { from: NOW + 4 * SECOND, to: NOW + 9 * SECOND };
-    assert!(store.completeness(&[Signal::Traces], later, NOW + 12 * SECOND).complete);
+    assert!(store.scoped(&Scope::whole_store()).completeness(&[Signal::Traces], later, NOW + 12 * SECOND).complete);
     assert!(completeness(&store, Signal::Logs).complete);
     fs::remove_file(&paths[3]).unwrap();
     store.scrub(0);
@@ -356,6 +364,10 @@ fn h15_what_was_answered_is_there_after_any_number_of_failures() {
     drop(store);
     let store = place.open();
     for number in stored {
-        assert_eq!(store.trace(TraceId([number; 16])).unwrap().stored_spans, 1, "trace {number}");
+        assert_eq!(
+            store.scoped(&Scope::whole_store()).trace(TraceId([number; 16])).unwrap().stored_spans,
+            1,
+            "trace {number}"
+        );
     }
 }

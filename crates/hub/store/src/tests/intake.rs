@@ -4,7 +4,7 @@ use model::Lane;
 use wire::{Gap, GapReason, SectionRef};
 
 use super::*;
-use crate::query::{LogQuery, TimeRange, TraceQuery};
+use crate::query::{LogQuery, Scope, TimeRange, TraceQuery};
 use crate::{Contact, Head};
 
 fn all_traces() -> TraceQuery {
@@ -21,11 +21,11 @@ fn all_traces() -> TraceQuery {
 }
 
 fn stored_spans(store: &Store) -> usize {
-    store.traces(&all_traces()).traces.iter().map(|trace| trace.stored_spans).sum()
+    store.scoped(&Scope::whole_store()).traces(&all_traces()).traces.iter().map(|trace| trace.stored_spans).sum()
 }
 
 fn quarantined(store: &Store) -> u64 {
-    store.ledger().iter().map(|entry| entry.counters.quarantined).sum()
+    store.scoped(&Scope::whole_store()).ledger().iter().map(|entry| entry.counters.quarantined).sum()
 }
 
 /// Scenario: the same frames come again in one request, in a later one, after a restart, after compaction, and after
@@ -50,7 +50,7 @@ fn a_frame_is_stored_once() {
     let store = place.open();
     assert_eq!(store_all(&store, frames()), [FrameOutcome::Duplicate; 5]);
     assert_eq!(stored_spans(&store), 5);
-    let ledger = store.ledger();
+    let ledger = store.scoped(&Scope::whole_store()).ledger();
     assert_eq!((ledger[0].counters.stored, ledger[0].counters.duplicate, ledger[0].counters.spans), (5, 25, 5));
 }
 
@@ -87,7 +87,7 @@ fn other_content_under_one_identity_is_quarantined() {
         .to_vec();
     expected.sort();
     assert_eq!(kept, expected);
-    let traces = store.traces(&all_traces()).traces;
+    let traces = store.scoped(&Scope::whole_store()).traces(&all_traces()).traces;
     assert_eq!(traces.len(), 1);
     assert_eq!(traces[0].trace_id.0, [1; 16]);
 }
@@ -123,7 +123,9 @@ fn a_longer_gap_takes_the_place_of_those_in_it() {
     };
     store_all(&store, vec![frame(Lane::Traces, 6, &[SectionRef::Gap(&gap(3, 5, 12))])]);
     store_all(&store, vec![frame(Lane::Traces, 9, &[SectionRef::Gap(&gap(1, 8, 40))])]);
-    let told = |store: &Store| store.ledger()[0].lost.iter().map(|lost| lost.records).collect::<Vec<_>>();
+    let told = |store: &Store| {
+        store.scoped(&Scope::whole_store()).ledger()[0].lost.iter().map(|lost| lost.records).collect::<Vec<_>>()
+    };
     assert_eq!(told(&store), [40]);
     drop(store);
     assert_eq!(told(&place.open()), [40]);
@@ -154,13 +156,13 @@ fn holes_and_gaps_move_the_next_expected_sequence() {
     drop(store);
     let store = place.open();
     assert_eq!(next_expected(&store, 10), 8);
-    let lost = &store.ledger()[0].lost;
+    let lost = &store.scoped(&Scope::whole_store()).ledger()[0].lost;
     assert_eq!((lost.len(), lost[0].records, lost[0].reason.as_str()), (1, 12, "evicted"));
     assert_eq!(
         store_all(&store, (3..=5).map(|seq| one_span(seq, seq as u8, NOW)).collect()),
         [FrameOutcome::Stored; 3]
     );
-    assert_eq!(store.ledger()[0].lost, []);
+    assert_eq!(store.scoped(&Scope::whole_store()).ledger()[0].lost, []);
 }
 
 /// Scenario: OTLP straight to the hub, across a restart. Guarantees: each request is a frame of its own, nothing is
@@ -189,8 +191,8 @@ fn otlp_becomes_frames_of_a_pseudo_device() {
         limit: 100,
         after: None,
     };
-    assert_eq!(store.logs(&query).logs.len(), 6);
-    let devices = store.devices(NOW);
+    assert_eq!(store.scoped(&Scope::whole_store()).logs(&query).logs.len(), 6);
+    let devices = store.scoped(&Scope::whole_store()).devices(NOW);
     assert_eq!((devices.len(), devices[0].device.as_str()), (1, "otlp"));
 }
 
@@ -275,7 +277,7 @@ fn an_unreadable_frame_does_not_stop_its_lane() {
     assert!(aside().unreadable().is_some());
     assert_eq!(store_all(&store, vec![aside(), one_span(2, 2, NOW)]), [FrameOutcome::Unreadable, FrameOutcome::Stored]);
     assert_eq!(next_expected(&store, 3), 3);
-    assert_eq!(store.ledger()[0].lost[0].reason, "hub-frame-unreadable");
+    assert_eq!(store.scoped(&Scope::whole_store()).ledger()[0].lost[0].reason, "hub-frame-unreadable");
     drop(store);
     let store = place.open();
     assert_eq!(next_expected(&store, 3), 3);

@@ -12,7 +12,8 @@ use wire::SectionRef;
 use super::*;
 use crate::proto::{ExemplarSeries, ExemplarsData};
 use crate::query::{
-    ExemplarQuery, ExemplarState, MetricAnswer, MetricQuery, MetricSeries, Number, RedQuery, Reduce, Steps, TimeRange,
+    ExemplarQuery, ExemplarState, MetricAnswer, MetricQuery, MetricSeries, Number, RedQuery, Reduce, Scope, Steps,
+    TimeRange,
 };
 
 fn metrics(service: &str, metrics: Vec<Metric>) -> Vec<u8> {
@@ -52,7 +53,7 @@ fn steps(count: usize) -> Steps {
 fn range(store: &Store, name: &str, reduce: Reduce, matches: &[(&str, &str)]) -> Vec<Vec<Option<f64>>> {
     let matches = matches.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let query = MetricQuery { name: name.into(), steps: steps(4), reduce, matches };
-    let answer = store.metric_range(&query).unwrap();
+    let answer = store.scoped(&Scope::whole_store()).metric_range(&query).unwrap();
     let values = |series: MetricSeries| series.values.into_iter().map(|value| value.map(Number::as_f64)).collect();
     answer.series.into_iter().map(values).collect()
 }
@@ -76,10 +77,10 @@ fn late_points_join_their_series() {
         expected
     );
     assert_eq!(range(&store, "temperature", Reduce::Value, &[("room", "bridge")]), Vec::<Vec<Option<f64>>>::new());
-    let infos = store.metrics(TimeRange { from: NOW, to: NOW + 60 * SECOND });
+    let infos = store.scoped(&Scope::whole_store()).metrics(TimeRange { from: NOW, to: NOW + 60 * SECOND });
     assert_eq!((infos.len(), infos[0].kind, infos[0].unit.as_str(), infos[0].series), (1, "gauge", "Cel", 1));
     let query = MetricQuery { name: "temperature".into(), steps: steps(4), reduce: Reduce::Rate, matches: Vec::new() };
-    assert!(store.metric_range(&query).unwrap_err().to_string().contains("no rate"));
+    assert!(store.scoped(&Scope::whole_store()).metric_range(&query).unwrap_err().to_string().contains("no rate"));
 }
 
 fn labels(status: &str) -> Vec<KeyValue> {
@@ -117,7 +118,7 @@ fn a_histogram_says_how_much_it_has_counted() {
     assert_eq!(range(&store, name, Reduce::Count, &[]), vec![vec![Some(3.0), None, Some(7.0), None]]);
     for (name, reduce) in [(name, Reduce::Value), ("temperature", Reduce::Count)] {
         let query = MetricQuery { name: name.into(), steps: steps(4), reduce, matches: Vec::new() };
-        assert!(store.metric_range(&query).is_err());
+        assert!(store.scoped(&Scope::whole_store()).metric_range(&query).is_err());
     }
 }
 
@@ -135,13 +136,13 @@ fn red_is_exact() {
     pack_all(&store);
     put(&store, 3, vec![calls(&[(OK, 20, 30, 30.0)])]);
     let query = RedQuery { service: Some("orders".into()), operation: None, device: None, steps: steps(4) };
-    let red = store.red(&query).unwrap();
+    let red = store.scoped(&Scope::whole_store()).red(&query).unwrap();
     assert_eq!(red.rate, [Some(10.0), Some(7.0), Some(3.0), None]);
     assert_eq!(red.errors, [Some(0.0), Some(2.0), Some(0.0), None]);
     assert_eq!(red.p50, [Some(50.0), Some(150.0), None, None]);
     let other = RedQuery { operation: Some("GET /nothing".into()), device: None, ..query };
-    assert_eq!(store.red(&other).unwrap().rate, [None; 4]);
-    let services = store.services(TimeRange { from: NOW, to: NOW + 60 * SECOND });
+    assert_eq!(store.scoped(&Scope::whole_store()).red(&other).unwrap().rate, [None; 4]);
+    let services = store.scoped(&Scope::whole_store()).services(TimeRange { from: NOW, to: NOW + 60 * SECOND });
     assert_eq!((services[0].name.as_str(), services[0].operations.as_slice()), ("orders", &["GET /".to_owned()][..]));
 }
 
@@ -185,6 +186,7 @@ fn exemplars_know_their_trace() {
     };
     let states = |query: &ExemplarQuery| {
         store
+            .scoped(&Scope::whole_store())
             .exemplars(query)
             .exemplars
             .iter()
@@ -243,7 +245,7 @@ fn exemplars_are_thinned_for_a_chart() {
         limit: 10,
     };
     let traces = |query: &ExemplarQuery| {
-        let page = store.exemplars(query);
+        let page = store.scoped(&Scope::whole_store()).exemplars(query);
         page.exemplars.iter().map(|found| found.row.exemplar.trace_id[0]).collect::<Vec<_>>()
     };
     assert_eq!(traces(&query), [2, 5, 4]);
@@ -257,7 +259,7 @@ fn exemplars_are_thinned_for_a_chart() {
 
 fn ask(store: &Store, name: &str, reduce: Reduce) -> MetricAnswer {
     let query = MetricQuery { name: name.into(), steps: steps(4), reduce, matches: Vec::new() };
-    store.metric_range(&query).unwrap()
+    store.scoped(&Scope::whole_store()).metric_range(&query).unwrap()
 }
 
 fn exponential(start: u64, at: u64, scale: i32, offset: i32, bucket_counts: Vec<u64>) -> Metric {
@@ -320,7 +322,7 @@ fn h5_one_name_of_two_kinds_is_answered_per_kind() {
     assert!(why.to_string().contains("no rate"));
     let query =
         MetricQuery { name: "temperature".into(), steps: steps(4), reduce: Reduce::Quantile(0.5), matches: Vec::new() };
-    assert!(store.metric_range(&query).is_err());
+    assert!(store.scoped(&Scope::whole_store()).metric_range(&query).is_err());
 }
 
 /// Scenario: int64 at the ends of its type and around 2^53, counts beyond 2^63, NaN and infinities; counters that large.
@@ -375,7 +377,7 @@ fn u2_two_agents_of_one_name_are_two_series() {
         }
     }
     let query = RedQuery { service: Some("orders".into()), operation: None, device: None, steps: steps(4) };
-    let red = store.red(&query).unwrap();
+    let red = store.scoped(&Scope::whole_store()).red(&query).unwrap();
     assert_eq!(red.rate[1..3], [Some(2.0), Some(2.0)]);
 }
 
@@ -389,7 +391,7 @@ fn h9_cells_are_bounded() {
     let ask = |count: usize| {
         let steps = Steps { from: NOW, step_ns: SECOND, count };
         let query = MetricQuery { name: "wide".into(), steps, reduce: Reduce::Value, matches: Vec::new() };
-        store.metric_range(&query)
+        store.scoped(&Scope::whole_store()).metric_range(&query)
     };
     assert_eq!(ask(1000).unwrap().series.len(), 300);
     let error = ask(11_000).unwrap_err();

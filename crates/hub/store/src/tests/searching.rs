@@ -4,7 +4,7 @@ use model::{Lane, TraceId};
 use wire::SectionRef;
 
 use super::*;
-use crate::query::{LogQuery, TimeRange, TraceQuery};
+use crate::query::{LogQuery, Scope, TimeRange, TraceQuery};
 
 const DAY: u64 = 86_400 * SECOND;
 
@@ -22,7 +22,7 @@ fn query(limit: usize) -> TraceQuery {
 }
 
 fn ids(store: &Store, query: &TraceQuery) -> Vec<u8> {
-    store.traces(query).traces.iter().map(|trace| trace.trace_id.0[0]).collect()
+    store.scoped(&Scope::whole_store()).traces(query).traces.iter().map(|trace| trace.trace_id.0[0]).collect()
 }
 
 fn traces_frame(seq: u64, service: &str, of: Vec<Span>) -> Incoming {
@@ -63,7 +63,7 @@ fn search_is_the_same_in_heads_and_packs() {
         assert_eq!(ids(&store, &TraceQuery { range, ..query(100) }), [4, 5, 6]);
         let (mut paged, mut after) = (Vec::new(), None);
         loop {
-            let page = store.traces(&TraceQuery { after, ..query(2) });
+            let page = store.scoped(&Scope::whole_store()).traces(&TraceQuery { after, ..query(2) });
             paged.extend(page.traces.iter().map(|trace| trace.trace_id.0[0]));
             after = page.next;
             if after.is_none() {
@@ -89,7 +89,7 @@ fn late_parts_join_their_trace() {
             frame(Lane::Logs, 1, &[SectionRef::Logs(&lines("stock", vec![line(1, NOW, "one")]))]),
         ],
     );
-    let view = store.trace(TraceId([1; 16])).unwrap();
+    let view = store.scoped(&Scope::whole_store()).trace(TraceId([1; 16])).unwrap();
     assert_eq!((view.spans.len(), view.missing_parents), (1, 1));
     pack_all(&store);
     store_all(&store, vec![traces_frame(2, "stock", vec![child()])]);
@@ -105,11 +105,11 @@ fn late_parts_join_their_trace() {
             ),
         ],
     );
-    let view = store.trace(TraceId([1; 16])).unwrap();
+    let view = store.scoped(&Scope::whole_store()).trace(TraceId([1; 16])).unwrap();
     assert_eq!((view.spans.len(), view.stored_spans, view.missing_parents), (2, 3, 0));
     assert_eq!((view.logs, view.stored_logs), (2, 3));
     assert_eq!(view.spans[0].span.name, "op-1");
-    let found = store.traces(&query(10)).traces;
+    let found = store.scoped(&Scope::whole_store()).traces(&query(10)).traces;
     assert_eq!(found.len(), 1);
     let summary = &found[0];
     assert_eq!((summary.root_service.as_str(), summary.root_name.as_str()), ("orders", "op-1"));
@@ -118,7 +118,7 @@ fn late_parts_join_their_trace() {
     // Its first start is outside this range.
     let late = TimeRange { from: NOW, to: NOW + DAY };
     assert_eq!(ids(&store, &TraceQuery { range: late, ..query(10) }), [0u8; 0]);
-    assert!(store.trace(TraceId([2; 16])).is_none());
+    assert!(store.scoped(&Scope::whole_store()).trace(TraceId([2; 16])).is_none());
 }
 
 fn log_query() -> LogQuery {
@@ -137,7 +137,7 @@ fn log_query() -> LogQuery {
 }
 
 fn times(store: &Store, query: &LogQuery) -> Vec<u64> {
-    store.logs(query).logs.iter().map(|row| (row.time() - NOW) / SECOND).collect()
+    store.scoped(&Scope::whole_store()).logs(query).logs.iter().map(|row| (row.time() - NOW) / SECOND).collect()
 }
 
 /// Scenario: lines come in disorder, some packed in blocks of a few lines, some not; both orders, all filters, pages.
@@ -170,11 +170,12 @@ fn lines_come_in_the_order_of_time() {
         [4, 8, 12, 16, 20]
     );
     let of_trace = LogQuery { trace_id: Some(TraceId([3; 16])), limit: 2, ..log_query() };
-    assert_eq!((times(&store, &of_trace), store.logs(&of_trace).stored), (vec![3, 8], 4));
+    assert_eq!((times(&store, &of_trace), store.scoped(&Scope::whole_store()).logs(&of_trace).stored), (vec![3, 8], 4));
     for ascending in [true, false] {
         let (mut paged, mut after) = (Vec::new(), None);
         loop {
-            let page = store.logs(&LogQuery { ascending, limit: 3, after, ..log_query() });
+            let page =
+                store.scoped(&Scope::whole_store()).logs(&LogQuery { ascending, limit: 3, after, ..log_query() });
             paged.extend(page.logs.iter().map(|row| (row.time() - NOW) / SECOND));
             after = page.next;
             if after.is_none() {
@@ -203,12 +204,12 @@ fn h6_spans_that_differ_are_all_shown() {
     pack_all(&store);
     store_all(&store, vec![frame(Lane::Traces, 2, &[SectionRef::Traces(&again)])]);
     store_all(&store, vec![frame_of(8, Lane::Traces, 1, &[SectionRef::Traces(&again)])]);
-    let view = store.trace(TraceId([1; 16])).unwrap();
+    let view = store.scoped(&Scope::whole_store()).trace(TraceId([1; 16])).unwrap();
     let mut names: Vec<_> = view.spans.iter().map(|row| row.span.name.as_str()).collect();
     names.sort_unstable();
     assert_eq!(names, ["GET", "GET /orders", "op-3", "op-3"]);
     assert_eq!((view.stored_spans, view.missing_parents), (6, 0));
-    let listed = &store.traces(&query(10)).traces[0];
+    let listed = &store.scoped(&Scope::whole_store()).traces(&query(10)).traces[0];
     assert_eq!((listed.spans, listed.stored_spans, listed.errors), (4, 6, 1));
 }
 
@@ -222,7 +223,7 @@ fn h6_only_the_same_content_is_a_repeat() {
     let one = spans("orders", vec![span(1, 1, 0, NOW, SECOND, false), more]);
     let other = spans("stock", vec![span(1, 1, 0, NOW, SECOND, false), span(1, 1, 0, NOW, SECOND, false)]);
     store_all(&store, vec![frame(Lane::Traces, 1, &[SectionRef::Traces(&one), SectionRef::Traces(&other)])]);
-    let view = store.trace(TraceId([1; 16])).unwrap();
+    let view = store.scoped(&Scope::whole_store()).trace(TraceId([1; 16])).unwrap();
     assert_eq!((view.spans.len(), view.stored_spans), (3, 4));
 }
 
@@ -244,7 +245,7 @@ fn h9_a_page_is_bounded_in_bytes() {
         let mut query = LogQuery { ascending, limit: 10_000, range: TimeRange::ALL, ..log_query() };
         let (mut times, mut pages) = (Vec::new(), 0);
         loop {
-            let page = store.logs(&query);
+            let page = store.scoped(&Scope::whole_store()).logs(&query);
             assert!((1..=40).contains(&page.logs.len()), "{} records on a page", page.logs.len());
             times.extend(page.logs.iter().map(|row| row.time() - NOW));
             pages += 1;
@@ -276,15 +277,18 @@ fn h11_a_question_that_is_ended_says_so() {
         let switch = Switch::default();
         switch.end(why);
         switch.end(Ended::Deadline);
-        let answer = within(&switch, || store.traces(&query(100)));
+        let answer = within(&switch, || store.scoped(&Scope::whole_store()).traces(&query(100)));
         assert_eq!(answer.unwrap_err().ended, Some(why));
     }
-    let ended = within(&Switch::default(), || store.traces(&query(100)).traces.len());
+    let ended = within(&Switch::default(), || store.scoped(&Scope::whole_store()).traces(&query(100)).traces.len());
     assert_eq!(ended.unwrap(), 20);
     let switch = Switch::default();
     let read = within(&switch, || {
         switch.end(Ended::Cancelled);
-        (store.traces(&query(100)).traces.len(), store.logs(&log_query()).logs.len())
+        (
+            store.scoped(&Scope::whole_store()).traces(&query(100)).traces.len(),
+            store.scoped(&Scope::whole_store()).logs(&log_query()).logs.len(),
+        )
     });
     assert!(read.is_err());
 }
@@ -300,7 +304,7 @@ fn u15_text_is_looked_for_in_attributes() {
     store_all(&store, vec![frame(Lane::Logs, 1, &[SectionRef::Logs(&of)])]);
     for (word, found) in [("mango", 1), ("ORDER.ID", 1), ("plain", 1), ("pear", 0)] {
         let query = LogQuery { text: Some(word.into()), range: TimeRange::ALL, ..log_query() };
-        assert_eq!(store.logs(&query).logs.len(), found, "{word}");
+        assert_eq!(store.scoped(&Scope::whole_store()).logs(&query).logs.len(), found, "{word}");
     }
 }
 

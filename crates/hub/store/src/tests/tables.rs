@@ -8,7 +8,7 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use wire::SectionRef;
 
 use super::*;
-use crate::query::{LogQuery, SpanQuery, Table, TimeRange};
+use crate::query::{LogQuery, Scope, SpanQuery, Table, TimeRange};
 use crate::rows::Records;
 
 const RANGE: TimeRange = TimeRange { from: NOW, to: NOW + 1000 * SECOND };
@@ -121,7 +121,7 @@ fn a_table_is_what_the_device_makes_of_the_same_records() {
     ] {
         let (filter, _) = text.split_once('|').unwrap();
         let pipes = filter::parse(text, 0).unwrap().pipes;
-        let table = store.log_table(&log_query(filter), &pipes).unwrap();
+        let table = store.scoped(&Scope::whole_store()).log_table(&log_query(filter), &pipes).unwrap();
         assert!(text.contains("none") || !table.rows.is_empty(), "{text}");
         assert_eq!(parts(table), reckoned(&records.logs, text), "{text}");
     }
@@ -132,7 +132,7 @@ fn a_table_is_what_the_device_makes_of_the_same_records() {
     ] {
         let (filter, _) = text.split_once('|').unwrap();
         let pipes = filter::parse(text, 0).unwrap().pipes;
-        let table = store.span_table(&span_query(filter), &pipes).unwrap();
+        let table = store.scoped(&Scope::whole_store()).span_table(&span_query(filter), &pipes).unwrap();
         assert!(!table.rows.is_empty(), "{text}");
         assert_eq!(parts(table), reckoned(&records.spans, text), "{text}");
     }
@@ -146,14 +146,17 @@ fn other_bounds_hold_for_tables() {
     let (store, _) = filled(&mut place);
     let pipes = |text: &str| filter::parse(text, 0).unwrap().pipes;
     let of_trace = LogQuery { range: TimeRange::ALL, trace_id: Some(TraceId([3; 16])), ..log_query("signal=log") };
-    let table = store.log_table(&of_trace, &pipes("x | stats count")).unwrap();
+    let table = store.scoped(&Scope::whole_store()).log_table(&of_trace, &pipes("x | stats count")).unwrap();
     assert_eq!(table.rows, [[Value::Int(21)]]);
     assert!(table.seen.from >= NOW && table.seen.to <= NOW + 31 * SECOND && table.seen.from < table.seen.to);
     let of_service =
         SpanQuery { service: Some("stock".into()), operation: Some("op-2".into()), ..span_query("dur>0s") };
-    assert_eq!(store.span_table(&of_service, &pipes("x | stats count")).unwrap().rows, [[Value::Int(10)]]);
+    assert_eq!(
+        store.scoped(&Scope::whole_store()).span_table(&of_service, &pipes("x | stats count")).unwrap().rows,
+        [[Value::Int(10)]]
+    );
     let short = SpanQuery { range: TimeRange { from: NOW, to: NOW + SECOND }, ..span_query("dur>0s") };
-    let table = store.span_table(&short, &pipes("x | limit 1")).unwrap();
+    let table = store.scoped(&Scope::whole_store()).span_table(&short, &pipes("x | limit 1")).unwrap();
     assert_eq!(table.columns, ["time", "dur", "service", "device", "name", "status", "trace", "span"]);
     assert_eq!((table.rows.len(), table.left_out), (1, 1));
 }
@@ -172,7 +175,9 @@ fn a_table_has_bounded_memory() {
             pack_all(&store);
         }
     }
-    let table = |text: &str| store.log_table(&log_query("signal=log"), &filter::parse(text, 0).unwrap().pipes);
+    let table = |text: &str| {
+        store.scoped(&Scope::whole_store()).log_table(&log_query("signal=log"), &filter::parse(text, 0).unwrap().pipes)
+    };
     for much in ["x | limit 500", "x | stats count by body"] {
         let refused = table(much).unwrap_err();
         assert!(refused.what.contains("more than 64 MiB") && refused.hint.contains("limit 100"), "{refused:?}");

@@ -9,7 +9,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use wire::{Gap, GapReason, SectionRef};
 
 use super::*;
-use crate::query::TimeRange;
+use crate::query::{Scope, TimeRange};
 use crate::{FrameRefused, MAX_SEQ};
 
 /// Memory that spans and their attributes take, piece by piece.
@@ -62,7 +62,7 @@ fn h8_few_bytes_do_not_become_gigabytes() {
     let store = place.open();
     assert_eq!(store_all(&store, vec![Incoming::from_whole_block(bytes).unwrap()]), [FrameOutcome::Unreadable]);
     assert_eq!(store.stats().head_bytes, 0);
-    assert!(store.ledger()[0].lost[0].reason == "hub-frame-unreadable");
+    assert!(store.scoped(&Scope::whole_store()).ledger()[0].lost[0].reason == "hub-frame-unreadable");
     let refused = |section: SectionRef<'_>| {
         let refused = Incoming::from_otlp(section, Stamp::default()).err().unwrap();
         assert!(refused.to_string().contains("MiB of memory"), "{refused}");
@@ -140,10 +140,10 @@ fn i8_both_ends_read_the_same_depth() {
         );
         pack_all(&store);
     }
-    assert_eq!(store.trace(model::TraceId([1; 16])).unwrap().stored_spans, 6);
+    assert_eq!(store.scoped(&Scope::whole_store()).trace(model::TraceId([1; 16])).unwrap().stored_spans, 6);
     drop(store);
     let store = place.open();
-    assert_eq!(store.trace(model::TraceId([1; 16])).unwrap().stored_spans, 6);
+    assert_eq!(store.scoped(&Scope::whole_store()).trace(model::TraceId([1; 16])).unwrap().stored_spans, 6);
     assert_eq!(store.damages(), []);
     let beyond = deep(model::otlp::MAX_DEPTH + 1);
     let refused = Incoming::from_otlp(SectionRef::Traces(&beyond), Stamp::default()).err().unwrap();
@@ -206,7 +206,7 @@ fn h2_a_loss_of_unknown_time_is_not_complete() {
     store_all(&store, vec![frame(Lane::Traces, 5, &[SectionRef::Gap(&gap)])]);
     store.hello("vessel-1", &hello(6), NOW).unwrap();
     let range = TimeRange { from: NOW - 100 * SECOND, to: NOW + SECOND };
-    let told = store.completeness(&[model::Signal::Traces], range, NOW + SECOND);
+    let told = store.scoped(&Scope::whole_store()).completeness(&[model::Signal::Traces], range, NOW + SECOND);
     assert!(!told.complete);
     assert_eq!(told.devices[0].interval.reason.as_deref(), Some("hub-restore"));
 }

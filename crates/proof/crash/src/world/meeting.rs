@@ -3,7 +3,7 @@
 use journal::model_disk::Chance;
 use model::Lane;
 
-use crate::world::{Check, DESTINATIONS, World};
+use super::{Check, DESTINATIONS, World};
 
 impl World {
     /// The device goes round what the hub has, where the hub's last frame is its own; gives the records.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use journal::model_disk::Chance;
 use model::Epoch;
 
-use crate::world::{Check, Level, World};
+use super::{Check, Level, World};
 
 impl World {
     /// What is not as safe as its level says yet goes with the program, and with the power.
