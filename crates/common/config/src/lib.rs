@@ -2,6 +2,7 @@
 //!
 //! [`load`] reads and checks a file; nothing here opens a socket or a directory.
 
+mod fault;
 mod lanes;
 mod otlp;
 mod policy;

@@ -6,7 +6,7 @@ use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_saphyr::Spanned;
 
-use crate::sampling::Fault;
+use crate::fault::Fault;
 
 /// One policy. The block of the same name as its type says what it asks for.
 #[derive(Debug, Clone, Deserialize)]

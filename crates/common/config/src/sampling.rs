@@ -1,30 +1,16 @@
 //! Which traces and lines are kept.
 
-use std::fmt;
 use std::time::Duration;
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
-use serde_saphyr::{Location, Spanned};
+use serde_saphyr::Spanned;
 
 use crate::policy::{self, Policy, PolicyKind, SeverityLevel};
 use crate::units::{ByteSize, Span};
 
 /// What is wrong, and where: `:line:column`, or nothing.
 pub(crate) type Placed = (String, String);
-
-/// Something wrong at a place.
-#[derive(Debug)]
-pub(crate) struct Fault {
-    pub(crate) place: Location,
-    pub(crate) what: String,
-}
-
-impl Fault {
-    pub(crate) fn at(place: Location, what: String) -> Self {
-        Self { place, what }
-    }
-}
 
 /// Which traces are kept.
 #[derive(Debug, Clone, Deserialize)]
@@ -350,12 +336,6 @@ impl Sampling {
     /// The latest moment at which anything of a trace is decided, after its first part.
     pub fn longest_wait(&self) -> Duration {
         self.log_wait().max(self.decision_wait.0).saturating_add(self.decision_wait.0)
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)
     }
 }
 

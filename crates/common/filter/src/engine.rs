@@ -5,7 +5,8 @@ use std::collections::hash_map::Entry;
 use std::fmt::Write;
 
 use crate::aggregate::State;
-use crate::query::{Aggregate, Field, Pipe, Query};
+use crate::field::Field;
+use crate::query::{Aggregate, Pipe, Query};
 use crate::record::{Record, Value};
 
 /// The most rows that an answer has; `limit`, `top` and `sort` hold no more.

@@ -10,7 +10,7 @@
 mod aggregate;
 mod engine;
 mod error;
-mod eval;
+mod field;
 mod grammar;
 mod literal;
 mod query;
@@ -22,8 +22,9 @@ mod tests;
 
 pub use engine::{Engine, MAX_GROUPS, MAX_ROWS, Output, Table};
 pub use error::ParseError;
+pub use field::Field;
 pub use literal::{MOMENTS, level_name, level_number, moment};
-pub use query::{Aggregate, Comparison, Field, Filter, Function, Pipe, Query, Range, Test};
+pub use query::{Aggregate, Comparison, Filter, Function, Pipe, Query, Range, Test};
 pub use record::{Record, Value};
 
 /// The longest query that is read, bytes.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
 
-use crate::query::Field;
+use crate::field::Field;
 
 /// A record that can be filtered: views of OTLP bytes on the device, rows of the store in the hub.
 pub trait Record {

@@ -2,9 +2,10 @@
 
 use crate::engine::MAX_ROWS;
 use crate::error::ParseError;
+use crate::field::Field;
 use crate::grammar::{Operator, Raw, RawAggregate, RawFilter, RawPipe, Word};
 use crate::literal::{MOMENTS, level_number, moment, number};
-use crate::query::{Aggregate, Comparison, Field, Filter, Function, Pipe, Query, Range, Test};
+use crate::query::{Aggregate, Comparison, Filter, Function, Pipe, Query, Range, Test};
 
 /// Patterns larger than this are refused: they cost memory and time for every record.
 const MAX_PATTERN: usize = 512;

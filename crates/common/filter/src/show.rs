@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::query::{Aggregate, Comparison, Field, Filter, Function, Pipe, Query, Test};
+use crate::field::Field;
+use crate::query::{Aggregate, Comparison, Filter, Function, Pipe, Query, Test};
 
 impl fmt::Display for Field {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -7,10 +7,11 @@ use minicbor::{Decoder, Encoder};
 use model::proto::{ProtoError, put_message};
 
 use crate::any_value::{Any, canonical_list, put_pair, read_pair};
+use crate::cbor;
 use crate::dictionary::{Dictionary, DictionaryReader};
+use crate::error::FrameError;
 use crate::float_column::{self, FloatReader};
 use crate::int_column::{self, IntReader};
-use crate::{FrameError, cbor};
 
 /// A key's index in the string table, times 16, plus the value's type number.
 type Slot = u64;

@@ -4,7 +4,7 @@
 
 use minicbor::{Decoder, Encoder};
 
-use crate::FrameError;
+use crate::error::FrameError;
 
 type Out<'a, 'v> = &'a mut Encoder<&'v mut Vec<u8>>;
 

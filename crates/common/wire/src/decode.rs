@@ -6,11 +6,12 @@ use model::otlp::schema::{Kind, Message, Rule};
 use model::proto::{put_bytes, put_fixed32, put_fixed64, put_message, put_uint, put_varint};
 
 use crate::attributes::AttributesReader;
+use crate::cbor;
 use crate::dictionary::DictionaryReader;
 use crate::encode::{is_float, sint};
+use crate::error::FrameError;
 use crate::float_column::FloatReader;
 use crate::int_column::IntReader;
-use crate::{FrameError, cbor};
 
 /// A section's canonical OTLP may be at most this long: a frame cannot be a bomb.
 pub const MAX_SECTION_BYTES: usize = 16 << 20;

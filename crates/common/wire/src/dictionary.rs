@@ -5,8 +5,9 @@ use std::hash::{BuildHasher, RandomState};
 
 use minicbor::{Decoder, Encoder};
 
+use crate::cbor;
+use crate::error::FrameError;
 use crate::int_column::{self, IntReader};
-use crate::{FrameError, cbor};
 
 /// Byte strings in order of first appearance.
 #[derive(Default)]

@@ -3,8 +3,9 @@
 use minicbor::data::Type;
 use minicbor::{Decoder, Encoder};
 
+use crate::cbor;
+use crate::error::FrameError;
 use crate::int_column::{self, IntReader};
-use crate::{FrameError, cbor};
 
 const PLANES: u8 = 1;
 const DECIMAL: u8 = 2;

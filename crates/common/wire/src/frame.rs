@@ -1,7 +1,5 @@
 //! Frames: the deterministic encoding of a batch with its identity (docs/wire.md, "Frame").
 
-use std::fmt;
-
 use minicbor::{Decoder, Encoder};
 use model::otlp::schema::{self, Message};
 use model::proto::ProtoError;
@@ -12,9 +10,7 @@ use crate::cbor;
 use crate::decode::NodeReader;
 use crate::dictionary::{Dictionary, DictionaryReader};
 use crate::encode::Node;
-
-/// The frame format that this crate writes, and the only one that it reads.
-pub const FRAME_VERSION: u8 = 0;
+use crate::error::{FRAME_VERSION, FrameError};
 
 /// The identity and clock stamp of a frame; `Name` is `&str` when written and `String` when read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,40 +116,6 @@ pub struct EncodeStats {
     pub unknown_fields: u64,
     /// Different texts that are not UTF-8: kept as bytes.
     pub invalid_utf8: u64,
-}
-
-/// Why a frame could not be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FrameError {
-    /// The bytes are not a frame; says what does not fit.
-    Corrupt(&'static str),
-    /// Not CBOR, at this byte.
-    Cbor(usize),
-    /// A frame of another format version: left as it is.
-    Version(u64),
-    /// The content of its sections would be larger than [`crate::MAX_SECTION_BYTES`].
-    TooLarge,
-}
-
-impl fmt::Display for FrameError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            FrameError::Corrupt(what) => write!(f, "not a frame: {what}"),
-            FrameError::Cbor(offset) => write!(f, "not a frame: the CBOR at byte {offset} does not fit"),
-            FrameError::Version(version) => {
-                write!(f, "a frame of version {version}; this program reads version {FRAME_VERSION}")
-            }
-            FrameError::TooLarge => f.write_str("the frame's content is larger than a section may be"),
-        }
-    }
-}
-
-impl std::error::Error for FrameError {}
-
-impl From<minicbor::decode::Error> for FrameError {
-    fn from(error: minicbor::decode::Error) -> Self {
-        FrameError::Cbor(error.position().unwrap_or(0))
-    }
 }
 
 /// A frame as read.

@@ -6,7 +6,7 @@ use minicbor::data::Type;
 use minicbor::{Decoder, Encoder};
 use model::proto::{put_varint, read_varint, unzigzag, varint_len, zigzag};
 
-use crate::FrameError;
+use crate::error::FrameError;
 
 const VARINT: u8 = 1;
 const DELTA: u8 = 2;

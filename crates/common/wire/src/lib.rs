@@ -10,6 +10,7 @@ mod cbor;
 mod decode;
 mod dictionary;
 mod encode;
+mod error;
 mod float_column;
 mod frame;
 mod inflate;
@@ -20,8 +21,9 @@ pub use block::{
     FRAME_CAP, Frames, RawBlock,
 };
 pub use decode::MAX_SECTION_BYTES;
+pub use error::{FRAME_VERSION, FrameError};
 pub use frame::{
-    BodyEncoder, EncodeStats, FRAME_VERSION, Frame, FrameError, FrameHeader, Gap, GapReason, Section, SectionRef,
-    Token, decode_body, decode_frame, decode_header, digest, each_token, each_token_of_body, encode_body, seal_frame,
+    BodyEncoder, EncodeStats, Frame, FrameHeader, Gap, GapReason, Section, SectionRef, Token, decode_body,
+    decode_frame, decode_header, digest, each_token, each_token_of_body, encode_body, seal_frame,
 };
 pub use inflate::{InflateError, Inflater};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use model::{Lane, Signal};
 
-use crate::proto::{CheckpointRow, DeviceRow, LaneRow, SpanOfTime};
+use crate::proto::{Counters, SpanOfTime};
 
 /// Most checkpoints that wait for their sequences, per lane; further ones replace the newest.
 const MAX_CHECKPOINTS: usize = 64;
@@ -139,6 +139,85 @@ fn push_span(spans: &mut Vec<SpanOfTime>, from: u64, to: u64) {
     if spans.len() > MAX_SPANS {
         spans.remove(0);
     }
+}
+
+/// A device as the `devices` keyspace keeps it.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct DeviceRow {
+    #[prost(uint32, tag = "1")]
+    pub(crate) number: u32,
+    #[prost(string, tag = "2")]
+    pub(crate) name: String,
+    /// Epoch of the last hello (or frame, before any hello).
+    #[prost(fixed64, tag = "3")]
+    pub(crate) epoch: u64,
+    /// Hub's wall clock at the first and the last contact.
+    #[prost(uint64, tag = "4")]
+    pub(crate) first_contact: u64,
+    #[prost(uint64, tag = "5")]
+    pub(crate) last_contact: u64,
+    /// Hub's wall clock at the last hello.
+    #[prost(uint64, tag = "6")]
+    pub(crate) last_hello: u64,
+    /// Device's wall clock minus the hub's, at the last hello.
+    #[prost(sint64, tag = "7")]
+    pub(crate) ahead_ns: i64,
+    #[prost(bool, tag = "8")]
+    pub(crate) synchronised: bool,
+    /// Learned time between heartbeats.
+    #[prost(uint64, tag = "9")]
+    pub(crate) heartbeat_ns: u64,
+    #[prost(string, tag = "10")]
+    pub(crate) version: String,
+    #[prost(message, repeated, tag = "11")]
+    pub(crate) lanes: Vec<LaneRow>,
+    #[prost(message, optional, tag = "12")]
+    pub(crate) counters: Option<Counters>,
+    /// How long its records take to settle below a watermark, as it says; 0 when it does not.
+    #[prost(uint64, tag = "13")]
+    pub(crate) settles_ns: u64,
+    /// Hub's wall clock at the hello with which it ended in good order; 0 while it runs.
+    #[prost(uint64, tag = "14")]
+    pub(crate) stopped: u64,
+}
+
+/// What is known of one lane of a device's current epoch.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct LaneRow {
+    #[prost(uint32, tag = "1")]
+    pub(crate) lane: u32,
+    #[prost(uint64, tag = "2")]
+    pub(crate) next: u64,
+    #[prost(uint64, tag = "3")]
+    pub(crate) oldest: u64,
+    #[prost(uint64, tag = "4")]
+    pub(crate) watermark: u64,
+    /// Device time from which this lane is known.
+    #[prost(uint64, tag = "5")]
+    pub(crate) since: u64,
+    /// Device time up to which everything is stored or declared lost.
+    #[prost(uint64, tag = "6")]
+    pub(crate) complete_to: u64,
+    #[prost(message, repeated, tag = "7")]
+    pub(crate) checkpoints: Vec<CheckpointRow>,
+    /// Spans of device time whose data came after an outage.
+    #[prost(message, repeated, tag = "8")]
+    pub(crate) late: Vec<SpanOfTime>,
+    /// Spans of device time of which nothing can be known (an epoch ended before it was drained).
+    #[prost(message, repeated, tag = "9")]
+    pub(crate) unknown: Vec<SpanOfTime>,
+    /// Spans of device time in which the agent was down, after an end in good order.
+    #[prost(message, repeated, tag = "10")]
+    pub(crate) stopped: Vec<SpanOfTime>,
+}
+
+/// When every sequence below `next` is there, everything up to `watermark` is.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub(crate) struct CheckpointRow {
+    #[prost(uint64, tag = "1")]
+    pub(crate) next: u64,
+    #[prost(uint64, tag = "2")]
+    pub(crate) watermark: u64,
 }
 
 impl LaneRow {

@@ -29,7 +29,7 @@ pub(crate) struct Db {
     pub(crate) quarantine: Keyspace,
     /// Stream, first and last to a gap record.
     pub(crate) gaps: Keyspace,
-    /// Device number to [`crate::proto::DeviceRow`].
+    /// Device number to [`crate::coverage::DeviceRow`].
     pub(crate) devices: Keyspace,
     /// Pack number to its manifest row.
     pub(crate) manifest: Keyspace,

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use model::{Epoch, Lane};
 use prost::Message;
 
-use crate::coverage::{Contact, LostSpan};
+use crate::coverage::{Contact, DeviceRow, LostSpan};
 use crate::db::{Db, for_each_row};
 use crate::error::StoreError;
 use crate::gaps::Gaps;
 use crate::ids::{DeviceNumber, FrameKey, Stream};
 use crate::intervals::IntervalSet;
-use crate::proto::{ClaimsRow, Counters, DeviceRow, GapRow};
+use crate::proto::{ClaimsRow, Counters, GapRow};
 
 /// What is claimed of one stream.
 #[derive(Debug, Default, Clone)]

@@ -6,11 +6,11 @@ use model::{Epoch, Lane, Signal};
 
 use super::Scoped;
 use super::TimeRange;
-use crate::coverage::{Interval, LostSpan, State, unknown_but};
+use crate::coverage::{Interval, LaneRow, LostSpan, State, unknown_but};
 use crate::damage::Damage;
 use crate::ids::DeviceNumber;
 use crate::incoming::OTLP_DEVICE;
-use crate::proto::{Counters, LaneRow};
+use crate::proto::Counters;
 use crate::registry::Portrait;
 
 /// Most stretches of incomplete time that an answer lists.

@@ -1,6 +1,7 @@
 //! Whether a record passes a filter.
 
-use crate::query::{Comparison, Field, Filter, Test};
+use super::{Comparison, Filter, Test};
+use crate::field::Field;
 use crate::record::{Record, Value};
 
 impl Filter {
