@@ -6,6 +6,7 @@ use std::time::Duration;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use model::Refusal;
+use otlp::coding::Buffer;
 use tokio::time::Instant;
 
 use crate::Limits;
@@ -125,6 +126,36 @@ impl Held {
     /// Both apart.
     pub(crate) fn into_parts(self) -> (Vec<u8>, Share) {
         (self.bytes, self.share)
+    }
+}
+
+impl Buffer for Held {
+    fn empty(&self) -> Self {
+        Self::new(&self.share.limits)
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    fn append(&mut self, data: &[u8], beside: &Self) -> Result<(), Refusal> {
+        let most = self.share.limits.settings.max_request;
+        Held::append(self, data, most).map_err(|reason| match reason {
+            Refusal::NoRoom => no_room(&self.share.limits, self.share() + beside.share()),
+            other => other,
+        })
+    }
+
+    fn room(&self) -> (usize, Refusal) {
+        let limits = &self.share.limits;
+        match limits.settings.max_request {
+            most if limits.room() < most => (limits.room(), no_room(limits, self.share())),
+            most => (most, Refusal::TooLarge),
+        }
+    }
+
+    fn adopt(&self, bytes: Vec<u8>) -> Result<Self, Refusal> {
+        Held::of(bytes, &self.share.limits)
     }
 }
 

@@ -16,11 +16,11 @@ use model::{Refusal, Signal};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::body::{Held, collect, explain};
-use crate::coding::{self, undo};
 use crate::places::{Place, told};
-use crate::status::{Code, partial, status};
 use crate::watch::{Begin, Watched, accept, watch};
 use crate::{Answer, Intake, Limits, idempotency_key};
+use otlp::answer::{Code, partial, status};
+use otlp::{Form, coding};
 
 /// One message is preceded by a flag and a length.
 const PREFIX: usize = 5;
@@ -165,7 +165,7 @@ async fn answer(request: Request<Incoming>, intake: &Intake, limits: &Rc<Limits>
     let (body, share) = message.into_parts();
     match intake(crate::Request { signal, body, key }, share).await {
         Answer::Accepted => taken(&[]),
-        Answer::Partial { rejected, why } => taken(&partial(rejected, &why)),
+        Answer::Partial { rejected, why } => taken(&partial(Form::Protobuf, signal, rejected, &why)),
         Answer::Wait(delay) => {
             refusal(Code::Unavailable, "no room now; send the same request again after RetryInfo", Some(delay))
         }
@@ -205,7 +205,7 @@ fn unframe(mut held: Held, encoding: &str, limits: &Rc<Limits>) -> Result<Held, 
         return bad("the message's compressed flag is set, and grpc-encoding names no compression");
     }
     held.skip(PREFIX);
-    undo(if flag == 1 { encoding } else { "" }, held, limits).map_err(|reason| (reason, explain(reason, limits)))
+    coding::undo(if flag == 1 { encoding } else { "" }, held).map_err(|reason| (reason, explain(reason, limits)))
 }
 
 fn body_refusal(reason: Refusal, why: &str) -> Response<Reply> {
@@ -237,7 +237,7 @@ fn refusal(code: Code, why: &str, retry: Option<Duration>) -> Response<Reply> {
     if let Ok(message) = HeaderValue::from_str(&percent_encode(why)) {
         headers.insert("grpc-message", message);
     }
-    if let Ok(details) = HeaderValue::from_str(&base64(&status(code, why, retry))) {
+    if let Ok(details) = HeaderValue::from_str(&base64(&status(Form::Protobuf, code, why, retry))) {
         headers.insert("grpc-status-details-bin", details);
     }
     response

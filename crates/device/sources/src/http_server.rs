@@ -16,13 +16,13 @@ use model::{Refusal, Signal};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::body::{Held, collect, explain, no_room};
-use crate::coding::{self, undo};
 use crate::cors::Cors;
-use crate::media::Form;
 use crate::places::{Place, told};
-use crate::status::{Code, partial, partial_json, status, status_json};
 use crate::watch::{Begin, Watched, accept, linger, watch};
 use crate::{Answer, Intake, Limits, idempotency_key};
+use otlp::answer::{Code, accepted, partial, status};
+use otlp::intake::to_protobuf;
+use otlp::{Form, coding};
 
 const BUFFER: usize = 16 << 10;
 /// How long a producer without a place is told to wait.
@@ -163,11 +163,8 @@ impl Asked<'_> {
         };
         let (body, share) = held.into_parts();
         match intake(crate::Request { signal, body, key }, share).await {
-            Answer::Accepted => with_body(form, if form == Form::Json { b"{}".to_vec() } else { Vec::new() }),
-            Answer::Partial { rejected, why } if form == Form::Json => {
-                with_body(form, partial_json(signal, rejected, &why))
-            }
-            Answer::Partial { rejected, why } => with_body(form, partial(rejected, &why)),
+            Answer::Accepted => with_body(form, accepted(form)),
+            Answer::Partial { rejected, why } => with_body(form, partial(form, signal, rejected, &why)),
             Answer::Wait(delay) => refusal(
                 form,
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -188,21 +185,16 @@ impl Asked<'_> {
         let Some(body) = self.body.take() else { return Err(fail(Refusal::CutOff)) };
         let held = collect(body, 0, 0, limits).await;
         self.unread = held.is_err();
-        let held = undo(&encoding, held.map_err(fail)?, limits).map_err(fail)?;
-        match form {
-            Form::Protobuf => Ok(held),
-            Form::Json => {
-                let most = limits.settings.max_request.min(limits.room());
-                let bytes =
-                    model::otlp::json::to_protobuf(signal, held.bytes(), most).map_err(|error| match error {
-                        model::otlp::json::JsonError::TooLarge if most < limits.settings.max_request => {
-                            fail(no_room(limits, held.share()))
-                        }
-                        model::otlp::json::JsonError::TooLarge => fail(Refusal::TooLarge),
-                        error => (Refusal::Malformed, format!("the body is not OTLP/JSON: {error}")),
-                    })?;
-                Held::of(bytes, limits).map_err(fail)
+        let held = coding::undo(&encoding, held.map_err(fail)?).map_err(fail)?;
+        let most = limits.settings.max_request.min(limits.room());
+        match to_protobuf(signal, form, held.bytes(), most) {
+            Ok(None) => Ok(held),
+            Ok(Some(bytes)) => Held::of(bytes, limits).map_err(fail),
+            Err(error) if error.reason == Refusal::TooLarge && most < limits.settings.max_request => {
+                Err(fail(no_room(limits, held.share())))
             }
+            Err(error) if error.reason == Refusal::TooLarge => Err(fail(Refusal::TooLarge)),
+            Err(error) => Err((error.reason, error.why)),
         }
     }
 }
@@ -243,11 +235,7 @@ fn with_body(form: Form, body: Vec<u8>) -> Reply {
 }
 
 fn refusal(form: Form, http: StatusCode, code: Code, why: &str, retry: Option<Duration>) -> Reply {
-    let body = match form {
-        Form::Protobuf => status(code, why, retry),
-        Form::Json => status_json(code, why),
-    };
-    let mut reply = with_body(form, body);
+    let mut reply = with_body(form, status(form, code, why, retry));
     *reply.status_mut() = http;
     if let Some(delay) = retry {
         let headers: &mut HeaderMap = reply.headers_mut();

@@ -7,7 +7,6 @@
 #![cfg_attr(not(all(feature = "otlp-grpc", feature = "otlp-http")), allow(dead_code))]
 
 mod body;
-mod coding;
 #[cfg(feature = "otlp-http")]
 mod cors;
 #[cfg(feature = "otlp-grpc")]
@@ -15,10 +14,7 @@ mod grpc;
 #[cfg(feature = "otlp-http")]
 mod http_server;
 mod limits;
-#[cfg(feature = "otlp-http")]
-mod media;
 mod places;
-mod status;
 #[cfg(all(test, feature = "otlp-grpc", feature = "otlp-http"))]
 mod tests;
 mod watch;

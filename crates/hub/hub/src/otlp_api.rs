@@ -9,13 +9,15 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Extension, Router};
 use model::{Refusal as Reason, RefusalCounts, Signal};
+use otlp::answer::why_rejected;
+use otlp::{Form, coding};
 use store::{FrameOutcome, Incoming};
 use wire::SectionRef;
 
 use crate::app::{App, count};
 use crate::clock;
 use crate::log::Kind;
-use crate::otlp_codec::{self, Codings, Form};
+use crate::otlp_codec;
 use crate::places::Peer;
 use crate::refusal::Refusal;
 
@@ -42,15 +44,15 @@ async fn metrics(State(app): State<Arc<App>>, Extension(peer): Extension<Arc<Pee
 async fn take(app: &Arc<App>, peer: &Peer, request: Request, signal: Signal) -> Response {
     count(&app.counters.otlp_requests);
     // An answer has the form of its request; one of an unknown form is told in protobuf.
-    let form = Form::of(request.headers());
+    let form = otlp_codec::form(request.headers());
     let answered_in = *form.as_ref().unwrap_or(&Form::Protobuf);
-    let content_type = [(header::CONTENT_TYPE, answered_in.media_type())];
+    let content_type = [(header::CONTENT_TYPE, answered_in.name())];
     match store(app, request, signal, form).await {
         Ok(rejected) => {
             if rejected.total() > 0 {
                 rejected.iter().for_each(|(reason, count)| app.refused_many(reason, count));
                 let address = peer.address.ip().to_string();
-                let line = format!("{address}: {} of an OTLP request: {}", signal.name(), otlp_codec::why(&rejected));
+                let line = format!("{address}: {} of an OTLP request: {}", signal.name(), why_rejected(&rejected));
                 app.log.say_of(Kind::Refused, &format!("{address} {}", signal.name()), &line);
             }
             (content_type, otlp_codec::taken(signal, answered_in, &rejected)).into_response()
@@ -63,7 +65,7 @@ async fn take(app: &Arc<App>, peer: &Peer, request: Request, signal: Signal) -> 
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
             }
             if matches!(refusal, Refusal::MediaType(Reason::UnsupportedEncoding, _)) {
-                let offered = HeaderValue::from_static("gzip, zstd, deflate, identity");
+                let offered = HeaderValue::from_static(coding::ACCEPTED);
                 response.headers_mut().insert(header::ACCEPT_ENCODING, offered);
             }
             response
@@ -80,19 +82,19 @@ async fn store(
 ) -> Result<RefusalCounts, Refusal> {
     app.authorize(request.headers())?;
     let form = form?;
-    let codings = Codings::of(request.headers())?;
+    let codings = otlp_codec::codings(request.headers());
     let body = app.read_body(request, MAX_BODY).await?;
     let (bytes, stamp) = (body.bytes.clone(), app.stamp());
     let read = app.decode(move || {
-        let taken = otlp_codec::read(signal, form, codings.undo(&bytes)?, clock::now_ns())?;
-        let part = &taken.request;
+        let (taken, rejected) = otlp_codec::read(signal, form, &codings, &bytes, clock::now_ns())?;
+        let part = &taken;
         let section = match signal {
             Signal::Traces => SectionRef::Traces(part),
             Signal::Logs => SectionRef::Logs(part),
             Signal::Metrics => SectionRef::Metrics(part),
         };
         let frames = if part.is_empty() { Vec::new() } else { vec![Incoming::from_otlp(section, stamp)?] };
-        Ok::<_, Refusal>((frames, taken.rejected))
+        Ok::<_, Refusal>((frames, rejected))
     });
     let (frames, rejected) = read.await??;
     if frames.is_empty() {

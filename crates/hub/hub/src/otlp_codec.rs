@@ -1,50 +1,27 @@
-//! OTLP requests as bytes: content codings, JSON and protobuf, what of them is taken, and the answers in the request's own
-//! form (OTLP 1.11, "OTLP/HTTP").
-
-use std::io::Read;
+//! The hub's side of OTLP's protocol: bodies under one limit, refusals in its own words.
 
 use axum::http::{HeaderMap, HeaderName, header};
-use model::otlp::{Pieces, fits, inspect, json};
 use model::{Refusal as Reason, RefusalCounts, Signal};
-use prost::Message;
-use serde_json::json;
+use otlp::answer::Code;
+use otlp::coding::{self, Buffer};
+use otlp::intake::{Unreadable, take, to_protobuf};
+use otlp::{Form, answer};
 
 use crate::refusal::Refusal;
 
 /// Largest request at any step of its codings.
 pub(crate) const MAX_INFLATED: usize = 16 << 20;
-/// More codings than this on one body are nobody's wish.
-const MOST_CODINGS: usize = 3;
 
-/// In what form a request came: its answer has the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
-    Protobuf,
-    Json,
+/// The form of a request, by `content-type`.
+pub(crate) fn form(headers: &HeaderMap) -> Result<Form, Refusal> {
+    let name = text(headers, header::CONTENT_TYPE);
+    let wrong = || format!("content-type is `{name}`; this hub reads application/x-protobuf and application/json");
+    Form::of(&name).ok_or_else(|| Refusal::MediaType(Reason::UnsupportedContentType, wrong()))
 }
 
-impl Form {
-    /// The media type of the answer.
-    pub(crate) fn media_type(self) -> &'static str {
-        match self {
-            Form::Protobuf => "application/x-protobuf",
-            Form::Json => "application/json",
-        }
-    }
-
-    /// By `content-type`, without regard to case (RFC 9110 section 8.3.1).
-    pub(crate) fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
-        let whole = text(headers, header::CONTENT_TYPE);
-        let media_type = whole.split(';').next().unwrap_or_default().trim();
-        match media_type.to_ascii_lowercase().as_str() {
-            "application/x-protobuf" | "application/protobuf" => Ok(Form::Protobuf),
-            "application/json" => Ok(Form::Json),
-            _ => Err(Refusal::MediaType(
-                Reason::UnsupportedContentType,
-                format!("content-type is `{media_type}`; this hub reads application/x-protobuf and application/json"),
-            )),
-        }
-    }
+/// The codings of a request, as `content-encoding` lists them.
+pub(crate) fn codings(headers: &HeaderMap) -> String {
+    text(headers, header::CONTENT_ENCODING)
 }
 
 fn text(headers: &HeaderMap, name: HeaderName) -> String {
@@ -52,184 +29,77 @@ fn text(headers: &HeaderMap, name: HeaderName) -> String {
     values.collect::<Vec<_>>().join(",")
 }
 
-/// The codings of a body, in the order in which they were applied.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Codings(Vec<Coding>);
+/// A body of at most [`MAX_INFLATED`] bytes at any step.
+struct Inflated(Vec<u8>);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Coding {
-    Gzip,
-    Deflate,
-    Zstd,
+impl Buffer for Inflated {
+    fn empty(&self) -> Self {
+        Self(Vec::new())
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn append(&mut self, data: &[u8], _beside: &Self) -> Result<(), Reason> {
+        if self.0.len() + data.len() > MAX_INFLATED {
+            return Err(Reason::TooLarge);
+        }
+        self.0.extend_from_slice(data);
+        Ok(())
+    }
+
+    fn room(&self) -> (usize, Reason) {
+        (MAX_INFLATED, Reason::TooLarge)
+    }
+
+    fn adopt(&self, bytes: Vec<u8>) -> Result<Self, Reason> {
+        Ok(Self(bytes))
+    }
 }
 
-impl Codings {
-    /// By `content-encoding`: names without regard to case, several of them (RFC 9110 section 8.4).
-    pub(crate) fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
-        let list = text(headers, header::CONTENT_ENCODING).to_ascii_lowercase();
-        let wrong = || {
-            let what = format!("content-encoding is `{list}`; this hub reads gzip, zstd, deflate and identity");
+/// Reads a request: what of it is taken, and what is not. Records that cannot be taken cost only themselves.
+pub(crate) fn read(
+    signal: Signal,
+    form: Form,
+    codings: &str,
+    body: &[u8],
+    now_ns: u64,
+) -> Result<(Vec<u8>, RefusalCounts), Refusal> {
+    let inflated = coding::undo(codings, Inflated(body.to_vec())).map_err(|reason| match reason {
+        Reason::TooLarge => Refusal::TooLarge { limit: MAX_INFLATED },
+        Reason::UnsupportedEncoding => {
+            let what = format!("content-encoding is `{codings}`; this hub reads {}", coding::ACCEPTED);
             Refusal::MediaType(Reason::UnsupportedEncoding, what)
-        };
-        let mut codings = Vec::new();
-        for name in list.split(',') {
-            match name.trim() {
-                "" | "identity" | "none" => {}
-                "gzip" | "x-gzip" => codings.push(Coding::Gzip),
-                "deflate" | "zlib" => codings.push(Coding::Deflate),
-                "zstd" => codings.push(Coding::Zstd),
-                _ => return Err(wrong()),
-            }
         }
-        if codings.len() > MOST_CODINGS { Err(wrong()) } else { Ok(Self(codings)) }
-    }
-
-    /// Undoes them, the last one first; never more than [`MAX_INFLATED`] at any step.
-    pub(crate) fn undo(&self, body: &[u8]) -> Result<Vec<u8>, Refusal> {
-        let mut bytes = body.to_vec();
-        for coding in self.0.iter().rev() {
-            bytes = match coding {
-                Coding::Gzip => copy(flate2::read::MultiGzDecoder::new(&*bytes))?,
-                // The name means zlib; some senders leave its two bytes out (RFC 9110 section 8.4.1.2).
-                Coding::Deflate if is_zlib(&bytes) => copy(flate2::read::ZlibDecoder::new(&*bytes))?,
-                Coding::Deflate => copy(flate2::read::DeflateDecoder::new(&*bytes))?,
-                Coding::Zstd => {
-                    let mut inflater = wire::Inflater::new();
-                    match inflater.inflate(&bytes, MAX_INFLATED) {
-                        Ok(_) => inflater.into_output(),
-                        Err(wire::InflateError::Corrupt { .. }) => {
-                            return Err(Refusal::Malformed("the body is not zstd".into()));
-                        }
-                        Err(_) => return Err(Refusal::TooLarge { limit: MAX_INFLATED }),
-                    }
-                }
-            };
-        }
-        Ok(bytes)
-    }
-}
-
-/// CMF and FLG of RFC 1950.
-fn is_zlib(bytes: &[u8]) -> bool {
-    matches!(bytes, [cmf, flags, ..] if cmf & 0x0f == 8 && (u16::from(*cmf) << 8 | u16::from(*flags)) % 31 == 0)
-}
-
-fn copy(from: impl Read) -> Result<Vec<u8>, Refusal> {
-    let mut inflated = Vec::new();
-    from.take(MAX_INFLATED as u64 + 1)
-        .read_to_end(&mut inflated)
-        .map_err(|error| Refusal::Malformed(format!("the body cannot be inflated: {error}")))?;
-    if inflated.len() > MAX_INFLATED { Err(Refusal::TooLarge { limit: MAX_INFLATED }) } else { Ok(inflated) }
-}
-
-/// What of a request is taken, as a request, and what is not.
-#[derive(Debug, Default)]
-pub(crate) struct Taken {
-    pub(crate) request: Vec<u8>,
-    pub(crate) rejected: RefusalCounts,
-}
-
-/// Reads a request: records that cannot be taken cost only themselves.
-pub(crate) fn read(signal: Signal, form: Form, body: Vec<u8>, now_ns: u64) -> Result<Taken, Refusal> {
-    let request = match form {
-        Form::Protobuf => body,
-        Form::Json => json::to_protobuf(signal, &body, MAX_INFLATED).map_err(|error| match error {
-            json::JsonError::TooLarge => Refusal::TooLarge { limit: MAX_INFLATED },
-            error => Refusal::Malformed(error.to_string()),
-        })?,
+        Reason::NoRoom => Refusal::Busy(Reason::NoRoom, "too many requests are in memory".into()),
+        _ => Refusal::Malformed(format!("the body is not what its encoding `{codings}` says, or is cut off")),
+    })?;
+    let unreadable = |error: Unreadable| match error.reason {
+        Reason::TooLarge => Refusal::TooLarge { limit: MAX_INFLATED },
+        Reason::Malformed => Refusal::Malformed(error.why),
+        reason => Refusal::Bad(reason, error.why),
     };
-    let found = inspect(signal, &request)
-        .map_err(|error| wrong_signal(signal, &request).unwrap_or_else(|| Refusal::Malformed(error.to_string())))?;
-    if found.records == 0
-        && !request.is_empty()
-        && let Some(refusal) = wrong_signal(signal, &request)
-    {
-        return Err(refusal);
-    }
-    let rejected = found.rejected;
-    if found.is_clean() {
-        return Ok(Taken { request, rejected });
-    }
-    // Requests one after the other are one request.
-    Ok(Taken { request: Pieces::new(signal, &request, now_ns).flatten().collect(), rejected })
-}
-
-/// Says of which signal a request is that does not fit where it was sent.
-fn wrong_signal(sent_to: Signal, request: &[u8]) -> Option<Refusal> {
-    let other = Signal::ALL.into_iter().find(|other| *other != sent_to && fits(*other, request))?;
-    let what = format!("this is a request of {}, sent where {} go", other.name(), sent_to.name());
-    Some(Refusal::Bad(Reason::WrongSignal, what))
-}
-
-/// The reasons in words, for `error_message` and the log.
-pub(crate) fn why(rejected: &RefusalCounts) -> String {
-    let each = rejected.iter().filter(|(_, count)| *count > 0).map(|(reason, count)| format!("{count} {reason}"));
-    format!("rejected: {}", each.collect::<Vec<_>>().join(", "))
-}
-
-/// `Export*PartialSuccess`: all signals have these two fields.
-#[derive(Clone, PartialEq, Message)]
-struct PartialSuccess {
-    #[prost(int64, tag = "1")]
-    rejected: i64,
-    #[prost(string, tag = "2")]
-    error_message: String,
-}
-
-/// `Export*ServiceResponse`.
-#[derive(Clone, PartialEq, Message)]
-struct Response {
-    #[prost(message, optional, tag = "1")]
-    partial_success: Option<PartialSuccess>,
+    let request = to_protobuf(signal, form, &inflated.0, MAX_INFLATED).map_err(unreadable)?.unwrap_or(inflated.0);
+    take(signal, request, now_ns).map_err(unreadable)
 }
 
 /// The body of an answer to a request that was taken, whole or in part.
 pub(crate) fn taken(signal: Signal, form: Form, rejected: &RefusalCounts) -> Vec<u8> {
-    let is_whole = rejected.total() == 0;
-    let rejected_name = match signal {
-        Signal::Traces => "rejectedSpans",
-        Signal::Logs => "rejectedLogRecords",
-        Signal::Metrics => "rejectedDataPoints",
-    };
-    match form {
-        Form::Json if is_whole => b"{}".to_vec(),
-        Form::Json => {
-            let partial = json!({rejected_name: rejected.total().to_string(), "errorMessage": why(rejected)});
-            json!({"partialSuccess": partial}).to_string().into_bytes()
-        }
-        Form::Protobuf => {
-            let rejected_count = i64::try_from(rejected.total()).unwrap_or(i64::MAX);
-            let partial = PartialSuccess { rejected: rejected_count, error_message: why(rejected) };
-            Response { partial_success: (!is_whole).then_some(partial) }.encode_to_vec()
-        }
-    }
-}
-
-/// `google.rpc.Status`, the body of every OTLP error.
-#[derive(Clone, PartialEq, Message)]
-struct Status {
-    #[prost(int32, tag = "1")]
-    code: i32,
-    #[prost(string, tag = "2")]
-    message: String,
-}
-
-/// gRPC's code for an HTTP status, as OTLP/HTTP errors carry it.
-fn grpc_code(status: u16) -> i32 {
-    match status {
-        401 => 16,
-        408 => 4,
-        413 | 429 => 8,
-        503 => 14,
-        _ => 3,
+    match rejected.total() {
+        0 => answer::accepted(form),
+        count => answer::partial(form, signal, count, &answer::why_rejected(rejected)),
     }
 }
 
 /// The body of an error.
 pub(crate) fn refused(form: Form, refusal: &Refusal) -> Vec<u8> {
-    let status = Status { code: grpc_code(refusal.status()), message: refusal.to_string() };
-    match form {
-        Form::Protobuf => status.encode_to_vec(),
-        Form::Json => json!({"code": status.code, "message": status.message}).to_string().into_bytes(),
-    }
+    let code = match refusal.status() {
+        401 => Code::Unauthenticated,
+        408 => Code::DeadlineExceeded,
+        413 | 429 => Code::ResourceExhausted,
+        503 => Code::Unavailable,
+        _ => Code::InvalidArgument,
+    };
+    answer::status(form, code, &refusal.to_string(), None)
 }
