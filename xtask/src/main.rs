@@ -8,6 +8,7 @@ mod circles;
 mod clients;
 mod clock;
 mod containers;
+mod deploy;
 mod disk;
 mod dist;
 mod floors;
@@ -34,7 +35,8 @@ usage: cargo xtask TASK [OPTIONS]
 
   demo [OPTIONS]      build everything and run the demonstration (--smoke: the short one that judges itself)
   test                every test of the workspace, the web page and the golden vectors
-  check               formatting, lints, docs, floors, file lengths, links, the agent's smallest builds, licences
+  check [--quick]     formatting, lints, docs, floors, circles of files, file lengths, links, the agent's smallest builds,
+                      licences (--quick: what compiles nothing)
   sdk                 OpenTelemetry's Python SDK sends to the agent, and all of it is looked for in the hub
   clients             SDKs in four languages send to the agent at once; every field of every record is compared with what
                       was sent (--long SECONDS: how long one of their spans lasts; --only NAME: some of them)
@@ -46,6 +48,7 @@ usage: cargo xtask TASK [OPTIONS]
   kill [--kills N]    the agent is killed so often (200) under load, link up and down, with every trace kept and with
                       sampling; everything is compared by id (--figures: the outcome goes into docs/figures)
   disk                a small file system is filled by someone else under load (--figures: into docs/figures)
+  deploy              units and manifests of deploy/, read by systemd, by Kubernetes' schemas and by the programs
   fuzz [--seconds N]  the fuzz targets, each for so long (60)
   bench NAME ...      a benchmark of the lab with programs as they ship (footprint: the static agent)
   dist [OPTIONS]      the programs as they ship, static, for x86_64 and aarch64, with their lists and checksums
@@ -88,6 +91,7 @@ fn run() -> Result<()> {
         Some("sampling") => no_options(&rest).and_then(|()| sampling::task()),
         Some("kill") => kill::task(&rest),
         Some("fuzz") => fuzz::task(&rest),
+        Some("deploy") => no_options(&rest).and_then(|()| deploy::task()),
         Some("disk") => disk::task(&rest),
         Some("dist") => dist::task(&rest),
         Some("figures") => dist::figures::task(&rest),
