@@ -14,6 +14,13 @@ const KEPT_APART: &[(&str, &[&str], &str)] = &[(
     "the lab judges the agent by its own plan, so it shares no code with what it judges",
 )];
 
+/// Crates that link no async runtime, not even through others: whoever embeds them brings none or its own.
+const WITHOUT_RUNTIME: &[&str] = &["journal", "pipeline"];
+
+/// What brings a runtime, or is of use in one only.
+const RUNTIMES: &[&str] =
+    &["async-std", "futures-executor", "hyper", "hyper-util", "mio", "smol", "tokio", "tokio-rustls"];
+
 /// Where a crate stands: the floor first, then the place on it from the left.
 type Place = (u32, usize);
 
@@ -24,6 +31,7 @@ pub(crate) fn check(metadata: &Value) -> Result<()> {
     let crates = dependencies(metadata);
     let mut faults = faults(&text, &crates)?;
     faults.extend(folder_faults(&text, &folders(metadata)));
+    faults.extend(runtime_faults(WITHOUT_RUNTIME, &crates, &linked(metadata)));
     if !faults.is_empty() {
         bail!("{} faults against docs/architecture.md:\n{}", faults.len(), faults.join("\n"));
     }
@@ -49,6 +57,41 @@ fn dependencies(metadata: &Value) -> BTreeMap<String, BTreeSet<String>> {
             Some((name, paths.filter_map(|path| directory(&format!("{path}/"))).collect()))
         })
         .collect()
+}
+
+/// For each crate under `crates/`, the names of everything that its library or program links directly, features switched on.
+fn linked(metadata: &Value) -> BTreeMap<String, BTreeSet<String>> {
+    packages(metadata)
+        .filter_map(|package| {
+            let (_, inside) = package["manifest_path"].as_str()?.rsplit_once("/crates/")?;
+            let name = inside.split('/').nth(1)?.to_owned();
+            let needs = package["dependencies"].as_array().into_iter().flatten();
+            let linked = needs.filter(|need| need["kind"].is_null()).filter_map(|need| need["name"].as_str());
+            Some((name, linked.map(str::to_owned).collect()))
+        })
+        .collect()
+}
+
+/// Crates of the list that reach a runtime by what they and the crates below them link.
+fn runtime_faults(
+    without: &[&str],
+    crates: &BTreeMap<String, BTreeSet<String>>,
+    linked: &BTreeMap<String, BTreeSet<String>>,
+) -> Vec<String> {
+    let mut faults = Vec::new();
+    for name in without {
+        if !crates.contains_key(*name) {
+            faults.push(format!("{name}: is to link no runtime, and is not there"));
+        }
+        let mut reached = reach(name, linked);
+        reached.insert(name);
+        for one in reached {
+            for need in linked.get(one).into_iter().flatten().filter(|need| RUNTIMES.contains(&need.as_str())) {
+                faults.push(format!("{name} links {need} (through {one}): it is to link no async runtime"));
+            }
+        }
+    }
+    faults
 }
 
 /// For each crate, the folder under `crates/` in which its directory lies.
@@ -171,6 +214,22 @@ mod tests {
         assert!(folder_faults(page, &lies(&[("model", "common"), ("sinks", "device")])).is_empty());
         let found = folder_faults(page, &lies(&[("wire", "device"), ("extra", "hub")]));
         assert_eq!(found.len(), 2, "{found:?}");
+    }
+
+    /// Scenario: a crate links no runtime, one links it itself, one through another crate, one is not there. Guarantees: the last three are
+    /// faults.
+    #[test]
+    fn sans_io_crates_link_no_runtime() {
+        let linked = crates(&[
+            ("model", &["bytes"]),
+            ("pipeline", &["model"]),
+            ("sources", &["tokio", "model"]),
+            ("drain", &["model", "sources"]),
+        ]);
+        assert!(runtime_faults(&["pipeline", "model"], &linked, &linked).is_empty());
+        let found = runtime_faults(&["sources", "drain", "tap"], &linked, &linked);
+        assert_eq!(found.len(), 3, "{found:?}");
+        assert!(found[1].contains("through sources"), "{found:?}");
     }
 
     /// Scenario: the lab reaches the sampler through another crate. Guarantees: it is a fault.

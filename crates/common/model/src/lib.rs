@@ -3,9 +3,11 @@
 //! Nothing here allocates per record, does IO or reads a clock.
 
 mod identity;
+mod intake;
 pub mod otlp;
 pub mod proto;
 mod refusal;
 
 pub use identity::{Epoch, Lane, ParseLaneError, Signal, SpanId, Stamp, TraceId};
+pub use intake::{Answer, Request};
 pub use refusal::{Refusal, RefusalCounts};

@@ -169,7 +169,7 @@ impl Order<'_> {
         let reader = reader(self.place)?;
         let (mut wanted, mut more) = (BTreeSet::new(), false);
         let read = self.each_recorded(&reader, |_, view, _| {
-            if let Some(trace) = self.passes(view).then(|| edge::trace_of(view)).flatten() {
+            if let Some(trace) = self.passes(view).then(|| pipeline::trace_of(view)).flatten() {
                 if wanted.len() < MOST || wanted.contains(&trace) {
                     wanted.insert(trace);
                 } else {
@@ -230,7 +230,7 @@ impl Order<'_> {
         let mut whole: HashMap<TraceId, bool> = HashMap::new();
         let mut gather = self.gather("recorder");
         self.each_recorded(reader, |scope, view, came| {
-            match edge::trace_of(view) {
+            match pipeline::trace_of(view) {
                 Some(trace) if dropped.contains(&trace) && *whole.entry(trace).or_insert_with(|| begins(came)) => {
                     gather.push(Lane::Traces, scope, view);
                 }

@@ -20,7 +20,7 @@ use tokio::net::{TcpListener, UnixListener};
 use crate::admin_body::AdminBody;
 use crate::agent::Agent;
 use crate::commands;
-use crate::fetch_orders;
+use crate::fetch_requests;
 use crate::log;
 use crate::status::View;
 
@@ -136,7 +136,7 @@ async fn admit(request: Request<Incoming>, agent: &Rc<Agent>, local: bool) -> Re
         return response;
     }
     if local && request.uri().path().starts_with("/fetch/") {
-        let (status, why) = fetch_orders::answer(request, agent).await;
+        let (status, why) = fetch_requests::answer(request, agent).await;
         return text(status, &why);
     }
     answer(&request, agent, local).await
@@ -152,7 +152,7 @@ async fn answer(request: &Request<Incoming>, agent: &Agent, local: bool) -> Resp
     }
     if local && path == "/decision" {
         let trace = query.strip_prefix("trace=").and_then(model::TraceId::from_hex);
-        let standing = trace.map(|trace| agent.shared().pipeline.borrow().standing(&trace).name());
+        let standing = trace.map(|trace| agent.shared().pipeline.borrow().decision(&trace).name());
         return Response::new(AdminBody::text(standing.unwrap_or("unknown").to_owned()));
     }
     let order = match *request.method() {
@@ -220,7 +220,7 @@ fn other_method(method: &Method, path: &str) -> Option<&'static str> {
 fn fetch(agent: &Agent, query: &str) -> Result<String, String> {
     let shared = agent.shared();
     let text = commands::parameter(query, "q").ok_or("say what: /fetch?q=FILTER")?;
-    let lane = fetch_orders::lane_of(query)?;
+    let lane = fetch_requests::lane_of(query)?;
     let query = filter::parse(&text, shared.clock.wall_ns()).map_err(|error| error.pointed().to_string())?;
     if !query.pipes.is_empty() {
         return Err("only traces can be fetched: leave out what is after '|'".to_owned());
@@ -252,10 +252,10 @@ async fn drop_queue(agent: &Agent, name: &str, query: &str) -> Result<String, St
         Some(lane) => Some(lane.parse().map_err(|_| format!("there is no lane {lane}"))?),
     };
     // What is ready goes first, so that the queue is empty when this is answered.
-    shared.commits.wait().await;
-    let dropped = shared.io.drop_queue(position, lane).await.map_err(|error| error.to_string())??;
+    shared.all_settled().await;
+    let dropped = shared.disk.drop_queue(position, lane).await.map_err(|error| error.to_string())??;
     shared.commits.force();
-    shared.commits.wait().await;
+    shared.all_settled().await;
     log::warn(&format!("destination {name}: {dropped} records of its queue were dropped by an operator"));
     Ok(format!("{name}: {dropped} records dropped; a gap record tells of them"))
 }

@@ -29,7 +29,7 @@ impl AdminBody {
 
     /// What the recorder holds now, from an entry on.
     pub(crate) fn recorder(shared: &Rc<Shared>, from: EntryId) -> Self {
-        let end = shared.pipeline.borrow().recorder.next_id();
+        let end = shared.pipeline.borrow().recorder_end();
         Self::Recorder { shared: Rc::clone(shared), next: from, end }
     }
 }
@@ -42,21 +42,12 @@ impl Body for AdminBody {
         match self.get_mut() {
             Self::Text(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
             Self::Recorder { shared, next, end } => {
-                let mut pipeline = shared.pipeline.borrow_mut();
-                let recorder = &mut pipeline.recorder;
                 let mut out = Vec::new();
-                while *next < *end && out.len() < PORTION {
-                    let Some(id) = recorder.ids(*next).next().filter(|id| *id < *end) else {
-                        *next = *end;
-                        break;
-                    };
-                    if let Some((content, bytes)) = recorder.get(id) {
-                        query::write_entry(&mut out, id, content, bytes);
-                    }
-                    *next = id + 1;
-                }
+                *next = shared.pipeline.borrow_mut().read_recorder(*next..*end, |id, content, bytes| {
+                    query::write_entry(&mut out, id, content, bytes);
+                    out.len() < PORTION
+                });
                 if out.is_empty() {
-                    recorder.rest();
                     return Poll::Ready(None);
                 }
                 Poll::Ready(Some(Ok(Frame::data(Bytes::from(out)))))

@@ -8,9 +8,9 @@ use sources::{Limits, Places};
 
 use crate::access::Access;
 use crate::destination_status::DestinationStatus;
+use crate::disk_state::DiskStatus;
 use crate::drain::Shared;
 use crate::status::{Snapshot, View};
-use crate::vault::State;
 
 /// Parts that the tasks share.
 pub(crate) struct Agent {
@@ -19,7 +19,7 @@ pub(crate) struct Agent {
     started_ns: u64,
     disk_error: RefCell<Option<String>>,
     /// What the disk thread told last.
-    state: RefCell<State>,
+    state: RefCell<DiskStatus>,
     expected_share: Option<(f64, f64)>,
     /// Who may ask on the admin address.
     pub(crate) access: Access,
@@ -115,7 +115,7 @@ impl Agent {
 
     /// Gathers what status and metrics tell, and shows it.
     pub(crate) async fn show(&self, view: View) -> String {
-        let stalls = match self.shared.io.state().await {
+        let stalls = match self.shared.disk.status().await {
             Ok(state) => {
                 *self.state.borrow_mut() = state;
                 None

@@ -11,11 +11,11 @@ use sinks::OtlpSink;
 use sinks::{Access, HubSink, client_config};
 
 use crate::access;
-use crate::admission::MAX_RECORDING;
 use crate::drain::{REQUEST_BYTES, Sink};
 use crate::error::{StartError, start_error};
-use crate::pipeline::MAX_QUEUED;
-use crate::pressure::Watermarks;
+use pipeline::MAX_QUEUED;
+use pipeline::MAX_RECORDING;
+use pipeline::Watermarks;
 
 /// How the journal of a configuration works.
 pub fn journal_options(config: &Config) -> journal::Options {

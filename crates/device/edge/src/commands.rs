@@ -36,12 +36,12 @@ pub(crate) fn order(path: &str, query: &str, agent: &Agent) -> Option<Result<Str
     let until = |time: Duration| now.saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     Some(match path {
         "/sampling/incident" => time().map(|time| {
-            pipeline.borrow_mut().sampler_mut().set_incident(until(time), now);
+            pipeline.borrow_mut().set_incident(until(time), now);
             format!("the incident window is open for {} s", time.as_secs())
         }),
         "/sampling/keep-route" => time().and_then(|time| {
             let route = parameter(query, "route").ok_or("say which: ?route=/api/orders*&for=10m")?;
-            match pipeline.borrow_mut().sampler_mut().keep_route(&route, until(time), now) {
+            match pipeline.borrow_mut().keep_route(&route, until(time), now) {
                 true => Ok(format!("every trace of {route} is kept for {} s", time.as_secs())),
                 false => Err("too many routes are kept already".to_owned()),
             }

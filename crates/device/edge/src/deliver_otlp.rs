@@ -52,7 +52,7 @@ impl Drain {
         if letters.is_empty() {
             return Ok(());
         }
-        self.shared.io.keep_dead_letters(letters).await.map_err(disk_error)?.map_err(|error| {
+        self.shared.disk.keep_dead_letters(letters).await.map_err(disk_error)?.map_err(|error| {
             SinkError::retry(
                 Refusal::DiskFull,
                 format!("what the server refuses cannot be kept in dead-letters: {error}"),

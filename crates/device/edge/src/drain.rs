@@ -14,14 +14,15 @@ use sinks::{HubSink, RetryAfter, SinkError};
 use tokio::sync::{Notify, watch};
 
 use crate::clock::{Backoff, Clock, random};
+use crate::commits::Commits;
 use crate::destination_status::{DestinationStatus, LinkState};
+use crate::disk_state::Range;
+use crate::disk_thread::{DiskThread, DiskThreadError};
 use crate::gate::Gate;
 use crate::greeting::{Greeting, goodbye, hello};
-use crate::io::{IoError, IoHandle};
 use crate::log;
 use crate::memory::ProgramPages;
-use crate::pipeline::Pipeline;
-use crate::vault::Range;
+use pipeline::Pipeline;
 
 /// Before a request of so many bytes, code pages are given back: it needs the memory more than they do.
 pub(crate) const LARGE_REQUEST: usize = 64 << 10;
@@ -35,7 +36,7 @@ const IDLE: Duration = Duration::from_secs(30);
 pub(crate) struct Shared {
     pub(crate) device: String,
     pub(crate) clock: Clock,
-    pub(crate) io: IoHandle,
+    pub(crate) disk: DiskThread,
     /// The program's own code, given back where memory is needed for data.
     pub(crate) pages: ProgramPages,
     pub(crate) pipeline: Rc<RefCell<Pipeline>>,
@@ -61,81 +62,13 @@ pub(crate) struct Shared {
 /// must not keep it from its work.
 const RENEW_AGAIN: Duration = Duration::from_secs(30);
 
-/// Waiting for commits.
-pub(crate) struct Commits {
-    /// Somebody waits: the next commit is to begin at once.
-    wanted: Notify,
-    /// How many have begun.
-    begun: Cell<u64>,
-    /// The number of the last one that made everything durable that was ready when it began.
-    done: watch::Sender<u64>,
-    /// Whether somebody was sent away without knowing.
-    unsure: Cell<bool>,
-    /// Whether the journal has something to commit that did not come through the pipeline.
-    forced: Cell<bool>,
-}
-
-impl Default for Commits {
-    fn default() -> Self {
-        Self {
-            wanted: Notify::new(),
-            begun: Cell::new(0),
-            done: watch::Sender::new(0),
-            unsure: Cell::new(false),
-            forced: Cell::new(false),
-        }
-    }
-}
-
-impl Commits {
-    /// Waits until everything that is ready now is durable.
-    pub(crate) async fn wait(&self) {
-        let mine = self.begun.get() + 1;
-        self.wanted.notify_one();
-        let mut done = self.done.subscribe();
-        // Its sender lives as long as this does.
-        let _done = done.wait_for(|done| *done >= mine).await;
-    }
-
-    /// The next commit is to reach the disk even if the pipeline has nothing for it.
-    pub(crate) fn force(&self) {
-        self.forced.set(true);
-    }
-
-    /// Whether the commit that begins is to reach the disk in any case.
-    pub(crate) fn take_forced(&self) -> bool {
-        self.forced.take()
-    }
-
-    /// Returns when somebody waits.
-    pub(crate) async fn wanted(&self) {
-        self.wanted.notified().await;
-    }
-
-    /// A commit begins; gives its number.
-    pub(crate) fn begin(&self) -> u64 {
-        self.begun.set(self.begun.get() + 1);
-        self.begun.get()
-    }
-
-    /// A commit is durable.
-    pub(crate) fn done(&self, number: u64) {
-        self.unsure.set(false);
-        self.done.send_replace(number);
-    }
-
-    /// Whether somebody was sent away, and what it waited for may still not be durable.
-    pub(crate) fn is_unsure(&self) -> bool {
-        self.unsure.get()
-    }
-
-    /// Somebody is sent away.
-    pub(crate) fn set_unsure(&self) {
-        self.unsure.set(true);
-    }
-}
-
 impl Shared {
+    /// Waits until everything that is ready now is durable.
+    pub(crate) async fn all_settled(&self) {
+        let ticket = self.pipeline.borrow().ticket();
+        self.commits.settled(ticket).await;
+    }
+
     /// Whether a new epoch may begin now.
     pub(crate) fn may_renew(&self) -> bool {
         self.first_life || u128::from(self.clock.now_ns()) >= RENEW_AGAIN.as_nanos()
@@ -234,7 +167,7 @@ impl Drain {
                 }
                 Err(error) => {
                     last_hello = None;
-                    self.shared.io.rewind(self.index).await;
+                    self.shared.disk.rewind(self.index).await;
                     let state = match &error {
                         SinkError::Retry { .. } => LinkState::Backoff,
                         SinkError::Blocked { .. } | SinkError::Rejected { .. } => LinkState::Blocked,
@@ -285,7 +218,7 @@ impl Drain {
         if self.shared.is_paused(self.index) {
             return Ok(false);
         }
-        let mut blocks = self.shared.io.next_blocks(self.index, REQUEST_BYTES).await.map_err(disk_error)?;
+        let mut blocks = self.shared.disk.next_blocks(self.index, REQUEST_BYTES).await.map_err(disk_error)?;
         if blocks.is_empty() {
             return Ok(false);
         }
@@ -450,13 +383,9 @@ pub(crate) async fn confirm(
     ranges: Vec<Range>,
     rejected: u64,
 ) -> Result<u64, SinkError> {
-    let (records, backlog) = shared.io.confirm(index, ranges).await.map_err(disk_error)?;
+    let (records, backlog) = shared.disk.confirm(index, ranges).await.map_err(disk_error)?;
     shared.set_backlog(backlog);
-    let mut pipeline = shared.pipeline.borrow_mut();
-    let entry = pipeline.ledger_mut().destination(name);
-    let rejected = rejected.min(records);
-    entry.delivered += records - rejected;
-    entry.rejected += rejected;
+    shared.pipeline.borrow_mut().books_mut().confirmed(name, records, rejected);
     Ok(records)
 }
 
@@ -483,7 +412,7 @@ pub(crate) fn range_of(block: &StoredBlock) -> Range {
     Range { lane: block.lane, first: block.first, last: block.last }
 }
 
-pub(crate) fn disk_error(error: IoError) -> SinkError {
+pub(crate) fn disk_error(error: DiskThreadError) -> SinkError {
     SinkError::retry(Refusal::Cancelled, error.to_string())
 }
 

@@ -6,9 +6,9 @@ use link::{Hello, LaneHead, Verdict};
 use model::{Lane, Refusal, Stamp};
 use sinks::{HubSink, SinkError};
 
+use crate::disk_state::DiskStatus;
 use crate::drain::{Shared, disk_error};
 use crate::log;
-use crate::vault::State;
 
 /// Beyond waits, commit and heartbeats: requests on their way, a busy disk.
 const ROOM: Duration = Duration::from_secs(2);
@@ -22,7 +22,7 @@ pub(crate) struct Greeting<'a> {
 }
 
 /// What an agent says of itself.
-fn message(shared: &Shared, state: &State, heartbeat: Duration) -> Hello {
+fn message(shared: &Shared, state: &DiskStatus, heartbeat: Duration) -> Hello {
     let stamp = shared.clock.stamp();
     let settles = shared.settles + 2 * heartbeat + ROOM;
     Hello {
@@ -37,7 +37,7 @@ fn message(shared: &Shared, state: &State, heartbeat: Duration) -> Hello {
 }
 
 /// The lanes. A watermark is never ahead of the clock that is told beside it: the clock may have been put right since.
-fn heads(state: &State, (direct, decided): (u64, u64), stamp: &Stamp) -> Vec<LaneHead> {
+fn heads(state: &DiskStatus, (direct, decided): (u64, u64), stamp: &Stamp) -> Vec<LaneHead> {
     let of = |lane| if lane == Lane::Traces { decided } else { direct };
     let head = |head: &journal::LaneEnds| LaneHead {
         lane: Lane::number(head.lane),
@@ -50,7 +50,7 @@ fn heads(state: &State, (direct, decided): (u64, u64), stamp: &Stamp) -> Vec<Lan
 
 /// Says goodbye: all that was taken in is on disk, and nothing more will be said.
 pub(crate) async fn goodbye(shared: &Shared, sink: &mut HubSink, heartbeat: Duration) -> Result<(), SinkError> {
-    let state = shared.io.state().await.map_err(disk_error)?;
+    let state = shared.disk.status().await.map_err(disk_error)?;
     let message = Hello { stops: Some(true), ..message(shared, &state, heartbeat) };
     sink.hello(&message).await.map(drop)
 }
@@ -58,13 +58,13 @@ pub(crate) async fn goodbye(shared: &Shared, sink: &mut HubSink, heartbeat: Dura
 /// Greets a hub, and does what it asks for.
 pub(crate) async fn hello(greeting: &Greeting<'_>, sink: &mut HubSink, heartbeat: Duration) -> Result<(), SinkError> {
     let Greeting { shared, index, name } = *greeting;
-    let state = shared.io.state().await.map_err(disk_error)?;
+    let state = shared.disk.status().await.map_err(disk_error)?;
     let answer = sink.hello(&message(shared, &state, heartbeat)).await?;
     // Another hub's silence does not end what this one wants.
     if answer.incident_s.is_some() || shared.incident_by.get() == Some(index) {
         shared.incident_by.set(answer.incident_s.map(|_| index));
         let wanted = answer.incident_s.map_or(0, |seconds| u64::from(seconds) * 1_000_000_000);
-        shared.pipeline.borrow_mut().sampler_mut().set_remote_incident(wanted, shared.clock.now_ns());
+        shared.pipeline.borrow_mut().set_remote_incident(wanted, shared.clock.now_ns());
     }
     match answer.verdict {
         Verdict::Ok | Verdict::Behind => {
@@ -75,15 +75,14 @@ pub(crate) async fn hello(greeting: &Greeting<'_>, sink: &mut HubSink, heartbeat
                 if let Some(digest) = held.digest {
                     skip(greeting, lane, held.next_expected, digest).await?;
                 }
-                again += shared.io.replay(index, lane, held.next_expected).await.map_err(disk_error)?;
+                again += shared.disk.replay(index, lane, held.next_expected).await.map_err(disk_error)?;
             }
             if again > 0 {
                 log::warn(&format!(
                     "destination {name}: the hub has less than it confirmed (restored from a backup?); {again} records \
                      are sent again, and a gap tells of what is not held any more"
                 ));
-                let mut pipeline = shared.pipeline.borrow_mut();
-                pipeline.ledger_mut().destination(name).queue_again(again);
+                shared.pipeline.borrow_mut().books_mut().queued_again(name, again);
             }
             Ok(())
         }
@@ -108,10 +107,10 @@ pub(crate) async fn hello(greeting: &Greeting<'_>, sink: &mut HubSink, heartbeat
 /// Goes round what the hub has: the answers that said so were lost with an earlier life, or on their way.
 async fn skip(greeting: &Greeting<'_>, lane: Lane, next_expected: u64, digest: u64) -> Result<(), SinkError> {
     let Greeting { shared, index, name } = *greeting;
-    let (records, backlog) = shared.io.skip(index, lane, next_expected, digest).await.map_err(disk_error)?;
+    let (records, backlog) = shared.disk.skip(index, lane, next_expected, digest).await.map_err(disk_error)?;
     if records > 0 {
         shared.set_backlog(backlog);
-        shared.pipeline.borrow_mut().ledger_mut().destination(name).delivered += records;
+        shared.pipeline.borrow_mut().books_mut().confirmed(name, records, 0);
         log::info(&format!(
             "destination {name}: the hub has {records} records of lane {lane} already; they are not sent again"
         ));

@@ -1,18 +1,15 @@
-//! The way in for sources: a request is answered when what its answer means is true. A large one goes in pieces, all of
-//! which were looked at before the first is taken, and is answered once.
+//! The way in for sources: a request is answered when what its answer means is true, that is when its ticket is settled. A large one
+//! goes in pieces, all of which were looked at before the first is taken, and is answered once.
 
 use std::rc::Rc;
 use std::time::Duration;
 
 use config::AckLevel;
-use sources::{Answer, Intake, Request};
+use pipeline::{Admitted, Looked, Receipt, Ticket, WAIT};
+use sources::{Answer, Intake, Pending, Request};
 
-use crate::admission::Admitted;
-use crate::door::Looked;
 use crate::drain::{LARGE_REQUEST, Shared};
 use crate::log;
-use crate::pipeline::WAIT;
-use crate::repeats::digest;
 
 /// How long a request for mission or audit waits for its commit, and a large one for room, before its producer is told to
 /// come again.
@@ -31,7 +28,7 @@ pub(crate) fn intake(shared: &Rc<Shared>, ack: AckLevel) -> Intake {
     let shared = Rc::clone(shared);
     Rc::new(move |request: Request, share| {
         if shared.gate.is_closed() {
-            return Box::pin(std::future::ready(Answer::Wait(WAIT)));
+            return Pending::settled(Answer::Wait(WAIT));
         }
         if request.body.len() >= LARGE_REQUEST {
             shared.pages.give_back();
@@ -45,10 +42,10 @@ pub(crate) fn intake(shared: &Rc<Shared>, ack: AckLevel) -> Intake {
             Ok(looked) => looked,
             // It came before, and somebody who waited for it to be durable was sent away.
             Err(Answer::Accepted) if shared.commits.is_unsure() => {
-                let shared = Rc::clone(&shared);
-                return Box::pin(async move { committed(&shared).await });
+                let receipt = Receipt { answer: Answer::Accepted, ticket: shared.pipeline.borrow().ticket() };
+                return settled(&shared, receipt);
             }
-            Err(answer) => return Box::pin(std::future::ready(answer)),
+            Err(answer) => return Pending::settled(answer),
         };
         if request.body.len() >= LARGE_REQUEST {
             // What looked is not what takes it in.
@@ -62,64 +59,71 @@ pub(crate) fn intake(shared: &Rc<Shared>, ack: AckLevel) -> Intake {
                 drop((share, inside));
                 answer
             });
-            return Box::pin(async move { taken.await.unwrap_or(Answer::Wait(WAIT)) });
+            return Pending::later(async move { taken.await.unwrap_or(Answer::Wait(WAIT)) });
         }
         let now = shared.clock.now_ns();
         let admitted = match shared.pipeline.borrow_mut().admit_looked(request.signal, request.body, &looked, now) {
             Ok(admitted) => admitted,
-            Err(answer) => return Box::pin(std::future::ready(answer)),
+            Err(answer) => return Pending::settled(answer),
         };
-        if ack == AckLevel::Received && !is_urgent(&admitted) {
-            let mut pipeline = shared.pipeline.borrow_mut();
-            let answer = pipeline.take(admitted, None, now);
-            if !is_taken(&answer) || !pipeline.must_commit() {
-                return Box::pin(std::future::ready(answer));
-            }
-            let shared = Rc::clone(&shared);
-            return Box::pin(async move { committed(&shared).await });
+        if ack == AckLevel::Received && !admitted.is_urgent() {
+            let receipt = shared.pipeline.borrow_mut().take(admitted, None, now);
+            return settled(&shared, receipt);
         }
         let (shared, inside) = (Rc::clone(&shared), shared.gate.enter());
         let taken = tokio::task::spawn_local(async move {
-            let urgent = is_urgent(&admitted);
-            let answer = take(&shared, ack, admitted).await;
+            let receipt = take(&shared, ack, admitted).await;
             drop((share, inside));
-            match ack {
-                AckLevel::Received if urgent && is_taken(&answer) => committed(&shared).await,
-                _ => answer,
-            }
+            settle(&shared, receipt).await
         });
-        Box::pin(async move { taken.await.unwrap_or(Answer::Wait(WAIT)) })
+        Pending::later(async move { taken.await.unwrap_or(Answer::Wait(WAIT)) })
     })
 }
 
-fn is_urgent(admitted: &Admitted) -> bool {
-    admitted.urgent().next().is_some()
+/// The answer of a receipt, at once where it is true already.
+fn settled(shared: &Rc<Shared>, receipt: Receipt) -> Pending {
+    if receipt.ticket == Ticket::Settled {
+        return Pending::settled(receipt.answer);
+    }
+    let shared = Rc::clone(shared);
+    Pending::later(async move { settle(&shared, receipt).await })
 }
 
-fn is_taken(answer: &Answer) -> bool {
-    matches!(answer, Answer::Accepted | Answer::Partial { .. })
+/// Waits until the answer of a receipt is true, but not for ever.
+async fn settle(shared: &Shared, receipt: Receipt) -> Answer {
+    let Receipt { answer, ticket } = receipt;
+    if ticket == Ticket::Settled {
+        return answer;
+    }
+    match tokio::time::timeout(PATIENCE, shared.commits.settled(ticket)).await {
+        Ok(()) => answer,
+        Err(_) => {
+            shared.commits.set_unsure();
+            Answer::Wait(WAIT)
+        }
+    }
+}
+
+/// Of a request that is not taken.
+fn not_taken(answer: Answer) -> Receipt {
+    Receipt { answer, ticket: Ticket::Settled }
 }
 
 /// Takes a request in, piece by piece, and waits between them until there is room again. When that takes too long the
 /// producer is told to come again; what was taken of the same request is passed over then.
 async fn in_pieces(shared: &Rc<Shared>, ack: AckLevel, request: Request, looked: &Looked) -> Answer {
     let Request { signal, body, .. } = request;
-    let first = {
-        let repeats = &mut shared.pipeline.borrow_mut().repeats;
-        if repeats.has_parts() { repeats.take_part(digest(signal, &body)) } else { 0 }
-    };
+    let first = shared.pipeline.borrow_mut().pieces_taken(signal, &body);
     let until = shared.clock.now_ns().saturating_add(PATIENCE.as_nanos() as u64);
     let wall_ns = shared.clock.wall_ns();
-    let (mut urgent, mut taken) = (false, first);
+    let (mut ticket, mut taken) = (Ticket::Settled, first);
     let mut pieces = looked.pieces(signal, &body, wall_ns).skip(first).peekable();
     while let Some(piece) = pieces.next() {
         // The key is that of the whole: it is remembered with the last piece.
-        let key = looked.key.clone().filter(|_| pieces.peek().is_none());
+        let key = looked.key().filter(|_| pieces.peek().is_none());
         let admitted = loop {
             let now = shared.clock.now_ns();
-            let found = &looked.found;
-            let admitted =
-                shared.pipeline.borrow_mut().admit_piece(signal, piece.clone(), key.clone(), found.names_lane, now);
+            let admitted = shared.pipeline.borrow_mut().admit_piece(signal, piece.clone(), key, looked, now);
             match admitted {
                 Err(Answer::Wait(_)) if taken > 0 && now < until && !shared.gate.is_closed() => {
                     room(shared).await;
@@ -129,21 +133,19 @@ async fn in_pieces(shared: &Rc<Shared>, ack: AckLevel, request: Request, looked:
                 other => break other,
             }
         };
-        let answer = match admitted {
-            Ok(admitted) => {
-                urgent |= is_urgent(&admitted);
-                take(shared, ack, admitted).await
-            }
-            Err(answer) => answer,
+        let receipt = match admitted {
+            Ok(admitted) => take(shared, ack, admitted).await,
+            Err(answer) => not_taken(answer),
         };
-        if !is_taken(&answer) {
+        if !receipt.answer.is_taken() {
             let mut pipeline = shared.pipeline.borrow_mut();
-            pipeline.refuse_rest(signal, &piece, pieces);
-            if taken > 0 && matches!(answer, Answer::Wait(_)) {
-                pipeline.repeats.remember_part(digest(signal, &body), taken);
+            pipeline.refuse_pieces(signal, std::iter::once(piece).chain(pieces));
+            if taken > 0 && matches!(receipt.answer, Answer::Wait(_)) {
+                pipeline.remember_pieces(signal, &body, taken);
             }
-            return answer;
+            return receipt.answer;
         }
+        ticket = ticket.max(receipt.ticket);
         taken += 1;
         if taken % GIVE_BACK_EVERY == 0 {
             shared.pages.give_back();
@@ -157,30 +159,24 @@ async fn in_pieces(shared: &Rc<Shared>, ack: AckLevel, request: Request, looked:
             room(shared).await;
         }
     }
-    shared.pipeline.borrow_mut().book_look(&looked.found);
-    let must = shared.pipeline.borrow().must_commit();
-    match (urgent && ack == AckLevel::Received || must).then(|| committed(shared)) {
-        Some(committed) => match committed.await {
-            Answer::Accepted => looked.answer(),
-            other => other,
-        },
-        None => looked.answer(),
-    }
+    shared.pipeline.borrow_mut().all_pieces_taken(looked);
+    settle(shared, Receipt { answer: looked.answer(), ticket }).await
 }
 
 /// Waits until what is ready went to the journal, which makes room, or for a moment.
 async fn room(shared: &Shared) {
     const MOMENT: Duration = Duration::from_millis(500);
+    let ticket = shared.pipeline.borrow().ticket();
     // A disk that stalls is told by health; here the wait goes on until it is too long.
-    let _in_time = tokio::time::timeout(MOMENT, shared.commits.wait()).await;
+    let _in_time = tokio::time::timeout(MOMENT, shared.commits.settled(ticket)).await;
 }
 
 /// Takes what is admitted in: recorded in files where the level says so, in any case with room for mission and audit.
-async fn take(shared: &Shared, ack: AckLevel, admitted: Admitted) -> Answer {
-    let urgent = is_urgent(&admitted);
+async fn take(shared: &Shared, ack: AckLevel, admitted: Admitted) -> Receipt {
+    let urgent = admitted.is_urgent();
     let admitted = match make_room(shared, admitted).await {
         Ok(admitted) => admitted,
-        Err(answer) => return answer,
+        Err(answer) => return not_taken(answer),
     };
     if ack == AckLevel::Received {
         return shared.pipeline.borrow_mut().take(admitted, None, shared.clock.now_ns());
@@ -188,12 +184,12 @@ async fn take(shared: &Shared, ack: AckLevel, admitted: Admitted) -> Answer {
     record(shared, admitted, urgent || ack == AckLevel::Durable).await
 }
 
-/// Mission and audit are never given up: without room for them the whole request is refused (P11).
+/// Mission and audit are never evicted: without room for them the whole request is refused (P11).
 async fn make_room(shared: &Shared, admitted: Admitted) -> Result<Admitted, Answer> {
     /// What a frame has besides its records.
     const AROUND: usize = 1024;
     for (lane, bytes) in admitted.urgent() {
-        let room = shared.io.make_room(lane, bytes + AROUND, shared.clock.stamp()).await;
+        let room = shared.disk.make_room(lane, bytes + AROUND, shared.clock.stamp()).await;
         if let Err(error) = room.map_err(|error| error.to_string()).and_then(|room| room) {
             let text = format!("{error}; producers of lane {lane} are told to wait");
             log::error_limited(lane.name(), shared.clock.now_ns(), &text);
@@ -203,24 +199,13 @@ async fn make_room(shared: &Shared, admitted: Admitted) -> Result<Admitted, Answ
     Ok(admitted)
 }
 
-/// Waits until all that is taken in is durable, but not for ever.
-async fn committed(shared: &Shared) -> Answer {
-    match tokio::time::timeout(PATIENCE, shared.commits.wait()).await {
-        Ok(()) => Answer::Accepted,
-        Err(_) => {
-            shared.commits.set_unsure();
-            Answer::Wait(WAIT)
-        }
-    }
-}
-
 /// Records a request in files, and takes it in once that is done.
-async fn record(shared: &Shared, admitted: Admitted, durable: bool) -> Answer {
-    let (admitted, sequence) = match shared.io.record(admitted, shared.clock.wall_ns(), durable).await {
+async fn record(shared: &Shared, admitted: Admitted, durable: bool) -> Receipt {
+    let (admitted, sequence) = match shared.disk.record(admitted, shared.clock.wall_ns(), durable).await {
         Ok(recorded) => recorded,
         Err(error) => {
             log::error(&format!("{error}; producers are told to wait"));
-            return Answer::Wait(WAIT);
+            return not_taken(Answer::Wait(WAIT));
         }
     };
     let mut pipeline = shared.pipeline.borrow_mut();
@@ -229,7 +214,7 @@ async fn record(shared: &Shared, admitted: Admitted, durable: bool) -> Answer {
         Err(error) => {
             let text = format!("{error}; producers are told to wait");
             log::error_limited("recorder", shared.clock.now_ns(), &text);
-            pipeline.refuse(&admitted)
+            not_taken(pipeline.refuse(&admitted))
         }
     }
 }

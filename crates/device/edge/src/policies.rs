@@ -8,8 +8,8 @@ use sampling::{
 };
 
 use crate::error::{StartError, start_error};
-use crate::lanes::LaneRules;
-use crate::pipeline::Rules;
+use pipeline::LaneRules;
+use pipeline::Rules;
 
 fn nanos(span: std::time::Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
@@ -85,8 +85,8 @@ pub(crate) fn rules(config: &Config) -> Rules {
         min_duration_ms: rule.min_duration.map(|span| span.0.as_secs_f64() * 1e3),
     };
     Rules {
-        untraced_lines: line(&config.sampling.logs.untraced),
-        spanless_lines: line(&config.sampling.logs.spanless),
+        without_trace: line(&config.sampling.logs.untraced),
+        without_spans: line(&config.sampling.logs.spanless),
         record_policy: config.sampling.record_policy,
         tracestate: config.sampling.tracestate,
     }
@@ -113,7 +113,7 @@ pub(crate) fn lanes(config: &Config) -> Result<LaneRules, StartError> {
     let producers = otlp.map_or(&[][..], |otlp| &otlp.lanes).iter().map(|one| lane(*one)).collect();
     let bytes_per_minute = otlp.map_or(0, |otlp| otlp.lane_bytes_per_minute.0);
     let device = config.device.id.clone();
-    Ok(LaneRules { device, source, rules, producers, bytes_per_minute, ..LaneRules::default() })
+    Ok(LaneRules { device, source, rules, producers, bytes_per_minute })
 }
 
 /// How RED metrics are made.

@@ -17,11 +17,11 @@ use model::Signal;
 use red::Red;
 use sources::{Answer, Request};
 
-use crate::batch::Batch;
 use crate::error::{StartError, start_error};
-use crate::pipeline::Pipeline;
 use crate::policies::{lanes, red, rules, sampler};
 use crate::replay_files::Files;
+use pipeline::Batch;
+use pipeline::Pipeline;
 
 /// The simulated start, Unix nanoseconds: 2026-01-01.
 const START_NS: u64 = 1_767_225_600_000_000_000;
@@ -161,8 +161,9 @@ impl<W: Write> Replay<'_, W> {
             return Ok(());
         }
         let (mut next, _) = begin(self.config, now_ns)?;
-        for (decision, age_ns) in self.pipeline.sampler_mut().decisions(now_ns) {
-            next.sampler_mut().restore(std::iter::once(decision), age_ns, now_ns);
+        let mut resume = next.resume(now_ns);
+        for (decision, age_ns) in self.pipeline.decisions(now_ns) {
+            resume.decisions(&[decision.bits()], age_ns);
         }
         self.pipeline = next;
         Ok(())
@@ -250,7 +251,7 @@ impl<W: Write> Replay<'_, W> {
             ("incidents_by_alert", sampling.incidents_by_alert),
             ("late_parts", sampling.late_parts),
             ("trace_ids_from_fields", counters.trace_ids_from_fields),
-            ("lines_by_rule", counters.lines_by_rule),
+            ("lines_by_rule", counters.log_records_by_rule),
             ("refused_spans", ledger.refused.traces),
             ("most_pending_spans", self.most_pending.0),
             ("index_bytes_then", self.most_pending.1),

@@ -6,16 +6,16 @@ use journal::RealDisk;
 use model::Stamp;
 use sources::{Answer, Request};
 
-use crate::batch::Batch;
 use crate::build::{journal_options, thin_step};
+use crate::disk_state::DiskState;
 use crate::error::{StartError, start_error};
-use crate::pipeline::Pipeline;
-use crate::vault::Vault;
+use pipeline::Batch;
+use pipeline::Pipeline;
 
 /// A data directory of the replay.
 pub(crate) struct Files {
-    vault: Vault<RealDisk>,
-    note: Vec<u8>,
+    disk: DiskState<RealDisk>,
+    commit_record: Vec<u8>,
 }
 
 fn stamp(now_ns: u64, wall_ns: u64) -> Stamp {
@@ -32,11 +32,11 @@ impl Files {
     ) -> Result<(Self, Pipeline), StartError> {
         let fail = |why: String| start_error(format!("data_dir {}: {why}", config.data_dir.display()));
         let disk = RealDisk::new(&config.data_dir).map_err(|error| fail(error.to_string()))?;
-        let opened = Vault::open(disk, journal_options(config), stamp(now_ns, wall_ns), now_ns, make);
+        let opened = DiskState::open(disk, journal_options(config), stamp(now_ns, wall_ns), now_ns, make);
         let opened = opened.map_err(|error| fail(error.to_string()))?;
-        let mut vault = opened.vault;
-        vault.thin_to(thin_step(config));
-        Ok((Self { vault, note: Vec::new() }, opened.pipeline))
+        let mut disk = opened.disk;
+        disk.thin_to(thin_step(config));
+        Ok((Self { disk, commit_record: Vec::new() }, opened.pipeline))
     }
 
     /// Records a request, then takes it in.
@@ -45,8 +45,8 @@ impl Files {
             Ok(admitted) => admitted,
             Err(answer) => return answer,
         };
-        match self.vault.record(&[admitted.recording()], wall_ns, false) {
-            Ok(sequence) => pipeline.take(admitted, Some(sequence), now_ns),
+        match self.disk.record(&[admitted.recording()], wall_ns, false) {
+            Ok(sequence) => pipeline.take(admitted, Some(sequence), now_ns).answer,
             Err(_) => pipeline.refuse(&admitted),
         }
     }
@@ -59,21 +59,21 @@ impl Files {
         wall_ns: u64,
     ) -> Result<Vec<Batch>, StartError> {
         let batches = pipeline.take_batches();
-        let rider = pipeline.rider(now_ns);
-        if batches.is_empty() && rider.note == self.note {
+        let attachment = pipeline.attachment(now_ns);
+        if batches.is_empty() && attachment.commit_record == self.commit_record {
             return Ok(batches);
         }
-        let committed = self.vault.commit(batches.clone(), stamp(now_ns, wall_ns), &rider);
+        let committed = self.disk.commit(batches.clone(), stamp(now_ns, wall_ns), &attachment);
         if let Some(error) = committed.error {
             return Err(start_error(format!("the data directory takes nothing: {error}")));
         }
-        pipeline.committed(&rider);
-        self.note = rider.note;
+        pipeline.committed(&attachment);
+        self.commit_record = attachment.commit_record;
         Ok(batches)
     }
 
     /// Records that a destination would still have to get.
     pub(crate) fn queued(&mut self) -> u64 {
-        self.vault.state().depths.first().map_or(0, |depth| depth.records)
+        self.disk.status().depths.first().map_or(0, |depth| depth.records)
     }
 }

@@ -21,19 +21,21 @@ use crate::access::access;
 use crate::agent::Agent;
 use crate::build::{check_memory, journal_options, settings, sink, thin_step, watermarks};
 use crate::clock::Clock;
+use crate::commits::Commits;
 use crate::descriptors::{self, Shares};
 use crate::destination_status::DestinationStatus;
-use crate::drain::{Commits, Drain, Shared};
+use crate::disk_state::DiskState;
+use crate::disk_thread::{self, DiskThread};
+use crate::drain::{Drain, Shared};
 use crate::error::{StartError, start_error};
 use crate::gate::Gate;
-use crate::io;
 use crate::memory::ProgramPages;
-use crate::pipeline::Pipeline;
 use crate::policies::{lanes, rules, sampler};
-use crate::resume::Resumed;
+use crate::remaining_file::Parts;
 use crate::tell::{report, write_addresses};
-use crate::vault::Vault;
 use crate::{admin, intake, log, memory};
+use pipeline::Pipeline;
+use pipeline::Resumed;
 
 /// The Unix socket for operators, in the data directory.
 pub const SOCKET: &str = "lightship.sock";
@@ -172,15 +174,15 @@ where
     for destination in &config.destinations {
         sinks.push(sink(destination)?);
     }
-    let (io, mut pipeline) = open_vault(config, &clock, disk)?;
+    let (disk_thread, mut pipeline) = open_disk(config, &clock, disk)?;
     for (destination, lost) in config.destinations.iter().zip(renewal.iter().flat_map(|one| one.lost())) {
-        pipeline.ledger_mut().destination(&destination.name).lose_delivered(lost);
+        pipeline.books_mut().delivered_are_lost(&destination.name, lost);
     }
     let shared = Rc::new(Shared {
         pages,
         device: config.device.id.clone(),
         clock: clock.clone(),
-        io,
+        disk: disk_thread,
         pipeline: Rc::new(RefCell::new(pipeline)),
         commits: Commits::default(),
         new_epoch: Notify::new(),
@@ -221,7 +223,7 @@ where
         wakes: &wakes,
         last_commit: 0,
         last_red: 0,
-        committed_note: Vec::new(),
+        committed_record: Vec::new(),
         last_drop: 0,
         last_look: 0,
         unsaved: 0,
@@ -288,7 +290,7 @@ where
         if why == Ended::Told {
             say_goodbye(&shared, drains).await;
         }
-        shared.io.stop().await;
+        shared.disk.stop().await;
     });
     let failed = match ended.await {
         Ok(()) => agent.disk_error(),
@@ -355,11 +357,11 @@ fn connections(config: &Config) -> Result<Shares, StartError> {
     Ok(shares)
 }
 
-fn open_vault<D>(
+fn open_disk<D>(
     config: &Config,
     clock: &Clock,
     disk: impl FnOnce(&Path) -> std::io::Result<D>,
-) -> Result<(io::IoHandle, Pipeline), StartError>
+) -> Result<(DiskThread, Pipeline), StartError>
 where
     D: Disk + Send + 'static,
     D::File: Send,
@@ -376,10 +378,10 @@ where
             .with_lanes(lanes)
             .with_watermarks(watermarks(config))
     };
-    let opened = Vault::open(disk, journal_options(config), clock.stamp(), clock.now_ns(), make)
+    let opened = DiskState::open(disk, journal_options(config), clock.stamp(), clock.now_ns(), make)
         .map_err(|error| fail(error.to_string()))?;
     report(&opened.recovery);
-    if let Some(error) = &opened.bad_note {
+    if let Some(error) = &opened.bad_commit_record {
         log::error(&format!("{error}; counting starts anew"));
     }
     if opened.resumed != Resumed::default() {
@@ -400,10 +402,10 @@ where
     if opened.resumed.damaged > 0 {
         log::error(&format!("{} places of the recorder's files cannot be read", opened.resumed.damaged));
     }
-    let mut vault = opened.vault;
-    vault.thin_to(thin_step(config));
-    let io = io::start(vault).map_err(|error| fail(format!("cannot start the disk thread: {error}")))?;
-    Ok((io, opened.pipeline))
+    let mut disk = opened.disk;
+    disk.thin_to(thin_step(config));
+    let thread = disk_thread::start(disk).map_err(|error| fail(format!("cannot start the disk thread: {error}")))?;
+    Ok((thread, opened.pipeline))
 }
 
 /// What happens at every tick.
@@ -413,7 +415,7 @@ struct Heart<'a> {
     wakes: &'a [Rc<Notify>],
     last_commit: u64,
     last_red: u64,
-    committed_note: Vec<u8>,
+    committed_record: Vec<u8>,
     last_drop: u64,
     /// When it was last looked whether the data directory is there.
     last_look: u64,
@@ -435,7 +437,7 @@ impl Heart<'_> {
             let mut pipeline = shared.pipeline.borrow_mut();
             pipeline.set_clocks(now, shared.clock.wall_ns());
             pipeline.tick(now);
-            for raised in pipeline.sampler_mut().take_raised() {
+            for raised in pipeline.take_raised() {
                 log::warn(&format!(
                     "alert {}: {:.1} % of its spans failed; an incident window is open, more traces are kept",
                     raised.alert,
@@ -494,21 +496,23 @@ impl Heart<'_> {
     async fn commit(&mut self) {
         let shared = self.agent.shared();
         let wall = shared.clock.wall_ns();
-        let (batches, rider, decided) = {
+        let (batches, attachment, decided) = {
             let mut pipeline = shared.pipeline.borrow_mut();
             let batches = pipeline.take_batches();
             let now = shared.clock.now_ns();
-            (batches, pipeline.rider(now), pipeline.decided_to(now, wall))
+            (batches, pipeline.attachment(now), pipeline.decided_to(now, wall))
         };
-        let number = shared.commits.begin();
-        if !shared.commits.take_forced() && batches.is_empty() && rider.note == self.committed_note {
+        let number = attachment.number;
+        let same = attachment.commit_record == self.committed_record;
+        if !shared.commits.take_forced() && batches.is_empty() && same {
+            shared.pipeline.borrow_mut().nothing_to_commit(&attachment);
             shared.commits.done(number);
             shared.watermarks.set((wall, decided));
             self.look().await;
             return;
         }
         let records: u64 = batches.iter().map(|batch| batch.records.total()).sum();
-        let (committed, rider) = match shared.io.commit(batches, shared.clock.stamp(), rider).await {
+        let (committed, attachment) = match shared.disk.commit(batches, shared.clock.stamp(), attachment).await {
             Ok(committed) => committed,
             Err(error) => {
                 self.unsaved += records;
@@ -520,7 +524,7 @@ impl Heart<'_> {
         let mut pipeline = shared.pipeline.borrow_mut();
         for (position, records) in &committed.lost {
             if let Some(destination) = self.config.destinations.get(*position) {
-                pipeline.ledger_mut().destination(&destination.name).lost += records;
+                pipeline.books_mut().lost(&destination.name, *records);
             }
         }
         let not_taken = committed.left.iter().map(|batch| batch.records.total()).sum::<u64>()
@@ -530,8 +534,8 @@ impl Heart<'_> {
             self.unsaved = 0;
             shared.commits.done(number);
             shared.watermarks.set((wall, decided));
-            pipeline.committed(&rider);
-            self.committed_note = rider.note;
+            pipeline.committed(&attachment);
+            self.committed_record = attachment.commit_record;
         }
         for (lane, records) in &committed.unfit {
             pipeline.unfit(records);
@@ -548,18 +552,18 @@ impl Heart<'_> {
     /// Writes what is undecided, and the decisions, for the next life. Where that cannot be, what is known decides them now.
     async fn keep_undecided(&mut self) {
         let shared = self.agent.shared();
-        let mut parts = shared.pipeline.borrow().undecided(&self.committed_note, shared.clock.now_ns());
+        let mut parts = Parts::of(&shared.pipeline.borrow(), &self.committed_record, shared.clock.now_ns());
         let failed = loop {
-            let part = shared.pipeline.borrow_mut().next_undecided(&mut parts);
+            let part = parts.next(&mut shared.pipeline.borrow_mut());
             let is_last = part.is_none();
-            match shared.io.write_undecided(part).await.map_err(|error| error.to_string()).and_then(|done| done) {
+            match shared.disk.write_remaining(part).await.map_err(|error| error.to_string()).and_then(|done| done) {
                 Ok(()) if is_last => break None,
                 Ok(()) => {}
                 Err(error) => break Some(error),
             }
         };
         let Some(error) = failed else {
-            self.kept = parts.records;
+            self.kept = parts.records();
             return;
         };
         let traces = shared.pipeline.borrow().sampling().pending_traces;
@@ -586,7 +590,7 @@ impl Heart<'_> {
             return;
         }
         self.last_look = now;
-        if let Ok(found) = shared.io.look().await {
+        if let Ok(found) = shared.disk.look().await {
             self.tell_disk(found);
         }
     }

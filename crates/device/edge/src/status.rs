@@ -7,9 +7,9 @@ use model::{Lane, RefusalCounts, Signal};
 
 use crate::dead_letters::DeadLetterCounts;
 use crate::destination_status::{DestinationStatus, families};
-use crate::pipeline::Pipeline;
-use crate::pressure::LaneStanding;
 use crate::status_intake::Intake;
+use pipeline::LaneStanding;
+use pipeline::Pipeline;
 
 /// The forms in which the agent shows itself.
 #[derive(Debug, Clone, Copy)]
@@ -170,7 +170,11 @@ impl Snapshot<'_> {
             self.dead_letters.dropped,
             json_text(self.disk_error),
             self.lanes(|lane, bytes| format!("\"{lane}\":{bytes}")).join(","),
-            self.pipeline.lane_standings().map(|one| standing_json(&one)).collect::<Vec<_>>().join(","),
+            self.pipeline
+                .lane_standings()
+                .map(|one| standing_json(&one, self.pipeline.refused_by_lane(one.lane)))
+                .collect::<Vec<_>>()
+                .join(","),
             self.intake.json(&self.refusals, &self.pipeline.counters())
         );
         for (index, one) in self.destinations.iter().enumerate() {
@@ -217,7 +221,9 @@ impl Snapshot<'_> {
                 records => format!("miss by {records} records"),
             }
         ));
-        for one in self.pipeline.lane_standings().filter(|one| one.raised || one.refused > 0) {
+        for one in
+            self.pipeline.lane_standings().filter(|one| one.raised || self.pipeline.refused_by_lane(one.lane) > 0)
+        {
             line(format!(
                 "lane         {} {}: {} KiB of backlog, watermarks {} and {} KiB, {} requests refused",
                 one.lane,
@@ -225,7 +231,7 @@ impl Snapshot<'_> {
                 one.backlog / 1024,
                 one.marks.high / 1024,
                 one.marks.low / 1024,
-                one.refused
+                self.pipeline.refused_by_lane(one.lane)
             ));
         }
         self.intake.text(&self.refusals, &self.pipeline.counters()).into_iter().for_each(&mut line);
@@ -360,7 +366,12 @@ impl Snapshot<'_> {
                 "The same, but their lines were overwritten in the recorder.",
                 sampling.lines_recalled_too_late,
             ),
-            ("lines_by_rule_total", "counter", "Lines without a trace left out by their rule.", counters.lines_by_rule),
+            (
+                "lines_by_rule_total",
+                "counter",
+                "Lines without a trace left out by their rule.",
+                counters.log_records_by_rule,
+            ),
             (
                 "trace_ids_from_fields_total",
                 "counter",
@@ -470,7 +481,7 @@ impl Snapshot<'_> {
                 "lane_refused_requests_total",
                 "counter",
                 "Requests refused because a lane of theirs was above its high watermark, since start.",
-                self.marked(|one| one.refused as f64),
+                self.marked(|one| self.pipeline.refused_by_lane(one.lane) as f64),
             ),
         ] {
             if !rows.is_empty() {
@@ -493,11 +504,11 @@ impl Snapshot<'_> {
     }
 }
 
-fn standing_json(one: &LaneStanding) -> String {
+fn standing_json(one: &LaneStanding, refused: u64) -> String {
     format!(
         "{{\"lane\":\"{}\",\"refuses\":{},\"backlog_bytes\":{},\"high_bytes\":{},\"low_bytes\":{},\
          \"refused_requests\":{}}}",
-        one.lane, one.raised, one.backlog, one.marks.high, one.marks.low, one.refused
+        one.lane, one.raised, one.backlog, one.marks.high, one.marks.low, refused
     )
 }
 

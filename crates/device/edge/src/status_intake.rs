@@ -3,7 +3,7 @@
 use model::{Refusal, RefusalCounts};
 use sources::Limits;
 
-use crate::pipeline::Counters;
+use pipeline::Counters;
 
 /// How the intake stands.
 pub(crate) struct Intake {
@@ -78,6 +78,12 @@ impl Intake {
                 "counter",
                 "Records of accepted requests that are not taken, by reason; their producers are told.",
                 rows(&counters.rejected),
+            ),
+            (
+                "guard_dropped_records_total",
+                "counter",
+                "Records that the guard took out of accepted requests, by reason; they count as filtered.",
+                rows(&counters.dropped_by_guard),
             ),
             ("mended_total", "counter", "Texts, ids and times that were mended, by reason.", rows(&counters.mended)),
             (

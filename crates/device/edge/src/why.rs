@@ -10,7 +10,7 @@ use sampling::{Evidence, LineFacts, Part, STATUS_MASK_ERROR, STATUS_MASK_OK, STA
 
 use crate::error::{StartError, start_error};
 use crate::policies::sampler;
-use crate::take::span_part;
+use pipeline::span_part;
 
 /// What is known of a trace from these export requests, and how each policy votes on it, in lines for people. Rates have no vote:
 /// what they let through then is not known now.

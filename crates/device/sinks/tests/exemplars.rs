@@ -9,7 +9,7 @@ use model::otlp::{PointView, each_exemplar, for_each_scope};
 use model::proto::{ProtoError, put_bytes, put_fixed64, put_message};
 use model::{Epoch, Lane, Signal, Stamp, TraceId};
 use sinks::{Access, ExemplarCounts, OtlpSink, SinkError};
-use sources::{Answer, Intake, Limits};
+use sources::{Answer, Intake, Limits, Pending};
 use tokio::net::TcpListener;
 use wire::{BlockEncoder, FrameHeader, SectionRef};
 
@@ -152,7 +152,7 @@ fn with_server(test: impl AsyncFnOnce(OtlpSink, Server)) {
             if request.signal == Signal::Metrics {
                 points.borrow_mut().push(request.body);
             }
-            Box::pin(std::future::ready(answer))
+            Pending::settled(answer)
         });
         tokio::task::spawn_local(sources::serve_grpc(listener, intake, Limits::new(1 << 20, 1 << 21, 8)));
         test(OtlpSink::grpc(access), server).await;

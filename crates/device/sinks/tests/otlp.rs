@@ -8,7 +8,7 @@ use std::time::Duration;
 use model::proto::{put_bytes, put_message};
 use model::{Epoch, Lane, Signal, Stamp};
 use sinks::{Access, Delivered, OtlpSink, SinkError};
-use sources::{Answer, Intake, Limits};
+use sources::{Answer, Intake, Limits, Pending};
 use tokio::net::TcpListener;
 use wire::{BlockEncoder, FrameHeader, SectionRef};
 
@@ -56,7 +56,7 @@ fn with_server<F: Future<Output = ()>>(answer: fn(&[u8]) -> Answer, mut test: im
             let intake: Intake = Rc::new(move |request, _| {
                 let answer = answer(&request.body);
                 taken.borrow_mut().push((request.signal, request.body));
-                Box::pin(std::future::ready(answer))
+                Pending::settled(answer)
             });
             let limits = Limits::new(1 << 20, 1 << 21, 8);
             if grpc {

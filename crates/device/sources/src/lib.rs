@@ -21,9 +21,7 @@ mod watch;
 
 use std::pin::Pin;
 use std::rc::Rc;
-use std::time::Duration;
-
-use model::Signal;
+use std::task::{Context, Poll};
 
 pub use body::Share;
 #[cfg(feature = "otlp-http")]
@@ -33,39 +31,9 @@ pub use grpc::serve as serve_grpc;
 #[cfg(feature = "otlp-http")]
 pub use http_server::serve as serve_http;
 pub use limits::{Limits, Settings};
+pub use model::{Answer, Request};
 pub use places::{Entry, Place, Places, Working};
 pub use watch::{Begin, Clock, Watched, linger, watch};
-
-/// What became of a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
-    /// Taken, whole.
-    Accepted,
-    /// Taken but for records that never will be: how many, and why.
-    Partial {
-        /// How many are not taken.
-        rejected: u64,
-        /// Why, for the producer.
-        why: String,
-    },
-    /// Not taken now: the producer is to send the same again after this time.
-    Wait(Duration),
-    /// Never to be taken; says why.
-    Bad(String),
-    /// Its key came before with another request; says so.
-    Conflict(String),
-}
-
-/// A request, as it is handed over.
-#[derive(Debug)]
-pub struct Request {
-    /// What it carries.
-    pub signal: Signal,
-    /// The inflated protobuf bytes of the export request.
-    pub body: Vec<u8>,
-    /// The producer's `idempotency-key` header: the same key means the same request again, whose answer was lost.
-    pub key: Option<Box<[u8]>>,
-}
 
 /// The longest key that is heeded, bytes.
 const MAX_KEY: usize = 128;
@@ -76,8 +44,45 @@ fn idempotency_key(headers: &http::HeaderMap) -> Option<Box<[u8]>> {
     (1..=MAX_KEY).contains(&key.len()).then(|| key.into())
 }
 
-/// An answer to come.
-pub type Pending = Pin<Box<dyn Future<Output = Answer>>>;
+/// An answer that comes when it is true at its acknowledgement level. A source whose producers wait awaits it. One that reads ahead,
+/// as of a file, keeps it beside its checkpoint: what is refused is told at once, and the checkpoint moves when the answer is there.
+pub struct Pending(Settles);
+
+enum Settles {
+    Now(Option<Answer>),
+    Later(Pin<Box<dyn Future<Output = Answer>>>),
+}
+
+impl Pending {
+    /// An answer that is true now.
+    pub fn settled(answer: Answer) -> Self {
+        Self(Settles::Now(Some(answer)))
+    }
+
+    /// An answer that is true when this comes to its end.
+    pub fn later(answer: impl Future<Output = Answer> + 'static) -> Self {
+        Self(Settles::Later(Box::pin(answer)))
+    }
+
+    /// The answer, where it is true already.
+    pub fn answer(&self) -> Option<&Answer> {
+        match &self.0 {
+            Settles::Now(answer) => answer.as_ref(),
+            Settles::Later(_) => None,
+        }
+    }
+}
+
+impl Future for Pending {
+    type Output = Answer;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer> {
+        match &mut self.0 {
+            Settles::Now(answer) => answer.take().map_or(Poll::Pending, Poll::Ready),
+            Settles::Later(answer) => answer.as_mut().poll(context),
+        }
+    }
+}
 
 /// Takes a request and answers when it is as safe as it was asked for. The body's share of `in_flight` comes with it, and
 /// is given back when it is dropped.

@@ -11,7 +11,7 @@ use model::{Refusal, Signal};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::{Answer, Cors, Intake, Limits, Settings};
+use crate::{Answer, Cors, Intake, Limits, Pending, Settings};
 
 type Taken = Vec<(Signal, Vec<u8>)>;
 
@@ -36,7 +36,7 @@ async fn serve(settings: Settings) -> Server {
             taken.borrow_mut().push((request.signal, request.body));
             let answer = answer.borrow().clone();
             drop(share);
-            Box::pin(std::future::ready(answer))
+            Pending::settled(answer)
         })
     };
     let server = Server {

@@ -5,12 +5,12 @@ mod meeting;
 
 use std::collections::BTreeSet;
 
-use edge::{Batch, Pipeline, Range, Vault};
+use edge::{DiskState, Range};
 use journal::model_disk::{Chance, ModelDisk};
 use journal::{Content, Hold, Options};
-use model::{Lane, Stamp};
+use model::{Answer, Lane, Request, Stamp};
+use pipeline::{Batch, Pipeline};
 use sampling::{Policy, PolicyRule, STATUS_MASK_ERROR, Sampler};
-use sources::{Answer, Request};
 
 use crate::hub::Hub;
 use crate::plan::{Plan, Planned, START_NS, numbers};
@@ -50,7 +50,7 @@ pub(crate) struct World {
     pub(crate) now_ns: u64,
     pub(crate) plan: Plan,
     pub(crate) hubs: [Hub; 2],
-    pub(crate) up: Option<(Vault<ModelDisk>, Pipeline)>,
+    pub(crate) up: Option<(DiskState<ModelDisk>, Pipeline)>,
     /// Until so many steps are done, no destination can be reached.
     link_up_at: u64,
     /// Records in frames that were handed to the journal and not committed.
@@ -213,7 +213,7 @@ impl World {
         loop {
             let stamp = self.stamp();
             let failed_syncs = self.disk.faults().failed_syncs;
-            let opened = Vault::open(self.disk.clone(), self.options.clone(), stamp, self.now_ns, Self::pipeline);
+            let opened = DiskState::open(self.disk.clone(), self.options.clone(), stamp, self.now_ns, Self::pipeline);
             let opened = match opened {
                 Ok(opened) => opened,
                 Err(_) if self.disk.is_dead() => {
@@ -251,9 +251,9 @@ impl World {
             if opened.resumed.damaged > 0 && !self.damaged && self.level == Level::Durable {
                 return Err("a crash damaged what was recorded durably".into());
             }
-            let mut vault = opened.vault;
-            vault.thin_to(THIN_NS);
-            self.up = Some((vault, opened.pipeline));
+            let mut state = opened.disk;
+            state.thin_to(THIN_NS);
+            self.up = Some((state, opened.pipeline));
             self.in_flight = [None, None];
             self.failed_syncs = self.disk.faults().failed_syncs;
             self.handed.clear();
@@ -271,7 +271,7 @@ impl World {
             // Looking finds what is unreadable, one place after the other, and the next commit books it.
             let mut before = None;
             loop {
-                let found = self.up.as_mut().map(|(vault, _)| vault.state().depths);
+                let found = self.up.as_mut().map(|(disk_state, _)| disk_state.status().depths);
                 if found == before {
                     break;
                 }
@@ -279,11 +279,11 @@ impl World {
                 self.commit_all();
             }
         }
-        let Some((vault, pipeline)) = &mut self.up else { return Ok(()) };
+        let Some((disk_state, pipeline)) = &mut self.up else { return Ok(()) };
         if self.disk.is_dead() {
             return Ok(());
         }
-        let state = vault.state();
+        let state = disk_state.status();
         for (ranges, _) in self.in_flight.iter().flatten() {
             for range in ranges {
                 let oldest = state.heads.iter().find(|head| head.lane == range.lane).map_or(1, |head| head.oldest);
@@ -322,9 +322,9 @@ impl World {
                 self.deliver(destination)
             }
             88..90 => {
-                if let Some((vault, _)) = &mut self.up {
+                if let Some((disk_state, _)) = &mut self.up {
                     // Cursors that are not written mean that blocks are sent twice.
-                    let _later = vault.sync_cursors();
+                    let _later = disk_state.sync_cursors();
                 }
                 Ok(())
             }
@@ -392,7 +392,7 @@ impl World {
 
     fn give(&mut self, planned: Planned) -> Check {
         let (now, level) = (self.now_ns, self.level);
-        let Some((vault, pipeline)) = &mut self.up else { return Ok(()) };
+        let Some((disk_state, pipeline)) = &mut self.up else { return Ok(()) };
         let request =
             Request { signal: planned.signal, body: planned.body.clone(), key: Some(planned.key.clone().into()) };
         let answer = match level {
@@ -401,8 +401,8 @@ impl World {
                 Err(answer) => answer,
                 Ok(admitted) => {
                     debug_assert_eq!(admitted.recording().content, Content::Request(planned.signal));
-                    match vault.record(&[admitted.recording()], START_NS + now, level == Level::Durable) {
-                        Ok(sequence) => pipeline.take(admitted, Some(sequence), now),
+                    match disk_state.record(&[admitted.recording()], START_NS + now, level == Level::Durable) {
+                        Ok(sequence) => pipeline.take(admitted, Some(sequence), now).answer,
                         Err(_) => pipeline.refuse(&admitted),
                     }
                 }
@@ -437,20 +437,20 @@ impl World {
     /// Everything that is ready goes to the journal, books and decisions with it.
     pub(crate) fn commit_all(&mut self) {
         let (stamp, now) = (self.stamp(), self.now_ns);
-        let Some((vault, pipeline)) = &mut self.up else { return };
+        let Some((disk_state, pipeline)) = &mut self.up else { return };
         let batches = pipeline.take_batches();
-        let rider = pipeline.rider(now);
+        let attachment = pipeline.attachment(now);
         let records = |batch: &Batch| {
             let sections = wire::decode_body(&batch.body).unwrap_or_default();
             numbers(|each| wire::each_token_of_body(&batch.body, each).unwrap_or_default(), &sections)
         };
         let mut handed: BTreeSet<u64> = batches.iter().flat_map(records).collect();
-        let thinned = vault.thinned();
-        let committed = vault.commit(batches, stamp, &rider);
-        let thinned = vault.thinned() - thinned;
+        let thinned = disk_state.thinned();
+        let committed = disk_state.commit(batches, stamp, &attachment);
+        let thinned = disk_state.thinned() - thinned;
         self.counts.thinned_points += thinned;
         for (position, records) in &committed.lost {
-            pipeline.ledger_mut().destination(DESTINATIONS[*position]).lost += records;
+            pipeline.books_mut().lost(DESTINATIONS[*position], *records);
         }
         for batch in &committed.left {
             for number in records(batch) {
@@ -461,7 +461,7 @@ impl World {
         self.handed.append(&mut handed);
         let failed = committed.error.clone();
         if failed.is_none() {
-            pipeline.committed(&rider);
+            pipeline.committed(&attachment);
             for number in std::mem::take(&mut self.handed) {
                 self.plan.records[number as usize].committed = true;
             }
@@ -476,19 +476,19 @@ impl World {
             return Ok(());
         }
         let most = 1 + self.chance.below(60_000) as usize;
-        let Some((vault, pipeline)) = &mut self.up else { return Ok(()) };
+        let Some((disk_state, pipeline)) = &mut self.up else { return Ok(()) };
         if let Some((ranges, stored)) = self.in_flight[destination].take() {
             if stored {
-                let (records, _) = vault.confirm(destination, &ranges);
-                pipeline.ledger_mut().destination(DESTINATIONS[destination]).delivered += records;
+                let (records, _) = disk_state.confirm(destination, &ranges);
+                pipeline.books_mut().confirmed(DESTINATIONS[destination], records, 0);
             } else {
-                vault.rewind(destination);
+                disk_state.rewind(destination);
             }
             self.note(|| format!("an answer of {}: {stored}", DESTINATIONS[destination]));
             return self.balance("after an answer");
         }
-        let Ok(blocks) = vault.next_blocks(destination, most) else { return Ok(()) };
-        let epoch = vault.state().epoch;
+        let Ok(blocks) = disk_state.next_blocks(destination, most) else { return Ok(()) };
+        let epoch = disk_state.status().epoch;
         let outcome = self.chance.below(10);
         let mut ranges = Vec::new();
         if outcome < 3 && !blocks.is_empty() {
@@ -516,10 +516,10 @@ impl World {
         }
         self.counts.hub_failures += u64::from(outcome >= 8 && !blocks.is_empty());
         if outcome < 8 {
-            let (records, _) = vault.confirm(destination, &ranges);
-            pipeline.ledger_mut().destination(DESTINATIONS[destination]).delivered += records;
+            let (records, _) = disk_state.confirm(destination, &ranges);
+            pipeline.books_mut().confirmed(DESTINATIONS[destination], records, 0);
         } else {
-            vault.rewind(destination);
+            disk_state.rewind(destination);
         }
         self.note(|| {
             let sent: Vec<String> =
@@ -546,11 +546,11 @@ impl World {
 
     /// What device and hub say to each other when they meet.
     pub(crate) fn hello(&mut self, destination: usize) -> Check {
-        let Some((vault, pipeline)) = &mut self.up else { return Ok(()) };
+        let Some((disk_state, pipeline)) = &mut self.up else { return Ok(()) };
         if self.disk.is_dead() || self.in_flight[destination].is_some() {
             return Ok(());
         }
-        let state = vault.state();
+        let state = disk_state.status();
         let hub = &self.hubs[destination];
         let next = |lane: Lane| state.heads.iter().find(|head| head.lane == lane).map_or(1, |head| head.next);
         if Lane::ALL.iter().any(|lane| hub.highest(state.epoch, *lane) > next(*lane)) {
@@ -562,9 +562,9 @@ impl World {
         let mut again = 0;
         for head in &state.heads {
             let expected = hub.next_expected(state.epoch, head.lane);
-            again += vault.replay(destination, head.lane, expected).unwrap_or(0);
+            again += disk_state.replay(destination, head.lane, expected).unwrap_or(0);
         }
-        pipeline.ledger_mut().destination(DESTINATIONS[destination]).queue_again(again);
+        pipeline.books_mut().queued_again(DESTINATIONS[destination], again);
         self.skip(destination);
         self.note(|| {
             let heads: Vec<String> =
@@ -578,10 +578,10 @@ impl World {
 impl World {
     /// Delivers with an answer to everything; false when there was nothing.
     pub(crate) fn drain(&mut self, destination: usize) -> Result<bool, String> {
-        let Some((vault, pipeline)) = &mut self.up else { return Ok(false) };
-        vault.rewind(destination);
-        let blocks = vault.next_blocks(destination, 64 << 10).map_err(|error| format!("at the end: {error}"))?;
-        let epoch = vault.state().epoch;
+        let Some((disk_state, pipeline)) = &mut self.up else { return Ok(false) };
+        disk_state.rewind(destination);
+        let blocks = disk_state.next_blocks(destination, 64 << 10).map_err(|error| format!("at the end: {error}"))?;
+        let epoch = disk_state.status().epoch;
         let mut ranges = Vec::new();
         for block in &blocks {
             if let Err(why) = self.hubs[destination].store(epoch, block) {
@@ -590,9 +590,9 @@ impl World {
             }
             ranges.push(Range { lane: block.lane, first: block.first, last: block.last });
         }
-        let (records, _) = vault.confirm(destination, &ranges);
-        pipeline.ledger_mut().destination(DESTINATIONS[destination]).delivered += records;
-        let left = vault.state().depths[destination];
+        let (records, _) = disk_state.confirm(destination, &ranges);
+        pipeline.books_mut().confirmed(DESTINATIONS[destination], records, 0);
+        let left = disk_state.status().depths[destination];
         self.note(|| format!("drained {} blocks to {}, {left:?} left", blocks.len(), DESTINATIONS[destination]));
         Ok(!blocks.is_empty())
     }

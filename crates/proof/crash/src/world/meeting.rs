@@ -8,17 +8,17 @@ use super::{Check, DESTINATIONS, World};
 impl World {
     /// The device goes round what the hub has, where the hub's last frame is its own; gives the records.
     pub(crate) fn skip(&mut self, destination: usize) -> u64 {
-        let Some((vault, pipeline)) = &mut self.up else { return 0 };
-        let state = vault.state();
+        let Some((disk_state, pipeline)) = &mut self.up else { return 0 };
+        let state = disk_state.status();
         let mut skipped = 0;
         for lane in state.heads.iter().map(|head| head.lane) {
             let expected = self.hubs[destination].next_expected(state.epoch, lane);
             if let Some(digest) = self.hubs[destination].digest(state.epoch, lane, expected - 1) {
                 let digest = link::short_digest(&digest);
-                skipped += vault.skip(destination, lane, expected, digest).unwrap_or(0);
+                skipped += disk_state.skip(destination, lane, expected, digest).unwrap_or(0);
             }
         }
-        pipeline.ledger_mut().destination(DESTINATIONS[destination]).delivered += skipped;
+        pipeline.books_mut().confirmed(DESTINATIONS[destination], skipped, 0);
         self.counts.skipped_records += skipped;
         skipped
     }
@@ -59,9 +59,9 @@ impl World {
             return Err(format!("a request is answered at level {level:?} without a directory"));
         }
         let (stamp, now) = (self.stamp(), self.now_ns);
-        if let Some((vault, pipeline)) = &mut self.up {
-            let (batches, rider) = (pipeline.take_batches(), pipeline.rider(now));
-            if vault.commit(batches, stamp, &rider).error.is_none() {
+        if let Some((disk_state, pipeline)) = &mut self.up {
+            let (batches, attachment) = (pipeline.take_batches(), pipeline.attachment(now));
+            if disk_state.commit(batches, stamp, &attachment).error.is_none() {
                 return Err("a commit without a directory counts as done".into());
             }
         }

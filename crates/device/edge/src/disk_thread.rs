@@ -1,31 +1,30 @@
-//! The IO thread: it alone owns the disk, behind a bounded queue, so that a disk that stalls stops neither intake nor
+//! The disk thread: it alone owns the disk, behind a bounded queue, so that a disk that stalls stops neither intake nor
 //! health answers.
 
 use std::time::Duration;
 
 use journal::{Disk, Recording, StoredBlock};
 use model::{Lane, Stamp};
+use pipeline::{Admitted, Batch, CommitAttachment};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::admission::Admitted;
-use crate::batch::Batch;
 use crate::dead_letters::DeadLetter;
+use crate::disk_state::{Committed, DiskState, DiskStatus, Range};
 use crate::log;
-use crate::vault::{Committed, Range, Rider, State, Vault};
 
 /// Jobs that may wait for the disk. Commits wait one at a time, and requests are bounded by their bytes.
 const QUEUE: usize = 64;
 /// Requests that are recorded together, and synced once.
 const GROUP: usize = 32;
-/// The IO thread does no recursion and holds its buffers on the heap.
+/// The disk thread does no recursion and holds its buffers on the heap.
 const STACK: usize = 256 << 10;
 /// How long health and status wait for a disk that stalls, before they tell what they knew.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// The IO thread has ended, or does not answer.
+/// The disk thread has ended, or does not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the disk thread {0}")]
-pub(crate) struct IoError(&'static str);
+pub(crate) struct DiskThreadError(&'static str);
 
 /// A request that comes back from the disk, with its sequence when it was recorded.
 type Recorded = (Admitted, Result<u64, String>);
@@ -51,8 +50,8 @@ enum Job {
     Commit {
         batches: Vec<Batch>,
         stamp: Stamp,
-        rider: Rider,
-        reply: oneshot::Sender<(Committed, Rider)>,
+        attachment: CommitAttachment,
+        reply: oneshot::Sender<(Committed, CommitAttachment)>,
     },
     Next {
         destination: usize,
@@ -85,7 +84,7 @@ enum Job {
         reply: oneshot::Sender<Result<(), String>>,
     },
     /// A part of what is undecided; `None` behind the last one.
-    Undecided {
+    Remaining {
         part: Option<Vec<u8>>,
         reply: oneshot::Sender<Result<(), String>>,
     },
@@ -97,29 +96,34 @@ enum Job {
         lane: Option<Lane>,
         reply: oneshot::Sender<Result<u64, String>>,
     },
-    State {
-        reply: oneshot::Sender<State>,
+    Status {
+        reply: oneshot::Sender<DiskStatus>,
     },
     Stop {
         reply: oneshot::Sender<()>,
     },
 }
 
-/// Speaks to the IO thread.
+/// Speaks to the disk thread.
 #[derive(Clone)]
-pub(crate) struct IoHandle {
+pub(crate) struct DiskThread {
     jobs: mpsc::Sender<Job>,
 }
 
-impl IoHandle {
-    async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> Job) -> Result<T, IoError> {
+impl DiskThread {
+    async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> Job) -> Result<T, DiskThreadError> {
         let (reply, answer) = oneshot::channel();
-        self.jobs.send(job(reply)).await.map_err(|_| IoError("has ended"))?;
-        answer.await.map_err(|_| IoError("gave no answer"))
+        self.jobs.send(job(reply)).await.map_err(|_| DiskThreadError("has ended"))?;
+        answer.await.map_err(|_| DiskThreadError("gave no answer"))
     }
 
     /// Records a request, and with `durable` syncs it.
-    pub(crate) async fn record(&self, request: Admitted, wall_ns: u64, durable: bool) -> Result<Recorded, IoError> {
+    pub(crate) async fn record(
+        &self,
+        request: Admitted,
+        wall_ns: u64,
+        durable: bool,
+    ) -> Result<Recorded, DiskThreadError> {
         self.ask(|reply| Job::Record(Record { request, wall_ns, durable, reply })).await
     }
 
@@ -129,32 +133,41 @@ impl IoHandle {
         lane: Lane,
         bytes: usize,
         stamp: Stamp,
-    ) -> Result<Result<(), String>, IoError> {
+    ) -> Result<Result<(), String>, DiskThreadError> {
         self.ask(|reply| Job::Room { lane, bytes, stamp, reply }).await
     }
 
-    /// Appends batches and makes everything durable, the rider with it. The rider comes back.
+    /// Appends batches and makes everything durable, the attachment with it, which comes back.
     pub(crate) async fn commit(
         &self,
         batches: Vec<Batch>,
         stamp: Stamp,
-        rider: Rider,
-    ) -> Result<(Committed, Rider), IoError> {
-        self.ask(|reply| Job::Commit { batches, stamp, rider, reply }).await
+        attachment: CommitAttachment,
+    ) -> Result<(Committed, CommitAttachment), DiskThreadError> {
+        self.ask(|reply| Job::Commit { batches, stamp, attachment, reply }).await
     }
 
     /// The next durable blocks for a destination.
-    pub(crate) async fn next_blocks(&self, destination: usize, max: usize) -> Result<Vec<StoredBlock>, IoError> {
+    pub(crate) async fn next_blocks(
+        &self,
+        destination: usize,
+        max: usize,
+    ) -> Result<Vec<StoredBlock>, DiskThreadError> {
         self.ask(|reply| Job::Next { destination, max, reply }).await
     }
 
     /// A destination has these.
-    pub(crate) async fn confirm(&self, destination: usize, ranges: Vec<Range>) -> Result<Confirmed, IoError> {
+    pub(crate) async fn confirm(&self, destination: usize, ranges: Vec<Range>) -> Result<Confirmed, DiskThreadError> {
         self.ask(|reply| Job::Confirm { destination, ranges, reply }).await
     }
 
     /// A destination has a lane only up to `next_expected - 1`; tells how many records it gets again.
-    pub(crate) async fn replay(&self, destination: usize, lane: Lane, next_expected: u64) -> Result<u64, IoError> {
+    pub(crate) async fn replay(
+        &self,
+        destination: usize,
+        lane: Lane,
+        next_expected: u64,
+    ) -> Result<u64, DiskThreadError> {
         self.ask(|reply| Job::Replay { destination, lane, next_expected, reply }).await
     }
 
@@ -165,16 +178,16 @@ impl IoHandle {
         lane: Lane,
         next_expected: u64,
         digest: u64,
-    ) -> Result<Confirmed, IoError> {
+    ) -> Result<Confirmed, DiskThreadError> {
         self.ask(|reply| Job::Skip { destination, lane, next_expected, digest, reply }).await
     }
 
-    /// Empties a destination's queue, of one lane or of all but mission and audit; gives the records given up.
+    /// Empties a destination's queue, of one lane or of all but mission and audit; gives the records that are dropped.
     pub(crate) async fn drop_queue(
         &self,
         destination: usize,
         lane: Option<Lane>,
-    ) -> Result<Result<u64, String>, IoError> {
+    ) -> Result<Result<u64, String>, DiskThreadError> {
         self.ask(|reply| Job::Drop { destination, lane, reply }).await
     }
 
@@ -185,25 +198,28 @@ impl IoHandle {
     }
 
     /// Writes a part of what is undecided; with `None` makes all of it durable.
-    pub(crate) async fn write_undecided(&self, part: Option<Vec<u8>>) -> Result<Result<(), String>, IoError> {
-        self.ask(|reply| Job::Undecided { part, reply }).await
+    pub(crate) async fn write_remaining(&self, part: Option<Vec<u8>>) -> Result<Result<(), String>, DiskThreadError> {
+        self.ask(|reply| Job::Remaining { part, reply }).await
     }
 
     /// Keeps what a destination refused for good.
     #[cfg_attr(not(feature = "sink-otlp"), allow(dead_code, reason = "only OTLP endpoints refuse records"))]
-    pub(crate) async fn keep_dead_letters(&self, letters: Vec<DeadLetter>) -> Result<Result<(), String>, IoError> {
+    pub(crate) async fn keep_dead_letters(
+        &self,
+        letters: Vec<DeadLetter>,
+    ) -> Result<Result<(), String>, DiskThreadError> {
         self.ask(|reply| Job::DeadLetters { letters, reply }).await
     }
 
     /// Whether the data directory is where it was; else what is wrong.
-    pub(crate) async fn look(&self) -> Result<Option<String>, IoError> {
+    pub(crate) async fn look(&self) -> Result<Option<String>, DiskThreadError> {
         self.ask(|reply| Job::Look { reply }).await
     }
 
     /// Heads, depths and figures; an error when the disk stalls.
-    pub(crate) async fn state(&self) -> Result<State, IoError> {
-        let state = self.ask(|reply| Job::State { reply });
-        tokio::time::timeout(PATIENCE, state).await.unwrap_or(Err(IoError("does not answer: the disk stalls")))
+    pub(crate) async fn status(&self) -> Result<DiskStatus, DiskThreadError> {
+        let status = self.ask(|reply| Job::Status { reply });
+        tokio::time::timeout(PATIENCE, status).await.unwrap_or(Err(DiskThreadError("does not answer: the disk stalls")))
     }
 
     /// Writes what is open and ends the thread.
@@ -213,18 +229,18 @@ impl IoHandle {
     }
 }
 
-/// Starts the thread on an open vault.
-pub(crate) fn start<D: Disk + Send + 'static>(vault: Vault<D>) -> std::io::Result<IoHandle>
+/// Starts the thread on an open data directory.
+pub(crate) fn start<D: Disk + Send + 'static>(disk: DiskState<D>) -> std::io::Result<DiskThread>
 where
     D::File: Send,
 {
     let (jobs, queue) = mpsc::channel(QUEUE);
-    std::thread::Builder::new().name("disk".into()).stack_size(STACK).spawn(move || Worker { vault }.run(queue))?;
-    Ok(IoHandle { jobs })
+    std::thread::Builder::new().name("disk".into()).stack_size(STACK).spawn(move || Worker { disk }.run(queue))?;
+    Ok(DiskThread { jobs })
 }
 
 struct Worker<D: Disk> {
-    vault: Vault<D>,
+    disk: DiskState<D>,
 }
 
 impl<D: Disk> Worker<D> {
@@ -248,64 +264,64 @@ impl<D: Disk> Worker<D> {
                     self.record(group);
                 }
                 Job::Room { lane, bytes, stamp, reply } => {
-                    let room = self.vault.make_room(lane, bytes, stamp).map_err(|error| error.to_string());
+                    let room = self.disk.make_room(lane, bytes, stamp).map_err(|error| error.to_string());
                     let _heard = reply.send(room);
                 }
-                Job::Commit { batches, stamp, rider, reply } => {
-                    let _heard = reply.send((self.vault.commit(batches, stamp, &rider), rider));
+                Job::Commit { batches, stamp, attachment, reply } => {
+                    let _heard = reply.send((self.disk.commit(batches, stamp, &attachment), attachment));
                 }
                 Job::Next { destination, max, reply } => {
-                    let blocks = self.vault.next_blocks(destination, max).unwrap_or_else(|error| {
+                    let blocks = self.disk.next_blocks(destination, max).unwrap_or_else(|error| {
                         log::error(&format!("cannot read the journal: {error}"));
                         Vec::new()
                     });
                     let _heard = reply.send(blocks);
                 }
                 Job::Confirm { destination, ranges, reply } => {
-                    let (records, failed) = self.vault.confirm(destination, &ranges);
+                    let (records, failed) = self.disk.confirm(destination, &ranges);
                     if let Some(error) = failed {
                         log::error(&format!("cannot note a confirmation: {error}"));
                     }
-                    let _heard = reply.send((records, self.vault.backlog()));
+                    let _heard = reply.send((records, self.disk.backlog()));
                 }
                 Job::Replay { destination, lane, next_expected, reply } => {
-                    let again = self.vault.replay(destination, lane, next_expected).unwrap_or_else(|error| {
+                    let again = self.disk.replay(destination, lane, next_expected).unwrap_or_else(|error| {
                         log::error(&format!("cannot send lane {lane} again: {error}"));
                         0
                     });
                     let _heard = reply.send(again);
                 }
                 Job::Skip { destination, lane, next_expected, digest, reply } => {
-                    let skipped = self.vault.skip(destination, lane, next_expected, digest).unwrap_or_else(|error| {
+                    let skipped = self.disk.skip(destination, lane, next_expected, digest).unwrap_or_else(|error| {
                         log::error(&format!("cannot look at what a destination has of lane {lane}: {error}"));
                         0
                     });
-                    let _heard = reply.send((skipped, self.vault.backlog()));
+                    let _heard = reply.send((skipped, self.disk.backlog()));
                 }
                 Job::Drop { destination, lane, reply } => {
-                    let dropped = self.vault.drop_queue(destination, lane).map_err(|error| error.to_string());
+                    let dropped = self.disk.drop_queue(destination, lane).map_err(|error| error.to_string());
                     let _heard = reply.send(dropped);
                 }
-                Job::Rewind { destination } => self.vault.rewind(destination),
+                Job::Rewind { destination } => self.disk.rewind(destination),
                 Job::DeadLetters { letters, reply } => {
-                    let kept = self.vault.keep_dead_letters(&letters).map_err(|error| error.to_string());
+                    let kept = self.disk.keep_dead_letters(&letters).map_err(|error| error.to_string());
                     let _heard = reply.send(kept);
                 }
-                Job::Undecided { part, reply } => {
+                Job::Remaining { part, reply } => {
                     let written = match part {
-                        Some(part) => self.vault.write_undecided(&part),
-                        None => self.vault.finish_undecided(),
+                        Some(part) => self.disk.write_remaining(&part),
+                        None => self.disk.finish_remaining(),
                     };
                     let _heard = reply.send(written.map_err(|error| error.to_string()));
                 }
                 Job::Look { reply } => {
-                    let _heard = reply.send(self.vault.look().err().map(|error| error.to_string()));
+                    let _heard = reply.send(self.disk.look().err().map(|error| error.to_string()));
                 }
-                Job::State { reply } => {
-                    let _heard = reply.send(self.vault.state());
+                Job::Status { reply } => {
+                    let _heard = reply.send(self.disk.status());
                 }
                 Job::Stop { reply } => {
-                    if let Err(error) = self.vault.sync_cursors() {
+                    if let Err(error) = self.disk.sync_cursors() {
                         log::warn(&format!("cursors are not written ({error}): some blocks will be sent again"));
                     }
                     // The directory is free when the answer comes.
@@ -322,7 +338,7 @@ impl<D: Disk> Worker<D> {
         let requests: Vec<Recording<'_>> = group.iter().map(|one| one.request.recording()).collect();
         let wall_ns = group.last().map_or(0, |one| one.wall_ns);
         let durable = group.iter().any(|one| one.durable);
-        let recorded = self.vault.record(&requests, wall_ns, durable).map_err(|error| error.to_string());
+        let recorded = self.disk.record(&requests, wall_ns, durable).map_err(|error| error.to_string());
         for (place, one) in (0u64..).zip(group) {
             let sequence = recorded.as_ref().map(|first| first + place).map_err(Clone::clone);
             let _heard = one.reply.send((one.request, sequence));

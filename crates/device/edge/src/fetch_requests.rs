@@ -1,4 +1,4 @@
-//! Orders of `lightship fetch` that bring something along, on the Unix socket only: how traces stand, records that were read
+//! Requests of `lightship fetch` that bring something along, on the Unix socket only: how traces stand, records that were read
 //! from the recorder's files or from history.
 
 use std::future::poll_fn;
@@ -12,11 +12,11 @@ use model::{Lane, Signal, TraceId};
 
 use crate::agent::Agent;
 use crate::commands::parameter;
-use crate::fetch::{NotTaken, Source, Standing};
+use pipeline::{NotTaken, Source, Standing};
 
-/// The most bytes of records in one order: one frame of them, or one large record.
+/// The most bytes of records in one request: one frame of them, or one large record.
 const MOST: usize = 640 << 10;
-/// How long one order waits for its commit.
+/// How long one of them waits for its commit.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 type Answer = (StatusCode, String);
@@ -25,7 +25,7 @@ fn bad(why: impl Into<String>) -> Answer {
     (StatusCode::BAD_REQUEST, why.into())
 }
 
-/// The lane of an order, where it names one.
+/// The lane of a request, where it names one.
 pub(crate) fn lane_of(query: &str) -> Result<Option<Lane>, String> {
     let name = parameter(query, "lane").filter(|name| !name.is_empty());
     name.map(|name| name.parse().map_err(|_| format!("there is no lane {name}"))).transpose()
@@ -89,7 +89,7 @@ pub(crate) async fn answer(request: Request<Incoming>, agent: &Agent) -> Answer 
             }
         }
         // The last sequence of each lane that every destination is done with.
-        "/fetch/done" => match shared.io.state().await {
+        "/fetch/done" => match shared.disk.status().await {
             Ok(state) => {
                 let lines = state.heads.iter().map(|ends| format!("{} {}\n", ends.lane, ends.done));
                 (StatusCode::OK, lines.collect())
@@ -102,7 +102,7 @@ pub(crate) async fn answer(request: Request<Incoming>, agent: &Agent) -> Answer 
 
 /// Answers once everything that is ready is durable. What is taken stays taken when that is not so in time.
 async fn committed(agent: &Agent, answer: String) -> Answer {
-    match tokio::time::timeout(PATIENCE, agent.shared().commits.wait()).await {
+    match tokio::time::timeout(PATIENCE, agent.shared().all_settled()).await {
         Ok(()) => (StatusCode::OK, answer),
         Err(_) => bad("the disk does not take it now; what was given waits in memory and is delivered when it does"),
     }

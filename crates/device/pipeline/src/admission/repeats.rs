@@ -1,4 +1,4 @@
-//! Requests that come again because their answer was lost: told by the producer's key, and by what came under it.
+//! Requests that come again because their answer was lost: recognised by the producer's key, and by what came under it.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -12,14 +12,14 @@ const DIGEST: usize = 8;
 const PARTS: usize = 16;
 
 /// A producer's key behind the digest of the request: how it is remembered, in memory and in the recorder's files.
-pub(crate) fn tag(signal: Signal, body: &[u8], key: &[u8]) -> Box<[u8]> {
+pub(super) fn tag(signal: Signal, body: &[u8], key: &[u8]) -> Box<[u8]> {
     let mut digest = digest(signal, body).to_vec();
     digest.extend_from_slice(key);
     digest.into()
 }
 
 /// What tells a request from others.
-pub(crate) fn digest(signal: Signal, body: &[u8]) -> [u8; DIGEST] {
+pub(super) fn digest(signal: Signal, body: &[u8]) -> [u8; DIGEST] {
     let full = wire::digest(body);
     let mut digest = [0; DIGEST];
     digest.copy_from_slice(&full[..DIGEST]);
@@ -29,7 +29,7 @@ pub(crate) fn digest(signal: Signal, body: &[u8]) -> [u8; DIGEST] {
 
 /// Whether a request came before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Seen {
+pub(super) enum Seen {
     /// Its key is new.
     New,
     /// It was accepted.
@@ -40,7 +40,7 @@ pub(crate) enum Seen {
 
 /// The keys of the last accepted requests. In memory; those of recorded requests come back after a restart.
 #[derive(Debug, Default)]
-pub(crate) struct Repeats {
+pub(super) struct Repeats {
     known: HashMap<Box<[u8]>, [u8; DIGEST]>,
     order: VecDeque<Box<[u8]>>,
     parts: VecDeque<([u8; DIGEST], usize)>,
@@ -55,7 +55,7 @@ fn apart(tagged: &[u8]) -> ([u8; DIGEST], &[u8]) {
 
 impl Repeats {
     /// Whether a request came before, by its key behind its digest.
-    pub(crate) fn seen(&self, tagged: &[u8]) -> Seen {
+    pub(super) fn seen(&self, tagged: &[u8]) -> Seen {
         let (digest, key) = apart(tagged);
         match self.known.get(key) {
             None => Seen::New,
@@ -65,7 +65,7 @@ impl Repeats {
     }
 
     /// Remembers an accepted request; the oldest one makes room.
-    pub(crate) fn remember(&mut self, tagged: &[u8]) {
+    pub(super) fn remember(&mut self, tagged: &[u8]) {
         let (digest, key) = apart(tagged);
         if self.known.insert(key.into(), digest).is_some() {
             return;
@@ -79,7 +79,7 @@ impl Repeats {
     }
 
     /// Remembers that a request's first pieces were taken, when the room ended.
-    pub(crate) fn remember_part(&mut self, digest: [u8; DIGEST], pieces: usize) {
+    pub(super) fn remember_part(&mut self, digest: [u8; DIGEST], pieces: usize) {
         if self.parts.len() >= PARTS {
             self.parts.pop_front();
         }
@@ -87,12 +87,12 @@ impl Repeats {
     }
 
     /// Whether any request was taken in part.
-    pub(crate) fn has_parts(&self) -> bool {
+    pub(super) fn has_parts(&self) -> bool {
         !self.parts.is_empty()
     }
 
     /// How many pieces of a request are taken already; that is forgotten.
-    pub(crate) fn take_part(&mut self, digest: [u8; DIGEST]) -> usize {
+    pub(super) fn take_part(&mut self, digest: [u8; DIGEST]) -> usize {
         let Some(position) = self.parts.iter().position(|(other, _)| *other == digest) else { return 0 };
         self.parts.remove(position).map_or(0, |(_, pieces)| pieces)
     }

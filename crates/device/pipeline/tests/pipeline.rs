@@ -3,10 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use edge::{Batch, NotTaken, Pipeline, Rules, Source};
 use ledger::Ledger;
 use model::proto::{Reader, Value};
-use model::{Lane, Signal};
+use model::{Answer, Lane, Request, Signal};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, LogsData, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::metrics::v1::{
@@ -14,10 +13,10 @@ use opentelemetry_proto::tonic::metrics::v1::{
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status, TracesData};
+use pipeline::{Batch, NotTaken, Pipeline, Rules, Source};
 use prost::Message;
 use red::Red;
 use sampling::{LineRule, Options, Policy, PolicyRule, STATUS_MASK_ERROR, Sampler};
-use sources::{Answer, Request};
 use wire::Section;
 
 const SECOND: u64 = 1_000_000_000;
@@ -238,7 +237,7 @@ fn a_dropped_trace_is_kept_after_all() {
 #[test]
 fn lines_follow_rules_and_fields() {
     let lua = LineRule { min_severity: Some(17), min_duration_ms: Some(200.0) };
-    let mut pipeline = pipeline(1 << 20).with_rules(Rules { untraced_lines: lua, ..Rules::default() });
+    let mut pipeline = pipeline(1 << 20).with_rules(Rules { without_trace: lua, ..Rules::default() });
     let text = |key: &str, value: &str| KeyValue {
         key: key.into(),
         value: Some(AnyValue { value: Some(any_value::Value::StringValue(value.into())) }),
@@ -377,7 +376,7 @@ fn bad_bodies_are_refused() {
 /// made once more; the books balance (P1), and what waits is bounded (P9).
 #[test]
 fn only_what_was_not_delivered_is_fetched() {
-    let mut pipeline = pipeline(1 << 20).with_rules(Rules { untraced_lines: LineRule::WARNINGS, ..Rules::default() });
+    let mut pipeline = pipeline(1 << 20).with_rules(Rules { without_trace: LineRule::WARNINGS, ..Rules::default() });
     let given = [
         (Signal::Traces, spans(vec![span(2, 2, 5, true), span(3, 3, 199, false)]), 1),
         (Signal::Logs, lines(&[(Some(3), 9, "fast"), (None, 9, "quiet"), (None, 17, "loud")]), 2),
@@ -447,7 +446,7 @@ fn r3_a_request_that_goes_astray_gives_its_place_back() {
     }
     let request = Request { signal: Signal::Traces, body, key: Some(b"key".to_vec().into()) };
     let admitted = pipeline.admit(request, 0).unwrap();
-    assert_eq!(pipeline.take(admitted, None, 0), Answer::Accepted);
+    assert_eq!(pipeline.take(admitted, None, 0).answer, Answer::Accepted);
     assert_eq!(pipeline.ledger().received.traces, 200);
 }
 
@@ -531,67 +530,4 @@ fn s2_odd_times_are_judged_and_counted() {
     assert_eq!((pipeline.counters().odd_times, pipeline.sampling().late_unknown), (2, 0));
     assert_eq!(pipeline.ledger().routed.traces, 2);
     assert!(batches.iter().all(|batch| batch.end_ns <= i64::MAX as u64));
-}
-
-/// Scenario: the recorder's files hold requests that a start does not survive: it dies while it takes them in, or at its first commit,
-/// three times. Guarantees: at the third start what came after the last commit is set aside, in a form that can be imported, and booked as
-/// lost; the start comes to its end, and so does the next one; the books balance (P1, P9).
-#[test]
-fn i13_what_kills_starts_is_set_aside() {
-    use journal::model_disk::ModelDisk;
-    use journal::{Content, Recording};
-    let disk = ModelDisk::new();
-    let options = journal::Options {
-        device: "d".into(),
-        destinations: vec!["hub".into()],
-        total_bytes: 4 << 20,
-        holds: Vec::new(),
-        lane_bytes: [u64::MAX; 6],
-        lane_ages: [u64::MAX; 6],
-        history_bytes: 0,
-        free_space_floor: 0,
-        recorder_bytes: 1 << 20,
-        decision_bytes: 1 << 20,
-    };
-    let open = || {
-        let make = |ledger| {
-            let mut pipeline = pipeline(64 << 10);
-            *pipeline.ledger_mut() = ledger;
-            pipeline
-        };
-        edge::Vault::open(disk.clone(), options.clone(), model::Stamp::default(), 0, make).unwrap()
-    };
-    let commit = |opened: &mut edge::Opened<ModelDisk>| {
-        let batches = opened.pipeline.take_batches();
-        let rider = opened.pipeline.rider(0);
-        let committed = opened.vault.commit(batches, model::Stamp::default(), &rider);
-        assert_eq!(committed.error, None);
-        opened.pipeline.committed(&rider);
-    };
-    let mut opened = open();
-    commit(&mut opened);
-    let bomb = lines(&[(None, 9, "bomb"), (None, 9, "bomb")]);
-    let recording = Recording { content: Content::Request(Signal::Logs), key: b"", bytes: &bomb };
-    opened.vault.record(&[recording], 1, true).unwrap();
-    drop(opened);
-    disk.kill();
-    for _ in 0..2 {
-        let opened = open();
-        assert_eq!((opened.resumed.requests, opened.resumed.set_aside), (1, 0));
-        drop(opened);
-        disk.kill();
-    }
-    let mut opened = open();
-    assert_eq!((opened.resumed.requests, opened.resumed.set_aside), (0, 1));
-    commit(&mut opened);
-    let ledger = opened.pipeline.ledger();
-    assert_eq!((ledger.received.logs, ledger.lost_crash.logs, ledger.difference(|_| 0)), (2, 2, 0));
-    drop(opened);
-    disk.kill();
-    let letter = disk.paths().into_iter().find(|path| path.starts_with("dead-letters/logs-")).unwrap();
-    assert!(letter.ends_with("-start-over_budget.otlp"), "{letter}");
-    assert_eq!(disk.content(&letter).unwrap()[4..], bomb);
-    let opened = open();
-    assert_eq!((opened.resumed.requests, opened.resumed.set_aside), (0, 0));
-    assert_eq!(opened.pipeline.ledger().lost_crash.logs, 2);
 }

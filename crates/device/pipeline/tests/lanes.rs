@@ -1,9 +1,8 @@
 //! Records that go into lanes of their own, with owned OTLP messages in and decoded frames out.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-use edge::{Batch, LaneRules, Pipeline, Watermarks};
 use ledger::Ledger;
-use model::{Lane, Signal};
+use model::{Answer, Lane, Request, Signal};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, LogsData, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::metrics::v1::{
@@ -11,10 +10,10 @@ use opentelemetry_proto::tonic::metrics::v1::{
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, TracesData};
+use pipeline::{Batch, LaneRules, Pipeline, Watermarks};
 use prost::Message;
 use red::Red;
 use sampling::{Options, Policy, PolicyRule, STATUS_MASK_ERROR, Sampler};
-use sources::{Answer, Request};
 use wire::Section;
 
 const SECOND: u64 = 1_000_000_000;
@@ -217,7 +216,7 @@ fn requests_for_a_lane_above_its_watermark_are_refused_whole() {
         }
     }
     assert_eq!(pipeline.ledger().refused.total(), refused);
-    let counts: Vec<u64> = pipeline.lane_standings().map(|one| one.refused).collect();
+    let counts: Vec<u64> = pipeline.lane_standings().map(|one| pipeline.refused_by_lane(one.lane)).collect();
     assert_eq!(counts, [1, 1, 3, 1, 1, 1]);
     pipeline.tick(5 * SECOND);
     pipeline.take_batches();

@@ -6,15 +6,15 @@ use model::otlp::{Selection, for_each_scope};
 use model::proto::{ProtoError, Reader, Value, put_bytes, put_fixed32, put_fixed64, put_uint};
 
 /// The most records of one part: their columns then take about a megabyte.
-pub(crate) const MOST_RECORDS: u64 = 4096;
+pub(super) const MOST_RECORDS: u64 = 4096;
 /// The most bytes of one part, unless a single record has more.
-pub(crate) const MOST_BYTES: usize = 192 << 10;
+pub(super) const MOST_BYTES: usize = 192 << 10;
 
 /// Calls `each` with requests that together hold the records of this one, in their order.
 ///
 /// # Errors
 /// Where the bytes do not walk: what was given before counts.
-pub(crate) fn split(signal: Signal, request: &[u8], mut each: impl FnMut(Vec<u8>, u64)) -> Result<(), ProtoError> {
+pub(super) fn split(signal: Signal, request: &[u8], mut each: impl FnMut(Vec<u8>, u64)) -> Result<(), ProtoError> {
     if signal == Signal::Metrics {
         return split_points(request, each);
     }
@@ -160,7 +160,7 @@ mod tests {
         parts
     }
 
-    /// Scenario: 128,500 empty points in 256 KiB, as many empty lines, and large ones. Guarantees: parts within their bounds, each with
+    /// Scenario: 128,500 empty points in 256 KiB, as many empty log records, and large ones. Guarantees: parts within their bounds, each with
     /// its resource, metric and temporality; every record is in one of them (P9).
     #[test]
     fn i13_small_records_are_encoded_in_parts() {
@@ -177,8 +177,8 @@ mod tests {
         }
         let last = &all.last().unwrap().0;
         assert!(last.windows(5).any(|window| window == b"other"));
-        let lines = around(|out| (0..9_003).for_each(|_| put_bytes(out, 2, b"")));
-        let all = parts(Signal::Logs, &lines);
+        let log_records = around(|out| (0..9_003).for_each(|_| put_bytes(out, 2, b"")));
+        let all = parts(Signal::Logs, &log_records);
         assert_eq!(all.iter().map(|(_, records)| *records).collect::<Vec<_>>(), [4096, 4096, 811]);
     }
 

@@ -2,12 +2,7 @@
 //! records for it are refused whole, until it is below the low one.
 
 use journal::MIN_SEGMENT;
-use model::otlp::{count_records, for_each_scope};
-use model::proto::ProtoError;
-use model::{Lane, Signal};
-use sampling::{LineFacts, LineRule};
-
-use crate::lanes::Split;
+use model::Lane;
 
 const LANES: usize = Lane::ALL.len();
 
@@ -43,8 +38,6 @@ pub struct LaneStanding {
     pub backlog: u64,
     /// Whether requests with records for it are refused.
     pub raised: bool,
-    /// Requests that were, since start.
-    pub refused: u64,
 }
 
 /// The lanes' watermarks, and how they stand.
@@ -53,7 +46,6 @@ pub(crate) struct Pressure {
     marks: [Option<Watermarks>; LANES],
     backlog: [u64; LANES],
     raised: [bool; LANES],
-    refused: [u64; LANES],
 }
 
 impl Pressure {
@@ -77,46 +69,22 @@ impl Pressure {
     pub(crate) fn lane_standings(&self) -> impl Iterator<Item = LaneStanding> {
         Lane::ALL.into_iter().filter_map(|lane| {
             let index = usize::from(lane.number());
-            let (backlog, raised, refused) = (self.backlog[index], self.raised[index], self.refused[index]);
-            Some(LaneStanding { lane, marks: self.marks[index]?, backlog, raised, refused })
+            let (backlog, raised) = (self.backlog[index], self.raised[index]);
+            Some(LaneStanding { lane, marks: self.marks[index]?, backlog, raised })
         })
     }
 
-    /// Whether a request is refused, because it has something for a lane that is above its mark; it is counted then. A line of a
-    /// trace is for the trace's lane, and one that `untraced` leaves out is for none.
-    pub(crate) fn refuses(
-        &mut self,
-        signal: Signal,
-        request: &[u8],
-        split: Option<&Split>,
-        untraced: &LineRule,
-    ) -> Result<bool, ProtoError> {
-        if !self.raised.contains(&true) {
-            return Ok(false);
-        }
-        let mut wanted = [false; LANES];
-        let mut wants = |lane: Lane| wanted[usize::from(lane.number())] = true;
-        split.iter().flat_map(|split| &split.own).for_each(|(lane, _)| wants(*lane));
-        let rest = split.map_or(request, |split| &split.rest);
-        match signal {
-            Signal::Logs => for_each_scope::<ProtoError>(rest, |scope| {
-                for item in scope.items() {
-                    let line = LineFacts::read(item?, &[*untraced])?;
-                    if line.trace_id.is_some() {
-                        wants(Lane::Traces);
-                    } else if untraced.keeps(&line) {
-                        wants(Lane::Logs);
-                    }
-                }
-                Ok(())
-            })?,
-            _ if count_records(signal, rest)? == 0 => {}
-            Signal::Traces => wants(Lane::Traces),
-            Signal::Metrics => wants(Lane::Metrics),
-        }
-        let Some(index) = (0..LANES).find(|index| wanted[*index] && self.raised[*index]) else { return Ok(false) };
-        self.refused[index] += 1;
-        Ok(true)
+    /// Whether any lane refuses.
+    pub(crate) fn is_raised(&self) -> bool {
+        self.raised.contains(&true)
+    }
+
+    /// The first of the wanted lanes (by number) that refuses.
+    pub(crate) fn refuses(&self, wanted: [bool; LANES]) -> Option<Lane> {
+        Lane::ALL.into_iter().find(|lane| {
+            let index = usize::from(lane.number());
+            wanted[index] && self.raised[index]
+        })
     }
 }
 

@@ -1,11 +1,14 @@
-//! Batches on their way to the journal.
+//! Batches: one lane's records, encoded as one frame to be.
 
-use crate::parts;
 use ledger::PerSignal;
 use model::otlp::{LONGEST_NS, LogView, PointView, Selection, SpanView, count_records, for_each_scope};
 use model::proto::{ProtoError, Reader, Value};
 use model::{Lane, Signal};
 use wire::{BodyEncoder, EncodeStats, SectionRef};
+
+use crate::books::Encoded;
+
+use super::parts;
 
 /// An encoded batch: one frame to be, without its identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,77 +44,6 @@ pub(crate) struct EncodeFault {
     pub(crate) records: PerSignal,
 }
 
-/// Gathers records for the lanes.
-#[derive(Default)]
-pub(crate) struct Builder {
-    /// Spans of kept traces.
-    pub(crate) traces: Selection,
-    /// Lines of kept traces.
-    pub(crate) trace_lines: Selection,
-    /// Exemplars of kept traces: `ExemplarsData`.
-    pub(crate) exemplars: Vec<u8>,
-    /// Lines without a trace.
-    pub(crate) lines: Selection,
-    /// Points: `MetricsData`.
-    pub(crate) points: Vec<u8>,
-    /// What goes into lanes of their own.
-    pub(crate) own: Vec<(Lane, Own)>,
-}
-
-/// Records of one lane that nothing decides over.
-#[derive(Default)]
-pub(crate) struct Own {
-    pub(crate) spans: Selection,
-    pub(crate) lines: Selection,
-    pub(crate) points: Vec<u8>,
-}
-
-impl Builder {
-    /// About how many bytes it holds.
-    pub(crate) fn bytes(&self) -> usize {
-        let own = |(_, own): &(Lane, Own)| own.spans.bytes() + own.lines.bytes() + own.points.len();
-        self.traces.bytes()
-            + self.trace_lines.bytes()
-            + self.exemplars.len()
-            + self.lines.bytes()
-            + self.points.len()
-            + self.own.iter().map(own).sum::<usize>()
-    }
-
-    /// What is gathered for a lane of its own.
-    pub(crate) fn own(&mut self, lane: Lane) -> &mut Own {
-        let position = self.own.iter().position(|(other, _)| *other == lane).unwrap_or_else(|| {
-            self.own.push((lane, Own::default()));
-            self.own.len() - 1
-        });
-        &mut self.own[position].1
-    }
-
-    /// The batches to be, by lane; lanes without content are left out.
-    pub(crate) fn into_lanes(self) -> Vec<(Lane, Sections)> {
-        let mut lanes = Vec::new();
-        let Self { traces: spans, trace_lines, exemplars, lines, points, own } = self;
-        for (lane, Own { spans, lines, points }) in own {
-            let mut sections = Sections { metrics: points, ..Sections::default() };
-            sections.write(&spans, &lines);
-            lanes.push((lane, sections));
-        }
-        let mut traces = Sections { exemplars, ..Sections::default() };
-        traces.write(&spans, &trace_lines);
-        drop((spans, trace_lines));
-        let mut logs = Sections::default();
-        logs.write(&Selection::default(), &lines);
-        drop(lines);
-        let metrics = Sections { metrics: points, ..Sections::default() };
-        for (lane, sections) in [(Lane::Traces, traces), (Lane::Logs, logs), (Lane::Metrics, metrics)] {
-            if !sections.is_empty() {
-                lanes.push((lane, sections));
-            }
-        }
-        lanes
-    }
-}
-
 impl Sections {
     /// Of one signal only.
     pub(crate) fn of(signal: Signal, request: Vec<u8>) -> Self {
@@ -124,11 +56,21 @@ impl Sections {
         sections
     }
 
+    /// Of what was gathered: `points` is a `MetricsData`, `exemplars` an `ExemplarsData`.
+    pub(super) fn gathered(spans: &Selection, log_records: &Selection, points: Vec<u8>, exemplars: Vec<u8>) -> Self {
+        let mut sections = Self { metrics: points, exemplars, ..Self::default() };
+        spans.write(&mut sections.traces);
+        log_records.write(&mut sections.logs);
+        sections.records.add(Signal::Traces, spans.records());
+        sections.records.add(Signal::Logs, log_records.records());
+        sections
+    }
+
     /// Calls `each` with sections that together are these, none of them larger than what is encoded at once.
     ///
     /// # Errors
     /// The signal whose bytes do not walk; what was given before counts.
-    pub(crate) fn in_parts(self, mut each: impl FnMut(Self)) -> Result<(), EncodeFault> {
+    pub(super) fn in_parts(self, mut each: impl FnMut(Self)) -> Result<(), EncodeFault> {
         let count = |signal, bytes: &[u8]| match bytes.len() {
             // Smaller than that many records can be.
             small if small as u64 <= parts::MOST_RECORDS => 0,
@@ -163,25 +105,20 @@ impl Sections {
         Ok(())
     }
 
-    fn write(&mut self, spans: &Selection, lines: &Selection) {
-        spans.write(&mut self.traces);
-        lines.write(&mut self.logs);
-        self.records.add(Signal::Traces, spans.records());
-        self.records.add(Signal::Logs, lines.records());
-    }
-
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.traces.is_empty() && self.logs.is_empty() && self.metrics.is_empty() && self.exemplars.is_empty()
     }
 }
 
 impl Batch {
     /// Encodes sections for a lane, and gives back the memory of each as soon as it is encoded.
-    pub(crate) fn encode(lane: Lane, sections: Sections) -> Result<(Self, EncodeStats), EncodeFault> {
+    pub(crate) fn encode(lane: Lane, sections: Sections) -> Result<(Self, Encoded), EncodeFault> {
         let mut batch = Self { lane, body: Vec::new(), records: PerSignal::default(), start_ns: 0, end_ns: 0 };
         let known = sections.records;
         match batch.measure(&sections).and_then(|()| batch.encode_all(sections)) {
-            Ok(stats) => Ok((batch, stats)),
+            Ok(EncodeStats { unknown_fields, invalid_utf8 }) => {
+                Ok((batch, Encoded { unknown_fields, invalid_utf8, ..Encoded::default() }))
+            }
             Err(error) => {
                 let mut records = batch.records;
                 for signal in Signal::ALL {

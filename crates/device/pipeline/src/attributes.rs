@@ -1,4 +1,5 @@
-//! What a decision writes on records: which policy kept a trace, its threshold, and a line's ids in their own fields.
+//! Attributes and fields that are written on records: which policy kept a trace, with which threshold, and a log record's ids in
+//! their own fields.
 
 use std::borrow::Cow;
 
@@ -11,12 +12,12 @@ use sampling::{ALWAYS, LineFacts, OtState, with_threshold};
 const POLICY: &[u8] = b"tailsampling.policy";
 const TRACE_STATE: u32 = 3;
 const ATTRIBUTES: u32 = 9;
-const LINE_TRACE_ID: u32 = 9;
-const LINE_SPAN_ID: u32 = 10;
+const LOG_TRACE_ID: u32 = 9;
+const LOG_SPAN_ID: u32 = 10;
 
 /// A `Span` with the name of the policy that kept its trace as an attribute, and the threshold in its `tracestate`. A
 /// threshold that lets everything through is written only over one that is there already: it says nothing new.
-pub(crate) fn with_marks<'a>(
+pub(crate) fn with_decision<'a>(
     item: &'a [u8],
     span: &SpanView<'_>,
     policy: Option<&str>,
@@ -55,12 +56,12 @@ pub(crate) fn with_marks<'a>(
 }
 
 /// A `LogRecord` whose trace and span ids stand in their own fields, so that every backend joins it to its trace.
-pub(crate) fn with_ids<'a>(item: &'a [u8], line: &LineFacts) -> Cow<'a, [u8]> {
-    let Some(trace) = line.trace_id.filter(|_| !line.has_own_trace_id) else { return Cow::Borrowed(item) };
+pub(crate) fn with_ids<'a>(item: &'a [u8], facts: &LineFacts) -> Cow<'a, [u8]> {
+    let Some(trace) = facts.trace_id.filter(|_| !facts.has_own_trace_id) else { return Cow::Borrowed(item) };
     let mut out = item.to_vec();
-    put_bytes(&mut out, LINE_TRACE_ID, &trace.0);
-    if let Some(span) = line.span_id {
-        put_bytes(&mut out, LINE_SPAN_ID, &span.0);
+    put_bytes(&mut out, LOG_TRACE_ID, &trace.0);
+    if let Some(span) = facts.span_id {
+        put_bytes(&mut out, LOG_SPAN_ID, &span.0);
     }
     Cow::Owned(out)
 }
@@ -79,18 +80,18 @@ mod tests {
     }
 
     /// Scenario: kept spans with and without a policy, a threshold and sampling information of their own.
-    /// Guarantees: what has nothing to say leaves the bytes alone; marks stand once, and all else stays.
+    /// Guarantees: what has nothing to say leaves the bytes alone; what is written stands once, and all else stays.
     #[test]
-    fn marks_stand_once() {
+    fn what_is_written_stands_once() {
         let bytes = span(b"other=1");
         let view = SpanView::read(&bytes).unwrap();
-        assert!(matches!(with_marks(&bytes, &view, None, Some(ALWAYS)), Cow::Borrowed(_)));
-        let marked = with_marks(&bytes, &view, Some("errors"), Some(sampling::threshold(0.25)));
-        let read = SpanView::read(&marked).unwrap();
+        assert!(matches!(with_decision(&bytes, &view, None, Some(ALWAYS)), Cow::Borrowed(_)));
+        let written = with_decision(&bytes, &view, Some("errors"), Some(sampling::threshold(0.25)));
+        let read = SpanView::read(&written).unwrap();
         assert_eq!((read.name, read.trace_id), (b"name".as_slice(), view.trace_id));
         assert_eq!(read.trace_state, b"ot=th:c,other=1");
-        assert_eq!(string_attribute(&marked, 9, "tailsampling.policy"), Some(b"errors".as_slice()));
-        let states = Reader::new(&marked);
+        assert_eq!(string_attribute(&written, 9, "tailsampling.policy"), Some(b"errors".as_slice()));
+        let states = Reader::new(&written);
         let mut reader = states;
         let mut count = 0;
         while let Ok(Some((number, _))) = reader.next_field() {
@@ -98,7 +99,7 @@ mod tests {
         }
         assert_eq!(count, 1);
         let before = span(b"ot=rv:00000000000001");
-        let marked = with_marks(&before, &SpanView::read(&before).unwrap(), None, Some(ALWAYS));
-        assert_eq!(SpanView::read(&marked).unwrap().trace_state, b"ot=th:0;rv:00000000000001");
+        let written = with_decision(&before, &SpanView::read(&before).unwrap(), None, Some(ALWAYS));
+        assert_eq!(SpanView::read(&written).unwrap().trace_state, b"ot=th:0;rv:00000000000001");
     }
 }

@@ -1,20 +1,19 @@
 //! What the door lets in, as it comes out in the frames.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-use edge::Pipeline;
 use ledger::Ledger;
-use model::Signal;
 use model::otlp::MAX_DEPTH;
+use model::{Answer, Request, Signal};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, LogsData, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::metrics::v1::{
     Exemplar, Gauge, Metric, MetricsData, NumberDataPoint, ResourceMetrics, ScopeMetrics, metric,
 };
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, TracesData};
+use pipeline::Pipeline;
 use prost::Message;
 use red::Red;
 use sampling::{Options, Policy, PolicyRule, Sampler};
-use sources::{Answer, Request};
 use wire::Section;
 
 const SECOND: u64 = 1_000_000_000;

@@ -1,20 +1,19 @@
-//! What the disk thread does, without the thread: the journal with what the assembly needs of it. The crash model drives the
+//! What the disk thread owns and does, without the thread: the journal with what the assembly needs of it. The crash model drives the
 //! same code on its disk.
 
 use journal::{
     AfterNote, AppendError, Decisions, Depth, Disk, FrameMeta, Journal, JournalError, LaneEnds, Options, Recording,
-    Recovery, Stats, StoredBlock, Taken, TapeError,
+    Recovery, Stats, StoredBlock, TapeError,
 };
 use ledger::{Ledger, PerSignal};
 use model::{Epoch, Lane, Refusal, Signal, Stamp};
+use pipeline::{Batch, CommitAttachment, Pipeline, Resumed};
 
-use crate::batch::Batch;
 use crate::dead_letters::{DeadLetter, DeadLetterCounts, DeadLetters};
-use crate::pipeline::Pipeline;
-use crate::resume::{Aside, Resumed, resume};
+use crate::remaining_file;
+use crate::resume::{Aside, resume};
 use crate::starting::{self, TakesIn};
 use crate::thinning::Thinning;
-use crate::undecided;
 
 /// A stretch of a lane that a destination has.
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +28,7 @@ pub struct Range {
 
 /// What the journal looks like at one moment.
 #[derive(Debug, Clone, Default)]
-pub struct State {
+pub struct DiskStatus {
     /// Its epoch.
     pub epoch: Epoch,
     /// The ends of its lanes.
@@ -44,19 +43,6 @@ pub struct State {
     pub dead_letters: DeadLetterCounts,
 }
 
-/// What rides with the batches of a commit.
-#[derive(Debug, Clone, Default)]
-pub struct Rider {
-    /// The ledger's note.
-    pub note: Vec<u8>,
-    /// Decisions, as [`journal::Decisions`] has them.
-    pub remembered: Vec<u64>,
-    /// See [`journal::Decisions::alone`].
-    pub alone: Vec<u64>,
-    /// How far the recorder is taken over; `None` without a recorder in files.
-    pub taken: Option<Taken>,
-}
-
 /// What a commit did.
 #[derive(Debug, Default)]
 pub struct Committed {
@@ -66,14 +52,14 @@ pub struct Committed {
     pub left: Vec<Batch>,
     /// What is larger than any frame can be: it will never fit.
     pub unfit: Vec<(Lane, PerSignal)>,
-    /// Why the disk did not take everything. Without one, the rider is committed too.
+    /// Why the disk did not take everything. Without one, the attachment is committed too.
     pub error: Option<String>,
     /// What each lane has that some destination has not confirmed, bytes by the lane's number.
     pub backlog: [u64; Lane::ALL.len()],
 }
 
 /// The journal of a running edge.
-pub struct Vault<D: Disk> {
+pub struct DiskState<D: Disk> {
     journal: Journal<D>,
     destinations: usize,
     /// Bytes by lane that somebody was promised room for since the last commit.
@@ -81,8 +67,8 @@ pub struct Vault<D: Disk> {
     thinning: Thinning,
     dead_letters: DeadLetters,
     /// The file of what is undecided, while it is written; else whether an earlier life's may still be there.
-    undecided: Option<undecided::Writer<D::File>>,
-    stale_undecided: bool,
+    remaining: Option<remaining_file::Writer<D::File>>,
+    stale_remaining: bool,
     /// The first commit is not done.
     starting: bool,
 }
@@ -90,18 +76,18 @@ pub struct Vault<D: Disk> {
 /// An edge as it starts: its disk, its pipeline, and what was found.
 pub struct Opened<D: Disk> {
     /// The disk's side.
-    pub vault: Vault<D>,
+    pub disk: DiskState<D>,
     /// Everything before the disk.
     pub pipeline: Pipeline,
     /// What the journal found.
     pub recovery: Recovery,
     /// What was taken in again.
     pub resumed: Resumed,
-    /// Why the ledger's note could not be read; counting then starts anew.
-    pub bad_note: Option<String>,
+    /// Why the ledger of the last commit could not be read; counting then starts anew.
+    pub bad_commit_record: Option<String>,
 }
 
-/// What frames behind the note hold, by signal: their sum is what the journal counts. Where frames cannot be read any more, it is
+/// What frames behind the commit record hold, by signal: their sum is what the journal counts. Where frames cannot be read any more, it is
 /// what their lane usually holds.
 fn booked_by_signal(after: &AfterNote) -> [(Signal, u64); Signal::ALL.len()] {
     let usual = match after.lane {
@@ -121,7 +107,7 @@ fn booked_by_signal(after: &AfterNote) -> [(Signal, u64); Signal::ALL.len()] {
     booked
 }
 
-impl<D: Disk> Vault<D> {
+impl<D: Disk> DiskState<D> {
     /// Opens a data directory and brings books and pipeline to where they were: `make` builds the pipeline that goes on with
     /// a ledger.
     ///
@@ -136,10 +122,10 @@ impl<D: Disk> Vault<D> {
     ) -> Result<Opened<D>, JournalError> {
         let (names, budget) = (options.destinations.clone(), options.total_bytes);
         let (mut journal, recovery) = Journal::open(disk, options, stamp)?;
-        let mut bad_note = None;
+        let mut bad_commit_record = None;
         let (mut ledger, pending) = match &recovery.note {
             Some(note) => Ledger::resume(note).unwrap_or_else(|error| {
-                bad_note = Some(error.to_string());
+                bad_commit_record = Some(error.to_string());
                 <(Ledger, PerSignal)>::default()
             }),
             None => <(Ledger, PerSignal)>::default(),
@@ -173,7 +159,9 @@ impl<D: Disk> Vault<D> {
         }
         let mut pipeline = make(ledger);
         let mut dead_letters = DeadLetters::open(journal.disk(), budget);
-        let resumed = if journal.records() {
+        let mut resuming = pipeline.resume(now_ns);
+        let mut next = 0;
+        if journal.records() {
             // A start that cannot be counted takes everything in.
             let takes_in = starting::begin(journal.disk(), &stamp.boot_id).unwrap_or(TakesIn::All);
             let disk = journal.disk();
@@ -184,32 +172,28 @@ impl<D: Disk> Vault<D> {
                 dead_letters.keep(disk, &letter).is_ok()
             };
             let mut aside = Aside { takes_in, keep: &mut keep };
-            resume(&journal, &mut pipeline, &pending, now_ns, stamp.wall_ns, &mut aside).inspect_err(|_| {
+            next = resume(&journal, &mut resuming, stamp.wall_ns, &mut aside).inspect_err(|_| {
                 // It ends with a word, so it is not counted among those that died; where the file stays, it is.
                 let _counted = starting::end(journal.disk());
-            })?
+            })?;
         } else {
-            let resumed = undecided::resume(journal.disk(), recovery.note.as_deref(), &mut pipeline, now_ns);
-            for signal in Signal::ALL {
-                let lost = pending.get(signal).saturating_sub(resumed.undecided.get(signal));
-                pipeline.ledger_mut().lost_crash.add(signal, lost);
-            }
-            resumed
-        };
-        let vault = Self {
+            remaining_file::resume(journal.disk(), recovery.note.as_deref(), &mut resuming);
+        }
+        let resumed = resuming.finish(&pending, next);
+        let disk = Self {
             journal,
             destinations: names.len(),
             promised: [0; Lane::ALL.len()],
             thinning: Thinning::default(),
             dead_letters,
-            undecided: None,
-            stale_undecided: true,
+            remaining: None,
+            stale_remaining: true,
             starting: true,
         };
-        Ok(Opened { vault, pipeline, recovery, resumed, bad_note })
+        Ok(Opened { disk, pipeline, recovery, resumed, bad_commit_record })
     }
 
-    /// Thins metrics to steps of so many nanoseconds when room runs short, before any are given up; 0 for never.
+    /// Thins metrics to steps of so many nanoseconds when room runs short, before any are evicted; 0 for never.
     pub fn thin_to(&mut self, step_ns: u64) {
         self.thinning.step_ns = step_ns;
     }
@@ -238,8 +222,8 @@ impl<D: Disk> Vault<D> {
         Ok(())
     }
 
-    /// Appends batches and makes everything durable, the rider with it.
-    pub fn commit(&mut self, batches: Vec<Batch>, stamp: Stamp, rider: &Rider) -> Committed {
+    /// Appends batches and makes everything durable, the attachment with it.
+    pub fn commit(&mut self, batches: Vec<Batch>, stamp: Stamp, attachment: &CommitAttachment) -> Committed {
         let mut committed = Committed::default();
         self.promised = [0; Lane::ALL.len()];
         for batch in batches {
@@ -261,20 +245,21 @@ impl<D: Disk> Vault<D> {
         if let Err(error) = self.thinning.run(&mut self.journal, stamp) {
             committed.error = Some(error.to_string());
         }
-        // Without all batches the note would speak of what is not there: it waits for the next commit.
-        let done = match (committed.left.is_empty(), rider.taken) {
+        // Without all batches the record would speak of what is not there: it waits for the next commit.
+        let CommitAttachment { commit_record, decided, without_spans, taken, .. } = attachment;
+        let done = match (committed.left.is_empty(), *taken) {
             (false, _) => self.journal.commit(stamp, None),
-            (true, None) => self.journal.commit(stamp, Some(&rider.note)),
+            (true, None) => self.journal.commit(stamp, Some(commit_record)),
             (true, Some(taken)) => {
-                let decisions = Decisions { remembered: &rider.remembered, alone: &rider.alone };
-                self.journal.commit_taken(stamp, &rider.note, &decisions, taken)
+                let decisions = Decisions { remembered: decided, alone: without_spans };
+                self.journal.commit_taken(stamp, commit_record, &decisions, taken)
             }
         };
         if let Err(error) = done {
             committed.error = Some(error.to_string());
-        } else if self.stale_undecided && committed.error.is_none() {
-            // It spoke of the note before this one. Where it cannot be removed it is told by that.
-            self.stale_undecided = undecided::remove(self.journal.disk()).is_err();
+        } else if self.stale_remaining && committed.error.is_none() {
+            // It spoke of the commit record before this one, by which it is recognised where it cannot be removed.
+            self.stale_remaining = remaining_file::remove(self.journal.disk()).is_err();
         }
         if self.starting {
             self.starting = starting::end(self.journal.disk()).is_err();
@@ -314,7 +299,7 @@ impl<D: Disk> Vault<D> {
         self.journal.backlog()
     }
 
-    /// Empties a destination's queue, of one lane or of all but mission and audit; gives the records given up. They are booked
+    /// Empties a destination's queue, of one lane or of all but mission and audit; gives the records that are dropped. They are booked
     /// with the next commit.
     ///
     /// # Errors
@@ -364,11 +349,11 @@ impl<D: Disk> Vault<D> {
     ///
     /// # Errors
     /// What the disk says.
-    pub(crate) fn write_undecided(&mut self, part: &[u8]) -> std::io::Result<()> {
+    pub(crate) fn write_remaining(&mut self, part: &[u8]) -> std::io::Result<()> {
         let disk = self.journal.disk();
-        let writer = match &mut self.undecided {
+        let writer = match &mut self.remaining {
             Some(writer) => writer,
-            none => none.insert(undecided::begin(disk)?),
+            none => none.insert(remaining_file::begin(disk)?),
         };
         writer.write(disk, part)
     }
@@ -377,8 +362,8 @@ impl<D: Disk> Vault<D> {
     ///
     /// # Errors
     /// What the disk says.
-    pub(crate) fn finish_undecided(&mut self) -> std::io::Result<()> {
-        match self.undecided.take() {
+    pub(crate) fn finish_remaining(&mut self) -> std::io::Result<()> {
+        match self.remaining.take() {
             Some(writer) => writer.finish(self.journal.disk()),
             None => Ok(()),
         }
@@ -393,10 +378,10 @@ impl<D: Disk> Vault<D> {
     }
 
     /// Heads, depths and figures.
-    pub fn state(&mut self) -> State {
+    pub fn status(&mut self) -> DiskStatus {
         let depths =
             (0..self.destinations).map(|destination| self.journal.depth(destination).unwrap_or_default()).collect();
-        State {
+        DiskStatus {
             epoch: self.journal.epoch(),
             heads: self.journal.heads(),
             depths,

@@ -1,0 +1,215 @@
+//! The way in, up to where records wait or go on: the look at a request, the guard, repeats by their key, limits, lanes, and the
+//! metrics of every span. It owns nothing that waits for a decision.
+
+mod lanes;
+mod look;
+mod permits;
+mod plan;
+mod repeats;
+mod shares;
+
+use guard::{Denied, Guard, Passed};
+use journal::{Content, Recording};
+use model::otlp::{Inspection, Pieces};
+use model::proto::ProtoError;
+use model::{Answer, Lane, Refusal, Signal};
+use red::Red;
+
+use crate::books::NotAdmitted;
+
+pub use lanes::LaneRules;
+pub use look::Looked;
+pub use permits::MAX_RECORDING;
+pub(crate) use permits::Needs;
+pub(crate) use plan::Plan;
+
+use permits::{Permit, Permits};
+use repeats::{Repeats, digest};
+use shares::LaneShares;
+
+/// Guard, repeats, limits, lanes and span metrics.
+#[derive(Default)]
+pub(crate) struct Admission {
+    guard: Guard,
+    repeats: Repeats,
+    permits: Permits,
+    lanes: LaneRules,
+    shares: LaneShares,
+    red: Option<Red>,
+    /// Wall time, for records that came without one.
+    wall_ns: u64,
+}
+
+/// A request that may be taken in. Dropped, it gives its room back.
+#[derive(Debug)]
+pub struct Admitted {
+    signal: Signal,
+    body: Vec<u8>,
+    key: Option<Box<[u8]>>,
+    plan: Plan,
+    /// The answer once it is taken.
+    answer: Answer,
+    permit: Permit,
+}
+
+/// A request that is taken in now.
+pub(crate) struct Entering {
+    pub(crate) signal: Signal,
+    pub(crate) body: Vec<u8>,
+    pub(crate) key: Option<Box<[u8]>>,
+    pub(crate) plan: Plan,
+    pub(crate) answer: Answer,
+}
+
+impl Admitted {
+    /// What is to be recorded.
+    pub fn recording(&self) -> Recording<'_> {
+        Recording {
+            content: Content::Request(self.signal),
+            key: self.key.as_deref().unwrap_or_default(),
+            bytes: &self.body,
+        }
+    }
+
+    /// The lanes that are never evicted for which it has something, with about how many bytes. Such a request is answered once it is
+    /// synced.
+    pub fn urgent(&self) -> impl Iterator<Item = (Lane, usize)> + use<> {
+        [Lane::Mission, Lane::Audit].into_iter().zip(self.plan.urgent()).filter(|(_, bytes)| *bytes > 0)
+    }
+
+    /// Whether it has something for a lane that is never evicted.
+    pub fn is_urgent(&self) -> bool {
+        self.urgent().next().is_some()
+    }
+
+    /// The same with another answer.
+    pub(crate) fn answering(self, answer: Answer) -> Self {
+        Self { answer, ..self }
+    }
+
+    /// Its signal and bytes.
+    pub(crate) fn request(&self) -> (Signal, &[u8]) {
+        (self.signal, &self.body)
+    }
+
+    /// Gives its room back: it is taken in now.
+    pub(crate) fn enter(self) -> Entering {
+        let Self { signal, body, key, plan, answer, permit } = self;
+        drop(permit);
+        Entering { signal, body, key, plan, answer }
+    }
+}
+
+impl Admission {
+    /// One that counts spans in `red`.
+    pub(crate) fn new(red: Option<Red>) -> Self {
+        Self { red, ..Self::default() }
+    }
+
+    /// Sets who goes into lanes of their own.
+    pub(crate) fn set_lanes(&mut self, lanes: LaneRules) {
+        self.lanes = lanes;
+    }
+
+    /// The device's name.
+    pub(crate) fn device(&self) -> &str {
+        &self.lanes.device
+    }
+
+    /// Sets the wall time: records without one get it, and series of span metrics begin then.
+    pub(crate) fn set_wall(&mut self, wall_ns: u64) {
+        self.wall_ns = wall_ns;
+    }
+
+    /// The metrics of every span.
+    pub(crate) fn red(&mut self) -> Option<&mut Red> {
+        self.red.as_mut()
+    }
+
+    /// Spans with odd times.
+    pub(crate) fn odd_times(&self) -> u64 {
+        self.red.as_ref().map_or(0, Red::odd_times)
+    }
+}
+
+/// The plan of a request.
+impl Admission {
+    /// A request as it goes on: mended, without what is not taken.
+    pub(crate) fn mended(&self, signal: Signal, body: Vec<u8>, found: &Inspection) -> Vec<u8> {
+        // Requests one after the other are one request.
+        if found.is_clean() { body } else { Pieces::new(signal, &body, self.wall_ns).flatten().collect() }
+    }
+
+    /// The guard's work on a clean request, and the plan of what it lets pass.
+    pub(crate) fn plan(
+        &mut self,
+        signal: Signal,
+        body: Vec<u8>,
+        names_lane: bool,
+    ) -> Result<(Vec<u8>, Plan), NotAdmitted> {
+        let denied = |Denied { reason, why }| NotAdmitted::Bad { reason, why };
+        let Passed { request, dropped } = self.guard.admit(signal, body).map_err(denied)?;
+        let plan = self.plan_of_passed(signal, &request, names_lane);
+        let unreadable = |error: ProtoError| NotAdmitted::Bad { reason: Refusal::Malformed, why: error.to_string() };
+        let plan = plan.map_err(unreadable)?;
+        Ok((request, Plan { dropped: (dropped.total() > 0).then(|| Box::new(dropped)), ..plan }))
+    }
+
+    /// The plan of a request that passed the guard before: one of the recorder's files.
+    ///
+    /// # Errors
+    /// Where the bytes do not walk.
+    pub(crate) fn plan_of_passed(&self, signal: Signal, request: &[u8], names_lane: bool) -> Result<Plan, ProtoError> {
+        self.lanes.plan(signal, request, names_lane)
+    }
+
+    /// What a request with this plan needs, with its traces, together with all that is on its way.
+    pub(crate) fn needs(&self, signal: Signal, body: &[u8], plan: &Plan, traces: usize) -> Result<Both, NotAdmitted> {
+        // Points never wait for a decision: a recorder full of undecided traces must not stop them. A request may split into what
+        // waits and what goes on: it is counted whole.
+        let waiting = if signal == Signal::Metrics { 0 } else { body.len() };
+        let own = Needs { bytes: body.len() + plan.bytes(), waiting, traces };
+        let together = self.permits.together(own).ok_or(NotAdmitted::NO_ROOM)?;
+        Ok(Both { own, together })
+    }
+
+    /// Reserves what a request needs. What its producer may put into mission and audit is used up by it.
+    pub(crate) fn reserve(
+        &mut self,
+        (signal, body): (Signal, Vec<u8>),
+        plan: Plan,
+        key: Option<Box<[u8]>>,
+        needs: Needs,
+        now_ns: u64,
+    ) -> Result<Admitted, NotAdmitted> {
+        if !self.shares.take(&plan.claims, self.lanes.bytes_per_minute, now_ns) {
+            return Err(NotAdmitted::Later { reason: Some(Refusal::LaneOverBudget), lane: None });
+        }
+        let permit = self.permits.reserve(needs, key.clone());
+        Ok(Admitted { signal, body, key, plan, answer: Answer::Accepted, permit })
+    }
+}
+
+/// What a request needs, and what it needs with all others that are on their way.
+pub(crate) struct Both {
+    pub(crate) own: Needs,
+    pub(crate) together: Needs,
+}
+
+/// Repeats.
+impl Admission {
+    /// A request with this key, behind its digest, is accepted.
+    pub(crate) fn remember(&mut self, key: &[u8]) {
+        self.repeats.remember(key);
+    }
+
+    /// How many pieces of a request are taken already; that is forgotten.
+    pub(crate) fn pieces_taken(&mut self, signal: Signal, body: &[u8]) -> usize {
+        if self.repeats.has_parts() { self.repeats.take_part(digest(signal, body)) } else { 0 }
+    }
+
+    /// Remembers that so many first pieces of a request were taken, when the room ended.
+    pub(crate) fn remember_pieces(&mut self, signal: Signal, body: &[u8], pieces: usize) {
+        self.repeats.remember_part(digest(signal, body), pieces);
+    }
+}

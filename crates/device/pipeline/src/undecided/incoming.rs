@@ -1,0 +1,229 @@
+//! Records that come in: what waits goes into the recorder, what is decided or needs no decision goes on.
+
+use journal::Content;
+use model::otlp::{LogView, STATUS_ERROR, STATUS_OK, SpanView, for_each_scope, string_attribute};
+use model::proto::{ProtoError, varint_len};
+use model::{Signal, TraceId};
+use red::Red;
+use sampling::{
+    LineFacts, OtState, Part, Route, STATUS_MASK_ERROR, STATUS_MASK_OK, STATUS_MASK_UNSET, SpanPart, Verdict,
+};
+
+use crate::attributes::with_ids;
+use crate::books::Incoming;
+use crate::exemplars;
+use crate::outbox::Builder;
+
+use super::Undecided;
+
+/// How often the trace id changes from one record of a request to the next: at least as often as it has traces.
+pub(super) fn trace_runs(signal: Signal, request: &[u8]) -> Result<usize, ProtoError> {
+    let mut runs = 0;
+    let mut last: Option<TraceId> = None;
+    for_each_scope::<ProtoError>(request, |scope| {
+        for item in scope.items() {
+            let trace = match signal {
+                Signal::Traces => SpanView::read(item?)?.trace_id,
+                // A log record's id may stand anywhere: each may be another one.
+                _ => LogView::read(item?)?.trace_id.or(Some(TraceId::default())),
+            };
+            if trace.is_some() && (trace != last || trace == Some(TraceId::default())) {
+                runs += 1;
+                last = trace;
+            }
+        }
+        Ok(())
+    })?;
+    Ok(runs)
+}
+
+/// Key and length of the messages around a trace's spans, as they are when the trace stands alone.
+const GROUP_BYTES: usize = 3;
+
+/// The bytes of a message as a field.
+fn field_bytes(message: &[u8]) -> usize {
+    1 + varint_len(message.len() as u64) + message.len()
+}
+
+/// What the sampler has to know of a span: the conditions that it and its resource fulfil, and the bytes around it (resource and
+/// scope), which count once for each entry of the recorder.
+pub fn span_part(span: &SpanView<'_>, conditions: u64, around: u32) -> Part {
+    let state = if span.trace_state.is_empty() { OtState::default() } else { OtState::read(span.trace_state) };
+    Part::Span(SpanPart {
+        start_ns: span.start_ns,
+        end_ns: span.end_ns,
+        status: match span.status {
+            STATUS_ERROR => STATUS_MASK_ERROR,
+            STATUS_OK => STATUS_MASK_OK,
+            _ => STATUS_MASK_UNSET,
+        },
+        root: span.parent_span_id.is_none(),
+        conditions,
+        randomness: state.randomness,
+        sampled_before: state.randomness.is_some() || state.threshold.is_some(),
+        around,
+    })
+}
+
+/// What a request leaves in the recorder: an entry, where parts of it wait, or were dropped and may yet be kept.
+#[derive(Default)]
+struct EntryUse {
+    pins: u32,
+    dropped: bool,
+}
+
+impl EntryUse {
+    /// What the sampler said of a part; true when it goes on at once.
+    fn note(&mut self, route: Route, facts: &mut Incoming) -> bool {
+        match route {
+            Route::Waits { new_pin } => {
+                self.pins += u32::from(new_pin);
+                facts.waiting += 1;
+                false
+            }
+            Route::Decided(Verdict::Keep) => {
+                facts.passing += 1;
+                true
+            }
+            Route::Decided(Verdict::Drop) => {
+                self.dropped = true;
+                facts.sampled_out += 1;
+                false
+            }
+        }
+    }
+}
+
+impl Undecided {
+    /// Takes in the spans of a request, and counts each in `red`. Those of kept traces go on to `passing`.
+    ///
+    /// # Errors
+    /// Where the bytes do not walk; `facts` tell what came before.
+    pub(crate) fn admit_spans(
+        &mut self,
+        request: &[u8],
+        now_ns: u64,
+        mut red: Option<&mut Red>,
+        passing: &mut Builder,
+        facts: &mut Incoming,
+    ) -> Result<(), ProtoError> {
+        let entry = self.recorder.next_id();
+        let sampler = &mut self.sampler;
+        let mut used = EntryUse::default();
+        for_each_scope::<ProtoError>(request, |scope| {
+            let service = string_attribute(scope.resource.resource, 1, "service.name").unwrap_or_default();
+            let around = field_bytes(scope.resource.resource) + field_bytes(scope.scope) + 2 * GROUP_BYTES;
+            let of_resource = sampler.conditions().of_resource(scope.resource.resource);
+            for item in scope.items() {
+                let item = item?;
+                let span = SpanView::read(item)?;
+                if let Some(red) = &mut red {
+                    red.observe(scope.resource.resource, service, &span);
+                }
+                let Some(trace) = span.trace_id else {
+                    facts.filtered += 1;
+                    continue;
+                };
+                let conditions = of_resource | sampler.conditions().of_span(&span);
+                let part = span_part(&span, conditions, around as u32);
+                let route = sampler.part(trace, part, field_bytes(item) as u64, entry, now_ns);
+                if used.note(route, facts) {
+                    passing.span(&scope, item);
+                    if let Some(red) = &mut red {
+                        let put = red.exemplar(scope.resource.resource, service, &span, passing.exemplars());
+                        facts.exemplars += u64::from(put);
+                    }
+                }
+            }
+            Ok(())
+        })?;
+        self.record(Content::Request(Signal::Traces), request, &used);
+        Ok(())
+    }
+
+    /// Takes in the log records of a request. Those of kept traces go on to `passing`, and those without a trace by their rule.
+    ///
+    /// # Errors
+    /// As [`Undecided::admit_spans`].
+    pub(crate) fn admit_log_records(
+        &mut self,
+        request: &[u8],
+        now_ns: u64,
+        passing: &mut Builder,
+        facts: &mut Incoming,
+    ) -> Result<(), ProtoError> {
+        let entry = self.recorder.next_id();
+        let Self { sampler, rules, .. } = self;
+        let mut used = EntryUse::default();
+        for_each_scope::<ProtoError>(request, |scope| {
+            for item in scope.items() {
+                let item = item?;
+                let record = LineFacts::read(item, &[rules.without_trace])?;
+                let Some(trace) = record.trace_id else {
+                    if rules.without_trace.keeps(&record) {
+                        facts.passing += 1;
+                        passing.log_record(&scope, item);
+                    } else {
+                        facts.filtered += 1;
+                    }
+                    continue;
+                };
+                facts.trace_ids_from_fields += u64::from(!record.has_own_trace_id);
+                let part = Part::Line { severity: record.severity, time_ns: record.time_ns };
+                let route = sampler.part(trace, part, item.len() as u64, entry, now_ns);
+                if used.note(route, facts) {
+                    passing.trace_log_record(&scope, &with_ids(item, &record));
+                }
+            }
+            Ok(())
+        })?;
+        self.record(Content::Request(Signal::Logs), request, &used);
+        Ok(())
+    }
+
+    /// Takes in exemplars (an `ExemplarsData`) that were taken out of points. Those of kept traces go on to `passing`.
+    ///
+    /// # Errors
+    /// As [`Undecided::admit_spans`].
+    pub(crate) fn admit_exemplars(
+        &mut self,
+        parked: &[u8],
+        now_ns: u64,
+        passing: &mut Builder,
+        facts: &mut Incoming,
+    ) -> Result<(), ProtoError> {
+        if parked.is_empty() {
+            return Ok(());
+        }
+        let mut count = 0;
+        exemplars::for_each(parked, |_, _| {
+            count += 1;
+            Ok(())
+        })?;
+        if !self.make_room(count, parked.len()) {
+            facts.exemplars_without_room += count as u64;
+            return Ok(());
+        }
+        let entry = self.recorder.next_id();
+        let mut used = EntryUse::default();
+        // They are no records: only the pins and the one that goes on count.
+        let mut ways = Incoming::default();
+        exemplars::for_each(parked, |trace, series| {
+            let route = self.sampler.part(trace, Part::Exemplar, series.len() as u64, entry, now_ns);
+            if used.note(route, &mut ways) {
+                exemplars::put(series, passing.exemplars());
+            }
+            Ok(())
+        })?;
+        facts.exemplars += ways.passing;
+        self.record(Content::Exemplars, parked, &used);
+        Ok(())
+    }
+
+    /// What was dropped stays readable for a while too, and may still be kept after all.
+    fn record(&mut self, content: Content, bytes: &[u8], used: &EntryUse) {
+        if used.pins > 0 || used.dropped {
+            self.recorder.push(content, bytes, used.pins);
+        }
+    }
+}
