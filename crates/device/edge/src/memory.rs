@@ -2,6 +2,8 @@
 //! that lately did not run.
 #![allow(unsafe_code, reason = "mallopt and madvise have no safe wrappers; each call says why it is sound")]
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 
 use sources::Limits;
@@ -73,8 +75,9 @@ pub(crate) fn watch_growth(limits: &Rc<Limits>, shared: &Rc<Shared>, limit: Opti
 
 /// The program's own code and constants, as they lie in memory.
 pub(crate) struct ProgramPages {
-    /// Start and length, bytes.
+    /// Start and length, bytes; both are whole pages.
     ranges: Vec<(usize, usize)>,
+    page: usize,
 }
 
 impl ProgramPages {
@@ -82,45 +85,104 @@ impl ProgramPages {
     pub(crate) fn find() -> Self {
         let mut ranges = Vec::new();
         if let (Ok(program), Ok(maps)) =
-            (std::fs::read_link("/proc/self/exe"), std::fs::read_to_string("/proc/self/smaps"))
+            (std::fs::read_link("/proc/self/exe"), std::fs::read_to_string("/proc/self/maps"))
             && let Some(program) = program.to_str()
         {
-            let mut candidate = None;
             for line in maps.lines() {
                 let mut words = line.split_ascii_whitespace();
-                let (Some(first), Some(second)) = (words.next(), words.next()) else { continue };
-                if first == "Anonymous:" {
-                    // A page of its own in a mapping of the file was written to, and would come back as it is in the file.
-                    ranges.extend(candidate.take().filter(|_| second == "0"));
-                } else if let Some((start, end)) = first.split_once('-')
+                if let (Some(range), Some(access)) = (words.next(), words.next())
+                    && line.ends_with(program)
+                    && !access.contains('w')
+                    && let Some((start, end)) = range.split_once('-')
                     && let (Ok(start), Ok(end)) = (usize::from_str_radix(start, 16), usize::from_str_radix(end, 16))
                 {
-                    let constant = line.ends_with(program) && !second.contains('w');
-                    candidate = constant.then(|| (start, end.saturating_sub(start)));
+                    ranges.push((start, end.saturating_sub(start)));
                 }
             }
         }
-        Self { ranges }
+        Self { ranges, page: rustix::param::page_size() }
     }
 
-    /// Gives them back. What runs comes back at once from the page cache; what only starting, a new connection or a large
-    /// request needed (the configuration's parser, the TLS handshake) does not.
+    /// Gives them back, but for pages that differ from the file: a debugger or a probe has written into those, and what it wrote must
+    /// stay. What runs comes back at once from the page cache; what only starting, a new connection or a large request needed (the
+    /// configuration's parser, the TLS handshake) does not.
     pub(crate) fn give_back(&self) {
+        let Ok(pagemap) = File::open("/proc/self/pagemap") else { return };
         for (start, length) in &self.ranges {
-            let pages = std::ptr::with_exposed_provenance_mut::<core::ffi::c_void>(*start);
-            // SAFETY: the range is a mapping of this very program that cannot be written to, and of which no page was
-            // ever written to, as the kernel tells it; it stays mapped as long as the program runs. What comes back from
-            // the file is what was there.
-            let dropped = unsafe { rustix::mm::madvise(pages, *length, rustix::mm::Advice::LinuxDontNeed) };
-            // It only costs memory when the kernel does not want to.
-            let _kept = dropped;
+            let mut told = vec![0; length / self.page * PAGEMAP_ENTRY];
+            if pagemap.read_exact_at(&mut told, (start / self.page * PAGEMAP_ENTRY) as u64).is_err() {
+                continue;
+            }
+            for (first, count) in unwritten(told.as_chunks().0) {
+                self.drop_pages(start + first * self.page, count * self.page);
+            }
         }
     }
+
+    fn drop_pages(&self, start: usize, length: usize) {
+        let pages = std::ptr::with_exposed_provenance_mut::<core::ffi::c_void>(start);
+        // SAFETY: the range lies in a mapping of this very program that cannot be written to, and of which no page was ever
+        // written to, as the kernel has just told; it stays mapped as long as the program runs. What comes back from the
+        // file is what was there.
+        let dropped = unsafe { rustix::mm::madvise(pages, length, rustix::mm::Advice::LinuxDontNeed) };
+        // It only costs memory when the kernel does not want to.
+        let _kept = dropped;
+    }
+}
+
+/// Bytes that `/proc/self/pagemap` has for each page (Linux, admin-guide/mm/pagemap.rst).
+const PAGEMAP_ENTRY: usize = 8;
+
+/// Runs of pages, as first page and count, that are in memory as they are in their file.
+fn unwritten(pagemap: &[[u8; PAGEMAP_ENTRY]]) -> Vec<(usize, usize)> {
+    const PRESENT: u64 = 1 << 63;
+    const OF_FILE: u64 = 1 << 61;
+    let mut runs: Vec<(usize, usize)> = Vec::new();
+    for (page, entry) in pagemap.iter().enumerate() {
+        let entry = u64::from_le_bytes(*entry);
+        if entry & PRESENT == 0 || entry & OF_FILE == 0 {
+            continue;
+        }
+        match runs.last_mut() {
+            Some((first, count)) if *first + *count == page => *count += 1,
+            _ => runs.push((page, 1)),
+        }
+    }
+    runs
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Scenario: pages that are in memory as in the file, that somebody wrote into, that are not in memory. Guarantees: only the first
+    /// ones are given back: a breakpoint stays where it was set.
+    #[test]
+    fn only_unwritten_pages_are_given_back() {
+        let (file, written, absent) = (0xa180_0000_0000_0000_u64, 0x8180_0000_0000_0000_u64, 0u64);
+        let pages = [file, file, written, file, absent, absent, file];
+        let entries: Vec<[u8; PAGEMAP_ENTRY]> = pages.iter().map(|page| page.to_le_bytes()).collect();
+        assert_eq!(unwritten(&entries), [(0, 2), (3, 1), (6, 1)]);
+        assert_eq!(unwritten(&[]), []);
+    }
+
+    /// Scenario: this very program's pages are given back, again and again. Guarantees: less of them is resident afterwards, and the
+    /// program goes on.
+    #[test]
+    fn the_program_goes_on_without_its_pages() {
+        let file_bytes = || {
+            let status = std::fs::read_to_string("/proc/self/status").unwrap();
+            let line = status.lines().find_map(|line| line.strip_prefix("RssFile:")).unwrap();
+            line.split_ascii_whitespace().next().unwrap().parse::<u64>().unwrap()
+        };
+        let pages = ProgramPages::find();
+        assert!(!pages.ranges.is_empty());
+        let before = file_bytes();
+        pages.give_back();
+        let after = file_bytes();
+        assert!(after < before, "{before} KiB, then {after}");
+        (0..3).for_each(|_| pages.give_back());
+    }
 
     /// Scenario: what this very program takes, and limits around it. Guarantees: memory is short before the limit is reached, not when
     /// much is left (P9).
