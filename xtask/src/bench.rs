@@ -1,6 +1,7 @@
 //! `cargo xtask bench NAME`: a benchmark, with the programs as they ship.
 
 use crate::build;
+use crate::cost;
 use crate::dist;
 use crate::tools::{cargo, root, run};
 use anyhow::{Result, bail};
@@ -9,6 +10,11 @@ use std::process::Command;
 /// Builds what the benchmark needs and runs it; further options are passed on.
 pub(crate) fn task(options: &[String]) -> Result<()> {
     let Some((name, options)) = options.split_first() else { bail!("usage: cargo xtask bench NAME [OPTIONS]") };
+    match name.as_str() {
+        "cost" => return cost::cost(options),
+        "cpu" => return cost::cpu(options),
+        _ => {}
+    }
     let programs = build::programs()?;
     if name == "journal" {
         run(cargo()?.args(["build", "--locked", "--release", "--package", "lightship-bench"]))?;

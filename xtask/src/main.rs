@@ -9,6 +9,7 @@ mod clients;
 mod clock;
 mod containers;
 mod deploy;
+mod cost;
 mod disk;
 mod dist;
 mod floors;
@@ -50,7 +51,8 @@ usage: cargo xtask TASK [OPTIONS]
   disk                a small file system is filled by someone else under load (--figures: into docs/figures)
   deploy              units and manifests of deploy/, read by systemd, by Kubernetes' schemas and by the programs
   fuzz [--seconds N]  the fuzz targets, each for so long (60)
-  bench NAME ...      a benchmark of the lab with programs as they ship (footprint: the static agent)
+  bench NAME ...      a benchmark of the lab with programs as they ship (footprint: the static agent; cost: fails where a stage
+                      costs 3 % more than the figures say, --write writes them; cpu: beside the Collector)
   dist [OPTIONS]      the programs as they ship, static, for x86_64 and aarch64, with their lists and checksums
                       (--program NAME, --arch ARCH, --output DIR, --jobs N, --fallback: static glibc)
   figures [OPTIONS]   measures what ships (--hub FILE), and prints it into docs/reproducibility.md

@@ -76,7 +76,37 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`ProtoError`] when the bytes are not protobuf; the reader must not be used after that.
+    #[inline]
     pub fn next_field(&mut self) -> Result<Option<(u32, Value<'a>)>, ProtoError> {
+        let Some(rest) = self.bytes.get(self.at..) else { return Ok(None) };
+        // Nearly every field of OTLP has a number below 16, and what has a length is shorter than 16 KiB: the key is one byte, and the
+        // length one or two.
+        let (number, value, used) = match *rest {
+            [] => return Ok(None),
+            [key @ 8..0x80, length @ ..0x80, ref content @ ..]
+                if key & 7 == 2 && content.len() >= usize::from(length) =>
+            {
+                let length = usize::from(length);
+                (key >> 3, Value::Bytes(&content[..length]), 2 + length)
+            }
+            [key @ 8..0x80, value @ ..0x80, ..] if key & 7 == 0 => (key >> 3, Value::Varint(u64::from(value)), 2),
+            [key @ 8..0x80, a, b, c, d, e, f, g, h, ..] if key & 7 == 1 => {
+                (key >> 3, Value::Fixed64(u64::from_le_bytes([a, b, c, d, e, f, g, h])), 9)
+            }
+            [key @ 8..0x80, low, high @ ..0x80, ref content @ ..]
+                if key & 7 == 2 && low >= 0x80 && content.len() >= long(low, high) =>
+            {
+                (key >> 3, Value::Bytes(&content[..long(low, high)]), 3 + long(low, high))
+            }
+            _ => return self.any_field(),
+        };
+        self.at += used;
+        Ok(Some((u32::from(number), value)))
+    }
+
+    /// The next field, whatever it is.
+    #[inline(never)]
+    fn any_field(&mut self) -> Result<Option<(u32, Value<'a>)>, ProtoError> {
         loop {
             let start = self.at;
             if start >= self.bytes.len() {
@@ -90,6 +120,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[inline]
     fn key(&mut self, start: usize) -> Result<(u32, u64), ProtoError> {
         let key = self.varint(start)?;
         match u32::try_from(key >> 3) {
@@ -170,6 +201,11 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// A number of two bytes.
+fn long(low: u8, high: u8) -> usize {
+    usize::from(low & 0x7f) | usize::from(high) << 7
+}
+
 /// Why [`read_varint`] found no number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum VarintError {
@@ -183,7 +219,16 @@ pub enum VarintError {
 ///
 /// # Errors
 /// [`VarintError`] when there is none.
+#[inline]
 pub fn read_varint(bytes: &[u8]) -> Result<(u64, usize), VarintError> {
+    match *bytes {
+        [first @ ..0x80, ..] => Ok((u64::from(first), 1)),
+        [first, second @ ..0x80, ..] => Ok((u64::from(first & 0x7f) | u64::from(second) << 7, 2)),
+        _ => read_long_varint(bytes),
+    }
+}
+
+fn read_long_varint(bytes: &[u8]) -> Result<(u64, usize), VarintError> {
     let mut value = 0u64;
     for (index, byte) in bytes.iter().enumerate().take(10) {
         let bits = u64::from(byte & 0x7f);
@@ -208,8 +253,10 @@ pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
 }
 
 /// How many bytes [`put_varint`] appends.
+#[inline]
 pub fn varint_len(value: u64) -> usize {
-    (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
+    // A seventh of the bits, rounded up: by a multiplication that is exact for 1 to 64 of them.
+    (64 - (value | 1).leading_zeros() as usize) * 9 / 64 + 1
 }
 
 /// Appends a varint field.
@@ -240,12 +287,22 @@ pub fn put_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
 /// Appends a message field whose content `write` appends; the length is put in front afterwards.
 pub fn put_message(out: &mut Vec<u8>, number: u32, write: impl FnOnce(&mut Vec<u8>)) {
     put_varint(out, u64::from(number) << 3 | 2);
+    // Most messages are shorter than 128 bytes: their length takes the one byte that is left for it.
+    out.push(0);
     let start = out.len();
     write(out);
     let length = out.len() - start;
-    let mut prefix = Vec::with_capacity(5);
-    put_varint(&mut prefix, length as u64);
-    out.splice(start..start, prefix);
+    let more = varint_len(length as u64) - 1;
+    if more > 0 {
+        out.extend_from_slice(&[0; 9][..more]);
+        out.copy_within(start..start + length, start + more);
+    }
+    let mut rest = length;
+    for byte in &mut out[start - 1..start + more] {
+        *byte = rest as u8 | 0x80;
+        rest >>= 7;
+    }
+    out[start - 1 + more] &= 0x7f;
 }
 
 /// Maps a signed number to an unsigned one with small magnitudes first (protobuf `sint`).

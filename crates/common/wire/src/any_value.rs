@@ -1,7 +1,7 @@
 //! `AnyValue`: its kind on the wire, and the canonical form of the recursive kinds.
 
-use model::otlp::MAX_DEPTH;
 use model::otlp::schema::{any_value, key_value};
+use model::otlp::{MAX_DEPTH, ScalarValue, scalar_pair};
 use model::proto::{ProtoError, Reader, Value, put_bytes, put_fixed64, put_message, put_uint};
 
 /// One value, borrowed. The discriminants are the type numbers of an attribute's shape (docs/wire.md, "Attributes").
@@ -83,6 +83,15 @@ impl<'a> Any<'a> {
 
 /// Reads a `KeyValue`: its key and value.
 pub(crate) fn read_pair<'a>(bytes: &'a [u8], unknown: &mut u64) -> Result<(&'a [u8], Any<'a>), ProtoError> {
+    if let Some((key, value)) = scalar_pair(bytes) {
+        let any = match value {
+            ScalarValue::Text(text) => Any::String(text),
+            ScalarValue::Bool(value) => Any::Bool(value),
+            ScalarValue::Int(value) => Any::Int(value),
+            ScalarValue::Double(bits) => Any::Double(bits),
+        };
+        return Ok((key, any));
+    }
     let (mut key, mut any) = (&[][..], Any::Missing);
     let mut reader = Reader::new(bytes);
     while let Some((number, value)) = reader.next_field()? {

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
 use minicbor::{Decoder, Encoder};
 use model::proto::{ProtoError, put_message};
 
@@ -16,22 +17,33 @@ use crate::int_column::{self, IntReader};
 /// A key's index in the string table, times 16, plus the value's type number.
 type Slot = u64;
 
+/// So many columns get place for all rows at once.
+const USUAL_COLUMNS: usize = 24;
+
 /// The lists of one field while a frame is written.
 #[derive(Default)]
 pub(crate) struct Attributes {
     shapes: Vec<Box<[Slot]>>,
-    known_shapes: HashMap<Box<[Slot]>, u64>,
+    known_shapes: HashMap<Box<[Slot]>, u64, RandomState>,
     rows: Vec<u64>,
-    slots: HashMap<Slot, usize>,
+    slots: HashMap<Slot, usize, RandomState>,
     columns: Vec<(Slot, Vec<u64>)>,
+    /// The slots of the list that is being written.
     scratch: Vec<Slot>,
+    /// The slot that stood at each place of a list last, and its column: the next list usually has the same shape.
+    before: Vec<(Slot, usize)>,
 }
 
 impl Attributes {
+    /// No lists yet; `rows` is empty.
+    pub(crate) fn new(rows: Vec<u64>) -> Self {
+        Self { rows, ..Self::default() }
+    }
+
     /// Adds a list, given as the bytes of its `KeyValue`s.
-    pub(crate) fn push_pairs(
+    pub(crate) fn push_pairs<'a>(
         &mut self,
-        pairs: &[&[u8]],
+        pairs: impl Iterator<Item = &'a [u8]>,
         dictionary: &mut Dictionary,
         unknown: &mut u64,
     ) -> Result<(), ProtoError> {
@@ -69,6 +81,7 @@ impl Attributes {
         unknown: &mut u64,
     ) -> Result<(), ProtoError> {
         let slot = key * 16 + u64::from(any.number());
+        let place = self.scratch.len();
         self.scratch.push(slot);
         let value = match any {
             Any::Empty | Any::Missing => return Ok(()),
@@ -79,21 +92,38 @@ impl Attributes {
             Any::KvList(list) => dictionary.blob(&canonical_list(list, true, unknown)?),
             Any::Bytes(bytes) => dictionary.blob(bytes),
         };
-        let next = self.columns.len();
-        let index = *self.slots.entry(slot).or_insert(next);
-        if index == next {
-            self.columns.push((slot, Vec::new()));
-        }
-        if let Some((_, column)) = self.columns.get_mut(index) {
+        let column = self.column(slot, place);
+        if let Some((_, column)) = self.columns.get_mut(column) {
             column.push(value);
         }
         Ok(())
     }
 
+    /// The column of a slot that stands at this place of its list.
+    fn column(&mut self, slot: Slot, place: usize) -> usize {
+        if let Some((_, column)) = self.before.get(place).filter(|(before, _)| *before == slot) {
+            return *column;
+        }
+        let next = self.columns.len();
+        let column = *self.slots.entry(slot).or_insert(next);
+        if column == next {
+            // What the first lists have, those to come usually have, too; rare keys get place when they come.
+            let left = if next < USUAL_COLUMNS { self.rows.capacity() - self.rows.len() } else { 0 };
+            self.columns.push((slot, Vec::with_capacity(left)));
+        }
+        self.before.resize(self.before.len().max(place + 1), (Slot::MAX, 0));
+        if let Some(before) = self.before.get_mut(place) {
+            *before = (slot, column);
+        }
+        column
+    }
+
     fn end_row(&mut self) {
         let next = self.shapes.len() as u64;
-        let shape = match self.known_shapes.get(self.scratch.as_slice()) {
-            Some(shape) => *shape,
+        let last = self.rows.last().copied();
+        let is_last = |shape: &u64| self.shapes.get(*shape as usize).is_some_and(|shape| **shape == *self.scratch);
+        let shape = match last.filter(is_last).or_else(|| self.known_shapes.get(self.scratch.as_slice()).copied()) {
+            Some(shape) => shape,
             None => {
                 let shape: Box<[Slot]> = self.scratch.as_slice().into();
                 self.known_shapes.insert(shape.clone(), next);

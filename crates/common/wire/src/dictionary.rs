@@ -1,8 +1,9 @@
 //! The tables of a frame that columns point into: texts, ids, and other byte strings.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
 use minicbor::{Decoder, Encoder};
 
 use crate::cbor;
@@ -16,26 +17,29 @@ struct Table {
     lengths: Vec<u64>,
     /// Where each entry ends in `bytes`.
     ends: Vec<usize>,
-    /// Positions by hash: a large text stands here once, not twice.
-    known: HashMap<u64, Vec<u32>>,
+    /// Positions by the hash of what stands there: a large text stands here once, not twice. A table lives as long as its frame,
+    /// whose size is bounded, and its hash has a key of its own.
+    known: HashTable<u32>,
     hasher: RandomState,
 }
 
-impl Table {
-    fn get(&self, position: usize) -> Option<&[u8]> {
-        let start = position.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
-        self.bytes.get(start..*self.ends.get(position)?)
-    }
+fn entry<'t>(bytes: &'t [u8], ends: &[usize], position: u32) -> &'t [u8] {
+    let position = position as usize;
+    let start = position.checked_sub(1).and_then(|before| ends.get(before)).copied().unwrap_or(0);
+    ends.get(position).and_then(|end| bytes.get(start..*end)).unwrap_or_default()
+}
 
+impl Table {
     /// The position of `value`, which is added when new.
     fn position(&mut self, value: &[u8]) -> u64 {
-        let hash = self.hasher.hash_one(value);
-        let alike = self.known.get(&hash).into_iter().flatten();
-        if let Some(position) = alike.copied().find(|position| self.get(*position as usize) == Some(value)) {
-            return u64::from(position);
+        let Self { bytes, ends, known, hasher, .. } = self;
+        let hash = |value: &[u8]| hasher.hash_one(value);
+        let own = hash(value);
+        if let Some(position) = known.find(own, |position| entry(bytes, ends, *position) == value) {
+            return u64::from(*position);
         }
-        let position = self.lengths.len() as u32;
-        self.known.entry(hash).or_default().push(position);
+        let position = ends.len() as u32;
+        known.insert_unique(own, position, |position| hash(entry(bytes, ends, *position)));
         self.lengths.push(value.len() as u64);
         self.bytes.extend_from_slice(value);
         self.ends.push(self.bytes.len());

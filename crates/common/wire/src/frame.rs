@@ -8,8 +8,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::cbor;
 use crate::decode::NodeReader;
-use crate::dictionary::{Dictionary, DictionaryReader};
-use crate::encode::Node;
+use crate::dictionary::DictionaryReader;
+use crate::encode::{Node, Shared};
 use crate::error::{FRAME_VERSION, FrameError};
 
 /// The identity and clock stamp of a frame; `Name` is `&str` when written and `String` when read.
@@ -168,8 +168,7 @@ pub fn encode_body(sections: &[SectionRef<'_>], out: &mut Vec<u8>) -> Result<Enc
 /// Encodes a batch section by section: what was pushed is not needed any more.
 #[derive(Default)]
 pub struct BodyEncoder {
-    dictionary: Dictionary,
-    unknown_fields: u64,
+    shared: Shared,
     parts: Vec<Part>,
 }
 
@@ -195,8 +194,8 @@ impl BodyEncoder {
             }
         };
         if let Some(schema) = root(kind) {
-            let mut node = Node::new(schema);
-            node.push(bytes, &mut self.dictionary, &mut self.unknown_fields)?;
+            let mut node = Node::new(schema, 1);
+            node.push(bytes, &mut self.shared)?;
             self.parts.push(Part::Columns(kind, node));
         }
         Ok(())
@@ -204,10 +203,11 @@ impl BodyEncoder {
 
     /// Appends the body to `out`.
     pub fn finish(self, out: &mut Vec<u8>) -> EncodeStats {
-        let stats = EncodeStats { unknown_fields: self.unknown_fields, invalid_utf8: self.dictionary.invalid_utf8 };
+        let Shared { dictionary, unknown, .. } = &self.shared;
+        let stats = EncodeStats { unknown_fields: *unknown, invalid_utf8: dictionary.invalid_utf8 };
         let mut encoder = Encoder::new(out);
         cbor::array(&mut encoder, 5);
-        self.dictionary.put(&mut encoder);
+        dictionary.put(&mut encoder);
         cbor::array(&mut encoder, self.parts.len() as u64);
         for part in &self.parts {
             match part {

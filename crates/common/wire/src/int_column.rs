@@ -54,25 +54,57 @@ fn runs(values: impl Iterator<Item = u64>, mut each: impl FnMut(u64, u64)) {
     }
 }
 
-fn size(values: impl Iterator<Item = u64>) -> usize {
-    values.map(varint_len).sum()
+/// The size of a row of runs, value by value.
+struct RunsSize {
+    value: u64,
+    length: u64,
+    total: usize,
 }
 
-fn runs_size(values: impl Iterator<Item = u64>) -> usize {
-    let mut total = 0;
-    runs(values, |value, length| total += varint_len(value) + varint_len(length));
-    total
+impl RunsSize {
+    fn new() -> Self {
+        Self { value: 0, length: 0, total: 0 }
+    }
+
+    #[inline]
+    fn push(&mut self, value: u64) {
+        if self.length > 0 && self.value == value {
+            self.length += 1;
+            return;
+        }
+        self.total = self.total();
+        (self.value, self.length) = (value, 1);
+    }
+
+    fn total(&self) -> usize {
+        let last = if self.length > 0 { varint_len(self.value) + varint_len(self.length) } else { 0 };
+        self.total + last
+    }
 }
 
 /// The size in bytes of the smallest form's content, and the form.
 fn smallest(values: &[u64]) -> (usize, u8) {
+    let (mut varint, mut delta_size, mut second_size) = (0, 0, 0);
+    let (mut runs, mut delta_runs) = (RunsSize::new(), RunsSize::new());
+    let (mut before, mut delta_before) = (0u64, 0u64);
+    for value in values {
+        let delta = value.wrapping_sub(before);
+        let second = delta.wrapping_sub(delta_before);
+        (before, delta_before) = (*value, delta);
+        let delta = zigzag(delta as i64);
+        varint += varint_len(*value);
+        delta_size += varint_len(delta);
+        second_size += varint_len(zigzag(second as i64));
+        runs.push(*value);
+        delta_runs.push(delta);
+    }
     [
-        (size(values.iter().copied()), VARINT),
-        (size(deltas(values)), DELTA),
-        (runs_size(values.iter().copied()), RUNS),
-        (runs_size(deltas(values)), DELTA_RUNS),
+        (varint, VARINT),
+        (delta_size, DELTA),
+        (runs.total(), RUNS),
+        (delta_runs.total(), DELTA_RUNS),
         (values.len() * 8, FIXED),
-        (size(deltas_of_deltas(values)), DELTA_OF_DELTA),
+        (second_size, DELTA_OF_DELTA),
     ]
     .into_iter()
     .min()

@@ -11,6 +11,7 @@ mod write;
 use std::collections::HashMap;
 
 use durations::Durations;
+use foldhash::fast::RandomState;
 use model::otlp::schema::any_value;
 use model::otlp::{SpanView, attribute};
 use model::proto::{Reader, Value};
@@ -82,7 +83,8 @@ struct Series {
 pub struct Red {
     options: Options,
     series: Vec<Series>,
-    positions: HashMap<Box<[u8]>, usize>,
+    /// Bounded by `max_series`: a fast hash does.
+    positions: HashMap<Box<[u8]>, usize, RandomState>,
     key: Vec<u8>,
     /// When the interval of a delta began.
     start_ns: u64,
@@ -136,7 +138,7 @@ impl Red {
         Self {
             options,
             series: Vec::new(),
-            positions: HashMap::new(),
+            positions: HashMap::default(),
             key: Vec::new(),
             start_ns,
             now_ns: start_ns,

@@ -1,9 +1,10 @@
 //! The index of traces: one slot each, found by the full id. Sizes are counted as they are allocated.
 
 use std::collections::VecDeque;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::ops::Deref;
 
+use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use model::TraceId;
 
@@ -121,6 +122,7 @@ pub(crate) struct Index {
     slots: Vec<Slot>,
     free: Vec<u32>,
     table: HashTable<u32>,
+    /// Trace ids are random, and the hash has a key of its own: a fast one does.
     hasher: RandomState,
     heap_bytes: usize,
     live: usize,
@@ -148,7 +150,7 @@ impl Index {
             slots: Vec::new(),
             free: Vec::new(),
             table: HashTable::new(),
-            hasher: RandomState::new(),
+            hasher: RandomState::default(),
             heap_bytes: 0,
             live: 0,
         }

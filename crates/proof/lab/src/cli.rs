@@ -1,7 +1,8 @@
 //! The command line.
 
 use crate::bench::{
-    FootprintArgs, OutageArgs, SamplingArgs, WireArgs, footprint, outage, sampling_figures, wire_figures,
+    CostArgs, CostFigures, CpuArgs, FootprintArgs, OutageArgs, SamplingArgs, WireArgs, compare, cost, cpu, footprint,
+    outage, sampling_figures, wire_figures,
 };
 use crate::cli_drill::{self, DrillCommand};
 use crate::cli_options::{OutputOptions, fresh_seed};
@@ -90,6 +91,10 @@ struct ReplayArgs {
 
 #[derive(Debug, Subcommand)]
 enum BenchCommand {
+    /// What a span, a log record and a point cost, stage by stage: instructions, allocations, copied bytes
+    Cost(CostOptions),
+    /// CPU, memory and writes for each span, beside the OpenTelemetry Collector and Fluent Bit
+    Cpu(CpuOptions),
     /// Binary, memory, CPU and disk of the real agent on a typical device under a typical load
     Footprint(FootprintOptions),
     /// What a long outage at the typical load leaves on the device's disk
@@ -100,6 +105,42 @@ enum BenchCommand {
     Sampling(SamplingOptions),
     /// Bytes per span, line and sample in frames and blocks, against OTLP with gzip and zstd
     Wire(WireOptions),
+}
+
+#[derive(Debug, Args)]
+struct CostOptions {
+    /// The agent's binary, with its symbols [default: lightship beside this program]
+    #[arg(long, value_name = "FILE")]
+    agent: Option<PathBuf>,
+    /// Fail where a stage costs 3 % more than in these figures
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
+    /// Also count the bytes that are copied
+    #[arg(long)]
+    copies: bool,
+    #[command(flatten)]
+    output: OutputOptions,
+}
+
+#[derive(Debug, Args)]
+struct CpuOptions {
+    /// The agent's binary [default: lightship beside this program]
+    #[arg(long, value_name = "FILE")]
+    agent: Option<PathBuf>,
+    /// The Collector's binary (tests/collector/build.sh makes it)
+    #[arg(long, value_name = "FILE")]
+    collector: PathBuf,
+    /// Fluent Bit's binary; without it, it is left out
+    #[arg(long, value_name = "FILE")]
+    fluent_bit: Option<PathBuf>,
+    /// Seconds of load in each run
+    #[arg(long, default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(5..=600))]
+    seconds: u64,
+    /// How often each program runs
+    #[arg(long, default_value_t = 5, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=50))]
+    rounds: u64,
+    #[command(flatten)]
+    output: OutputOptions,
 }
 
 #[derive(Debug, Args)]
@@ -239,6 +280,8 @@ pub(crate) fn run() -> ExitCode {
                 Command::Differential(options) => differential_command(options).await,
                 Command::Replay(args) => replay_command(&args),
                 Command::Crash(args) => apart("lightship-crash", &[], &args).await,
+                Command::Bench(BenchCommand::Cost(options)) => cost_command(options).await,
+                Command::Bench(BenchCommand::Cpu(options)) => cpu_command(options).await,
                 Command::Bench(BenchCommand::Footprint(options)) => footprint_command(options).await,
                 Command::Bench(BenchCommand::Outage(options)) => outage_command(options).await,
                 Command::Bench(BenchCommand::Journal(args)) => apart("lightship-bench", &["journal"], &args).await,
@@ -368,6 +411,33 @@ async fn sampling_command(options: SamplingOptions) -> Result<ExitCode> {
     let collector = options.collector.as_deref().map(|path| locate(Some(path), "the Collector")).transpose()?;
     let args = SamplingArgs { agent, collector, seconds: options.seconds };
     let figures = unless_told_to_stop(sampling_figures(&args, console)).await?;
+    options.output.write(&serde_json::to_value(&figures)?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn cost_command(options: CostOptions) -> Result<ExitCode> {
+    let console = Console::new();
+    let agent = std::path::absolute(locate(options.agent.as_deref(), "lightship")?)?;
+    let against = options.against.as_deref().map(|path| -> Result<CostFigures> {
+        let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        serde_json::from_slice(&text).with_context(|| format!("{} holds other figures", path.display()))
+    });
+    let against = against.transpose()?;
+    let args = CostArgs { agent, copies: options.copies };
+    let Some(figures) = unless_told_to_stop(cost(&args, console)).await? else { return Ok(ExitCode::SUCCESS) };
+    options.output.write(&serde_json::to_value(&figures)?)?;
+    let faults = against.map_or_else(Vec::new, |before| compare(&before, &figures));
+    faults.iter().for_each(|fault| console.bad(fault));
+    Ok(if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn cpu_command(options: CpuOptions) -> Result<ExitCode> {
+    let agent = locate(options.agent.as_deref(), "lightship")?;
+    let collector = locate(Some(&options.collector), "the Collector")?;
+    let fluent_bit = options.fluent_bit.as_deref().map(|path| locate(Some(path), "Fluent Bit")).transpose()?;
+    let rounds = usize::try_from(options.rounds).context("too many rounds")?;
+    let args = CpuArgs { agent, collector, fluent_bit, seconds: options.seconds, rounds };
+    let figures = unless_told_to_stop(cpu(&args, Console::new())).await?;
     options.output.write(&serde_json::to_value(&figures)?)?;
     Ok(ExitCode::SUCCESS)
 }

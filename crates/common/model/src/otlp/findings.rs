@@ -1,6 +1,7 @@
 //! What is wrong with a record or with what stands around it: one walk by the tables, and the same walk that mends.
 
 use super::MAX_DEPTH;
+use super::scalar_pair::{ScalarValue, scalar_pair};
 use super::schema::{self, Field, Kind, Message, Rule, any_value, key_value};
 use crate::Refusal;
 use crate::proto::{
@@ -49,8 +50,20 @@ impl Findings {
     }
 
     pub(super) fn message(&mut self, schema: &Message, bytes: &[u8]) -> Result<(), ProtoError> {
+        self.message_with(schema, bytes, |_, _| {})
+    }
+
+    /// As [`Findings::message`]; gives every field to `each`, so that who also reads some of them need not walk again.
+    #[inline]
+    pub(super) fn message_with<'a>(
+        &mut self,
+        schema: &Message,
+        bytes: &'a [u8],
+        mut each: impl FnMut(u32, Value<'a>),
+    ) -> Result<(), ProtoError> {
         let mut reader = Reader::new(bytes);
         while let Some((number, value)) = reader.next_field()? {
+            each(number, value);
             match schema.index_of(number).and_then(|index| schema.fields.get(index)) {
                 None => self.unknown += 1,
                 Some(field) => self.field(field, value, reader.offset())?,
@@ -85,11 +98,21 @@ impl Findings {
         Ok(())
     }
 
+    #[inline]
     fn text(&mut self, text: &[u8]) {
-        self.texts += u64::from(std::str::from_utf8(text).is_err());
+        self.texts += u64::from(!is_utf8(text));
     }
 
     fn pair(&mut self, bytes: &[u8], depth: u32) -> Result<(), ProtoError> {
+        if let Some((key, value)) = scalar_pair(bytes) {
+            self.names_lane |= key == LANE_ATTRIBUTE.as_bytes();
+            self.text(key);
+            self.parts += 1;
+            if let ScalarValue::Text(text) = value {
+                self.text(text);
+            }
+            return Ok(());
+        }
         let mut reader = Reader::new(bytes);
         while let Some((number, value)) = reader.next_field()? {
             match (number, value) {
@@ -132,6 +155,18 @@ impl Findings {
         }
         Ok(())
     }
+}
+
+/// Whether the bytes are UTF-8. Most texts are short and ASCII: they are told eight bytes at a time.
+#[inline]
+pub(super) fn is_utf8(text: &[u8]) -> bool {
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let (chunks, rest) = text.as_chunks::<8>();
+    let mut bits = rest.iter().fold(0, |bits, byte| bits | u64::from(*byte));
+    for chunk in chunks {
+        bits |= u64::from_le_bytes(*chunk);
+    }
+    bits & HIGH == 0 || std::str::from_utf8(text).is_ok()
 }
 
 /// How many varints are packed.

@@ -1,9 +1,9 @@
 //! The look at a whole request, once, at the door: what may go on, what is rejected and why, what has to be mended. What
 //! passes here, as it is or through [`super::Pieces`], can be walked and encoded later without a fault.
 
-use super::findings::{Findings, point_schema};
+use super::findings::{Findings, is_utf8, point_schema};
 use super::schema::{self, Kind, Message};
-use super::views::{LogView, ScopeGroup, SpanView, messages, scopes};
+use super::views::{LogFields, LogView, ScopeGroup, SpanView, messages, scopes};
 use crate::proto::{ProtoError, Reader, Value};
 use crate::{Refusal, RefusalCounts, Signal};
 
@@ -64,21 +64,28 @@ fn bounded(mut found: Findings, bytes: usize, most: usize) -> Findings {
 }
 
 /// Looks at a span. Its ids are required (trace.proto).
-pub(super) fn look_at_span(item: &[u8]) -> Result<Findings, ProtoError> {
-    let mut found = bounded(Findings::of(&schema::SPAN, item)?, item.len(), MAX_RECORD);
-    let span = SpanView::read(item)?;
+pub(super) fn look_at_span(item: &[u8]) -> Result<(Findings, SpanView<'_>), ProtoError> {
+    let (mut found, mut span, mut fault) = (Findings::default(), SpanView::of(item), None);
+    found.message_with(&schema::SPAN, item, |number, value| {
+        if let Err(error) = span.take(number, value) {
+            fault.get_or_insert(error);
+        }
+    })?;
+    fault.map_or(Ok(()), Err)?;
+    let mut found = bounded(found, item.len(), MAX_RECORD);
     if span.trace_id.is_none() {
         found.refuse(Refusal::InvalidTraceId);
     } else if span.span_id.is_none() {
         found.refuse(Refusal::InvalidSpanId);
     }
-    Ok(found)
+    Ok((found, span))
 }
 
-/// Looks at a log record, and whether it has a time. One with invalid ids belongs to no trace (logs.proto).
-pub(super) fn look_at_log(item: &[u8]) -> Result<(Findings, bool), ProtoError> {
-    let found = bounded(Findings::of(&schema::LOG_RECORD, item)?, item.len(), MAX_RECORD);
-    Ok((found, LogView::read(item)?.time_ns != 0))
+/// Looks at a log record. One with invalid ids belongs to no trace (logs.proto).
+pub(super) fn look_at_log(item: &[u8]) -> Result<(Findings, LogView), ProtoError> {
+    let (mut found, mut log) = (Findings::default(), LogFields::default());
+    found.message_with(&schema::LOG_RECORD, item, |number, value| log.take(number, value))?;
+    Ok((bounded(found, item.len(), MAX_RECORD), log.view()))
 }
 
 /// Looks at a data point in field `kind` of its metric.
@@ -148,7 +155,7 @@ pub(super) fn look_around<'a>(
     };
     found.message(&schema::SCOPE, scope.scope)?;
     for url in [scope.resource.schema_url, scope.schema_url] {
-        found.texts += u64::from(std::str::from_utf8(url).is_err());
+        found.texts += u64::from(!is_utf8(url));
     }
     Ok(bounded(found, around_bytes(scope), MAX_AROUND))
 }
@@ -174,11 +181,11 @@ pub fn inspect(signal: Signal, request: &[u8]) -> Result<Inspection, ProtoError>
         for item in scope.items() {
             let item = item?;
             match signal {
-                Signal::Traces => all.count(&look_at_span(item)?, 1, around.fault),
+                Signal::Traces => all.count(&look_at_span(item)?.0, 1, around.fault),
                 Signal::Logs => {
-                    let (found, has_time) = look_at_log(item)?;
+                    let (found, log) = look_at_log(item)?;
                     all.count(&found, 1, around.fault);
-                    if !has_time && around.fault.or(found.fault).is_none() {
+                    if log.time_ns == 0 && around.fault.or(found.fault).is_none() {
                         all.mended.add(Refusal::NoTime, 1);
                     }
                 }
@@ -226,7 +233,7 @@ pub fn fits(signal: Signal, request: &[u8]) -> bool {
         let Ok(scope) = scope else { return false };
         for item in scope.items().take(ENOUGH - seen) {
             let fits = item.is_ok_and(|item| match signal {
-                Signal::Traces => look_at_span(item).is_ok_and(exact),
+                Signal::Traces => look_at_span(item).is_ok_and(|(found, _)| exact(found)),
                 Signal::Logs => look_at_log(item).is_ok_and(|(found, _)| exact(found) && !item.is_empty()),
                 Signal::Metrics => {
                     let mut points = points(item).peekable();

@@ -8,6 +8,7 @@ mod inspect;
 mod inspect_tests;
 pub mod json;
 mod pieces;
+mod scalar_pair;
 pub mod schema;
 mod select;
 mod validate;
@@ -16,6 +17,7 @@ mod views;
 pub use findings::LANE_ATTRIBUTE;
 pub use inspect::{Inspection, MAX_AROUND, MAX_PARTS, MAX_RECORD, fits, inspect};
 pub use pieces::{PIECE_BYTES, PIECE_PARTS, PIECE_RECORDS, Pieces};
+pub use scalar_pair::{ScalarValue, scalar_pair};
 pub use select::Selection;
 pub use validate::{MAX_DEPTH, validate};
 pub use views::{

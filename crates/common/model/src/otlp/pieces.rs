@@ -153,7 +153,7 @@ impl<'a> Pieces<'a> {
                     }
                     let (found, item) = match self.signal {
                         Signal::Traces => {
-                            let found = look_at_span(item)?;
+                            let (found, _) = look_at_span(item)?;
                             let item = match found.needs_mending() && found.fault.is_none() {
                                 true => Cow::Owned(mended(&schema::SPAN, item)?),
                                 false => Cow::Borrowed(item),
@@ -161,12 +161,12 @@ impl<'a> Pieces<'a> {
                             (found, item)
                         }
                         Signal::Logs => {
-                            let (found, has_time) = look_at_log(item)?;
+                            let (found, log) = look_at_log(item)?;
                             let mut item = match found.needs_mending() {
                                 true => Cow::Owned(mended(&schema::LOG_RECORD, item)?),
                                 false => Cow::Borrowed(item),
                             };
-                            if !has_time {
+                            if log.time_ns == 0 {
                                 put_fixed64(item.to_mut(), OBSERVED_TIME, self.wall_ns);
                             }
                             (found, item)

@@ -367,6 +367,11 @@ messages! {
 impl Message {
     /// The position of a field in [`Message::fields`]; `None` for an unknown number.
     pub fn index_of(&self, number: u32) -> Option<usize> {
-        self.fields.iter().position(|field| field.number == number)
+        // Most messages number their fields without gaps.
+        let likely = number.wrapping_sub(1) as usize;
+        match self.fields.get(likely) {
+            Some(field) if field.number == number => Some(likely),
+            _ => self.fields.iter().position(|field| field.number == number),
+        }
     }
 }

@@ -206,36 +206,48 @@ pub struct SpanView<'a> {
 }
 
 impl<'a> SpanView<'a> {
+    /// A view of a `Span` message of which nothing is read yet.
+    pub(super) fn of(bytes: &'a [u8]) -> Self {
+        Self { bytes, ..Self::default() }
+    }
+
     /// Reads a `Span` message.
     ///
     /// # Errors
     /// [`ProtoError`] where the bytes are not protobuf.
     pub fn read(bytes: &'a [u8]) -> Result<Self, ProtoError> {
-        let mut view = Self { bytes, ..Self::default() };
+        let mut view = Self::of(bytes);
         let mut reader = Reader::new(bytes);
         while let Some((number, value)) = reader.next_field()? {
-            match (number, value) {
-                (1, Value::Bytes(id)) => view.trace_id = TraceId::from_bytes(id),
-                (2, Value::Bytes(id)) => view.span_id = SpanId::from_bytes(id),
-                (3, Value::Bytes(state)) => view.trace_state = state,
-                (4, Value::Bytes(id)) => view.parent_span_id = SpanId::from_bytes(id),
-                (5, Value::Bytes(name)) => view.name = name,
-                (6, Value::Varint(kind)) => view.kind = kind,
-                (7, Value::Fixed64(time)) => view.start_ns = time,
-                (8, Value::Fixed64(time)) => view.end_ns = time,
-                (16, Value::Fixed32(flags)) => view.flags = flags,
-                (15, Value::Bytes(status)) => {
-                    let mut reader = Reader::new(status);
-                    while let Some((number, value)) = reader.next_field()? {
-                        if let (3, Value::Varint(code)) = (number, value) {
-                            view.status = code;
-                        }
-                    }
-                }
-                _ => {}
-            }
+            view.take(number, value)?;
         }
         Ok(view)
+    }
+
+    /// Takes note of a field of the message; the last one of a number counts.
+    #[inline(always)]
+    pub(super) fn take(&mut self, number: u32, value: Value<'a>) -> Result<(), ProtoError> {
+        match (number, value) {
+            (1, Value::Bytes(id)) => self.trace_id = TraceId::from_bytes(id),
+            (2, Value::Bytes(id)) => self.span_id = SpanId::from_bytes(id),
+            (3, Value::Bytes(state)) => self.trace_state = state,
+            (4, Value::Bytes(id)) => self.parent_span_id = SpanId::from_bytes(id),
+            (5, Value::Bytes(name)) => self.name = name,
+            (6, Value::Varint(kind)) => self.kind = kind,
+            (7, Value::Fixed64(time)) => self.start_ns = time,
+            (8, Value::Fixed64(time)) => self.end_ns = time,
+            (16, Value::Fixed32(flags)) => self.flags = flags,
+            (15, Value::Bytes(status)) => {
+                let mut reader = Reader::new(status);
+                while let Some((number, value)) = reader.next_field()? {
+                    if let (3, Value::Varint(code)) = (number, value) {
+                        self.status = code;
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     /// The whole message.
@@ -279,23 +291,40 @@ impl LogView {
     /// # Errors
     /// [`ProtoError`] where the bytes are not protobuf.
     pub fn read(bytes: &[u8]) -> Result<Self, ProtoError> {
-        let mut view = Self::default();
-        let mut observed = 0;
+        let mut fields = LogFields::default();
         let mut reader = Reader::new(bytes);
         while let Some((number, value)) = reader.next_field()? {
-            match (number, value) {
-                (1, Value::Fixed64(time)) => view.time_ns = time,
-                (2, Value::Varint(severity)) => view.severity = severity,
-                (9, Value::Bytes(id)) => view.trace_id = TraceId::from_bytes(id),
-                (10, Value::Bytes(id)) => view.span_id = SpanId::from_bytes(id),
-                (11, Value::Fixed64(time)) => observed = time,
-                _ => {}
-            }
+            fields.take(number, value);
         }
-        if view.time_ns == 0 {
-            view.time_ns = observed;
+        Ok(fields.view())
+    }
+}
+
+/// What was read so far of a `LogRecord`.
+#[derive(Default)]
+pub(super) struct LogFields {
+    view: LogView,
+    observed_ns: u64,
+}
+
+impl LogFields {
+    /// Takes note of a field of the message; the last one of a number counts.
+    #[inline]
+    pub(super) fn take(&mut self, number: u32, value: Value<'_>) {
+        match (number, value) {
+            (1, Value::Fixed64(time)) => self.view.time_ns = time,
+            (2, Value::Varint(severity)) => self.view.severity = severity,
+            (9, Value::Bytes(id)) => self.view.trace_id = TraceId::from_bytes(id),
+            (10, Value::Bytes(id)) => self.view.span_id = SpanId::from_bytes(id),
+            (11, Value::Fixed64(time)) => self.observed_ns = time,
+            _ => {}
         }
-        Ok(view)
+    }
+
+    /// The record as it is when nothing more stands in it.
+    pub(super) fn view(self) -> LogView {
+        let time_ns = if self.view.time_ns == 0 { self.observed_ns } else { self.view.time_ns };
+        LogView { time_ns, ..self.view }
     }
 }
 

@@ -1,13 +1,18 @@
 //! Benchmarks: figures as JSON, with the limits they are held against.
 
+mod cost;
+mod cpu;
 mod footprint;
 mod host;
 mod load;
 mod outage;
+mod peers;
 mod process;
 mod sampling;
 mod wire;
 
+pub(crate) use cost::{CostArgs, CostFigures, compare, cost};
+pub(crate) use cpu::{CpuArgs, cpu};
 pub(crate) use footprint::{FootprintArgs, footprint};
 pub(crate) use host::{Host, commit};
 pub(crate) use outage::{OutageArgs, outage};

@@ -47,6 +47,13 @@ pub(crate) fn cpu_seconds(process: u32) -> Result<f64> {
     Ok(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
 }
 
+/// Bytes that a process has caused to be written to disks (proc_pid_io(5)).
+pub(crate) fn written_bytes(process: u32) -> Result<u64> {
+    let file = format!("/proc/{process}/io");
+    let written = field(&file, "write_bytes").with_context(|| format!("{file} has no write_bytes"))?;
+    written.parse().with_context(|| format!("{file} tells an odd number"))
+}
+
 /// A directory's size.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub(crate) struct DirectorySize {

@@ -1,0 +1,91 @@
+//! Other programs that do the agent's job, set up to do as much of it as they can.
+
+use crate::bench::cpu::WAIT;
+use crate::clock::monotonic;
+use crate::program::{Program, path_text};
+use anyhow::{Result, bail};
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::time::sleep;
+
+/// How long one may take until it listens.
+const START: Duration = Duration::from_secs(30);
+
+/// A running program, and where it takes OTLP/HTTP.
+pub(crate) struct Peer {
+    pub(crate) program: Program,
+    pub(crate) listen: SocketAddr,
+}
+
+fn free_port() -> Result<SocketAddr> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?)
+}
+
+/// Starts the Collector: tail sampling, span metrics of every span, and queues in files without fsync.
+pub(crate) async fn start_collector(binary: &Path, sink: SocketAddr, directory: &Path) -> Result<Peer> {
+    let (listen, queue) = (free_port()?, directory.join("queue"));
+    fs::create_dir_all(&queue)?;
+    let config = format!(
+        "extensions: {{file_storage: {{directory: {queue}, fsync: false}}}}\n\
+         receivers: {{otlp: {{protocols: {{http: {{endpoint: '{listen}'}}}}}}}}\n\
+         connectors: {{spanmetrics: {{metrics_flush_interval: 15s}}}}\n\
+         processors:\n  tail_sampling:\n    decision_wait: {wait}s\n    num_traces: 100000\n    policies:\n      \
+         - {{name: errors, type: status_code, status_code: {{status_codes: [ERROR]}}}}\n      \
+         - {{name: slow, type: latency, latency: {{threshold_ms: 200}}}}\n\
+         exporters: {{otlphttp: {{endpoint: 'http://{sink}', sending_queue: {{storage: file_storage}}}}}}\n\
+         service:\n  telemetry: {{metrics: {{level: none}}}}\n  extensions: [file_storage]\n  pipelines:\n    \
+         traces/all: {{receivers: [otlp], exporters: [spanmetrics]}}\n    \
+         traces/kept: {{receivers: [otlp], processors: [tail_sampling], exporters: [otlphttp]}}\n    \
+         metrics: {{receivers: [spanmetrics], exporters: [otlphttp]}}\n",
+        queue = path_text(&queue)?,
+        wait = WAIT.as_secs(),
+    );
+    start("the Collector", binary, &["--config"], &directory.join("collector.yaml"), &config, listen).await
+}
+
+/// Starts Fluent Bit: tail sampling, and buffers in files. It has no span metrics.
+pub(crate) async fn start_fluent_bit(binary: &Path, sink: SocketAddr, directory: &Path) -> Result<Peer> {
+    let (listen, buffers) = (free_port()?, directory.join("buffers"));
+    fs::create_dir_all(&buffers)?;
+    let config = format!(
+        "service: {{flush: 1, log_level: error, storage.path: {buffers}}}\npipeline:\n  inputs:\n    - name: opentelemetry\n      \
+         listen: {listen_ip}\n      port: {listen_port}\n      storage.type: filesystem\n      processors:\n        traces:\n          \
+         - name: sampling\n            type: tail\n            sampling_settings: {{decision_wait: {wait}s, max_traces: 100000}}\n            \
+         conditions:\n              - {{type: status_code, status_codes: [ERROR]}}\n              \
+         - {{type: latency, threshold_ms_high: 200}}\n  outputs:\n    - name: opentelemetry\n      match: '*'\n      \
+         host: {sink_ip}\n      port: {sink_port}\n      traces_uri: /v1/traces\n      compress: gzip\n",
+        buffers = path_text(&buffers)?,
+        listen_ip = listen.ip(),
+        listen_port = listen.port(),
+        wait = WAIT.as_secs(),
+        sink_ip = sink.ip(),
+        sink_port = sink.port(),
+    );
+    start("Fluent Bit", binary, &["--config"], &directory.join("fluent-bit.yaml"), &config, listen).await
+}
+
+async fn start(
+    name: &'static str,
+    binary: &Path,
+    arguments: &[&str],
+    file: &Path,
+    config: &str,
+    listen: SocketAddr,
+) -> Result<Peer> {
+    fs::write(file, config)?;
+    let log = file.with_extension("log");
+    let arguments: Vec<&str> = arguments.iter().copied().chain([path_text(file)?]).collect();
+    let program = Program::start(name, binary, &arguments, &log)?;
+    let begin = monotonic();
+    while TcpStream::connect(listen).await.is_err() {
+        program.id()?;
+        if monotonic().duration_since(begin) > START {
+            bail!("{name} does not listen on {listen}; it said:\n{}", fs::read_to_string(&log).unwrap_or_default());
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    Ok(Peer { program, listen })
+}
