@@ -1,6 +1,5 @@
 //! What is wrong with a record or with what stands around it: one walk by the tables, and the same walk that mends.
 
-use super::MAX_DEPTH;
 use super::scalar_pair::{ScalarValue, scalar_pair};
 use super::schema::{self, Field, Kind, Message, Rule, any_value, key_value};
 use crate::Refusal;
@@ -10,6 +9,9 @@ use crate::proto::{
 
 /// The attribute that names the lane of a record, or of all records of a resource.
 pub const LANE_ATTRIBUTE: &str = "lightship.lane";
+
+/// How deep arrays and key-value lists of attributes may nest, at every end: agent, frames, hub. SDKs allow 64.
+pub const MAX_DEPTH: u32 = 64;
 
 /// What the walk over a message found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,18 +1,13 @@
 //! The look at a whole request, once, at the door: what may go on, what is rejected and why, what has to be mended. What
 //! passes here, as it is or through [`super::Pieces`], can be walked and encoded later without a fault.
 
+use super::bounds::{MAX_AROUND, MAX_PARTS, MAX_RECORD};
+use super::facts::SpanFacts;
 use super::findings::{Findings, is_utf8, point_schema};
 use super::schema::{self, Kind, Message};
 use super::views::{LogFields, LogView, ScopeGroup, SpanView, messages, scopes};
 use crate::proto::{ProtoError, Reader, Value};
 use crate::{Refusal, RefusalCounts, Signal};
-
-/// The most bytes of one record.
-pub const MAX_RECORD: usize = 240 << 10;
-/// The most bytes that stand around records: a resource, a scope and what a metric has besides its points.
-pub const MAX_AROUND: usize = 64 << 10;
-/// The most messages, values and numbers in one record, and around it.
-pub const MAX_PARTS: usize = 16 << 10;
 
 /// What the look at a request found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -169,6 +164,21 @@ pub(super) fn around_bytes(scope: &ScopeGroup<'_>) -> usize {
 /// # Errors
 /// [`ProtoError`] where any part of it is not protobuf. Offsets count from the start of the innermost message.
 pub fn inspect(signal: Signal, request: &[u8]) -> Result<Inspection, ProtoError> {
+    look(signal, request, &mut None)
+}
+
+/// Looks at every span of a request; also gives its facts, where all of it goes on as it is.
+///
+/// # Errors
+/// As [`inspect`].
+pub fn inspect_spans(request: &[u8]) -> Result<(Inspection, Option<SpanFacts>), ProtoError> {
+    let mut facts = Some(SpanFacts::default());
+    let found = look(Signal::Traces, request, &mut facts)?;
+    Ok((found, facts.filter(|_| found.is_clean())))
+}
+
+/// As [`inspect`]; `facts` are of the spans, and become `None` when they cannot be told.
+fn look(signal: Signal, request: &[u8], facts: &mut Option<SpanFacts>) -> Result<Inspection, ProtoError> {
     let mut all = Inspection::default();
     let mut last = None;
     for scope in scopes(request) {
@@ -178,10 +188,23 @@ pub fn inspect(signal: Signal, request: &[u8]) -> Result<Inspection, ProtoError>
         // A group that cannot be taken goes also where it has no records, and of what stands twice one stays.
         let odd = around.fault.or(scope.is_odd().then_some(Refusal::Malformed));
         all.mended.add(odd.unwrap_or(Refusal::Malformed), u64::from(odd.is_some()));
+        if let Some(told) = facts
+            && told.begin(&scope, request).is_none()
+        {
+            *facts = None;
+        }
         for item in scope.items() {
             let item = item?;
             match signal {
-                Signal::Traces => all.count(&look_at_span(item)?.0, 1, around.fault),
+                Signal::Traces => {
+                    let (found, span) = look_at_span(item)?;
+                    all.count(&found, 1, around.fault);
+                    if let Some(told) = facts
+                        && told.push(&span, found.parts, request).is_none()
+                    {
+                        *facts = None;
+                    }
+                }
                 Signal::Logs => {
                     let (found, log) = look_at_log(item)?;
                     all.count(&found, 1, around.fault);

@@ -2,6 +2,8 @@
 //!
 //! The tables in [`schema`] are the one description of OTLP in the house: frames, masking and tests are driven by them.
 
+mod bounds;
+mod facts;
 mod findings;
 mod inspect;
 #[cfg(test)]
@@ -14,12 +16,14 @@ mod select;
 mod validate;
 mod views;
 
-pub use findings::LANE_ATTRIBUTE;
-pub use inspect::{Inspection, MAX_AROUND, MAX_PARTS, MAX_RECORD, fits, inspect};
-pub use pieces::{PIECE_BYTES, PIECE_PARTS, PIECE_RECORDS, Pieces};
+pub use bounds::{MAX_AROUND, MAX_PARTS, MAX_RECORD, PIECE_BYTES, PIECE_PARTS, PIECE_RECORDS};
+pub use facts::{SpanFacts, Spans, for_each_scope_of_spans};
+pub use findings::{LANE_ATTRIBUTE, MAX_DEPTH};
+pub use inspect::{Inspection, fits, inspect, inspect_spans};
+pub use pieces::Pieces;
 pub use scalar_pair::{ScalarValue, scalar_pair};
 pub use select::Selection;
-pub use validate::{MAX_DEPTH, validate};
+pub use validate::validate;
 pub use views::{
     LONGEST_NS, LogView, PointView, ResourceGroup, ScopeGroup, SpanView, attribute, attributes, count_records,
     each_exemplar, for_each_scope, messages, string_attribute,

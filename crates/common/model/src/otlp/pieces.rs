@@ -4,19 +4,13 @@
 use std::borrow::Cow;
 
 use super::Selection;
+use super::bounds::{MAX_AROUND, MAX_PARTS, PIECE_BYTES, PIECE_PARTS, PIECE_RECORDS};
 use super::findings::{Findings, Part, mend, mend_field};
-use super::inspect::{MAX_AROUND, around_bytes, look_around, look_at_log, look_at_metric, look_at_point, look_at_span};
+use super::inspect::{around_bytes, look_around, look_at_log, look_at_metric, look_at_point, look_at_span};
 use super::schema;
 use super::views::{ScopeGroup, Scopes, scopes};
 use crate::Signal;
 use crate::proto::{ProtoError, Reader, Value, put_bytes, put_fixed64, put_message};
-
-/// Records of so many bytes go together; a larger one goes alone.
-pub const PIECE_BYTES: usize = 48 << 10;
-/// So many records go together at most.
-pub const PIECE_RECORDS: u64 = 1024;
-/// So many messages, values and numbers go together at most, unless a single record has more.
-pub const PIECE_PARTS: usize = 8 << 10;
 
 /// Field 11 of a `LogRecord`.
 const OBSERVED_TIME: u32 = 11;
@@ -253,7 +247,7 @@ impl<'a> Points<'a> {
     /// Of a metric; `None` when none of it is taken.
     fn of(item: &'a [u8], around: usize) -> Result<Option<Self>, ProtoError> {
         let (found, bytes) = look_at_metric(item)?;
-        if found.fault.is_some() || bytes + around > MAX_AROUND || found.parts > super::inspect::MAX_PARTS {
+        if found.fault.is_some() || bytes + around > MAX_AROUND || found.parts > MAX_PARTS {
             return Ok(None);
         }
         let mut header = Vec::with_capacity(bytes + 16);

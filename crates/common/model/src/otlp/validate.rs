@@ -4,9 +4,6 @@ use super::inspect;
 use crate::proto::ProtoError;
 use crate::{Refusal, Signal};
 
-/// How deep arrays and key-value lists of attributes may nest, at every end: agent, frames, hub. SDKs allow 64.
-pub const MAX_DEPTH: u32 = 64;
-
 /// Walks an OTLP export request down to its last attribute.
 ///
 /// # Errors
@@ -23,6 +20,7 @@ pub fn validate(signal: Signal, request: &[u8]) -> Result<(), ProtoError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::otlp::MAX_DEPTH;
     use crate::otlp::schema::{any_value, key_value};
     use crate::proto::{put_bytes, put_message};
 

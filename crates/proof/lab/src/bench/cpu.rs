@@ -43,7 +43,7 @@ const BATCH: u64 = 100;
 const SPANS: u64 = 5;
 const KEEP_ONE_IN: u64 = 5;
 /// How long a trace waits for its decision, in all programs.
-pub(crate) const WAIT: Duration = Duration::from_secs(5);
+const WAIT: Duration = Duration::from_secs(5);
 /// After the load: the wait, and what comes behind it.
 const SETTLE: Duration = Duration::from_secs(9);
 
@@ -210,10 +210,10 @@ async fn start(args: &CpuArgs, who: Who, memory_mib: u64, directory: &Path, sink
         backoff: Duration::from_secs(1),
     };
     let setting = match who {
-        Who::Collector => return Ok(Started::Peer(start_collector(&args.collector, sink, directory).await?)),
+        Who::Collector => return Ok(Started::Peer(start_collector(&args.collector, sink, directory, WAIT).await?)),
         Who::FluentBit => {
             let binary = args.fluent_bit.as_deref().context("no Fluent Bit was named")?;
-            return Ok(Started::Peer(start_fluent_bit(binary, sink, directory).await?));
+            return Ok(Started::Peer(start_fluent_bit(binary, sink, directory, WAIT).await?));
         }
         Who::Memory => Setting::Limited { waits, memory_mib },
         Who::Files => Setting::Written { waits, keep_all: false },

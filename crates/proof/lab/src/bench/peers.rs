@@ -1,6 +1,5 @@
 //! Other programs that do the agent's job, set up to do as much of it as they can.
 
-use crate::bench::cpu::WAIT;
 use crate::clock::monotonic;
 use crate::program::{Program, path_text};
 use anyhow::{Result, bail};
@@ -24,8 +23,8 @@ fn free_port() -> Result<SocketAddr> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?)
 }
 
-/// Starts the Collector: tail sampling, span metrics of every span, and queues in files without fsync.
-pub(crate) async fn start_collector(binary: &Path, sink: SocketAddr, directory: &Path) -> Result<Peer> {
+/// Starts the Collector: tail sampling, span metrics of every span, and queues in files without fsync. Traces wait `wait`.
+pub(crate) async fn start_collector(binary: &Path, sink: SocketAddr, directory: &Path, wait: Duration) -> Result<Peer> {
     let (listen, queue) = (free_port()?, directory.join("queue"));
     fs::create_dir_all(&queue)?;
     let config = format!(
@@ -41,13 +40,18 @@ pub(crate) async fn start_collector(binary: &Path, sink: SocketAddr, directory: 
          traces/kept: {{receivers: [otlp], processors: [tail_sampling], exporters: [otlphttp]}}\n    \
          metrics: {{receivers: [spanmetrics], exporters: [otlphttp]}}\n",
         queue = path_text(&queue)?,
-        wait = WAIT.as_secs(),
+        wait = wait.as_secs(),
     );
     start("the Collector", binary, &["--config"], &directory.join("collector.yaml"), &config, listen).await
 }
 
-/// Starts Fluent Bit: tail sampling, and buffers in files. It has no span metrics.
-pub(crate) async fn start_fluent_bit(binary: &Path, sink: SocketAddr, directory: &Path) -> Result<Peer> {
+/// Starts Fluent Bit: tail sampling, and buffers in files. It has no span metrics. Traces wait `wait`.
+pub(crate) async fn start_fluent_bit(
+    binary: &Path,
+    sink: SocketAddr,
+    directory: &Path,
+    wait: Duration,
+) -> Result<Peer> {
     let (listen, buffers) = (free_port()?, directory.join("buffers"));
     fs::create_dir_all(&buffers)?;
     let config = format!(
@@ -60,7 +64,7 @@ pub(crate) async fn start_fluent_bit(binary: &Path, sink: SocketAddr, directory:
         buffers = path_text(&buffers)?,
         listen_ip = listen.ip(),
         listen_port = listen.port(),
-        wait = WAIT.as_secs(),
+        wait = wait.as_secs(),
         sink_ip = sink.ip(),
         sink_port = sink.port(),
     );

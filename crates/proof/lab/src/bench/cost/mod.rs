@@ -171,7 +171,8 @@ async fn measure(args: &CostArgs, scenario: &Scenario) -> Result<ScenarioCost> {
     let profile = directory.path().join("callgrind.out");
     let tool = format!("--tool=callgrind --callgrind-out-file={}", path_text(&profile)?);
     let run = under(&tool, &args.agent, scenario, directory.path(), true).await?;
-    let text = std::fs::read(&profile).context("callgrind wrote no profile")?;
+    // The first dump; what ended the program comes in another.
+    let text = std::fs::read(profile.with_extension("out.1")).context("callgrind wrote no profile")?;
     let profile = Profile::read(&String::from_utf8_lossy(&text));
     if profile.functions.len() < 100 {
         bail!(
@@ -248,20 +249,31 @@ async fn under(tool: &str, agent: &Path, scenario: &Scenario, directory: &Path, 
     send(scenario, WARM_UP, &mut client, &mut traffic, &mut warm_up).await?;
     settle(&device).await?;
     if zero {
-        let process = device.process()?.to_string();
-        let zeroed = Command::new("callgrind_control").args(["--zero", &process]).stdout(Stdio::null()).status();
-        if !zeroed.context("cannot start callgrind_control")?.success() {
-            bail!("callgrind_control could not set the counts to zero");
-        }
+        control(&device, "--zero")?;
     }
     let mut run = Run { records: 0, bytes: 0 };
     send(scenario, RECORDS, &mut client, &mut traffic, &mut run).await?;
     settle(&device).await?;
+    if zero {
+        // What ending costs is no cost of a record.
+        control(&device, "--dump=end")?;
+    }
     device.stop().await?;
     if !zero {
         run.records += warm_up.records;
     }
     Ok(run)
+}
+
+/// Tells callgrind to do something with its counts.
+fn control(device: &Device, what: &str) -> Result<()> {
+    let process = device.process()?.to_string();
+    let told =
+        Command::new("callgrind_control").args([what, &process]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if !told.context("cannot start callgrind_control")?.success() {
+        bail!("callgrind_control {what} failed");
+    }
+    Ok(())
 }
 
 /// Sends so many records at the pace of a vessel, one request after the other.
