@@ -6,13 +6,15 @@ use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use model::TraceId;
-use model::otlp::{PointView, SpanView, for_each_scope, messages};
+use model::otlp::{PointView, for_each_scope, messages};
 use model::proto::{ProtoError, Reader, Value, put_bytes, put_fixed32, put_fixed64, put_message, put_uint};
 
 /// Exemplars that wait for a point may take so many bytes; the oldest ones go first.
 const HELD_BYTES: usize = 64 << 10;
 /// So many confirmed traces are remembered, for exemplars that come later than their trace.
 const CONFIRMED: usize = 4096;
+/// Field of a `Span`. What was decoded from a frame has it once, before all others.
+const TRACE_ID: u32 = 1;
 /// The most memory that the exemplars of one destination take, bytes.
 pub const EXEMPLAR_BYTES: usize = HELD_BYTES + CONFIRMED * size_of::<u64>();
 /// What an exemplar takes beside its bytes.
@@ -43,11 +45,13 @@ pub(crate) struct Attached {
     places: Vec<usize>,
 }
 
+/// Trace ids are random already; 64-bit ones are padded on either side, so that both halves count.
 fn fingerprint(trace: &TraceId) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    trace.0.hash(&mut hasher);
+    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+    let (high, low) = (u128::from_be_bytes(trace.0) >> 64, u128::from_be_bytes(trace.0));
+    let mixed = (high as u64 ^ low as u64).wrapping_mul(ODD);
     // 0 stands for an empty place.
-    hasher.finish().max(1)
+    (mixed ^ mixed >> 32).max(1)
 }
 
 fn series<'a>(
@@ -82,9 +86,15 @@ fn first(message: &[u8], number: u32) -> Result<&[u8], ProtoError> {
 impl Exemplars {
     /// The destination has these spans (`TracesData`): their traces may be linked to.
     pub(crate) fn confirm(&mut self, traces: &[u8]) -> Result<(), ProtoError> {
+        // Spans of a trace mostly stand together.
+        let mut last = None;
         for_each_scope::<ProtoError>(traces, |scope| {
             for span in scope.items() {
-                let Some(trace) = SpanView::read(span?)?.trace_id else { continue };
+                let Some(trace) = TraceId::from_bytes(first(span?, TRACE_ID)?).filter(|trace| last != Some(*trace))
+                else {
+                    continue;
+                };
+                last = Some(trace);
                 if self.confirmed.is_empty() {
                     self.confirmed = vec![0; CONFIRMED];
                 }
