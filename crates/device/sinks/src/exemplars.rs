@@ -49,7 +49,7 @@ pub(crate) struct Attached {
 fn fingerprint(trace: &TraceId) -> u64 {
     const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
     let (high, low) = (u128::from_be_bytes(trace.0) >> 64, u128::from_be_bytes(trace.0));
-    let mixed = (high as u64 ^ low as u64).wrapping_mul(ODD);
+    let mixed = ((high as u64).wrapping_mul(ODD) ^ (low as u64).rotate_left(32)).wrapping_mul(ODD);
     // 0 stands for an empty place.
     (mixed ^ mixed >> 32).max(1)
 }

@@ -55,7 +55,7 @@ impl Stage {
 }
 
 /// Beginnings of paths, the first that fits counts.
-const BY_PATH: [(&str, Stage); 37] = [
+const BY_PATH: [(&str, Stage); 38] = [
     ("model::otlp::inspect", Stage::Look),
     ("model::otlp::pieces", Stage::Look),
     ("model::otlp::findings", Stage::Look),
@@ -90,6 +90,7 @@ const BY_PATH: [(&str, Stage); 37] = [
     ("sinks::", Stage::Sink),
     ("drain::", Stage::Sink),
     ("edge::drain", Stage::Sink),
+    ("otlp::", Stage::Intake),
     ("sources::", Stage::Intake),
     ("hyper::server", Stage::Intake),
     ("h2::server", Stage::Intake),
