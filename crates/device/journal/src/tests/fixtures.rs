@@ -66,6 +66,46 @@ fn whole() -> ModelDisk {
     disk
 }
 
+/// Lanes of the frames of [`queue`], in the order in which they were written.
+const QUEUED: [Lane; 6] = [Lane::Mission, Lane::Traces, Lane::Logs, Lane::Metrics, Lane::Audit, Lane::Debug];
+
+fn two_destinations() -> Options {
+    Options { destinations: vec!["hub".into(), "otlp".into()], ..recording() }
+}
+
+/// All that a busy device leaves when it is killed: frames in every lane, which two destinations have in part; what one of them
+/// gave up, told as a gap; the caller's note; requests of which some are in the books and undecided, and some came after the
+/// last commit; decisions, and traces that were let go without one.
+fn queue() -> ModelDisk {
+    let disk = disk_of_epoch(EPOCH);
+    let (mut journal, _) = open(&disk, &two_destinations());
+    for number in 0..12 {
+        let request = text(number);
+        let signal = if number % 2 == 0 { Signal::Traces } else { Signal::Logs };
+        let recording = Recording { content: Content::Request(signal), key: b"key", bytes: request.as_bytes() };
+        journal.record(&[recording], number, true).unwrap();
+        journal.append(QUEUED[number as usize % 6], &body(&text(number)), meta(2), STAMP).unwrap();
+        let decisions = Decisions { remembered: &[number], alone: &[100 + number] };
+        let taken = Taken { next: number + 2, needed: (number + 2).min(5) };
+        journal.commit_taken(STAMP, &[number as u8; 20], &decisions, taken).unwrap();
+    }
+    for (destination, lane) in [(0, Lane::Traces), (1, Lane::Mission)] {
+        journal.next_blocks(destination, 1 << 20, &mut Vec::new()).unwrap();
+        journal.confirm(destination, lane, 1, 1).unwrap();
+    }
+    assert_eq!(journal.drop_queue(1, Some(Lane::Debug)).unwrap(), 4);
+    journal.commit(STAMP, None).unwrap();
+    journal.sync_cursors().unwrap();
+    for number in 12..14 {
+        let late = text(number);
+        let recording = Recording { content: Content::Request(Signal::Traces), key: b"late", bytes: late.as_bytes() };
+        journal.record(&[recording], number, false).unwrap();
+    }
+    drop(journal);
+    disk.kill();
+    disk
+}
+
 fn first_segment(disk: &ModelDisk, dir: &str) -> String {
     disk.paths().into_iter().find(|path| path.starts_with(dir)).unwrap()
 }
@@ -90,7 +130,7 @@ fn torn() -> ModelDisk {
 
 /// Every directory of this version by its name.
 fn made() -> Vec<(&'static str, ModelDisk)> {
-    let mut made = vec![("whole", whole()), ("torn", torn())];
+    let mut made = vec![("whole", whole()), ("torn", torn()), ("queue", queue())];
     let mut add = |name, change: &dyn Fn(&ModelDisk)| {
         let disk = whole();
         change(&disk);
@@ -224,9 +264,11 @@ fn unpack(packed: &[u8]) -> ModelDisk {
 fn make() {
     for (name, disk) in made() {
         let path = directory().join(format!("{VERSION}-{name}.dir"));
-        assert!(!path.try_exists().unwrap(), "{} is kept as it is", path.display());
-        fs::create_dir_all(directory()).unwrap();
-        fs::write(path, pack(&disk)).unwrap();
+        // What is there is kept as it is.
+        if !path.try_exists().unwrap() {
+            fs::create_dir_all(directory()).unwrap();
+            fs::write(path, pack(&disk)).unwrap();
+        }
     }
     // The target takes epoch 7, and says by the first byte which file it is.
     let disk = disk_of_epoch(7);
@@ -340,6 +382,44 @@ fn version(version: &str) {
     let file = find("lost-file");
     assert_eq!(file.gaps(), [(Lane::Logs, 3, 3, GapReason::Corrupt, 1)]);
     assert_eq!(file.lost, 0, "it was booked when it was found");
+}
+
+/// Scenario: the directory of a busy device that was killed, as it was written when lanes, recorder and decisions were one part
+/// of the program. Guarantees: each destination gets what it had not, once, and is told what it gave up; the note, the undecided
+/// requests, those behind the last commit and the decisions are there (P1, P2, P3).
+#[test]
+fn a_busy_device_s_queue_is_delivered() {
+    let disk = unpack(&fs::read(directory().join("v0-starts-queue.dir")).unwrap());
+    let (mut journal, recovery) = open(&disk, &two_destinations());
+    assert_eq!((journal.epoch().0, recovery.note), (EPOCH, Some(vec![11; 20])));
+    assert_eq!((recovery.corrupt, recovery.missing), (vec![], vec![]));
+    let after: Vec<_> = recovery.after_note.iter().map(|after| (after.lane, after.frames, after.records)).collect();
+    assert_eq!(after, [(Lane::Debug, 1, 0)], "the gap record");
+    for (destination, has) in [(0, vec![1]), (1, vec![0, 5, 11])] {
+        let mut hub = Hub::default();
+        drain(&mut journal, destination, &mut hub);
+        let came = |number: &u64| hub.frames.values().any(|frame| frame.ends_with(&body(&text(*number))));
+        let expected: Vec<u64> = (0..12).filter(|number| !has.contains(number)).collect();
+        assert_eq!((0..12).filter(came).collect::<Vec<_>>(), expected, "destination {destination}");
+        assert_eq!(hub.frames.len(), expected.len() + 1, "the frames and the one that tells of the gap");
+        let gaps: Vec<_> =
+            hub.gaps.iter().map(|gap| (gap.lane, gap.first, gap.last, gap.reason, gap.records)).collect();
+        assert_eq!(gaps, [(Lane::Debug, 1, 2, GapReason::Dropped, 4)]);
+    }
+    assert_eq!(journal.take_lost(), [], "it was booked when it was given up");
+    assert_eq!((journal.taken(), journal.recorded()), (Taken { next: 13, needed: 5 }, (1, 15)));
+    let mut requests = Vec::new();
+    let damaged = journal.each_recorded(5, |sequence, request| {
+        assert_eq!(request.bytes, text(sequence - 1).as_bytes());
+        requests.push((sequence, request.content, request.key.to_vec()));
+    });
+    assert_eq!((damaged.unwrap(), requests.len()), (0, 10));
+    assert_eq!(requests[9], (14, Content::Request(Signal::Traces), b"late".to_vec()));
+    assert_eq!(requests[1], (6, Content::Request(Signal::Logs), b"key".to_vec()));
+    let mut decisions = Vec::new();
+    journal.each_decisions(|read| decisions.push((read.remembered, read.alone, read.before))).unwrap();
+    assert_eq!(decisions, (0..12).map(|bits| (vec![bits], vec![100 + bits], bits + 2)).collect::<Vec<_>>());
+    assert_eq!(verify(&disk).unwrap().findings, []);
 }
 
 /// Scenario: a directory in which a later version wrote a segment. Guarantees: it is refused, and not a byte is changed.
