@@ -6,11 +6,11 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use journal::model_disk::ModelDisk;
+use disk::model::ModelDisk;
 use journal::reader::{Filter, Reader};
-use journal::{Journal, JournalError, Options, repair, verify};
+use journal::{Journal, JournalError, Options, repair, set_epoch, verify};
 use libfuzzer_sys::fuzz_target;
-use model::{Lane, Stamp, TraceId};
+use model::{Epoch, Lane, Stamp, TraceId};
 
 /// No single piece of memory may be larger: the largest block, its payload or a request, and some more.
 const LARGEST: usize = 8 << 20;
@@ -88,7 +88,8 @@ fn options() -> Options {
 }
 
 fn run(choice: u8, bytes: &[u8]) {
-    let disk = ModelDisk::of_epoch(EPOCH);
+    let disk = ModelDisk::new();
+    set_epoch(&disk, Epoch(EPOCH)).expect("an empty disk takes a file");
     disk.put(&path(choice), bytes);
     look(&disk);
     let whole = disk.fork();

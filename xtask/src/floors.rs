@@ -1,11 +1,13 @@
 //! The floor rule: a crate depends only on crates below it, as docs/architecture.md draws them, and lies in the folder that
 //! the page says. The page is the text of record; this check reads it.
 
-use crate::tools::root;
-use anyhow::{Context, Result, bail};
-use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::tools::root;
 
 /// Crates that must not reach one another, even through others, with the reason.
 const KEPT_APART: &[(&str, &[&str], &str)] = &[(

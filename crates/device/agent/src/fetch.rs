@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use disk::RealDisk;
 use filter::{Query, Record};
+use journal::Content;
 use journal::reader::Reader;
-use journal::{Content, RealDisk};
 use model::otlp::{ScopeGroup, Selection};
 use model::{Lane, Signal, TraceId};
 use query::{View, each_in_scope};

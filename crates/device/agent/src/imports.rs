@@ -8,8 +8,9 @@ use std::io::{self, Read, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use disk::RealDisk;
+use journal::JournalError;
 use journal::reader::{Filter, Reader};
-use journal::{JournalError, RealDisk};
 use model::Signal;
 use model::proto::ProtoError;
 use wire::{Inflater, RawBlock, Section, SectionRef, decode_frame};
@@ -46,7 +47,7 @@ pub(crate) fn held(disk: RealDisk) -> Result<HashSet<Digest>, JournalError> {
     let reader = match Reader::open(disk) {
         Ok(reader) => reader,
         // A directory that is new has nothing.
-        Err(JournalError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(held),
+        Err(JournalError::Disk(error)) if error.source.kind() == io::ErrorKind::NotFound => return Ok(held),
         Err(error) => return Err(error),
     };
     reader.blocks(&Filter::default(), |block| {

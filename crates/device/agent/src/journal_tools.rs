@@ -4,9 +4,10 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter};
 use std::path::Path;
 
+use disk::RealDisk;
 use filter::Record;
 use journal::reader::Reader;
-use journal::{FrameMeta, Journal, RealDisk};
+use journal::{FrameMeta, Journal};
 use model::{Lane, Signal};
 use query::export::{FileForm, export, read_request};
 use query::time;

@@ -5,8 +5,8 @@ use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use disk::RealDisk;
 use filter::{Engine, Field, Output, Query, Range};
-use journal::RealDisk;
 use journal::reader::Reader;
 use query::output::{self, Format, Style};
 use query::{Found, Hint, Scan, Scanned, TailPosition, time};

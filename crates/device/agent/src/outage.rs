@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use config::{Config, Span};
+use disk::RealDisk;
 use edge::Rates;
-use journal::RealDisk;
 use journal::reader::Reader;
 use model::Lane;
 

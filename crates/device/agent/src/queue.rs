@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use config::Config;
-use journal::RealDisk;
+use disk::RealDisk;
 use journal::reader::{Filter, Reader};
 use model::Lane;
 use query::time;

@@ -5,7 +5,8 @@ mod support;
 
 use std::path::Path;
 
-use journal::{Content, FrameMeta, Journal, Options, RealDisk, Recording};
+use disk::RealDisk;
+use journal::{Content, FrameMeta, Journal, Options, Recording};
 use model::proto::{put_bytes, put_fixed64, put_message, put_uint};
 use model::{Lane, Signal, Stamp, TraceId};
 use support::{now_ns, request, run, text_attribute};

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::io;
 
-use journal::Disk;
+use disk::Disk;
 use model::{Refusal, Signal};
 
 const DIR: &str = "dead-letters";
@@ -137,7 +137,7 @@ fn time_of(name: &str) -> (u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use journal::model_disk::ModelDisk;
+    use disk::model::ModelDisk;
 
     fn letter(wall_s: u64, bytes: usize) -> DeadLetter {
         let request = vec![wall_s as u8; bytes];

@@ -1,9 +1,10 @@
 //! What the disk thread owns and does, without the thread: the journal with what the assembly needs of it. The crash model drives the
 //! same code on its disk.
 
+use disk::Disk;
 use journal::{
-    AfterNote, AppendError, Decisions, Depth, Disk, FrameMeta, Journal, JournalError, LaneEnds, Options, Recording,
-    Recovery, Stats, StoredBlock, TapeError,
+    AfterNote, AppendError, Decisions, Depth, FrameMeta, Journal, JournalError, LaneEnds, Options, Recording, Recovery,
+    Stats, StoredBlock, TapeError,
 };
 use ledger::{Ledger, PerSignal};
 use model::{Epoch, Lane, Refusal, Signal, Stamp};

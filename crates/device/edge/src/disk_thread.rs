@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use journal::{Disk, Recording, StoredBlock};
+use disk::Disk;
+use journal::{Recording, StoredBlock};
 use model::{Lane, Stamp};
 use pipeline::{Admitted, Batch, CommitAttachment};
 use tokio::sync::{mpsc, oneshot};

@@ -6,7 +6,7 @@
 
 use std::io;
 
-use journal::Disk;
+use disk::Disk;
 use ledger::PerSignal;
 use model::Signal;
 use pipeline::{Pipeline, Remaining, Resume};

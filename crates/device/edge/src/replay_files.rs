@@ -2,7 +2,7 @@
 //! leaves it.
 
 use config::Config;
-use journal::RealDisk;
+use disk::RealDisk;
 use model::Stamp;
 use sources::{Answer, Request};
 

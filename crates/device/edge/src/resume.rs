@@ -1,6 +1,7 @@
 //! Reading the recorder's files after a restart, for a pipeline that goes on with them.
 
-use journal::{Content, Disk, Journal, JournalError};
+use disk::Disk;
+use journal::{Content, Journal, JournalError};
 use model::Signal;
 use pipeline::Resume;
 

@@ -7,7 +7,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use config::Config;
-use journal::{Disk, RealDisk, Renewed};
+use disk::{Disk, RealDisk};
+use journal::Renewed;
 use ledger::PerSignal;
 use model::RefusalCounts;
 use red::Red;
@@ -368,7 +369,7 @@ where
 {
     let data_dir = &config.data_dir;
     let fail = |why: String| start_error(format!("data_dir {}: {why}", data_dir.display()));
-    journal::make_dir(data_dir).map_err(|error| fail(format!("{error}; make it, or choose another data_dir")))?;
+    disk::make_dir(data_dir).map_err(|error| fail(format!("{error}; make it, or choose another data_dir")))?;
     let disk = disk(data_dir).map_err(|error| fail(error.to_string()))?;
     let (sampler, lanes) = (sampler(config)?, lanes(config)?);
     let make = |ledger| {

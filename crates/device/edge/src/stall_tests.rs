@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use journal::{Disk, RealDisk};
+use disk::{Disk, RealDisk};
 use model::proto::{put_bytes, put_fixed64, put_message};
 
 use crate::memory::ProgramPages;

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use journal::Disk;
+use disk::Disk;
 
 const PATH: &str = "starting";
 /// So many starts in a row may die before anything is set aside.
@@ -61,7 +61,7 @@ pub(crate) fn end<D: Disk>(disk: &D) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use journal::model_disk::ModelDisk;
+    use disk::model::ModelDisk;
 
     /// Scenario: starts that die, more and more of them, and one that does not. Guarantees: two in a row change nothing, then less and less
     /// is taken in; a start that came to its end begins anew.

@@ -1,6 +1,7 @@
 //! When room runs short: the oldest metrics are thinned, a stretch with each commit, before any are given up.
 
-use journal::{Disk, FrameMeta, Journal, JournalError};
+use disk::Disk;
+use journal::{FrameMeta, Journal, JournalError};
 use model::{Lane, Stamp};
 use thin::Thinner;
 use wire::{Section, SectionRef};
@@ -84,7 +85,8 @@ impl Left {
 mod tests {
     use std::collections::BTreeMap;
 
-    use journal::{Options, RealDisk};
+    use disk::RealDisk;
+    use journal::Options;
     use model::otlp::{PointView, for_each_scope, messages};
     use model::proto::{ProtoError, Reader, Value, put_bytes, put_fixed64, put_message};
     use wire::{GapReason, Inflater, RawBlock};

@@ -1,7 +1,7 @@
 //! Starts of the assembled edge on the model disk.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-use journal::model_disk::ModelDisk;
+use disk::model::ModelDisk;
 use journal::{Content, Recording};
 use model::Signal;
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, LogsData, ResourceLogs, ScopeLogs};

@@ -1,8 +1,8 @@
 //! How much of what each lane may take is still to be delivered: for those who tell producers to wait before it is full.
 
+use disk::Disk;
 use model::Lane;
 
-use crate::disk::Disk;
 use crate::journal::Journal;
 use crate::space::{MAX_BRISK_SEGMENT, MAX_SEGMENT, MIN_SEGMENT};
 

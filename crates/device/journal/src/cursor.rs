@@ -5,9 +5,9 @@
 
 use std::io;
 
+use disk::{Disk, read_exact_at};
 use model::{Epoch, Lane};
 
-use crate::disk::{Disk, read_exact_at};
 use crate::error::JournalError;
 use crate::format::{MOST, Reader, VERSION, Writer};
 use crate::stats::Counters;

@@ -1,9 +1,9 @@
 //! The way out: committed blocks for each destination, confirmations, depth.
 
+use disk::Disk;
 use model::Lane;
 use wire::{Gap, GapReason, RawBlock};
 
-use crate::disk::Disk;
 use crate::error::JournalError;
 use crate::format::{Entry, EntryKind, FIXED, GAP_PREFIX_LEN, LostStretch};
 use crate::holes::Span;
@@ -70,7 +70,7 @@ impl<D: Disk> Journal<D> {
     /// block that cannot be read is skipped and declared as a gap.
     ///
     /// # Errors
-    /// [`JournalError::Options`] when there is no such destination. [`JournalError::Io`] when the disk does not answer at
+    /// [`JournalError::Options`] when there is no such destination. [`JournalError::Disk`] when the disk does not answer at
     /// all: nothing is given up for that.
     pub fn next_blocks(
         &mut self,

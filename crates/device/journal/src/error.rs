@@ -2,21 +2,15 @@
 
 use std::io;
 
+use disk::DiskError;
 use model::Lane;
 
 /// Why the journal cannot be opened or cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// The operating system failed. Retryable: nothing that was committed is lost, and what was not is still buffered.
-    #[error("cannot {action} {path}: {source}")]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// The file below the data directory.
-        path: String,
-        /// What the operating system says.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Disk(#[from] DiskError),
     /// Another process has the data directory open.
     #[error("the data directory is in use by another process (its file \"lock\" is locked); stop that one first")]
     Locked,
@@ -42,8 +36,8 @@ pub enum JournalError {
 
 impl JournalError {
     pub(crate) fn io(action: &'static str, path: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
-        let path = path.into();
-        move |source| Self::Io { action, path, source }
+        let located = DiskError::io(action, path);
+        move |source| Self::Disk(located(source))
     }
 
     pub(crate) fn version(path: String, found: u8) -> Self {
@@ -52,12 +46,8 @@ impl JournalError {
 
     /// Whether space ran out.
     pub(crate) fn is_full(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if is_full(source))
+        matches!(self, Self::Disk(error) if error.is_full())
     }
-}
-
-pub(crate) fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// Why a frame was not taken. Nothing of it was kept, and no sequence was used.

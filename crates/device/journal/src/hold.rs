@@ -1,11 +1,11 @@
 //! Giving up what one destination has not got, without taking it from the others: by an operator, or because the destination
 //! may not pin the disk.
 
+use disk::Disk;
 use model::{Lane, Stamp};
 use wire::{Gap, GapReason};
 
 use crate::cursor::Place;
-use crate::disk::Disk;
 use crate::error::JournalError;
 use crate::format::LostStretch;
 use crate::holes::Span;
@@ -27,7 +27,7 @@ impl<D: Disk> Journal<D> {
     /// records given up.
     ///
     /// # Errors
-    /// [`JournalError::Options`] for an unknown destination; [`JournalError::Io`] when the disk cannot be read.
+    /// [`JournalError::Options`] for an unknown destination; [`JournalError::Disk`] when the disk cannot be read.
     pub fn drop_queue(&mut self, destination: usize, lane: Option<Lane>) -> Result<u64, JournalError> {
         // So that the books know what is there.
         self.depth(destination)?;

@@ -2,9 +2,9 @@
 
 use std::io;
 
+use disk::{Disk, read_exact_at};
 use model::Epoch;
 
-use crate::disk::{Disk, read_exact_at};
 use crate::error::JournalError;
 use crate::format::{Reader, VERSION, Writer};
 
@@ -37,35 +37,16 @@ pub(crate) fn read<D: Disk>(disk: &D) -> Result<EpochRead, JournalError> {
     Ok(EpochRead::Good(Epoch(Reader::at(&bytes, 8).u64())))
 }
 
-pub(crate) fn write<D: Disk>(disk: &D, epoch: Epoch) -> Result<(), JournalError> {
+/// Gives a new data directory its epoch. [`crate::Journal::open`] does so itself, with random bits; a run from a seed chooses them.
+///
+/// # Errors
+/// [`JournalError::Disk`].
+pub fn set_epoch<D: Disk>(disk: &D, epoch: Epoch) -> Result<(), JournalError> {
     let mut bytes = [0; LEN];
     Writer::new(&mut bytes).put(&MAGIC).put(&[VERSION, 0, 0, 0]).u64(epoch.0);
     let crc = crc32c::crc32c(&bytes[..16]);
     Writer::new(&mut bytes[16..]).u32(crc);
-    replace(disk, "", TEMPORARY, PATH, &bytes)
-}
-
-/// Writes a whole file so that after a crash there is the old one or the new one: temporary file, sync, rename, directory
-/// sync.
-pub(crate) fn replace<D: Disk>(
-    disk: &D,
-    dir: &str,
-    temporary: &str,
-    path: &str,
-    bytes: &[u8],
-) -> Result<(), JournalError> {
-    // One that a crash or an error left behind.
-    match disk.remove(temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(JournalError::io("remove", temporary)(error));
-        }
-        _ => {}
-    }
-    let file = disk.create(temporary, bytes.len() as u64).map_err(JournalError::io("create", temporary))?;
-    disk.write_at(&file, 0, bytes).map_err(JournalError::io("write", temporary))?;
-    disk.sync_data(&file).map_err(JournalError::io("sync", temporary))?;
-    disk.rename(temporary, path).map_err(JournalError::io("rename", temporary))?;
-    disk.sync_dir(dir).map_err(JournalError::io("sync directory of", path))
+    Ok(disk::replace(disk, "", TEMPORARY, PATH, &bytes)?)
 }
 
 /// A new epoch, never 0.

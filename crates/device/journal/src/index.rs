@@ -1,10 +1,10 @@
 //! The index of a sealed segment, between its entries and its footer: which groups of entries hold which times, trace ids
 //! and strings (docs/journal.md, "Index").
 
+use disk::{Disk, read_exact_at};
 use model::TraceId;
 use wire::{Inflater, RawBlock, Token};
 
-use crate::disk::{Disk, read_exact_at};
 use crate::format::{EntryKind, FIXED, Footer, GAP_PREFIX_LEN, Reader, SegmentKey, VERSION, Writer};
 use crate::segment::{Segment, Step, earliest, next_entry, read_payload};
 

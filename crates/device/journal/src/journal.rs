@@ -2,11 +2,11 @@
 
 use std::io;
 
+use disk::Disk;
 use model::{Epoch, Lane, Stamp};
 use wire::{FRAME_CAP, FrameHeader, Gap};
 
 use crate::cursor::{CursorFile, Place};
-use crate::disk::Disk;
 use crate::error::{AppendError, JournalError};
 use crate::format::LostStretch;
 use crate::holes::Span;
@@ -190,7 +190,7 @@ impl<D: Disk> Journal<D> {
     /// Also writes the gap records that are due, and gives up segments that every destination has confirmed.
     ///
     /// # Errors
-    /// [`JournalError::Io`] when the disk failed. Nothing is committed then, and nothing buffered is lost: call again.
+    /// [`JournalError::Disk`] when the disk failed. Nothing is committed then, and nothing buffered is lost: call again.
     pub fn commit(&mut self, stamp: Stamp, note: Option<&[u8]>) -> Result<Commit, JournalError> {
         self.commit_all(stamp, note, self.rows)
     }
@@ -199,7 +199,7 @@ impl<D: Disk> Journal<D> {
     /// have no name any more is gone with the program.
     ///
     /// # Errors
-    /// [`JournalError::Io`] that names what is gone.
+    /// [`JournalError::Disk`] that names what is gone.
     pub fn check_place(&self) -> Result<(), JournalError> {
         let gone = |path: &str| {
             let why = "it was removed or replaced while the agent runs; put the data directory back and start the agent again";
@@ -334,7 +334,7 @@ impl<D: Disk> Journal<D> {
     /// means that blocks are sent twice, which the hub tells from the first time (P8).
     ///
     /// # Errors
-    /// [`JournalError::Io`]; the cursors stay as they are in memory.
+    /// [`JournalError::Disk`]; the cursors stay as they are in memory.
     pub fn sync_cursors(&mut self) -> Result<(), JournalError> {
         for destination in self.destinations.iter_mut().filter(|destination| destination.dirty) {
             let places = std::array::from_fn(|lane| {
@@ -369,11 +369,9 @@ impl<D: Disk> Journal<D> {
             }
             self.open_segment(index, 0, stamp).map_err(|error| match error {
                 AppendError::Journal(error) => error,
-                full => JournalError::Io {
-                    action: "find room for",
-                    path: crate::format::lane_dir(self.lanes[index].lane),
-                    source: io::Error::new(io::ErrorKind::StorageFull, full.to_string()),
-                },
+                full => JournalError::io("find room for", crate::format::lane_dir(self.lanes[index].lane))(
+                    io::Error::new(io::ErrorKind::StorageFull, full.to_string()),
+                ),
             })?;
             self.lanes[index].sync(&mut self.core)?;
         }

@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 use std::io;
 
+use disk::Disk;
 use model::{Epoch, Lane, Stamp};
 use wire::{BLOCK_TARGET, BlockBody, BlockEncoder, EncodeError, FrameHeader, SectionRef};
 
-use crate::disk::Disk;
 use crate::error::JournalError;
 use crate::format::{
     Entry, EntryKind, FIXED, FIXED_LEN, GAP_PREFIX_LEN, LostStretch, Reader, Row, SEQUENCES_PER_SEGMENT, SegmentHeader,

@@ -2,11 +2,11 @@
 
 use std::io;
 
+use disk::{Disk, read_exact_at};
 use model::Lane;
 use wire::GapReason;
 
 use crate::cursor::Place;
-use crate::disk::{Disk, read_exact_at};
 use crate::error::JournalError;
 use crate::format::{
     EntryKind, FIXED, FIXED_LEN, HeaderRead, LostStretch, Row, SEQUENCES_PER_SEGMENT, SegmentHeader, SegmentKey,

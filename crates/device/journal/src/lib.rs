@@ -1,6 +1,6 @@
 //! The journal of a device: lanes of segments on disk, group commit, a cursor for each destination, recovery.
 //!
-//! Plain synchronous code over a [`Disk`]; one thread owns it. docs/journal.md is the text of record for files and rules.
+//! Plain synchronous code over a [`disk::Disk`]; one thread owns it. docs/journal.md is the text of record for files and rules.
 //!
 //! - in: [`Journal::append`], [`Journal::commit`]
 //! - what came in and is not decided yet: [`Recorder`] in memory, [`Journal::record`] in files
@@ -9,14 +9,9 @@
 //! - after a crash: [`Journal::open`] and its [`Recovery`]
 
 mod backlog;
-#[cfg(any(test, feature = "model"))]
-mod chance;
 mod cursor;
-mod disk;
 mod drain;
 mod error;
-#[cfg(any(test, feature = "model"))]
-mod fault_counts;
 mod format;
 mod hold;
 mod holes;
@@ -26,8 +21,6 @@ mod journal;
 mod lane;
 mod lane_recovery;
 mod lz4;
-#[cfg(any(test, feature = "model"))]
-pub mod model_disk;
 #[cfg(feature = "mutants")]
 pub mod mutants;
 #[cfg(not(feature = "mutants"))]
@@ -52,10 +45,10 @@ mod verify;
 mod window;
 
 pub use backlog::largest_segment;
-pub use disk::{Disk, RealDisk, make_dir};
 pub use drain::{Confirmed, Depth, StoredBlock};
 pub use error::{AppendError, JournalError};
 pub use hold::Hold;
+pub use identity::set_epoch;
 pub use journal::{Commit, Journal, LaneEnds, Lost, MIN_TOTAL_BYTES, Options};
 pub use lane::FrameMeta;
 pub use note::NOTE_CAP;

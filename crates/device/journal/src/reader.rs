@@ -6,9 +6,9 @@
 use std::io;
 use std::ops::ControlFlow;
 
+use disk::{Disk, read_exact_at};
 use model::{Epoch, Lane, TraceId};
 
-use crate::disk::{Disk, read_exact_at};
 use crate::error::JournalError;
 use crate::format::{EntryKind, FIXED, FIXED_LEN, Footer, HeaderRead, Row, SegmentHeader, SegmentKey, first_of_name};
 use crate::identity::{self, EpochRead};
@@ -97,10 +97,10 @@ pub struct Reader<D: Disk> {
 }
 
 impl<D: Disk> Reader<D> {
-    /// Looks at a data directory ([`crate::RealDisk::read_only`] for one that another process owns).
+    /// Looks at a data directory ([`disk::RealDisk::read_only`] for one that another process owns).
     ///
     /// # Errors
-    /// [`JournalError::Io`] when there is no journal, [`JournalError::Version`] when a later program wrote it.
+    /// [`JournalError::Disk`] when there is no journal, [`JournalError::Version`] when a later program wrote it.
     pub fn open(disk: D) -> Result<Self, JournalError> {
         let epoch = match identity::read(&disk)? {
             EpochRead::Good(epoch) => Some(epoch),
@@ -127,7 +127,7 @@ impl<D: Disk> Reader<D> {
     /// that cannot be read has confirmed nothing.
     ///
     /// # Errors
-    /// [`JournalError::Io`], [`JournalError::Version`].
+    /// [`JournalError::Disk`], [`JournalError::Version`].
     pub fn confirmed(&self) -> Result<Vec<(String, [u64; Lane::ALL.len()])>, JournalError> {
         crate::cursor::all(&self.disk, self.epoch)
     }
@@ -135,7 +135,7 @@ impl<D: Disk> Reader<D> {
     /// The segments of a lane, oldest first.
     ///
     /// # Errors
-    /// [`JournalError::Io`], [`JournalError::Version`].
+    /// [`JournalError::Disk`], [`JournalError::Version`].
     pub fn segments(&self, lane: Lane) -> Result<Vec<SegmentInfo>, JournalError> {
         let row = Row::Lane(lane);
         let mut segments = Vec::new();
@@ -158,7 +158,7 @@ impl<D: Disk> Reader<D> {
     /// Calls `each` with every block that passes, lane by lane, oldest first, until it breaks off.
     ///
     /// # Errors
-    /// [`JournalError::Io`] when the disk refuses, [`JournalError::Version`]; damage is passed over and counted.
+    /// [`JournalError::Disk`] when the disk refuses, [`JournalError::Version`]; damage is passed over and counted.
     pub fn blocks(
         &self,
         filter: &Filter,

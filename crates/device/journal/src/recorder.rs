@@ -302,11 +302,11 @@ fn range(slot: &Slot) -> std::ops::Range<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model_disk::Chance;
+    use disk::model::Rng;
 
     fn noise(seed: u64, len: usize) -> Vec<u8> {
-        let mut chance = Chance::new(seed);
-        (0..len).map(|_| chance.below(256) as u8).collect()
+        let mut rng = Rng::new(seed);
+        (0..len).map(|_| rng.below(256) as u8).collect()
     }
 
     /// Scenario: entries with and without pins fill the ring with bytes that do not compress. Guarantees: pinned bytes are
@@ -339,18 +339,18 @@ mod tests {
     /// content and kind are what was put in; ids ascend; the bytes counted stay under the limit (P9).
     #[test]
     fn what_is_held_is_what_came() {
-        let mut chance = Chance::new(7);
+        let mut rng = Rng::new(7);
         let mut recorder = Recorder::new(400_000);
         let mut texts: Vec<Vec<u8>> = Vec::new();
         for number in 0..3000u64 {
-            let len = if chance.percent(3) { chance.below(100_000) } else { chance.below(3000) } as usize;
-            let text = if chance.percent(50) { noise(number, len) } else { vec![number as u8; len] };
+            let len = if rng.percent(3) { rng.below(100_000) } else { rng.below(3000) } as usize;
+            let text = if rng.percent(50) { noise(number, len) } else { vec![number as u8; len] };
             assert!(recorder.make_room(text.len()));
             let content = if number.is_multiple_of(2) { Content::Exemplars } else { Content::Request(Signal::Logs) };
             assert_eq!(recorder.push(content, &text, 0), number);
             assert!(recorder.bytes() <= 400_000, "{} bytes", recorder.bytes());
             texts.push(text);
-            let asked = chance.below(number + 1);
+            let asked = rng.below(number + 1);
             let found = recorder.get(asked).map(|(content, bytes)| (content, bytes.to_vec()));
             assert_eq!(found.is_some(), asked >= recorder.oldest_id(), "unpinned entries go in order");
             if let Some((content, bytes)) = found {

@@ -1,9 +1,9 @@
 //! The recorder in files, and the decisions beside it: the journal's record of what was answered and is not decided yet
 //! (docs/journal.md, "Recorder").
 
+use disk::Disk;
 use model::{Signal, Stamp};
 
-use crate::disk::Disk;
 use crate::error::JournalError;
 use crate::format::{EntryKind, PAYLOAD_CAP, Reader};
 use crate::journal::{Commit, Journal};
@@ -292,7 +292,7 @@ impl<D: Disk> Journal<D> {
     /// Calls `each` with the decisions of every commit that are still held, oldest first.
     ///
     /// # Errors
-    /// [`JournalError::Io`]; damage is passed over.
+    /// [`JournalError::Disk`]; damage is passed over.
     pub fn each_decisions(&self, mut each: impl FnMut(DecisionsRead)) -> Result<(), JournalError> {
         let Some(tape) = &self.decisions else { return Ok(()) };
         tape.read(&self.core, 0, |entry, payload| {
@@ -307,7 +307,7 @@ impl<D: Disk> Journal<D> {
     /// damaged.
     ///
     /// # Errors
-    /// [`JournalError::Io`].
+    /// [`JournalError::Disk`].
     pub fn each_recorded(&self, from: u64, mut each: impl FnMut(u64, Recording<'_>)) -> Result<u64, JournalError> {
         let Some(tape) = &self.recorder else { return Ok(0) };
         tape.read(&self.core, from, |entry, payload| {

@@ -1,10 +1,10 @@
 //! Opening a data directory: what is found, what is cut, what is given up, and where the sequences go on.
 
+use disk::{Disk, read_exact_at};
 use model::{Epoch, Lane, Signal, Stamp};
 use wire::{BlockEncoder, GapReason};
 
 use crate::cursor::{self, CursorFile, CursorRead};
-use crate::disk::{Disk, read_exact_at};
 use crate::error::JournalError;
 use crate::format::{FIXED, FIXED_LEN, Row, SegmentHeader, first_of_name, lane_dir};
 use crate::holes::Span;
@@ -84,7 +84,7 @@ impl<D: Disk> Journal<D> {
     /// listed in the [`Recovery`].
     ///
     /// # Errors
-    /// [`JournalError::Locked`] and [`JournalError::Version`] leave everything untouched. [`JournalError::Io`] when the
+    /// [`JournalError::Locked`] and [`JournalError::Version`] leave everything untouched. [`JournalError::Disk`] when the
     /// disk refuses what cannot be done without, [`JournalError::Options`] for a budget that is too small.
     pub fn open(disk: D, options: Options, stamp: Stamp) -> Result<(Self, Recovery), JournalError> {
         check_options(&options)?;
@@ -326,7 +326,7 @@ fn open_epoch<D: Disk>(disk: &D, recovery: &mut Recovery) -> Result<Epoch, Journ
     if damaged {
         recovery.foreign.push("epoch".into());
     }
-    identity::write(disk, epoch)?;
+    identity::set_epoch(disk, epoch)?;
     Ok(epoch)
 }
 

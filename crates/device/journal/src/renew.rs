@@ -4,11 +4,11 @@
 use std::io;
 use std::ops::ControlFlow;
 
+use disk::{Disk, read_exact_at};
 use model::{Epoch, Lane, Signal, Stamp};
 use wire::{Inflater, RawBlock, Section};
 
 use crate::cursor;
-use crate::disk::{Disk, read_exact_at};
 use crate::error::{AppendError, JournalError};
 use crate::format::{Reader as Fields, Row};
 use crate::identity;
@@ -45,7 +45,7 @@ pub struct Renewed {
 /// A crash leaves the old epoch or the new one, with all of it. Needs room for what goes over once more.
 ///
 /// # Errors
-/// As [`Journal::open`], and [`JournalError::Io`] when there is no room; the directory is as it was then.
+/// As [`Journal::open`], and [`JournalError::Disk`] when there is no room; the directory is as it was then.
 pub fn renew<D: Disk>(disk: &D, options: &Options, stamp: Stamp) -> Result<Renewed, JournalError> {
     renew_as(disk, options, stamp, identity::fresh()?)
 }
@@ -60,14 +60,14 @@ pub fn renew_as<D: Disk>(disk: &D, options: &Options, stamp: Stamp, epoch: Epoch
     disk.create_dir(DIR).map_err(JournalError::io("create", DIR))?;
     disk.sync_dir("").map_err(JournalError::io("sync directory of", DIR))?;
     let within = || Within { disk, prefix: "renewed/" };
-    identity::write(&within(), epoch)?;
+    identity::set_epoch(&within(), epoch)?;
     let (new, _) = Journal::open(within(), options.clone(), stamp)?;
     let renewed = Move { old, new, stamp }.run()?;
     let paths = files(&within())?;
     let mut ready = paths.join("\n").into_bytes();
     let crc = crc32c::crc32c(&ready);
     ready.splice(0..0, crc.to_le_bytes());
-    identity::replace(disk, DIR, TEMPORARY, READY, &ready)?;
+    disk::replace(disk, DIR, TEMPORARY, READY, &ready)?;
     finish(disk)?;
     Ok(renewed)
 }

@@ -1,9 +1,9 @@
 //! Repairing a data directory: what can be read of a damaged file is written anew, and everything else stays as it is.
 
+use disk::Disk;
 use model::Stamp;
 
 use crate::cursor;
-use crate::disk::Disk;
 use crate::error::JournalError;
 use crate::format::{FIXED, FIXED_LEN, Row, SegmentHeader, SegmentKey};
 use crate::index;

@@ -2,7 +2,8 @@
 
 use std::ops::ControlFlow;
 
-use crate::disk::Disk;
+use disk::Disk;
+
 use crate::error::JournalError;
 use crate::format::{EntryKind, FIXED, Row};
 use crate::reader::{Reader, firsts};
@@ -51,7 +52,7 @@ impl<D: Disk> Reader<D> {
     /// at a time.
     ///
     /// # Errors
-    /// [`JournalError::Io`] when the disk refuses; damage is passed over and counted.
+    /// [`JournalError::Disk`] when the disk refuses; damage is passed over and counted.
     pub fn requests(
         &self,
         from: u64,

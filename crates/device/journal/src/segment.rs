@@ -2,7 +2,8 @@
 
 use std::io;
 
-use crate::disk::{Disk, read_exact_at};
+use disk::{Disk, read_exact_at};
+
 use crate::format::{ENTRY_MAGIC, Entry, FIXED, FIXED_LEN, Fixed, Footer, SegmentKey};
 
 /// Bytes read at once while looking for the next readable entry.

@@ -1,10 +1,10 @@
 //! Looking into frames that are held: is one the same as a destination's, what do those hold that no note speaks of.
 
+use disk::Disk;
 use model::otlp::count_records;
 use model::{Lane, Signal};
 use wire::{Inflater, RawBlock, Section};
 
-use crate::disk::Disk;
 use crate::drain::Confirmed;
 use crate::error::JournalError;
 use crate::format::{EntryKind, FIXED, GAP_PREFIX_LEN};

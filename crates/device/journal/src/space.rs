@@ -3,11 +3,11 @@
 use std::io;
 use std::ops::Range;
 
+use disk::Disk;
 use model::{Lane, Stamp};
 use wire::{Gap, GapReason};
 
 use crate::cursor::FILE_LEN;
-use crate::disk::Disk;
 use crate::error::{AppendError, JournalError};
 use crate::format::{EntryKind, FIXED, LostStretch};
 use crate::holes::Span;
@@ -306,7 +306,7 @@ impl<D: Disk> Journal<D> {
         match self.core.disk.create(SPARE_PATH, MIN_SEGMENT) {
             Ok(_) => self.spare = Spare::Ready,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.spare = Spare::Ready,
-            Err(error) if crate::error::is_full(&error) => {}
+            Err(error) if disk::is_full(&error) => {}
             Err(error) => return Err(JournalError::io("create", SPARE_PATH)(error)),
         }
         Ok(())

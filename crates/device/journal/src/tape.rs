@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::io;
 
-use crate::disk::Disk;
+use disk::Disk;
+
 use crate::error::JournalError;
 use crate::format::{Entry, EntryKind, FIXED, FIXED_LEN, Row, SegmentHeader, SegmentKey};
 use crate::lane::Core;

@@ -1,11 +1,11 @@
 //! The oldest frames of a lane, replaced by fewer records when room runs short: what is left of them goes into new frames
 //! of the same lane, and a gap `thinned` tells of the old ones. What the records mean is the caller's to know.
 
+use disk::Disk;
 use model::{Lane, Stamp};
 use wire::{FrameHeader, Gap, GapReason, Inflater, RawBlock};
 
 use crate::cursor::Place;
-use crate::disk::Disk;
 use crate::error::JournalError;
 use crate::format::{EntryKind, FIXED};
 use crate::holes::Span;

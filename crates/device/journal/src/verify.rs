@@ -3,10 +3,10 @@
 
 use std::io;
 
+use disk::{Disk, read_exact_at};
 use model::Epoch;
 
 use crate::cursor;
-use crate::disk::{Disk, read_exact_at};
 use crate::error::JournalError;
 use crate::format::{Entry, EntryKind, FIXED, FIXED_LEN, Footer, HeaderRead, Row, SegmentHeader, SegmentKey};
 use crate::identity::{self, EpochRead};
@@ -59,7 +59,7 @@ pub struct Verified {
 /// passed over, and what it is just writing may be found.
 ///
 /// # Errors
-/// [`JournalError::Io`] when the disk refuses, [`JournalError::Version`] when a later program wrote a file.
+/// [`JournalError::Disk`] when the disk refuses, [`JournalError::Version`] when a later program wrote a file.
 pub fn verify<D: Disk>(disk: &D) -> Result<Verified, JournalError> {
     let mut verified = Verified::default();
     let epoch = match identity::read(disk)? {

@@ -6,9 +6,10 @@
 use std::io::{self, BufRead, Read, Write};
 use std::ops::ControlFlow;
 
+use disk::Disk;
 use filter::Range;
+use journal::JournalError;
 use journal::reader::{Filter, Reader};
-use journal::{Disk, JournalError};
 use model::{Lane, Signal};
 use wire::{Gap, Inflater, RawBlock, Section, decode_frame};
 

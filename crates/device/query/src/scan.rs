@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use std::io::Read;
 use std::ops::ControlFlow;
 
+use disk::Disk;
 use filter::{Field, Query, Record};
 use journal::reader::{Filter, FoundBlock, Reader};
-use journal::{Content, Disk, EntryId, JournalError, RequestsRead};
+use journal::{Content, EntryId, JournalError, RequestsRead};
 use model::{Lane, Signal, TraceId};
 use wire::{Gap, Inflater, RawBlock, Section, decode_frame};
 

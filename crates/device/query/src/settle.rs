@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
+use disk::Disk;
 use filter::Query;
-use journal::Disk;
 use journal::reader::Reader;
 use model::Lane;
 

@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
-use journal::{FrameMeta, Journal, RealDisk, StoredBlock};
+use disk::RealDisk;
+use journal::{FrameMeta, Journal, StoredBlock};
 use model::{Epoch, Lane, Stamp};
 use serde::{Deserialize, Serialize};
 use wire::BlockEncoder;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use journal::model_disk::Chance;
+use disk::model::Rng;
 use model::otlp::{PointView, for_each_scope};
 use model::proto::{ProtoError, Reader, Value, put_bytes, put_fixed64, put_message, put_uint};
 use model::{Lane, Signal};
@@ -62,11 +62,11 @@ pub(crate) struct Plan {
 }
 
 /// Letters that hardly compress, fewer than `bulk`.
-fn filler(chance: &mut Chance, bulk: u64) -> String {
-    let len = chance.below(bulk) as usize;
+fn filler(rng: &mut Rng, bulk: u64) -> String {
+    let len = rng.below(bulk) as usize;
     let mut letters = Vec::with_capacity(len + 8);
     while letters.len() < len {
-        letters.extend(chance.bits().to_le_bytes().map(|byte| b'a' + byte % 26));
+        letters.extend(rng.bits().to_le_bytes().map(|byte| b'a' + byte % 26));
     }
     letters.truncate(len);
     String::from_utf8(letters).unwrap_or_default()
@@ -105,9 +105,9 @@ impl Plan {
     }
 
     /// The next request; its traces get their error with their first part.
-    pub(crate) fn request(&mut self, chance: &mut Chance, wall_ns: u64, bulk: u64) -> Planned {
+    pub(crate) fn request(&mut self, rng: &mut Rng, wall_ns: u64, bulk: u64) -> Planned {
         self.requests += 1;
-        let signal = match chance.below(10) {
+        let signal = match rng.below(10) {
             0..6 => Signal::Traces,
             6..8 => Signal::Logs,
             _ => Signal::Metrics,
@@ -115,26 +115,23 @@ impl Plan {
         let mut records = Vec::new();
         let mut items = Vec::new();
         let most = if signal == Signal::Metrics { 40 } else { 4 };
-        for _ in 0..1 + chance.below(most) {
-            let filler = filler(chance, bulk);
+        for _ in 0..1 + rng.below(most) {
+            let filler = filler(rng, bulk);
             let (number, field) = match signal {
                 Signal::Traces => {
-                    let fresh = self.open.is_empty() || chance.percent(50);
-                    let trace = if fresh {
-                        self.open_trace()
-                    } else {
-                        self.open[chance.below(self.open.len() as u64) as usize]
-                    };
+                    let fresh = self.open.is_empty() || rng.percent(50);
+                    let trace =
+                        if fresh { self.open_trace() } else { self.open[rng.below(self.open.len() as u64) as usize] };
                     let number = self.record(Some(trace));
-                    let error = fresh && chance.percent(50);
+                    let error = fresh && rng.percent(50);
                     if error {
                         self.errors.insert(trace, number);
                     }
                     (number, self.span(trace, number, error, wall_ns, &filler))
                 }
                 Signal::Logs => {
-                    let trace = (!self.open.is_empty() && chance.percent(50))
-                        .then(|| self.open[chance.below(self.open.len() as u64) as usize]);
+                    let trace = (!self.open.is_empty() && rng.percent(50))
+                        .then(|| self.open[rng.below(self.open.len() as u64) as usize]);
                     let number = self.record(trace);
                     (number, line(trace, number, wall_ns, &filler))
                 }
@@ -151,7 +148,7 @@ impl Plan {
             self.open.drain(..3);
         }
         // Points have their letters together, under their resource.
-        let filler = if signal == Signal::Metrics { filler(chance, 4 * bulk) } else { String::new() };
+        let filler = if signal == Signal::Metrics { filler(rng, 4 * bulk) } else { String::new() };
         let mut body = Vec::new();
         put_message(&mut body, 1, |group| {
             put_message(group, 1, |resource| {

@@ -1,6 +1,6 @@
 //! What happened, over all seeds.
 
-use journal::model_disk::FaultCounts;
+use disk::model::FaultCounts;
 use serde::Serialize;
 
 /// How often things happened in one run, or in how many runs.

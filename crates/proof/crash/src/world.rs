@@ -5,10 +5,10 @@ mod meeting;
 
 use std::collections::BTreeSet;
 
+use disk::model::{ModelDisk, Rng};
 use edge::{DiskState, Range};
-use journal::model_disk::{Chance, ModelDisk};
-use journal::{Content, Hold, Options};
-use model::{Answer, Lane, Request, Stamp};
+use journal::{Content, Hold, Options, set_epoch};
+use model::{Answer, Epoch, Lane, Request, Stamp};
 use pipeline::{Batch, Pipeline};
 use sampling::{Policy, PolicyRule, STATUS_MASK_ERROR, Sampler};
 
@@ -42,7 +42,7 @@ pub(crate) struct Setting {
 /// A run that is going on.
 pub(crate) struct World {
     pub(crate) setting: Setting,
-    pub(crate) chance: Chance,
+    pub(crate) rng: Rng,
     pub(crate) disk: ModelDisk,
     pub(crate) options: Options,
     pub(crate) level: Level,
@@ -81,9 +81,9 @@ pub(crate) type Check = Result<(), String>;
 
 impl World {
     pub(crate) fn new(setting: Setting) -> Self {
-        let mut chance = Chance::new(setting.seed.wrapping_add(1));
-        let level = [Level::Received, Level::Written, Level::Durable][chance.below(3) as usize];
-        let small = chance.percent(35);
+        let mut rng = Rng::new(setting.seed.wrapping_add(1));
+        let level = [Level::Received, Level::Written, Level::Durable][rng.below(3) as usize];
+        let small = rng.percent(35);
         // In one seed of three nothing is delivered for a long time, and metrics have little room: they are thinned.
         let long_outage = setting.seed.is_multiple_of(3);
         let options = Options {
@@ -94,14 +94,16 @@ impl World {
             holds: vec![None, setting.seed.is_multiple_of(4).then_some(Hold { bytes: 96 << 10, age_ns: u64::MAX })],
             lane_ages: Self::lane_ages(setting.seed),
             lane_bytes: Lane::ALL.map(|lane| if long_outage && lane == Lane::Metrics { 128 << 10 } else { u64::MAX }),
-            history_bytes: if chance.percent(50) { 128 << 10 } else { 0 },
+            history_bytes: if rng.percent(50) { 128 << 10 } else { 0 },
             free_space_floor: 0,
             recorder_bytes: if level == Level::Received { 0 } else { 1 << 20 },
             decision_bytes: if level == Level::Received { 0 } else { 1 << 20 },
         };
-        let disk = ModelDisk::of_epoch(chance.bits() | 1);
-        if chance.percent(25) {
-            disk.set_short_reads(2 + chance.below(9));
+        let disk = ModelDisk::new();
+        let set = set_epoch(&disk, Epoch(rng.bits() | 1));
+        debug_assert!(set.is_ok(), "an empty disk takes a file");
+        if rng.percent(25) {
+            disk.set_short_reads(2 + rng.below(9));
         }
         Self {
             setting,
@@ -128,7 +130,7 @@ impl World {
             cuts: 0,
             counts: Counts::default(),
             log: Vec::new(),
-            chance,
+            rng,
         }
     }
 
@@ -187,7 +189,7 @@ impl World {
                 self.cut_power()?;
             } else if self.disk.is_dead() {
                 self.power_lost()?;
-            } else if self.chance.percent(1) {
+            } else if self.rng.percent(1) {
                 self.kill()?;
             }
         }
@@ -304,8 +306,8 @@ impl World {
     }
 
     fn step(&mut self) -> Check {
-        self.now_ns += self.chance.below(400) * 1_000_000;
-        match self.chance.below(100) {
+        self.now_ns += self.rng.below(400) * 1_000_000;
+        match self.rng.below(100) {
             // On a small disk producers are faster than destinations.
             68..82 if self.bulk > 1000 => self.send(),
             0..42 => self.send(),
@@ -318,7 +320,7 @@ impl World {
             }
             52..68 => self.commit(),
             68..88 => {
-                let destination = self.chance.below(2) as usize;
+                let destination = self.rng.below(2) as usize;
                 self.deliver(destination)
             }
             88..90 => {
@@ -329,12 +331,12 @@ impl World {
                 Ok(())
             }
             90..92 => {
-                let destination = self.chance.below(2) as usize;
+                let destination = self.rng.below(2) as usize;
                 self.hello(destination)
             }
             92..94 => {
-                let hub = self.chance.below(2) as usize;
-                if self.chance.percent(60) {
+                let hub = self.rng.below(2) as usize;
+                if self.rng.percent(60) {
                     self.hubs[hub].back_up();
                 } else if self.hubs[hub].restore() {
                     self.counts.hub_restores += 1;
@@ -344,13 +346,13 @@ impl World {
                 Ok(())
             }
             94..96 => {
-                let later = self.chance.below(3);
+                let later = self.rng.below(3);
                 self.disk.fail_sync_after(later);
                 self.note(|| format!("the sync after {later} more will fail"));
                 Ok(())
             }
             96 => {
-                let room = self.chance.below(60_000);
+                let room = self.rng.below(60_000);
                 self.disk.set_capacity(Some(self.disk.used() + room));
                 self.filled = true;
                 self.was_full = true;
@@ -363,10 +365,10 @@ impl World {
                 Ok(())
             }
             _ => {
-                if self.chance.percent(5) {
+                if self.rng.percent(5) {
                     return self.lose_place();
                 }
-                if self.chance.percent(10) {
+                if self.rng.percent(10) {
                     self.old_copy = Some(self.disk.fork());
                 }
                 Ok(())
@@ -376,16 +378,16 @@ impl World {
 
     /// A producer sends; what was told to wait or got no answer comes first.
     pub(crate) fn send(&mut self) -> Check {
-        if !self.again.is_empty() && self.chance.percent(70) {
+        if !self.again.is_empty() && self.rng.percent(70) {
             return self.send_again();
         }
-        let planned = self.plan.request(&mut self.chance, START_NS + self.now_ns, self.bulk);
+        let planned = self.plan.request(&mut self.rng, START_NS + self.now_ns, self.bulk);
         self.give(planned)
     }
 
     /// A producer sends again what was not answered.
     pub(crate) fn send_again(&mut self) -> Check {
-        let position = self.chance.below(self.again.len() as u64) as usize;
+        let position = self.rng.below(self.again.len() as u64) as usize;
         let planned = self.again.remove(position);
         self.give(planned)
     }
@@ -475,7 +477,7 @@ impl World {
         if self.counts.operations < self.link_up_at {
             return Ok(());
         }
-        let most = 1 + self.chance.below(60_000) as usize;
+        let most = 1 + self.rng.below(60_000) as usize;
         let Some((disk_state, pipeline)) = &mut self.up else { return Ok(()) };
         if let Some((ranges, stored)) = self.in_flight[destination].take() {
             if stored {
@@ -489,7 +491,7 @@ impl World {
         }
         let Ok(blocks) = disk_state.next_blocks(destination, most) else { return Ok(()) };
         let epoch = disk_state.status().epoch;
-        let outcome = self.chance.below(10);
+        let outcome = self.rng.below(10);
         let mut ranges = Vec::new();
         if outcome < 3 && !blocks.is_empty() {
             // The answer takes its time; it may say that nothing was stored.
@@ -506,7 +508,7 @@ impl World {
         }
         for block in &blocks {
             // The hub answers for what is durable there; it may lose its power before that, or its answer may be lost.
-            if outcome == 9 && self.chance.percent(50) {
+            if outcome == 9 && self.rng.percent(50) {
                 continue;
             }
             if let Err(why) = self.hubs[destination].store(epoch, block) {

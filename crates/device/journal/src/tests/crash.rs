@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use disk::model::{ModelDisk, Rng};
 use model::Lane;
 
 use super::{Hub, STAMP, body, disk_of_epoch, drain, meta, noise, open, options};
-use crate::model_disk::{Chance, ModelDisk};
 use crate::{Journal, JournalError, Options, StoredBlock};
 
 /// The workload and what it was promised.
 struct World {
     disk: ModelDisk,
     options: Options,
-    chance: Chance,
+    rng: Rng,
     hubs: [Hub; 2],
     /// What a commit said is durable.
     committed: BTreeMap<(Lane, u64), Vec<u8>>,
@@ -29,7 +29,7 @@ impl World {
         Self {
             disk: disk_of_epoch(seed),
             options: Options { total_bytes: 16 << 20, ..options() },
-            chance: Chance::new(seed),
+            rng: Rng::new(seed),
             hubs: [Hub::default(), Hub::default()],
             committed: BTreeMap::new(),
             buffered: BTreeMap::new(),
@@ -89,10 +89,10 @@ impl World {
 
     /// One step of the workload. `true` when the disk refused.
     fn step(&mut self, journal: &mut Journal<ModelDisk>, may_fail: bool) -> bool {
-        match self.chance.below(20) {
+        match self.rng.below(20) {
             0..10 => {
-                let lane = Lane::ALL[self.chance.below(6) as usize];
-                let len = if self.chance.percent(3) { 70_000 } else { 20 + self.chance.below(3000) };
+                let lane = Lane::ALL[self.rng.below(6) as usize];
+                let len = if self.rng.percent(3) { 70_000 } else { 20 + self.rng.below(3000) };
                 let text = body(&format!("{} {}", self.appended, noise(self.appended, len as usize)));
                 self.appended += 1;
                 match journal.append(lane, &text, meta(2), STAMP) {
@@ -121,9 +121,9 @@ impl World {
                 }
             }
             14..18 => {
-                let destination = self.chance.below(2) as usize;
+                let destination = self.rng.below(2) as usize;
                 let mut blocks: Vec<StoredBlock> = Vec::new();
-                let max = self.chance.below(60_000) as usize;
+                let max = self.rng.below(60_000) as usize;
                 if let Err(error) = journal.next_blocks(destination, max, &mut blocks) {
                     self.fail("next", &error, may_fail);
                 }
@@ -137,14 +137,14 @@ impl World {
                             block.lane
                         );
                     }
-                    if self.chance.percent(80) {
+                    if self.rng.percent(80) {
                         let confirmed = journal.confirm(destination, block.lane, block.first, block.last);
                         if let Err(error) = confirmed {
                             self.fail("confirm", &error, may_fail);
                         }
                     }
                 }
-                if self.chance.percent(50) {
+                if self.rng.percent(50) {
                     journal.rewind(destination);
                 }
                 false
@@ -152,7 +152,7 @@ impl World {
             18 => journal.sync_cursors().is_err_and(|error| self.fail("cursors", &error, may_fail)),
             _ => {
                 journal.stats();
-                let destination = self.chance.below(2) as usize;
+                let destination = self.rng.below(2) as usize;
                 journal.depth(destination).is_err_and(|error| self.fail("depth", &error, may_fail))
             }
         }
@@ -197,15 +197,15 @@ fn run_with_one_cut(seed: u64, cut: u64) -> bool {
     }
     let dead = world.disk.is_dead();
     drop(journal);
-    let mut chance = world.chance.clone();
-    world.disk.power_cycle(&mut chance);
+    let mut rng = world.rng.clone();
+    world.disk.power_cycle(&mut rng);
     let mut journal = world.reopen().expect("the power stays on");
     world.settle(&mut journal);
     dead
 }
 
 /// Scenario: a seeded workload of two destinations with a power cut at every single operation of it; unsynced sectors and
-/// names are kept or lost by chance. Guarantees: recovery ends, everything committed is delivered, nothing unsynced was
+/// names are kept or lost by rng. Guarantees: recovery ends, everything committed is delivered, nothing unsynced was
 /// sent, no sequence is used twice, the ledger adds up (P1, P2, P3, P8).
 #[test]
 fn a_power_cut_at_every_operation() {
@@ -232,12 +232,12 @@ fn a_power_cut_during_recovery() {
             std::panic::AssertUnwindSafe(|| {
                 let mut world = World::new(1000 + seed);
                 let (mut journal, _) = open(&world.disk, &world.options);
-                let cut = 40 + world.chance.below(120);
+                let cut = 40 + world.rng.below(120);
                 world.disk.cut_after(cut);
                 while !world.step(&mut journal, false) && !world.disk.is_dead() {}
                 drop(journal);
-                let mut chance = world.chance.clone();
-                world.disk.power_cycle(&mut chance);
+                let mut rng = world.rng.clone();
+                world.disk.power_cycle(&mut rng);
                 for cut in 0.. {
                     world.disk.cut_after(cut);
                     match world.reopen() {
@@ -245,7 +245,7 @@ fn a_power_cut_during_recovery() {
                             drop(journal);
                             break;
                         }
-                        _ => world.disk.power_cycle(&mut chance),
+                        _ => world.disk.power_cycle(&mut rng),
                     }
                 }
                 world.disk.kill();
@@ -269,12 +269,12 @@ fn many_cuts_kills_and_failing_syncs() {
                 let mut world = World::new(5000 + seed);
                 for _ in 0..4 {
                     let Some(mut journal) = world.reopen() else { unreachable!("the power is on") };
-                    let cut = 20 + world.chance.below(200);
+                    let cut = 20 + world.rng.below(200);
                     world.disk.cut_after(cut);
                     let faulty = seed % 2 == 1;
                     for _ in 0..80 {
-                        if faulty && world.chance.percent(5) {
-                            let later = world.chance.below(4);
+                        if faulty && world.rng.percent(5) {
+                            let later = world.rng.below(4);
                             world.disk.fail_sync_after(later);
                             failures += 1;
                         }
@@ -285,9 +285,9 @@ fn many_cuts_kills_and_failing_syncs() {
                     }
                     cuts += u32::from(world.disk.is_dead());
                     drop(journal);
-                    let mut chance = world.chance.clone();
-                    if world.chance.percent(70) {
-                        world.disk.power_cycle(&mut chance);
+                    let mut rng = world.rng.clone();
+                    if world.rng.percent(70) {
+                        world.disk.power_cycle(&mut rng);
                     } else {
                         world.disk.kill();
                     }
@@ -322,7 +322,7 @@ fn a_tear_before_an_intact_block() {
         disk.cut_after(1);
         journal.commit(STAMP, Some(b"3")).unwrap_err();
         drop(journal);
-        disk.power_cycle(&mut Chance::new(seed));
+        disk.power_cycle(&mut Rng::new(seed));
         let (mut journal, recovery) = open(&disk, &options());
         assert_eq!(recovery.corrupt, [], "seed {seed}");
         assert_eq!(recovery.note.as_deref(), Some(&b"1"[..]));

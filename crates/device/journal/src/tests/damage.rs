@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use disk::model::ModelDisk;
 use model::Lane;
 use wire::GapReason;
 
 use super::{Hub, STAMP, body, drain, meta, noise, open, options};
-use crate::model_disk::ModelDisk;
 use crate::{Journal, JournalError, Options};
 
 fn one_destination() -> Options {
@@ -222,7 +222,7 @@ fn a_disk_that_does_not_answer_loses_nothing() {
         }
     }
     disk.cut_after(0);
-    assert!(matches!(journal.next_blocks(0, 1000, &mut Vec::new()), Err(JournalError::Io { .. })));
+    assert!(matches!(journal.next_blocks(0, 1000, &mut Vec::new()), Err(JournalError::Disk(_))));
     assert_eq!(journal.take_lost(), []);
     let depth = journal.depth(0);
     assert!(depth.as_ref().map_or(true, |depth| depth.records == frames.len() as u64), "{depth:?}");

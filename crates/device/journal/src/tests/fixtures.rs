@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use disk::model::{ModelDisk, Rng};
 use model::{Lane, Signal};
 use wire::{Gap, GapReason};
 
 use super::{Hub, STAMP, body, disk_of_epoch, drain, meta, noise, open, options};
-use crate::model_disk::{Chance, ModelDisk};
 use crate::{Content, Decisions, Journal, JournalError, Options, Recording, Recovery, Taken, verify};
 
 /// What today's program writes.
@@ -120,7 +120,7 @@ fn torn() -> ModelDisk {
             disk.cut_after(seed % 20);
             let cut = round(&mut journal, ROUNDS + 1).is_err();
             drop(journal);
-            disk.power_cycle(&mut Chance::new(seed));
+            disk.power_cycle(&mut Rng::new(seed));
             let clean = verify(&disk).unwrap().findings.is_empty();
             let (_, recovery) = open(&disk.fork(), &recording());
             (cut && !clean && !recovery.torn.is_empty()).then_some(disk)

@@ -1,9 +1,9 @@
 //! The simple path: in, commit, out, confirm, restart.
 
+use disk::model::ModelDisk;
 use model::Lane;
 
 use super::{Hub, STAMP, body, drain, meta, noise, open, options};
-use crate::model_disk::ModelDisk;
 use crate::{AppendError, Depth, Journal, JournalError};
 
 /// Scenario: frames of several lanes go in and out. Guarantees: nothing is sent before its commit; each frame comes out

@@ -1,10 +1,10 @@
 //! Giving up what one destination has not got.
 
+use disk::model::ModelDisk;
 use model::{Lane, Stamp};
 use wire::GapReason;
 
 use super::{Hub, STAMP, body, disk_of_epoch, drain, meta, noise, open, options};
-use crate::model_disk::ModelDisk;
 use crate::{FrameMeta, Hold, Journal, Options};
 
 const HOUR: u64 = 3_600_000_000_000;

@@ -1,11 +1,12 @@
 //! Files that somebody removes, while the program runs and while it does not.
 
+use disk::RealDisk;
+use disk::model::ModelDisk;
 use model::{Lane, Signal};
 use wire::GapReason;
 
 use super::{Hub, STAMP, body, drain, meta, noise, open, options};
-use crate::model_disk::ModelDisk;
-use crate::{Journal, JournalError, RealDisk};
+use crate::{Journal, JournalError};
 
 /// Three segments of logs and one of audit, committed; nothing is delivered. Gives the frames of each lane.
 fn filled() -> (ModelDisk, [u64; 2]) {
@@ -134,7 +135,7 @@ fn j2_a_directory_that_is_gone_is_seen() {
         journal.append(Lane::Logs, &body("after"), meta(1), STAMP).unwrap();
         let error = journal.commit(STAMP, Some(b"later")).unwrap_err();
         assert!(error.to_string().contains("was removed or replaced"), "{gone}: {error}");
-        assert!(matches!(error, JournalError::Io { .. }));
+        assert!(matches!(error, JournalError::Disk(_)));
         assert!(journal.has_uncommitted(), "{gone}");
         if gone.is_empty() {
             let request = crate::Recording { content: crate::Content::Request(Signal::Logs), key: b"", bytes: b"x" };

@@ -17,10 +17,10 @@ mod whole;
 
 use std::collections::BTreeMap;
 
+use disk::model::{ModelDisk, Rng};
 use model::{Epoch, Lane, Stamp};
 use wire::{Gap, Inflater, RawBlock, Section};
 
-use crate::model_disk::{Chance, ModelDisk};
 use crate::{FrameMeta, Journal, Options, Recovery, StoredBlock};
 
 pub(crate) const STAMP: Stamp = Stamp { boot_id: [7; 16], uptime_ns: 1, wall_ns: 2, synchronised: true };
@@ -43,7 +43,7 @@ pub(crate) fn options() -> Options {
 /// A disk whose epoch is chosen, so that a seed always gives the same run.
 pub(crate) fn disk_of_epoch(epoch: u64) -> ModelDisk {
     let disk = ModelDisk::new();
-    crate::identity::write(&disk, Epoch(epoch)).unwrap();
+    crate::identity::set_epoch(&disk, Epoch(epoch)).unwrap();
     disk
 }
 
@@ -77,8 +77,8 @@ pub(crate) fn body(text: &str) -> Vec<u8> {
 
 /// Text that hardly compresses, always the same for a seed.
 pub(crate) fn noise(seed: u64, len: usize) -> String {
-    let mut chance = Chance::new(seed);
-    (0..len).map(|_| char::from(b'!' + chance.below(90) as u8)).collect()
+    let mut rng = Rng::new(seed);
+    (0..len).map(|_| char::from(b'!' + rng.below(90) as u8)).collect()
 }
 
 /// What a destination has received: frames by identity, and the gaps they told.

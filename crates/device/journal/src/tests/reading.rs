@@ -2,11 +2,11 @@
 
 use std::ops::ControlFlow;
 
+use disk::model::{ModelDisk, Rng};
 use model::{Lane, TraceId};
 use wire::{Inflater, RawBlock, SectionRef};
 
 use super::{STAMP, meta, noise, open, options};
-use crate::model_disk::{Chance, ModelDisk};
 use crate::reader::{Filter, Reader, Walked};
 use crate::{FrameMeta, Options};
 
@@ -42,10 +42,10 @@ fn lines(traces: &[TraceId], word: &str) -> Vec<u8> {
 }
 
 fn trace(number: u64) -> TraceId {
-    let mut chance = Chance::new(number + 1);
+    let mut rng = Rng::new(number + 1);
     let mut id = [0; 16];
-    id[..8].copy_from_slice(&chance.bits().to_be_bytes());
-    id[8..].copy_from_slice(&chance.bits().to_be_bytes());
+    id[..8].copy_from_slice(&rng.bits().to_be_bytes());
+    id[8..].copy_from_slice(&rng.bits().to_be_bytes());
     TraceId(id)
 }
 

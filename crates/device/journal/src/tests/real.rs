@@ -1,9 +1,10 @@
 //! The real disk.
 
+use disk::RealDisk;
 use model::Lane;
 
 use super::{STAMP, body, meta, noise, options};
-use crate::{Journal, JournalError, RealDisk};
+use crate::{Journal, JournalError};
 
 /// Scenario: a journal in a directory of the operating system: two processes' worth of opening, filling over several
 /// segments, draining. Guarantees: it behaves as on the model disk, and takes the disk space that it says.

@@ -1,9 +1,9 @@
 //! The recorder in files and the decisions beside it.
 
+use disk::model::{ModelDisk, Rng};
 use model::{Lane, Signal};
 
 use super::{Hub, STAMP, body, drain, meta, noise, open, options};
-use crate::model_disk::{Chance, ModelDisk};
 use crate::{Content, Decisions, Journal, Options, Recording, Taken, TapeError, verify};
 
 fn recording() -> Options {
@@ -48,7 +48,7 @@ fn recorded_requests_survive_by_their_level() {
     // The reopened rows were synced; what comes now is not.
     journal.record(&[request("late")], 7, false).unwrap();
     drop(journal);
-    disk.power_cycle(&mut Chance::new(3));
+    disk.power_cycle(&mut Rng::new(3));
     let (mut journal, _) = open(&disk, &recording());
     assert!(held(&journal, 1).len() >= 40);
     let next = journal.recorded().1;
@@ -102,7 +102,7 @@ fn frames_and_decisions_are_committed_together() {
         disk.cut_after(cut);
         let whole = round(&mut journal, 2).is_ok();
         drop(journal);
-        disk.power_cycle(&mut Chance::new(cut));
+        disk.power_cycle(&mut Rng::new(cut));
         let (mut journal, recovery) = open(&disk, &recording());
         let number = recovery.note.unwrap()[0];
         assert!(number == 2 || !whole);

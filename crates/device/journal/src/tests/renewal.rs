@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use disk::model::{ModelDisk, Rng};
 use model::{Lane, Signal};
 
 use super::{Hub, STAMP, body, disk_of_epoch, drain, meta, noise, open, options};
-use crate::model_disk::{Chance, ModelDisk};
 use crate::{Content, Decisions, Options, Recording, Taken, renew, verify};
 
 const ROUNDS: u64 = 12;
@@ -101,7 +101,7 @@ fn a_cut_leaves_one_of_both() {
         let disk = queued();
         disk.cut_after(cut);
         let whole = renew(&disk, &recording(), STAMP).is_ok();
-        disk.power_cycle(&mut Chance::new(cut));
+        disk.power_cycle(&mut Rng::new(cut));
         let epoch = check(&disk, &format!("cut at {cut}"));
         if epoch == 5 {
             before += 1;

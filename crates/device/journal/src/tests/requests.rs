@@ -2,10 +2,10 @@
 
 use std::ops::ControlFlow;
 
+use disk::model::ModelDisk;
 use model::Signal;
 
 use super::{noise, open, options};
-use crate::model_disk::ModelDisk;
 use crate::reader::Reader;
 use crate::{Content, Options, Recording, RequestsRead};
 

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use disk::Disk;
+use disk::model::{ModelDisk, Rng};
 use model::Lane;
 use wire::GapReason;
 
 use super::{Hub, STAMP, body, disk_of_epoch, drain, meta, noise, open, options};
-use crate::disk::Disk;
-use crate::model_disk::{Chance, ModelDisk};
 use crate::{AppendError, Journal, Options};
 
 fn small(total_bytes: u64) -> Options {
@@ -279,7 +279,7 @@ fn evictions_and_power_cuts() {
 }
 
 fn squeezed(seed: u64) -> u64 {
-    let mut chance = Chance::new(900 + seed);
+    let mut rng = Rng::new(900 + seed);
     let disk = disk_of_epoch(seed);
     let options = Options { total_bytes: 640 << 10, ..options() };
     let mut hubs = [Hub::default(), Hub::default()];
@@ -288,15 +288,15 @@ fn squeezed(seed: u64) -> u64 {
     for round in 0..6u64 {
         let (mut journal, _) = open(&disk, &options);
         if round < 5 {
-            let cut = 100 + chance.below(600);
+            let cut = 100 + rng.below(600);
             disk.cut_after(cut);
         }
         let mut buffered = BTreeMap::new();
         for n in 0..400u64 {
-            match chance.below(10) {
+            match rng.below(10) {
                 0..6 => {
-                    let lane = Lane::ALL[1 + chance.below(5) as usize];
-                    let text = body(&noise(seed << 32 | round << 16 | n, 200 + chance.below(6000) as usize));
+                    let lane = Lane::ALL[1 + rng.below(5) as usize];
+                    let text = body(&noise(seed << 32 | round << 16 | n, 200 + rng.below(6000) as usize));
                     match journal.append(lane, &text, meta(1), STAMP) {
                         Ok(seq) => assert!(buffered.insert((lane, seq), text).is_none()),
                         Err(AppendError::Full { .. }) => {}
@@ -308,20 +308,20 @@ fn squeezed(seed: u64) -> u64 {
                     Err(error) => assert!(disk.is_dead(), "{error}"),
                 },
                 8 => {
-                    let capacity = chance.percent(20).then(|| disk.used() + chance.below(50_000));
+                    let capacity = rng.percent(20).then(|| disk.used() + rng.below(50_000));
                     disk.set_capacity(capacity);
                 }
                 _ => {
-                    let destination = chance.below(2) as usize;
+                    let destination = rng.below(2) as usize;
                     let mut blocks = Vec::new();
                     let _ = journal.next_blocks(destination, 10_000, &mut blocks);
                     for block in &blocks {
                         hubs[destination].take(block);
-                        if chance.percent(70) {
+                        if rng.percent(70) {
                             let _ = journal.confirm(destination, block.lane, block.first, block.last);
                         }
                     }
-                    if chance.percent(40) {
+                    if rng.percent(40) {
                         journal.rewind(destination);
                     }
                 }
@@ -335,7 +335,7 @@ fn squeezed(seed: u64) -> u64 {
         drop(journal);
         disk.set_capacity(None);
         if round < 5 {
-            disk.power_cycle(&mut chance);
+            disk.power_cycle(&mut rng);
         }
     }
     let (mut journal, _) = open(&disk, &options);

@@ -1,10 +1,10 @@
 //! The oldest frames of a lane, replaced by fewer records.
 
+use disk::model::{ModelDisk, Rng};
 use model::Lane;
 use wire::GapReason;
 
 use super::{Hub, STAMP, body, disk_of_epoch, drain, meta, noise, open, options};
-use crate::model_disk::{Chance, ModelDisk};
 use crate::{Journal, Options, Stretch};
 
 /// Ten records each.
@@ -111,7 +111,7 @@ fn a_cut_leaves_the_old_or_the_new() {
             let dead = disk.is_dead();
             drop(journal);
             match dead {
-                true => disk.power_cycle(&mut Chance::new(operation + 1)),
+                true => disk.power_cycle(&mut Rng::new(operation + 1)),
                 false => disk.clear_faults(),
             }
             let (mut journal, recovery) = open(&disk, &options);

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use disk::model::ModelDisk;
 use model::{Lane, Signal};
 
 use super::{Hub, STAMP, body, drain, meta, noise, open, options};
-use crate::model_disk::ModelDisk;
 use crate::{Content, Decisions, Journal, Options, Recording, StoredBlock, Taken, repair, verify};
 
 /// Requests of one entry of the recorder.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use journal::model_disk::Chance;
+use disk::model::Rng;
 use model::Epoch;
 
 use super::{Check, Level, World};
@@ -31,13 +31,13 @@ impl World {
 
     /// The power fails a few operations later, in the middle of whatever happens then.
     pub(crate) fn cut_power(&mut self) -> Check {
-        self.disk.cut_after(self.chance.below(12));
+        self.disk.cut_after(self.rng.below(12));
         self.note(|| "the power is about to fail".into());
         for _ in 0..20 {
             if self.disk.is_dead() {
                 break;
             }
-            match self.chance.below(4) {
+            match self.rng.below(4) {
                 0 => self.deliver(0)?,
                 1 => self.commit()?,
                 2 => {
@@ -59,8 +59,8 @@ impl World {
         self.power_cycle();
         self.misfortune();
         // The next cut may come while it recovers.
-        if self.chance.percent(30) {
-            self.disk.cut_after(self.chance.below(25));
+        if self.rng.percent(30) {
+            self.disk.cut_after(self.rng.below(25));
         }
         self.start()
     }
@@ -68,8 +68,8 @@ impl World {
     pub(crate) fn power_cycle(&mut self) {
         self.cuts += 1;
         self.counts.power_cuts += 1;
-        let mut chance = Chance::new(self.chance.bits());
-        self.disk.power_cycle(&mut chance);
+        let mut rng = Rng::new(self.rng.bits());
+        self.disk.power_cycle(&mut rng);
         self.note(|| "the power comes back".into());
     }
 
@@ -82,7 +82,7 @@ impl World {
         self.disk.clear_faults();
         self.counts.kills += 1;
         self.note(|| "the program is killed".into());
-        if self.chance.percent(20) && !self.damaged {
+        if self.rng.percent(20) && !self.damaged {
             self.vanish();
         }
         self.start()
@@ -91,13 +91,13 @@ impl World {
     /// Now and then a bit flips while the power is off, or an old copy of the directory is put back.
     fn misfortune(&mut self) {
         // A note that is damaged at the same time says nothing of what should be there.
-        if self.chance.percent(15) && !self.damaged && self.vanish() {
+        if self.rng.percent(15) && !self.damaged && self.vanish() {
             return;
         }
-        if self.chance.percent(12) {
+        if self.rng.percent(12) {
             self.flip();
         }
-        if self.chance.percent(40)
+        if self.rng.percent(40)
             && let Some(copy) = self.old_copy.take()
         {
             self.disk.become_copy(&copy);
@@ -117,9 +117,9 @@ impl World {
     fn flip(&mut self) {
         let paths: Vec<String> =
             self.disk.paths().into_iter().filter(|path| self.disk.len_of(path).is_some_and(|len| len > 0)).collect();
-        let Some(path) = paths.get(self.chance.below(paths.len() as u64) as usize) else { return };
-        let offset = self.chance.below(self.disk.len_of(path).unwrap_or(1));
-        self.disk.flip(path, offset, 1 << self.chance.below(8));
+        let Some(path) = paths.get(self.rng.below(paths.len() as u64) as usize) else { return };
+        let offset = self.rng.below(self.disk.len_of(path).unwrap_or(1));
+        self.disk.flip(path, offset, 1 << self.rng.below(8));
         self.counts.flipped_bits += 1;
         self.note(|| format!("a bit flips in {path} at byte {offset}"));
         if path.starts_with("lanes/") {
@@ -147,12 +147,12 @@ impl World {
             record.may_be_twice = true;
         }
         // The next cut may come while it goes on.
-        if self.chance.percent(30) {
-            self.disk.cut_after(self.chance.below(80));
+        if self.rng.percent(30) {
+            self.disk.cut_after(self.rng.below(80));
         }
         loop {
             let failed_syncs = self.disk.faults().failed_syncs;
-            match journal::renew_as(&self.disk, &self.options, self.stamp(), Epoch(self.chance.bits() | 1)) {
+            match journal::renew_as(&self.disk, &self.options, self.stamp(), Epoch(self.rng.bits() | 1)) {
                 Ok(_) => return self.start(),
                 Err(_) if self.disk.is_dead() => self.power_cycle(),
                 Err(_) if self.disk.faults().failed_syncs > failed_syncs => {}

@@ -1,6 +1,6 @@
 //! What a device learns at a hello, and what somebody does to its directory.
 
-use journal::model_disk::Chance;
+use disk::model::Rng;
 use model::Lane;
 
 use super::{Check, DESTINATIONS, World};
@@ -25,13 +25,13 @@ impl World {
 
     /// While the program does not run, somebody removes a segment of a lane, or the lane; true when something was there.
     pub(crate) fn vanish(&mut self) -> bool {
-        let mut chance = Chance::new(self.chance.bits());
-        let lane = Lane::ALL[chance.below(Lane::ALL.len() as u64) as usize];
+        let mut rng = Rng::new(self.rng.bits());
+        let lane = Lane::ALL[rng.below(Lane::ALL.len() as u64) as usize];
         let dir = format!("lanes/{lane}");
         let files: Vec<String> =
             self.disk.paths().into_iter().filter(|path| path.starts_with(&format!("{dir}/"))).collect();
         let Some(first) = files.first() else { return false };
-        let path = if chance.percent(50) { first.clone() } else { dir };
+        let path = if rng.percent(50) { first.clone() } else { dir };
         self.disk.vanish(&path);
         self.counts.removed += 1;
         self.flipped_lanes = true;

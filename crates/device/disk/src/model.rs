@@ -4,6 +4,7 @@
 //! after any number of operations, with each unsynced 512-byte sector and each unsynced name lost or kept by chance; a full
 //! disk; syncs that fail and, as on Linux, leave the written pages looking clean; flipped bits; unreadable sectors.
 
+mod fault_counts;
 mod strangers;
 
 use std::cell::RefCell;
@@ -11,9 +12,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::rc::Rc;
 
-pub use crate::chance::Chance;
-use crate::disk::Disk;
-pub use crate::fault_counts::FaultCounts;
+pub use fault_counts::FaultCounts;
+
+use crate::Disk;
+pub use crate::rng::Rng;
 
 const SECTOR: usize = 512;
 
@@ -155,17 +157,17 @@ impl State {
 
 impl Inode {
     /// The durable content with some of the dirty sectors: what a power cut leaves.
-    fn torn(&mut self, chance: &mut Chance) -> (u64, u64) {
+    fn torn(&mut self, rng: &mut Rng) -> (u64, u64) {
         let (mut lost, mut kept) = (0, 0);
         let mut left = self.durable.clone();
         // The new length is a sector's neighbour in the journal of the file system: kept or lost as a whole.
-        if self.seen.len() != left.len() && chance.percent(50) {
+        if self.seen.len() != left.len() && rng.percent(50) {
             left.resize(self.seen.len(), 0);
         }
         for sector in std::mem::take(&mut self.dirty) {
             let from = sector * SECTOR;
             let to = (from + SECTOR).min(self.seen.len()).min(left.len());
-            if from < to && chance.percent(50) {
+            if from < to && rng.percent(50) {
                 left[from..to].copy_from_slice(&self.seen[from..to]);
                 kept += 1;
             } else {
@@ -203,14 +205,6 @@ impl ModelDisk {
         self.state.borrow().syncs
     }
 
-    /// A disk whose epoch is chosen, so that a seed always gives the same run.
-    pub fn of_epoch(epoch: u64) -> Self {
-        let disk = Self::new();
-        let written = crate::identity::write(&disk, model::Epoch(epoch));
-        debug_assert!(written.is_ok(), "an empty disk takes a file");
-        disk
-    }
-
     /// Every so manieth read gives half of what was asked for; 0 for none.
     pub fn set_short_reads(&self, every: u64) {
         self.state.borrow_mut().short_reads = every;
@@ -237,20 +231,20 @@ impl ModelDisk {
         self.state.borrow().dead
     }
 
-    /// Cuts the power if it is still on, and switches it on again: what was not synced is there or not by chance.
-    pub fn power_cycle(&self, chance: &mut Chance) {
+    /// Cuts the power if it is still on, and switches it on again: what was not synced is there or not by rng.
+    pub fn power_cycle(&self, rng: &mut Rng) {
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
         for (_, changes) in std::mem::take(&mut state.changes) {
             // Changes of one directory become durable in order.
-            let kept = chance.below(changes.len() as u64 + 1) as usize;
+            let kept = rng.below(changes.len() as u64 + 1) as usize;
             state.counts.lost_names += (changes.len() - kept) as u64;
             for change in changes.into_iter().take(kept) {
                 state.make_durable(change);
             }
         }
         for inode in &mut state.inodes {
-            let (lost, kept) = inode.torn(chance);
+            let (lost, kept) = inode.torn(rng);
             state.counts.lost_sectors += lost;
             state.counts.torn_files += u64::from(lost > 0 && kept > 0);
         }

@@ -1,10 +1,11 @@
-//! Chance for the crash tests: always the same for a seed.
-/// A deterministic source of chance (xorshift64*).
-#[derive(Debug, Clone)]
-pub struct Chance(u64);
+//! Random numbers for crash tests: always the same for a seed.
 
-impl Chance {
-    /// The chance of a seed.
+/// A deterministic random number generator (xorshift64*).
+#[derive(Debug, Clone)]
+pub struct Rng(u64);
+
+impl Rng {
+    /// The generator of a seed.
     pub fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
