@@ -121,6 +121,29 @@ pub trait Disk {
     fn lock(&self, path: &str) -> io::Result<Self::File>;
 }
 
+/// What was written and synced, for what a flash card wears by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct IoCounts {
+    /// Bytes handed to the operating system to write.
+    pub written: u64,
+    /// Syncs of files and directories.
+    pub syncs: u64,
+    /// Syncs or writes that failed.
+    pub failed_syncs: u64,
+}
+
+impl std::ops::Add for IoCounts {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            written: self.written + other.written,
+            syncs: self.syncs + other.syncs,
+            failed_syncs: self.failed_syncs + other.failed_syncs,
+        }
+    }
+}
+
 /// Fills the buffer from an offset. `Ok(false)` when the file ends before.
 ///
 /// # Errors

@@ -2,9 +2,10 @@
 
 use disk::Disk;
 use model::Lane;
+use segment::MIN_SEGMENT;
 
 use crate::journal::Journal;
-use crate::space::{MAX_BRISK_SEGMENT, MAX_SEGMENT, MIN_SEGMENT};
+use crate::space::{MAX_BRISK_SEGMENT, MAX_SEGMENT};
 
 /// The largest segment that a lane makes which may take `lane_bytes` of a journal's `total_bytes`, unless a single frame
 /// needs more.

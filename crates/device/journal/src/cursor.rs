@@ -5,12 +5,11 @@
 
 use std::io;
 
-use disk::{Disk, read_exact_at};
+use disk::{Disk, IoCounts, read_exact_at};
 use model::{Epoch, Lane};
+use segment::{FieldReader, FieldWriter, MOST, VERSION};
 
 use crate::error::JournalError;
-use crate::format::{MOST, Reader, VERSION, Writer};
-use crate::stats::Counters;
 
 pub(crate) const DIR: &str = "cursors";
 const MAGIC: [u8; 4] = *b"LSCU";
@@ -124,10 +123,10 @@ impl<F> CursorFile<F> {
         if bytes.iter().all(|byte| *byte == 0) {
             return Ok(());
         }
-        let mut fields = Reader::at(&bytes, 8);
+        let mut fields = FieldReader::at(&bytes, 8);
         let (counter, written_epoch) = (fields.u64(), fields.u64());
         let right = bytes[..4] == MAGIC
-            && crc32c::crc32c(&bytes[..CRC_AT]) == Reader::at(&bytes, CRC_AT).u32()
+            && crc32c::crc32c(&bytes[..CRC_AT]) == FieldReader::at(&bytes, CRC_AT).u32()
             && written_epoch == epoch.0
             && counter % 2 == slot;
         if !right {
@@ -135,7 +134,7 @@ impl<F> CursorFile<F> {
             return Ok(());
         }
         if bytes[4] != VERSION {
-            return Err(JournalError::Version { path: self.path.clone(), found: bytes[4], known: VERSION });
+            return Err(JournalError::version(self.path.clone(), bytes[4]));
         }
         let mut places = Places::default();
         for place in &mut places {
@@ -159,17 +158,17 @@ impl<F> CursorFile<F> {
         disk: &D,
         epoch: Epoch,
         places: &Places,
-        counters: &mut Counters,
+        counters: &mut IoCounts,
     ) -> Result<(), JournalError> {
         let counter = self.counter + 1;
         let mut bytes = [0; LEN];
-        let mut fields = Writer::new(&mut bytes);
+        let mut fields = FieldWriter::new(&mut bytes);
         fields.put(&MAGIC).put(&[VERSION, 0, 0, 0]).u64(counter).u64(epoch.0);
         for place in places {
             fields.u64(place.confirmed).u64(place.records);
         }
         let crc = crc32c::crc32c(&bytes[..CRC_AT]);
-        Writer::new(&mut bytes[CRC_AT..]).u32(crc);
+        FieldWriter::new(&mut bytes[CRC_AT..]).u32(crc);
         for attempt in 0..2 {
             if self.file.is_none() {
                 self.make(disk)?;
@@ -240,7 +239,7 @@ pub(crate) fn rewrite<D: Disk>(disk: &D, path: &str, epoch: Epoch) -> Result<(),
     }
     old.make(disk)?;
     match read.places {
-        Some(places) => old.write(disk, epoch, &places, &mut Counters::default()),
+        Some(places) => old.write(disk, epoch, &places, &mut IoCounts::default()),
         None => Ok(()),
     }
 }

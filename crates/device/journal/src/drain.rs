@@ -2,14 +2,12 @@
 
 use disk::Disk;
 use model::Lane;
+use segment::{Entry, EntryKind, Extent, FIXED, GAP_PREFIX_LEN, GapRecord, Step};
 use wire::{Gap, GapReason, RawBlock};
 
 use crate::error::JournalError;
-use crate::format::{Entry, EntryKind, FIXED, GAP_PREFIX_LEN, LostStretch};
-use crate::holes::Span;
 use crate::journal::{Destination, Journal};
 use crate::mutants::{self, Mutant};
-use crate::segment::{Step, next_entry, read_payload};
 use crate::window::{Known, State};
 
 /// The reading buffer is given back when it grew beyond this.
@@ -164,7 +162,7 @@ impl<D: Disk> Journal<D> {
                 start_ns: 0,
                 end_ns: 0,
             };
-            self.due.push(LostStretch { gap, before, after: before, exact: false });
+            self.due.push(GapRecord { gap, before, after: before, exact: false });
             self.destinations[destination].windows[index].restored = missing;
         }
         let start = next_expected.max(held);
@@ -333,7 +331,7 @@ impl<D: Disk> Journal<D> {
             }
             Found::Hole { records_after, last } => {
                 let window = &mut self.destinations[destination].windows[index];
-                let span = Span {
+                let span = Extent {
                     first: window.tail,
                     last,
                     before: window.tail_records,
@@ -347,7 +345,7 @@ impl<D: Disk> Journal<D> {
                     // What another destination has was given up rightly, when this one was not configured.
                     let others_have = |other: &Destination<D::File>| other.windows[index].confirmed >= part.last;
                     let dropped = self.destinations.iter().any(others_have);
-                    self.core.counters.corrupt_blocks += u64::from(!dropped);
+                    self.core.corrupt_blocks += u64::from(!dropped);
                     let reason = if dropped { GapReason::Dropped } else { GapReason::Corrupt };
                     self.declare(index, part, reason, 0, 0);
                 }
@@ -386,7 +384,7 @@ impl<D: Disk> Journal<D> {
             let next_segment = lane.segments.get(position + 1).map(|next| next.first);
             let key = lane.key(self.core.epoch, segment.first);
             let step = match lane.file(&self.core, segment.first) {
-                Ok(file) => next_entry(&self.core.disk, file, &key, at, segment.data_end),
+                Ok(file) => file.next_entry(&self.core.disk, at, segment.data_end),
                 Err(error) if is_damage(&error) => Step::End { dirty: true },
                 Err(error) => return Found::Unreachable(JournalError::io("open", key.path())(error)),
             };
@@ -425,7 +423,7 @@ impl<D: Disk> Journal<D> {
     /// Before anything is given up as unreadable, the disk has to show that it works at all: the note is written again. A
     /// disk that was pulled out or went read-only must not turn a whole backlog into a gap.
     fn prove_disk(&mut self) -> Result<(), JournalError> {
-        self.notes.write(&self.core.disk, self.core.epoch, &self.noted, &self.rows, None, &mut self.core.counters)
+        self.notes.write(&self.core.disk, self.core.epoch, &self.noted, &self.rows, None, &mut self.core.counts)
     }
 
     /// Reads one block; `None` when it cannot be read or is not what its entry says.
@@ -433,13 +431,12 @@ impl<D: Disk> Journal<D> {
         let lane = &mut self.lanes[index];
         let position = lane.segment_at(known.segment)?;
         let segment = *lane.segments.get(position).filter(|segment| segment.first == known.segment)?;
-        let key = lane.key(self.core.epoch, segment.first);
         let number = lane.lane;
         let file = lane.file(&self.core, segment.first).ok()?;
-        let Step::Entry { at, entry } = next_entry(&self.core.disk, file, &key, known.at, segment.data_end) else {
+        let Step::Entry { at, entry } = file.next_entry(&self.core.disk, known.at, segment.data_end) else {
             return None;
         };
-        if at != known.at || !read_payload(&self.core.disk, file, at, &entry, &mut self.scratch) {
+        if at != known.at || !file.read_payload(&self.core.disk, at, &entry, &mut self.scratch) {
             return None;
         }
         let skip = match entry.kind {
@@ -466,7 +463,7 @@ impl<D: Disk> Journal<D> {
         let ahead: u64 =
             window.blocks.iter().take_while(|other| other.first < known.first).map(|other| other.records).sum();
         let before = window.records_before + ahead;
-        let span = Span { first: known.first, last: known.last, before, after: before + known.records };
+        let span = Extent { first: known.first, last: known.last, before, after: before + known.records };
         if self.lanes[index].holes.cover(span.first, span.last) {
             // It was on its way to this destination when another one found it damaged: lost to this one only now.
             let lane = self.lanes[index].lane;
@@ -486,7 +483,7 @@ impl<D: Disk> Journal<D> {
             state.dirty |= state.windows[index].settle();
             return;
         }
-        self.core.counters.corrupt_blocks += 1;
+        self.core.corrupt_blocks += 1;
         self.declare(index, span, GapReason::Corrupt, known.start_ns, 0);
     }
 }

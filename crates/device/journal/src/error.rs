@@ -4,6 +4,7 @@ use std::io;
 
 use disk::DiskError;
 use model::Lane;
+use segment::SegmentError;
 
 /// Why the journal cannot be opened or cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -40,13 +41,23 @@ impl JournalError {
         move |source| Self::Disk(located(source))
     }
 
-    pub(crate) fn version(path: String, found: u8) -> Self {
-        Self::Version { path, found, known: crate::format::VERSION }
+    /// A file of a later version.
+    pub(crate) fn version(path: impl Into<String>, found: u8) -> Self {
+        SegmentError::version(path, found).into()
     }
 
     /// Whether space ran out.
     pub(crate) fn is_full(&self) -> bool {
         matches!(self, Self::Disk(error) if error.is_full())
+    }
+}
+
+impl From<SegmentError> for JournalError {
+    fn from(error: SegmentError) -> Self {
+        match error {
+            SegmentError::Disk(error) => Self::Disk(error),
+            SegmentError::Version { path, found, known } => Self::Version { path, found, known },
+        }
     }
 }
 

@@ -3,12 +3,11 @@
 
 use disk::Disk;
 use model::{Lane, Stamp};
+use segment::{Extent, GapRecord};
 use wire::{Gap, GapReason};
 
 use crate::cursor::Place;
 use crate::error::JournalError;
-use crate::format::LostStretch;
-use crate::holes::Span;
 use crate::journal::{Journal, Lost};
 use crate::space::{book, join, yields};
 
@@ -123,12 +122,12 @@ impl<D: Disk> Journal<D> {
         if last <= window.confirmed {
             return 0;
         }
-        let span = Span { first: window.confirmed + 1, last, before: window.records_before, after };
+        let span = Extent { first: window.confirmed + 1, last, before: window.records_before, after };
         let records = window.would_lose(&span, lane.holes.records_between(span.before, span.after));
         let (served, restored) = (window.served, window.restored);
         let times = lane.segments.iter().filter(|segment| segment.first <= last && segment.last >= span.first);
         let (start_ns, end_ns) = times.fold((0, 0), |(start, end), segment| {
-            (crate::segment::earliest(start, segment.start_ns), segment.end_ns.max(end))
+            (segment::earliest(start, segment.start_ns), segment.end_ns.max(end))
         });
         let (lane, next) = (lane.lane, lane.next);
         let told = self.gaps_of(index, span);
@@ -143,8 +142,8 @@ impl<D: Disk> Journal<D> {
                     join(&mut gap, &earlier.gap);
                     (span.first, span.before) = (earlier.gap.first, earlier.before);
                 } else {
-                    self.tell_later(earlier.gap, &earlier.span(), false);
-                    self.lanes[index].holes.tell(&earlier.span(), next);
+                    self.tell_later(earlier.gap, &earlier.extent(), false);
+                    self.lanes[index].holes.tell(&earlier.extent(), next);
                 }
             }
             // The other destinations get these frames: only this one's cursor goes round them.
@@ -161,7 +160,7 @@ impl<D: Disk> Journal<D> {
     }
 
     /// What gap records told that stand in a stretch of a lane.
-    fn gaps_of(&mut self, index: usize, span: Span) -> Vec<LostStretch> {
+    fn gaps_of(&mut self, index: usize, span: Extent) -> Vec<GapRecord> {
         let lane = &self.lanes[index];
         let (Some(from), to) = (lane.segment_at(span.first), lane.segment_at(span.last)) else { return Vec::new() };
         let to = to.map_or(lane.segments.len(), |to| to + 1);

@@ -1,26 +1,13 @@
 //! Stretches of a lane that can never be read again.
 
-/// A stretch of a lane, by sequences (inclusive) and by the lane's record count before and after it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Span {
-    pub(crate) first: u64,
-    pub(crate) last: u64,
-    pub(crate) before: u64,
-    pub(crate) after: u64,
-}
-
-impl Span {
-    pub(crate) fn records(&self) -> u64 {
-        self.after.saturating_sub(self.before)
-    }
-}
+use segment::Extent;
 
 /// So many holes are kept although every destination is past them.
 const KEEP: usize = 64;
 
 /// Known holes in order, without overlaps; neighbours are merged.
 #[derive(Debug, Default)]
-pub(crate) struct Holes(Vec<Span>, Vec<Told>);
+pub(crate) struct Holes(Vec<Extent>, Vec<Told>);
 
 /// A hole as it was declared, and a sequence that its gap record does not stand before.
 #[derive(Debug)]
@@ -37,12 +24,12 @@ impl Holes {
     }
 
     /// The parts of a stretch that are in no known hole.
-    pub(crate) fn uncovered(&self, span: Span) -> Vec<Span> {
+    pub(crate) fn uncovered(&self, span: Extent) -> Vec<Extent> {
         let mut parts = Vec::new();
         let mut rest = span;
         for hole in self.0.iter().filter(|hole| hole.last >= span.first && hole.first <= span.last) {
             if hole.first > rest.first {
-                parts.push(Span { last: hole.first - 1, after: hole.before.clamp(rest.before, rest.after), ..rest });
+                parts.push(Extent { last: hole.first - 1, after: hole.before.clamp(rest.before, rest.after), ..rest });
             }
             rest.first = hole.last.saturating_add(1);
             rest.before = hole.after.clamp(rest.before, rest.after);
@@ -54,7 +41,7 @@ impl Holes {
     }
 
     /// Adds a stretch, merging it with what it overlaps or touches.
-    pub(crate) fn insert(&mut self, span: Span) {
+    pub(crate) fn insert(&mut self, span: Extent) {
         let mut merged = span;
         self.0.retain(|hole| {
             let apart = hole.last.saturating_add(1) < merged.first || merged.last.saturating_add(1) < hole.first;
@@ -73,7 +60,7 @@ impl Holes {
     }
 
     /// Notes that the gap record of a hole stands at `from` or behind it.
-    pub(crate) fn tell(&mut self, span: &Span, from: u64) {
+    pub(crate) fn tell(&mut self, span: &Extent, from: u64) {
         // What is told again stands at its new place only.
         self.1.retain(|told| told.first < span.first || span.last < told.last);
         if self.1.len() > KEEP {
@@ -112,8 +99,8 @@ impl Holes {
 mod tests {
     use super::*;
 
-    fn span(first: u64, last: u64) -> Span {
-        Span { first, last, before: first * 10, after: (last + 1) * 10 }
+    fn span(first: u64, last: u64) -> Extent {
+        Extent { first, last, before: first * 10, after: (last + 1) * 10 }
     }
 
     /// Scenario: holes that are apart, touch and overlap. Guarantees: what is uncovered is told once, with its records.

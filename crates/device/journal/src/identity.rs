@@ -4,9 +4,9 @@ use std::io;
 
 use disk::{Disk, read_exact_at};
 use model::Epoch;
+use segment::{FieldReader, FieldWriter, VERSION};
 
 use crate::error::JournalError;
-use crate::format::{Reader, VERSION, Writer};
 
 pub(crate) const PATH: &str = "epoch";
 const TEMPORARY: &str = "epoch.tmp";
@@ -28,13 +28,13 @@ pub(crate) fn read<D: Disk>(disk: &D) -> Result<EpochRead, JournalError> {
     };
     let mut bytes = [0; LEN];
     let whole = matches!(read_exact_at(disk, &file, 0, &mut bytes), Ok(true));
-    if !whole || bytes[..4] != MAGIC || crc32c::crc32c(&bytes[..16]) != Reader::at(&bytes, 16).u32() {
+    if !whole || bytes[..4] != MAGIC || crc32c::crc32c(&bytes[..16]) != FieldReader::at(&bytes, 16).u32() {
         return Ok(EpochRead::Damaged);
     }
     if bytes[4] != VERSION {
-        return Err(JournalError::Version { path: PATH.into(), found: bytes[4], known: VERSION });
+        return Err(JournalError::version(PATH, bytes[4]));
     }
-    Ok(EpochRead::Good(Epoch(Reader::at(&bytes, 8).u64())))
+    Ok(EpochRead::Good(Epoch(FieldReader::at(&bytes, 8).u64())))
 }
 
 /// Gives a new data directory its epoch. [`crate::Journal::open`] does so itself, with random bits; a run from a seed chooses them.
@@ -43,9 +43,9 @@ pub(crate) fn read<D: Disk>(disk: &D) -> Result<EpochRead, JournalError> {
 /// [`JournalError::Disk`].
 pub fn set_epoch<D: Disk>(disk: &D, epoch: Epoch) -> Result<(), JournalError> {
     let mut bytes = [0; LEN];
-    Writer::new(&mut bytes).put(&MAGIC).put(&[VERSION, 0, 0, 0]).u64(epoch.0);
+    FieldWriter::new(&mut bytes).put(&MAGIC).put(&[VERSION, 0, 0, 0]).u64(epoch.0);
     let crc = crc32c::crc32c(&bytes[..16]);
-    Writer::new(&mut bytes[16..]).u32(crc);
+    FieldWriter::new(&mut bytes[16..]).u32(crc);
     Ok(disk::replace(disk, "", TEMPORARY, PATH, &bytes)?)
 }
 

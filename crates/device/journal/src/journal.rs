@@ -4,12 +4,11 @@ use std::io;
 
 use disk::Disk;
 use model::{Epoch, Lane, Stamp};
+use segment::{Extent, GapRecord};
 use wire::{FRAME_CAP, FrameHeader, Gap};
 
 use crate::cursor::{CursorFile, Place};
 use crate::error::{AppendError, JournalError};
-use crate::format::LostStretch;
-use crate::holes::Span;
 use crate::lane::{Core, FrameMeta, LaneState};
 use crate::mutants::{self, Mutant};
 use crate::note::{Heads, NoteFiles, Rows, Starts};
@@ -124,10 +123,10 @@ pub struct Journal<D: Disk> {
     /// How far the last commit took both.
     pub(crate) rows: Rows,
     /// Gap records that are not in their lane yet.
-    pub(crate) due: Vec<LostStretch>,
+    pub(crate) due: Vec<GapRecord>,
     pub(crate) lost: Vec<Lost>,
     /// Stretches of lanes that are replaced by what the next commit makes durable: their files go after it.
-    pub(crate) thinned: Vec<(usize, Span)>,
+    pub(crate) thinned: Vec<(usize, Extent)>,
     /// Reused for reading.
     pub(crate) scratch: Vec<u8>,
     /// Held for as long as the journal lives.
@@ -215,13 +214,13 @@ impl<D: Disk> Journal<D> {
             check(path, file)?;
         }
         for lane in &self.lanes {
-            if let Some((first, file)) = lane.open_file() {
-                check(&lane.key(self.core.epoch, first).path(), file)?;
+            if let Some(file) = lane.open_file() {
+                check(&file.path(), file.file())?;
             }
         }
         for tape in self.recorder.iter().chain(&self.decisions) {
-            if let Some((first, file)) = tape.open_file() {
-                check(&tape.key(&self.core, first).path(), file)?;
+            if let Some(file) = tape.open_file() {
+                check(&file.path(), file.file())?;
             }
         }
         Ok(())
@@ -243,7 +242,7 @@ impl<D: Disk> Journal<D> {
         let news = note.filter(|note| !self.notes.is(note) || heads != committed);
         if heads != committed || news.is_some() || rows != self.rows || !self.notes.has_starts(&starts) {
             self.notes.set_starts(starts);
-            self.notes.write(&self.core.disk, self.core.epoch, &heads, &rows, news, &mut self.core.counters)?;
+            self.notes.write(&self.core.disk, self.core.epoch, &heads, &rows, news, &mut self.core.counts)?;
             self.noted = heads;
         }
         self.rows = rows;
@@ -262,7 +261,7 @@ impl<D: Disk> Journal<D> {
         }
         if self.keep_house(stamp).is_err() {
             // What had to be durable is. History stays a little longer, and the next commit tries again.
-            self.core.counters.failed_syncs += 1;
+            self.core.counts.failed_syncs += 1;
         }
         if commit.frames > 0 {
             // Between two commits the tables would only be resident. An encoder that cannot be made anew goes on as it is.
@@ -303,7 +302,7 @@ impl<D: Disk> Journal<D> {
 
     /// Figures.
     pub fn stats(&mut self) -> Stats {
-        let counters = self.core.counters;
+        let counts = self.core.counts;
         let buffers: usize = self.lanes.iter().map(LaneState::resident_bytes).sum();
         let windows: usize = self
             .destinations
@@ -317,10 +316,10 @@ impl<D: Disk> Journal<D> {
             + self.notes.resident_bytes()
             + self.scratch.capacity();
         Stats {
-            bytes_written: counters.written,
-            syncs: counters.syncs,
-            failed_syncs: counters.failed_syncs,
-            corrupt_blocks: counters.corrupt_blocks,
+            bytes_written: counts.written,
+            syncs: counts.syncs,
+            failed_syncs: counts.failed_syncs,
+            corrupt_blocks: self.core.corrupt_blocks,
             lane_bytes: std::array::from_fn(|index| {
                 self.lanes[index].bytes().saturating_sub(self.bytes_at_open[index])
             }),
@@ -342,7 +341,7 @@ impl<D: Disk> Journal<D> {
                 let place = Place { confirmed: window.confirmed, records: window.records_before };
                 destination.untold[lane].unwrap_or(place)
             });
-            destination.cursor.write(&self.core.disk, self.core.epoch, &places, &mut self.core.counters)?;
+            destination.cursor.write(&self.core.disk, self.core.epoch, &places, &mut self.core.counts)?;
             destination.dirty = false;
         }
         Ok(())
@@ -352,7 +351,7 @@ impl<D: Disk> Journal<D> {
     pub(crate) fn rewrite_notes(&mut self) -> Result<(), JournalError> {
         let (heads, rows) = (self.noted, self.rows);
         for _ in 0..2 {
-            self.notes.write(&self.core.disk, self.core.epoch, &heads, &rows, None, &mut self.core.counters)?;
+            self.notes.write(&self.core.disk, self.core.epoch, &heads, &rows, None, &mut self.core.counts)?;
         }
         Ok(())
     }
@@ -369,9 +368,10 @@ impl<D: Disk> Journal<D> {
             }
             self.open_segment(index, 0, stamp).map_err(|error| match error {
                 AppendError::Journal(error) => error,
-                full => JournalError::io("find room for", crate::format::lane_dir(self.lanes[index].lane))(
-                    io::Error::new(io::ErrorKind::StorageFull, full.to_string()),
-                ),
+                full => JournalError::io("find room for", segment::lane_dir(self.lanes[index].lane))(io::Error::new(
+                    io::ErrorKind::StorageFull,
+                    full.to_string(),
+                )),
             })?;
             self.lanes[index].sync(&mut self.core)?;
         }

@@ -3,21 +3,18 @@
 use std::collections::VecDeque;
 use std::io;
 
-use disk::Disk;
+use disk::{Disk, IoCounts};
 use model::{Epoch, Lane, Stamp};
+use segment::{
+    Entry, EntryKind, FIXED, FIXED_LEN, FieldReader, GAP_PREFIX_LEN, GapRecord, Row, SEQUENCES_PER_SEGMENT, Segment,
+    SegmentFile, SegmentHeader, SegmentKey, earliest, index_reserve, lane_dir,
+};
 use wire::{BLOCK_TARGET, BlockBody, BlockEncoder, EncodeError, FrameHeader, SectionRef};
 
 use crate::error::JournalError;
-use crate::format::{
-    Entry, EntryKind, FIXED, FIXED_LEN, GAP_PREFIX_LEN, LostStretch, Reader, Row, SEQUENCES_PER_SEGMENT, SegmentHeader,
-    SegmentKey, lane_dir,
-};
 use crate::holes::Holes;
-use crate::index;
 use crate::mutants::{self, Mutant};
 use crate::note::Head;
-use crate::segment::{Segment, earliest};
-use crate::stats::Counters;
 
 /// Room that ordinary frames leave free in each open segment, for a gap record.
 pub(crate) const GAP_RESERVE: u64 = 1024;
@@ -32,7 +29,9 @@ pub(crate) struct Core<D: Disk> {
     pub(crate) epoch: Epoch,
     pub(crate) device: String,
     pub(crate) encoder: BlockEncoder,
-    pub(crate) counters: Counters,
+    pub(crate) counts: IoCounts,
+    /// Stretches of segments that could not be read, since the journal was opened.
+    pub(crate) corrupt_blocks: u64,
     /// Whether frames behind the last commit are cut at open.
     pub(crate) cut: bool,
 }
@@ -50,7 +49,7 @@ pub struct FrameMeta {
 
 /// The segment that is being written.
 struct Open<F> {
-    file: F,
+    file: SegmentFile<F>,
     /// Where the next entry goes; everything before is synced.
     end: u64,
     capacity: u64,
@@ -64,7 +63,7 @@ pub(crate) struct LaneState<F> {
     /// Oldest first. The last one is the open one, if any is.
     pub(crate) segments: VecDeque<Segment>,
     open: Option<Open<F>>,
-    reader: Option<(u64, F)>,
+    reader: Option<SegmentFile<F>>,
     body: BlockBody,
     body_meta: FrameMeta,
     /// Entries that are encoded and not yet synced. Their headers' checksums are put when their place is known.
@@ -153,9 +152,9 @@ impl<F> LaneState<F> {
         self.open.is_some()
     }
 
-    /// The segment that is written, by its first sequence.
-    pub(crate) fn open_file(&self) -> Option<(u64, &F)> {
-        Some((self.segments.back()?.first, &self.open.as_ref()?.file))
+    /// The segment that is written.
+    pub(crate) fn open_file(&self) -> Option<&SegmentFile<F>> {
+        Some(&self.open.as_ref()?.file)
     }
 
     /// Where what is on disk begins.
@@ -188,7 +187,7 @@ impl<F> LaneState<F> {
     pub(crate) fn fits(&self, frame_len: usize) -> bool {
         let body = (self.body.raw_len() + 4 + frame_len) as u64 + ENTRY_OVERHEAD;
         let sequences = self.segments.back().is_some_and(|open| self.next - open.first < SEQUENCES_PER_SEGMENT - 64);
-        let index = self.open.as_ref().map_or(0, |open| index::reserve(open.capacity));
+        let index = self.open.as_ref().map_or(0, |open| index_reserve(open.capacity));
         sequences && body <= self.room(GAP_RESERVE + index)
     }
 
@@ -271,7 +270,7 @@ impl<F> LaneState<F> {
     pub(crate) fn push_gap<D: Disk<File = F>>(
         &mut self,
         core: &mut Core<D>,
-        lost: &LostStretch,
+        lost: &GapRecord,
         stamp: Stamp,
     ) -> Result<(), JournalError> {
         let gap = &lost.gap;
@@ -301,7 +300,7 @@ impl<F> LaneState<F> {
             let dir = lane_dir(self.lane);
             core.disk.create_dir(&dir).map_err(JournalError::io("create", &dir))?;
             core.disk.sync_dir("lanes").map_err(JournalError::io("sync", "lanes"))?;
-            core.counters.syncs += 1;
+            core.counts.syncs += 1;
             self.dir_made = true;
         }
         let first = self.synced.next;
@@ -333,20 +332,20 @@ impl<F> LaneState<F> {
         };
         let mut segment = Segment::empty(first, header.records_before, header.bytes_before, size);
         if let Err(error) = core.disk.write_at(&file, 0, &header.encode(&key)) {
-            core.counters.failed_syncs += 1;
+            core.counts.failed_syncs += 1;
             let _ = core.disk.remove(&path);
             return Err(JournalError::io("write", path)(error));
         }
-        core.counters.written += FIXED;
+        core.counts.written += FIXED;
         segment.data_end = FIXED;
         self.seal(core);
         self.segments.push_back(segment);
-        self.open = Some(Open { file, end: FIXED, capacity: size, syncs: 0 });
+        self.open = Some(Open { file: SegmentFile::new(key, file), end: FIXED, capacity: size, syncs: 0 });
         Ok(())
     }
 
     /// Goes on with the last segment, which has a right header and no entry.
-    pub(crate) fn reopen_empty(&mut self, file: F, capacity: u64) {
+    pub(crate) fn reopen_empty(&mut self, file: SegmentFile<F>, capacity: u64) {
         self.open = Some(Open { file, end: FIXED, capacity, syncs: 0 });
     }
 
@@ -360,30 +359,30 @@ impl<F> LaneState<F> {
         let (Some(open), Some(segment)) = (self.open.as_mut(), self.segments.back_mut()) else {
             return Err(JournalError::Internal(format!("lane {} has no open segment", self.lane)));
         };
-        let key = SegmentKey { epoch: core.epoch, row: Row::Lane(self.lane), first: segment.first };
+        let key = *open.file.key();
         let mut at = 0;
         while at < self.pending.len() {
             key.stamp(open.end + at as u64, &mut self.pending[at..]);
-            at += FIXED_LEN + Reader::at(&self.pending, at + 8).u32() as usize;
+            at += FIXED_LEN + FieldReader::at(&self.pending, at + 8).u32() as usize;
         }
         let written = core
             .disk
-            .write_at(&open.file, open.end, &self.pending)
+            .write_at(open.file.file(), open.end, &self.pending)
             .map_err(JournalError::io("write", key.path()))
             .and_then(|()| match mutants::is_on(Mutant::NoFsync) || mutants::is_on(Mutant::SentEarly) {
                 true => Ok(()),
-                false => core.disk.sync_data(&open.file).map_err(JournalError::io("sync", key.path())),
+                false => core.disk.sync_data(open.file.file()).map_err(JournalError::io("sync", key.path())),
             });
-        core.counters.written += self.pending.len() as u64;
-        core.counters.syncs += 1;
+        core.counts.written += self.pending.len() as u64;
+        core.counts.syncs += 1;
         if let Err(error) = written {
-            core.counters.failed_syncs += 1;
+            core.counts.failed_syncs += 1;
             self.open = None;
             return Err(error);
         }
         let mut at = 0;
         while let Some(fixed) = self.pending.get(at..).and_then(|rest| rest.first_chunk::<FIXED_LEN>()) {
-            if let Some(entry) = Entry::decode(&key, open.end + at as u64, fixed) {
+            if let Some(entry) = open.file.decode_entry(open.end + at as u64, fixed) {
                 at += entry.total_len() as usize;
                 segment.absorb(&entry, open.end + at as u64);
             } else {
@@ -405,7 +404,7 @@ impl<F> LaneState<F> {
         if mutants::is_on(Mutant::SentEarly)
             && let Some(open) = &self.open
         {
-            let _too_late = core.disk.sync_data(&open.file);
+            let _too_late = core.disk.sync_data(open.file.file());
         }
     }
 
@@ -413,8 +412,7 @@ impl<F> LaneState<F> {
     /// nothing; recovery then finds the entries one by one.
     fn seal<D: Disk<File = F>>(&mut self, core: &mut Core<D>) {
         let (Some(open), Some(segment)) = (self.open.take(), self.segments.back_mut()) else { return };
-        let key = SegmentKey { epoch: core.epoch, row: Row::Lane(self.lane), first: segment.first };
-        if let Ok(len) = seal_file(core, &open.file, &key, segment) {
+        if let Ok(len) = open.file.seal_indexed(&core.disk, segment, &mut core.counts) {
             segment.disk_bytes = len;
         }
         // A segment that took only a few syncs was too small, one that took many was too large.
@@ -426,16 +424,16 @@ impl<F> LaneState<F> {
     }
 
     /// A file of one segment, for reading.
-    pub(crate) fn file<D: Disk<File = F>>(&mut self, core: &Core<D>, first: u64) -> io::Result<&F> {
+    pub(crate) fn file<D: Disk<File = F>>(&mut self, core: &Core<D>, first: u64) -> io::Result<&SegmentFile<F>> {
         let is_open = self.segments.back().is_some_and(|segment| segment.first == first);
         if let Some(open) = self.open.as_ref().filter(|_| is_open) {
             return Ok(&open.file);
         }
-        let reader = match self.reader.take().filter(|(cached, _)| *cached == first) {
+        let reader = match self.reader.take().filter(|cached| cached.key().first == first) {
             Some(reader) => reader,
-            None => (first, core.disk.open(&self.key(core.epoch, first).path())?),
+            None => SegmentFile::open(&core.disk, self.key(core.epoch, first))?,
         };
-        Ok(&self.reader.insert(reader).1)
+        Ok(self.reader.insert(reader))
     }
 
     /// Removes a segment's file and what is known of it.
@@ -446,7 +444,7 @@ impl<F> LaneState<F> {
     ) -> Result<(), JournalError> {
         let Some(segment) = self.segments.get(index) else { return Ok(()) };
         let path = self.key(core.epoch, segment.first).path();
-        self.reader.take_if(|(cached, _)| *cached == segment.first);
+        self.reader.take_if(|cached| cached.key().first == segment.first);
         match core.disk.remove(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(JournalError::io("remove", path)(error));
@@ -462,29 +460,10 @@ impl<F> LaneState<F> {
     pub(crate) fn sync_names<D: Disk<File = F>>(&mut self, core: &mut Core<D>) -> Result<(), JournalError> {
         if self.dir_dirty && !mutants::is_on(Mutant::NoDirSync) {
             let dir = lane_dir(self.lane);
-            core.counters.syncs += 1;
+            core.counts.syncs += 1;
             core.disk.sync_dir(&dir).map_err(JournalError::io("sync", dir))?;
             self.dir_dirty = false;
         }
         Ok(())
     }
-}
-
-/// Writes index and footer behind a segment's entries, cuts the file there and syncs it. Gives the file's length.
-pub(crate) fn seal_file<D: Disk>(
-    core: &mut Core<D>,
-    file: &D::File,
-    key: &SegmentKey,
-    segment: &Segment,
-) -> io::Result<u64> {
-    let room = core.disk.len(file)?.saturating_sub(segment.data_end + FIXED);
-    let mut end = index::build(&core.disk, file, key, segment, room).unwrap_or_default();
-    let len = segment.data_end + end.len() as u64 + FIXED;
-    end.extend_from_slice(&segment.footer(end.len() as u32).encode(key, len - FIXED));
-    core.disk.write_at(file, segment.data_end, &end)?;
-    core.disk.set_len(file, len)?;
-    core.counters.written += end.len() as u64;
-    core.counters.syncs += 1;
-    core.disk.sync_data(file)?;
-    Ok(len)
 }

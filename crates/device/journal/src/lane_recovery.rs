@@ -2,22 +2,20 @@
 
 use std::io;
 
-use disk::{Disk, read_exact_at};
+use disk::Disk;
 use model::Lane;
+use segment::{
+    EntryKind, Extent, FIXED, GapRecord, Row, SEQUENCES_PER_SEGMENT, Segment, SegmentFile, SegmentHeader, SegmentKey,
+    Step, first_of_name, lane_dir, stated_epoch,
+};
 use wire::GapReason;
 
 use crate::cursor::Place;
 use crate::error::JournalError;
-use crate::format::{
-    EntryKind, FIXED, FIXED_LEN, HeaderRead, LostStretch, Row, SEQUENCES_PER_SEGMENT, SegmentHeader, SegmentKey,
-    VERSION, first_of_name, lane_dir,
-};
-use crate::holes::Span;
-use crate::lane::{Core, LaneState, seal_file};
+use crate::lane::{Core, LaneState};
 use crate::mutants::{self, Mutant};
 use crate::note::{Head, NoteRead};
 use crate::recovery::{Damage, Recovery, span_damage};
-use crate::segment::{Segment, Step, next_entry, read_footer, read_payload};
 
 /// What the drain has to know of a recovered lane.
 pub(crate) struct LaneFound {
@@ -26,11 +24,11 @@ pub(crate) struct LaneFound {
     /// Records before it, where it is one that a file should name.
     pub(crate) records_before: Option<u64>,
     /// What was committed and is gone.
-    pub(crate) lost: Vec<Span>,
+    pub(crate) lost: Vec<Extent>,
 }
 
 /// Gap records found in the entries of a lane, with their sequences.
-type Gaps = Vec<(LostStretch, u64)>;
+type Gaps = Vec<(GapRecord, u64)>;
 
 /// What one file holds.
 struct Walk {
@@ -41,7 +39,7 @@ struct Walk {
     named: u64,
     /// Whether there is something behind the last readable entry.
     dirty: bool,
-    holes: Vec<Span>,
+    holes: Vec<Extent>,
     sealed: bool,
     good_header: bool,
     watermark_ns: u64,
@@ -98,9 +96,8 @@ pub(crate) fn recover_lane<D: Disk>(
         let newest = position + 1 == names.len();
         let limit = names.get(position + 1).copied().unwrap_or(u64::MAX);
         let before = state.segments.back().copied();
-        let key = state.key(scan.core.epoch, first);
-        let file = scan.core.disk.open_settled(&key.path()).map_err(JournalError::io("open", key.path()))?;
-        let walk = scan.walk(&key, &file, before.as_ref(), limit, newest)?;
+        let file = SegmentFile::open_settled(&scan.core.disk, state.key(scan.core.epoch, first))?;
+        let walk = scan.walk(&file, before.as_ref(), limit, newest)?;
         state.watermark_ns = state.watermark_ns.max(walk.watermark_ns).max(walk.segment.end_ns);
         for hole in &walk.holes {
             recovery.corrupt.push(span_damage(lane, first, FIXED, hole));
@@ -109,12 +106,12 @@ pub(crate) fn recover_lane<D: Disk>(
         if newest {
             (next, records) = scan.finish(&walk, recovery, &mut found.lost);
         }
-        scan.keep(&mut state, &walk, &key, file, newest && next == first)?;
+        scan.keep(&mut state, &walk, file, newest && next == first)?;
     }
     let confirmed = reached.most;
     if next <= confirmed {
         // A destination has confirmed more than is held: those sequences were used.
-        let span = Span { first: next, last: confirmed, before: records, after: records };
+        let span = Extent { first: next, last: confirmed, before: records, after: records };
         recovery.corrupt.push(span_damage(lane, found.start.max(1), FIXED, &span));
         found.lost.push(span);
         next = confirmed + 1;
@@ -125,18 +122,18 @@ pub(crate) fn recover_lane<D: Disk>(
     let gaps = std::mem::take(&mut scan.gaps);
     finish_evictions(scan.core, &mut state, &gaps, recovery)?;
     for (lost, sequence) in &gaps {
-        state.holes.tell(&lost.span(), *sequence);
+        state.holes.tell(&lost.extent(), *sequence);
         if !lost.exact {
             continue;
         }
-        state.holes.insert(lost.span());
+        state.holes.insert(lost.extent());
         found.lost = found.lost.iter().flat_map(|lost| state.holes.uncovered(*lost)).collect();
     }
     let should_begin = note.starts.map(|starts| starts[usize::from(lane.number())]);
     if let Some(begin) = should_begin.filter(|begin| begin.next < found.start) {
         let after = state.segments.front().map_or(records, |segment| segment.records_before);
         let span =
-            Span { first: begin.next, last: found.start - 1, before: begin.records, after: after.max(begin.records) };
+            Extent { first: begin.next, last: found.start - 1, before: begin.records, after: after.max(begin.records) };
         begins_later(&state, span, reached, &mut found, recovery);
     }
     if mutants::is_on(Mutant::SequenceReused) && next > 1 {
@@ -155,7 +152,7 @@ pub(crate) fn recover_lane<D: Disk>(
 /// does; what neither explains was there, and somebody removed it.
 fn begins_later<F>(
     state: &LaneState<F>,
-    mut span: Span,
+    mut span: Extent,
     reached: Reached,
     found: &mut LaneFound,
     recovery: &mut Recovery,
@@ -183,9 +180,9 @@ fn finish_evictions<D: Disk>(
     gaps: &Gaps,
     recovery: &mut Recovery,
 ) -> Result<(), JournalError> {
-    let goes = |lost: &&LostStretch| lost.exact && matches!(lost.gap.reason, GapReason::Evicted | GapReason::Thinned);
+    let goes = |lost: &&GapRecord| lost.exact && matches!(lost.gap.reason, GapReason::Evicted | GapReason::Thinned);
     let evicted = gaps.iter().map(|(lost, _)| lost).filter(goes);
-    for span in evicted.map(LostStretch::span) {
+    for span in evicted.map(GapRecord::extent) {
         let mut position = 0;
         while position + 1 < state.segments.len() {
             let (first, end) = (state.segments[position].first, state.segments[position + 1].first - 1);
@@ -205,26 +202,13 @@ impl<D: Disk> Scan<'_, D> {
         SegmentKey { epoch: self.core.epoch, row: Row::Lane(self.lane), first }
     }
 
-    fn read_header(&self, key: &SegmentKey, file: &D::File) -> Result<HeaderRead, JournalError> {
-        let mut fixed = [0; FIXED_LEN];
-        if !matches!(read_exact_at(&self.core.disk, file, 0, &mut fixed), Ok(true)) {
-            return Ok(HeaderRead::Bad);
-        }
-        match SegmentHeader::decode(key, &fixed) {
-            HeaderRead::Version(found) => Err(JournalError::Version { path: key.path(), found, known: VERSION }),
-            read => Ok(read),
-        }
-    }
-
     /// Segments of another epoch, with a right header, were copied here: renamed, so that nothing ever takes them for ours.
     fn set_foreign_aside(&self, names: &mut Vec<u64>, recovery: &mut Recovery) -> Result<(), JournalError> {
         let mut ours = Vec::with_capacity(names.len());
         for first in names.drain(..) {
             let path = self.key(first).path();
             let file = self.core.disk.open(&path).map_err(JournalError::io("open", &path))?;
-            let mut fixed = [0; FIXED_LEN];
-            let whole = matches!(read_exact_at(&self.core.disk, &file, 0, &mut fixed), Ok(true));
-            let epoch = whole.then(|| SegmentHeader::epoch_of(Row::Lane(self.lane), first, &fixed)).flatten();
+            let epoch = stated_epoch(&self.core.disk, &file, Row::Lane(self.lane), first);
             if epoch.is_none_or(|epoch| epoch == self.core.epoch) {
                 ours.push(first);
                 continue;
@@ -270,34 +254,29 @@ impl<D: Disk> Scan<'_, D> {
     }
 
     fn is_unused(&self, first: u64) -> Result<bool, JournalError> {
-        let key = self.key(first);
-        let file = self.core.disk.open_settled(&key.path()).map_err(JournalError::io("open", key.path()))?;
-        let len = self.core.disk.len(&file).map_err(JournalError::io("measure", key.path()))?;
-        Ok(matches!(next_entry(&self.core.disk, &file, &key, FIXED, len), Step::End { .. }))
+        let file = SegmentFile::open_settled(&self.core.disk, self.key(first))?;
+        let len = file.size(&self.core.disk)?;
+        Ok(matches!(file.next_entry(&self.core.disk, FIXED, len), Step::End { .. }))
     }
 
     fn is_sealed(&self, first: u64) -> Result<bool, JournalError> {
         let key = self.key(first);
-        let file = self.core.disk.open(&key.path()).map_err(JournalError::io("open", key.path()))?;
-        let len = self.core.disk.len(&file).map_err(JournalError::io("measure", key.path()))?;
-        Ok(read_footer(&self.core.disk, &file, &key, len).is_some())
+        let file = SegmentFile::open(&self.core.disk, key).map_err(JournalError::io("open", key.path()))?;
+        let len = file.size(&self.core.disk)?;
+        Ok(file.footer(&self.core.disk, len).is_some())
     }
 
     /// Reads what a file holds: of a sealed one only header and footer, unless it has gap records.
     fn walk(
         &mut self,
-        key: &SegmentKey,
-        file: &D::File,
+        file: &SegmentFile<D::File>,
         before: Option<&Segment>,
         limit: u64,
         newest: bool,
     ) -> Result<Walk, JournalError> {
-        let len = self.core.disk.len(file).map_err(JournalError::io("measure", key.path()))?;
-        let header = match self.read_header(key, file)? {
-            HeaderRead::Good(header) => Some(header),
-            _ => None,
-        };
-        let totals = header.unwrap_or_else(|| self.totals(key, file, before, len));
+        let (key, len) = (*file.key(), file.size(&self.core.disk)?);
+        let header = file.header(&self.core.disk)?;
+        let totals = header.unwrap_or_else(|| self.totals(file, before, len));
         let mut walk = Walk {
             segment: Segment::empty(key.first, totals.records_before, totals.bytes_before, len),
             expected: key.first,
@@ -308,23 +287,24 @@ impl<D: Disk> Scan<'_, D> {
             good_header: header.is_some(),
             watermark_ns: totals.watermark_ns,
         };
-        match read_footer(&self.core.disk, file, key, len) {
+        match file.footer(&self.core.disk, len) {
             Some(footer) if footer.last < limit && !self.cuts(footer.last) => {
                 walk.segment.apply_footer(&footer);
                 walk.expected = footer.last + 1;
                 walk.sealed = true;
                 if footer.has_gaps {
-                    self.collect_gaps(key, file, &walk.segment);
+                    self.collect_gaps(file, &walk.segment);
                 }
             }
-            _ => self.walk_entries(key, file, &mut walk, limit, newest, len),
+            _ => self.walk_entries(file, &mut walk, limit, newest, len),
         }
         Ok(walk)
     }
 
     /// What a header that cannot be read said, from the first entry behind it, else from the segment before.
-    fn totals(&self, key: &SegmentKey, file: &D::File, before: Option<&Segment>, len: u64) -> SegmentHeader {
-        let records_before = match (next_entry(&self.core.disk, file, key, FIXED, len), before) {
+    fn totals(&self, file: &SegmentFile<D::File>, before: Option<&Segment>, len: u64) -> SegmentHeader {
+        let key = file.key();
+        let records_before = match (file.next_entry(&self.core.disk, FIXED, len), before) {
             _ if key.first == 1 => 0,
             (Step::Entry { entry, .. }, before) if entry.first == key.first || before.is_none() => entry.records_before,
             (_, before) => before.map_or(0, |before| before.records_after),
@@ -333,20 +313,20 @@ impl<D: Disk> Scan<'_, D> {
         SegmentHeader { records_before, bytes_before, watermark_ns: 0 }
     }
 
-    fn collect_gaps(&mut self, key: &SegmentKey, file: &D::File, segment: &Segment) {
+    fn collect_gaps(&mut self, file: &SegmentFile<D::File>, segment: &Segment) {
         let mut at = FIXED;
-        while let Step::Entry { at: found, entry } = next_entry(&self.core.disk, file, key, at, segment.data_end) {
+        while let Step::Entry { at: found, entry } = file.next_entry(&self.core.disk, at, segment.data_end) {
             at = found + entry.total_len();
-            if entry.kind == EntryKind::Gap && read_payload(&self.core.disk, file, found, &entry, &mut self.payload) {
-                self.gaps.extend(LostStretch::decode(self.lane, &self.payload).map(|lost| (lost, entry.first)));
+            if entry.kind == EntryKind::Gap && file.read_payload(&self.core.disk, found, &entry, &mut self.payload) {
+                self.gaps.extend(GapRecord::decode(self.lane, &self.payload).map(|lost| (lost, entry.first)));
             }
         }
     }
 
-    fn walk_entries(&mut self, key: &SegmentKey, file: &D::File, walk: &mut Walk, limit: u64, newest: bool, len: u64) {
+    fn walk_entries(&mut self, file: &SegmentFile<D::File>, walk: &mut Walk, limit: u64, newest: bool, len: u64) {
         let mut at = FIXED;
         loop {
-            let (found, entry) = match next_entry(&self.core.disk, file, key, at, len) {
+            let (found, entry) = match file.next_entry(&self.core.disk, at, len) {
                 Step::Entry { at, entry } => (at, entry),
                 Step::End { dirty } => {
                     walk.dirty |= dirty;
@@ -362,7 +342,7 @@ impl<D: Disk> Scan<'_, D> {
                 // Written again in the next segment, after a sync of this one failed.
                 return;
             }
-            if !read_payload(&self.core.disk, file, found, &entry, &mut self.payload) {
+            if !file.read_payload(&self.core.disk, found, &entry, &mut self.payload) {
                 walk.named = walk.named.max(entry.last());
                 walk.dirty = true;
                 continue;
@@ -376,7 +356,7 @@ impl<D: Disk> Scan<'_, D> {
                     walk.dirty = true;
                     return;
                 }
-                walk.holes.push(Span {
+                walk.holes.push(Extent {
                     first: walk.expected,
                     last: entry.first - 1,
                     before: walk.segment.records_after,
@@ -384,7 +364,7 @@ impl<D: Disk> Scan<'_, D> {
                 });
             }
             if entry.kind == EntryKind::Gap {
-                self.gaps.extend(LostStretch::decode(self.lane, &self.payload).map(|lost| (lost, entry.first)));
+                self.gaps.extend(GapRecord::decode(self.lane, &self.payload).map(|lost| (lost, entry.first)));
             }
             walk.segment.absorb(&entry, at);
             walk.expected = entry.last() + 1;
@@ -393,7 +373,7 @@ impl<D: Disk> Scan<'_, D> {
     }
 
     /// Where the lane's sequences and record count go on, and what of its end is lost.
-    fn finish(&self, walk: &Walk, recovery: &mut Recovery, lost: &mut Vec<Span>) -> (u64, u64) {
+    fn finish(&self, walk: &Walk, recovery: &mut Recovery, lost: &mut Vec<Extent>) -> (u64, u64) {
         let (first, offset) = (walk.segment.first, walk.segment.data_end);
         let records = walk.segment.records_after;
         let torn = Damage {
@@ -406,7 +386,7 @@ impl<D: Disk> Scan<'_, D> {
         };
         let gone = if self.head.next > walk.expected {
             // Committed, so it was there.
-            Some(Span {
+            Some(Extent {
                 first: walk.expected,
                 last: self.head.next - 1,
                 before: records,
@@ -415,7 +395,7 @@ impl<D: Disk> Scan<'_, D> {
         } else if walk.dirty && !self.trusted {
             // Bytes that may have been committed, under sequences that are not known: none of them may be used again.
             let beyond = (walk.named + 1).max(first + SEQUENCES_PER_SEGMENT);
-            Some(Span { first: walk.expected, last: beyond - 1, before: records, after: records })
+            Some(Extent { first: walk.expected, last: beyond - 1, before: records, after: records })
         } else {
             None
         };
@@ -438,8 +418,7 @@ impl<D: Disk> Scan<'_, D> {
         &mut self,
         state: &mut LaneState<D::File>,
         walk: &Walk,
-        key: &SegmentKey,
-        file: D::File,
+        file: SegmentFile<D::File>,
         may_reopen: bool,
     ) -> Result<(), JournalError> {
         let mut segment = walk.segment;
@@ -450,12 +429,12 @@ impl<D: Disk> Scan<'_, D> {
                 state.reopen_empty(file, capacity);
                 return Ok(());
             }
-            self.core.disk.remove(&key.path()).map_err(JournalError::io("remove", key.path()))?;
+            self.core.disk.remove(&file.path()).map_err(JournalError::io("remove", file.path()))?;
             state.dir_dirty = true;
             return Ok(());
         }
         if !walk.sealed
-            && let Ok(len) = seal_file(self.core, &file, key, &segment)
+            && let Ok(len) = file.seal_indexed(&self.core.disk, &segment, &mut self.core.counts)
         {
             segment.disk_bytes = len;
         }

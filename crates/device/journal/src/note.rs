@@ -5,13 +5,12 @@
 
 use std::io;
 
-use disk::{Disk, read_exact_at};
+use disk::{Disk, IoCounts, read_exact_at};
 use model::{Epoch, Lane};
+use segment::{FieldReader, FieldWriter, MOST, VERSION};
 
 use crate::error::JournalError;
-use crate::format::{MOST, Reader, VERSION, Writer};
 use crate::recording::Taken;
-use crate::stats::Counters;
 
 /// The most bytes that a caller's note may have.
 pub const NOTE_CAP: usize = 1 << 20;
@@ -93,7 +92,7 @@ impl<F> NoteFiles<F> {
     pub(crate) fn open<D: Disk<File = F>>(
         disk: &D,
         epoch: Epoch,
-        counters: &mut Counters,
+        counters: &mut IoCounts,
     ) -> Result<(Self, NoteRead), JournalError> {
         let mut this = Self {
             files: [None, None],
@@ -153,11 +152,11 @@ impl<F> NoteFiles<F> {
             ));
         }
         let mut heads = NO_HEADS;
-        let mut fields = Reader::at(&this.bytes, 24);
+        let mut fields = FieldReader::at(&this.bytes, 24);
         for head in heads.iter_mut().chain(&mut this.note_heads) {
             *head = Head { next: fields.u64().max(1), records: fields.u64() };
         }
-        let mut fields = Reader::at(&this.bytes, PLACES_AT);
+        let mut fields = FieldReader::at(&this.bytes, PLACES_AT);
         let taken = Taken { next: fields.u64(), needed: fields.u64() };
         let rows = Rows { taken, decisions: fields.u64() };
         this.present = this.bytes[5] != 0;
@@ -191,7 +190,7 @@ impl<F> NoteFiles<F> {
         heads: &Heads,
         rows: &Rows,
         note: Option<&[u8]>,
-        counters: &mut Counters,
+        counters: &mut IoCounts,
     ) -> Result<(), JournalError> {
         let counter = self.counter + 1;
         let kept = content_of(&self.bytes);
@@ -204,7 +203,7 @@ impl<F> NoteFiles<F> {
         self.next.clear();
         self.next.resize(HEADER_LEN, 0);
         self.next.extend_from_slice(content);
-        let mut fields = Writer::new(&mut self.next);
+        let mut fields = FieldWriter::new(&mut self.next);
         fields
             .put(&MAGIC)
             .put(&[VERSION, u8::from(present), u8::from(self.starts.is_some()), 0])
@@ -216,17 +215,17 @@ impl<F> NoteFiles<F> {
         fields.u32(content.len() as u32).u32(0);
         fields.u64(rows.taken.next).u64(rows.taken.needed).u64(rows.decisions);
         let crc = crc32c::crc32c_append(crc32c::crc32c(&self.next[..CRC_AT]), &self.next[HEADER_LEN..]);
-        Writer::new(&mut self.next[CRC_AT..]).u32(crc);
+        FieldWriter::new(&mut self.next[CRC_AT..]).u32(crc);
         if let Some(starts) = &self.starts {
             let at = self.next.len();
             self.next.resize(at + STARTS_LEN, 0);
-            let mut fields = Writer::new(&mut self.next[at..]);
+            let mut fields = FieldWriter::new(&mut self.next[at..]);
             for start in starts {
                 fields.u64(start.next).u64(start.records);
             }
             let end = at + STARTS_LEN - 4;
             let crc = starts_crc(counter, &self.next[at..end]);
-            Writer::new(&mut self.next[end..]).u32(crc);
+            FieldWriter::new(&mut self.next[end..]).u32(crc);
         }
 
         // Odd counters stand in the second file, so this one holds the commit before the last one.
@@ -243,7 +242,7 @@ impl<F> NoteFiles<F> {
         &mut self,
         disk: &D,
         index: usize,
-        counters: &mut Counters,
+        counters: &mut IoCounts,
     ) -> Result<(), JournalError> {
         let path = PATHS[index];
         let needed = self.next.len() as u64;
@@ -304,7 +303,7 @@ impl<F> NoteFiles<F> {
 
 /// The caller's part.
 fn content_of(bytes: &[u8]) -> &[u8] {
-    let len = if bytes.len() < HEADER_LEN { 0 } else { Reader::at(bytes, 216).u32() as usize };
+    let len = if bytes.len() < HEADER_LEN { 0 } else { FieldReader::at(bytes, 216).u32() as usize };
     bytes.get(HEADER_LEN..HEADER_LEN + len).unwrap_or_default()
 }
 
@@ -318,7 +317,7 @@ fn starts_of(bytes: &[u8]) -> Option<Starts> {
     if part.len() < STARTS_LEN {
         return None;
     }
-    let mut fields = Reader::at(part, 0);
+    let mut fields = FieldReader::at(part, 0);
     Some(std::array::from_fn(|_| Head { next: fields.u64().max(1), records: fields.u64() }))
 }
 
@@ -353,7 +352,7 @@ fn read_slot<D: Disk>(disk: &D, file: &D::File, index: usize, len: u64, epoch: E
     if bytes.iter().all(|byte| *byte == 0) {
         return Ok(Slot::Empty);
     }
-    let note_len = Reader::at(&bytes, 216).u32() as usize;
+    let note_len = FieldReader::at(&bytes, 216).u32() as usize;
     let starts_len = if bytes[6] == 0 { 0 } else { STARTS_LEN };
     if bytes[..4] != MAGIC || note_len > NOTE_CAP || (HEADER_LEN + note_len + starts_len) as u64 > len {
         return Ok(Slot::Damaged);
@@ -363,19 +362,19 @@ fn read_slot<D: Disk>(disk: &D, file: &D::File, index: usize, len: u64, epoch: E
         return Ok(Slot::Damaged);
     }
     let crc = crc32c::crc32c_append(crc32c::crc32c(&bytes[..CRC_AT]), content_of(&bytes));
-    let mut fields = Reader::at(&bytes, 8);
+    let mut fields = FieldReader::at(&bytes, 8);
     let (counter, written_epoch) = (fields.u64(), fields.u64());
     if starts_len > 0 {
         let (starts, crc) = bytes[HEADER_LEN + note_len..].split_at(STARTS_LEN - 4);
-        if starts_crc(counter, starts) != Reader::at(crc, 0).u32() {
+        if starts_crc(counter, starts) != FieldReader::at(crc, 0).u32() {
             return Ok(Slot::Damaged);
         }
     }
-    if crc != Reader::at(&bytes, CRC_AT).u32() || written_epoch != epoch.0 {
+    if crc != FieldReader::at(&bytes, CRC_AT).u32() || written_epoch != epoch.0 {
         return Ok(Slot::Damaged);
     }
     if bytes[4] != VERSION {
-        return Err(JournalError::Version { path: PATHS[index].into(), found: bytes[4], known: VERSION });
+        return Err(JournalError::version(PATHS[index], bytes[4]));
     }
     if (counter % 2) as usize != index || counter > MOST || highest(&bytes) > 2 * MOST {
         return Ok(Slot::Damaged);
@@ -385,8 +384,8 @@ fn read_slot<D: Disk>(disk: &D, file: &D::File, index: usize, len: u64, epoch: E
 
 /// The highest sequence or sum of a note.
 fn highest(bytes: &[u8]) -> u64 {
-    let mut heads = Reader::at(bytes, 24);
-    let mut rows = Reader::at(bytes, PLACES_AT);
+    let mut heads = FieldReader::at(bytes, 24);
+    let mut rows = FieldReader::at(bytes, PLACES_AT);
     let heads = (0..4 * Lane::ALL.len()).map(|_| heads.u64()).max();
     heads.max((0..3).map(|_| rows.u64()).max()).unwrap_or_default()
 }

@@ -6,15 +6,13 @@
 use std::io;
 use std::ops::ControlFlow;
 
-use disk::{Disk, read_exact_at};
+use disk::Disk;
 use model::{Epoch, Lane, TraceId};
+use segment::{EntryKind, FIXED, Footer, Row, Search, SegmentFile, SegmentKey, Step, block_of, firsts};
 
 use crate::error::JournalError;
-use crate::format::{EntryKind, FIXED, FIXED_LEN, Footer, HeaderRead, Row, SegmentHeader, SegmentKey, first_of_name};
 use crate::identity::{self, EpochRead};
-use crate::index::{Index, Key, block_of, overlaps};
 use crate::recovery::epoch_of_segments;
-use crate::segment::{Step, next_entry, read_footer, read_payload};
 
 /// What is looked for: blocks that pass all of it. They are told by their bounds and filters, so that a block may hold
 /// nothing of it; that is for the caller to see.
@@ -183,31 +181,19 @@ impl<D: Disk> Reader<D> {
 
     pub(crate) fn open_segment(&self, row: Row, first: u64) -> Result<Option<OpenSegment<D::File>>, JournalError> {
         let key = SegmentKey { epoch: self.epoch, row, first };
-        let file = match self.disk.open(&key.path()) {
+        let file = match SegmentFile::open(&self.disk, key) {
             Ok(file) => file,
             // Removed meanwhile.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(JournalError::io("open", key.path())(error)),
         };
-        let len = self.disk.len(&file).map_err(JournalError::io("measure", key.path()))?;
-        let footer = read_footer(&self.disk, &file, &key, len);
-        Ok(Some(OpenSegment { key, file, len, footer }))
-    }
-
-    /// Whether there are only zeros where an entry would begin.
-    pub(crate) fn is_unwritten(&self, file: &D::File, at: u64) -> bool {
-        let mut fixed = [0; FIXED_LEN];
-        matches!(read_exact_at(&self.disk, file, at, &mut fixed), Ok(true)) && fixed == [0; FIXED_LEN]
+        let len = file.size(&self.disk)?;
+        let footer = file.footer(&self.disk, len);
+        Ok(Some(OpenSegment { file, len, footer }))
     }
 
     fn records_before(&self, open: &OpenSegment<D::File>) -> Result<u64, JournalError> {
-        let mut fixed = [0; FIXED_LEN];
-        let whole = matches!(read_exact_at(&self.disk, &open.file, 0, &mut fixed), Ok(true));
-        match SegmentHeader::decode(&open.key, &fixed) {
-            HeaderRead::Version(found) => Err(JournalError::version(open.key.path(), found)),
-            HeaderRead::Good(header) if whole => Ok(header.records_before),
-            _ => Ok(0),
-        }
+        Ok(open.file.header(&self.disk)?.map_or(0, |header| header.records_before))
     }
 
     fn walk(
@@ -220,11 +206,14 @@ impl<D: Disk> Reader<D> {
         each: &mut impl FnMut(FoundBlock<'_>) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         let mut payload = Vec::new();
-        for (start, end) in self.stretches(open, filter, walked) {
+        let search =
+            Search { from_ns: filter.from_ns, to_ns: filter.to_ns, trace: filter.trace.as_ref(), texts: &filter.texts };
+        let footer = open.footer.as_ref();
+        for (start, end) in search.candidates(&self.disk, &open.file, footer, open.len, &mut walked.bytes_read) {
             let mut at = start;
             while at < end
-                && !(open.footer.is_none() && self.is_unwritten(&open.file, at))
-                && let Step::Entry { at: found, entry } = next_entry(&self.disk, &open.file, &open.key, at, end)
+                && !(open.footer.is_none() && open.file.is_unwritten(&self.disk, at))
+                && let Step::Entry { at: found, entry } = open.file.next_entry(&self.disk, at, end)
             {
                 walked.bytes_read += FIXED;
                 walked.damaged += u64::from(found != at);
@@ -232,11 +221,11 @@ impl<D: Disk> Reader<D> {
                 if entry.first >= limit {
                     break;
                 }
-                if !overlaps(entry.start_ns, entry.end_ns, filter.from_ns, filter.to_ns) {
+                if !search.overlaps(entry.start_ns, entry.end_ns) {
                     continue;
                 }
                 walked.bytes_read += u64::from(entry.len);
-                if !read_payload(&self.disk, &open.file, found, &entry, &mut payload) {
+                if !open.file.read_payload(&self.disk, found, &entry, &mut payload) {
                     walked.damaged += 1;
                     continue;
                 }
@@ -257,52 +246,10 @@ impl<D: Disk> Reader<D> {
         }
         ControlFlow::Continue(())
     }
-
-    /// The stretches of a segment that may hold what is looked for.
-    fn stretches(&self, open: &OpenSegment<D::File>, filter: &Filter, walked: &mut Walked) -> Vec<(u64, u64)> {
-        let Some(footer) = &open.footer else { return vec![(FIXED, open.len)] };
-        let end = u64::from(footer.data_end);
-        if footer.entries == 0 || !overlaps(footer.start_ns, footer.end_ns, filter.from_ns, filter.to_ns) {
-            return Vec::new();
-        }
-        let Some(index) = Index::read(&self.disk, &open.file, &open.key, footer, &mut walked.bytes_read) else {
-            return vec![(FIXED, end)];
-        };
-        let mut wanted = vec![true; index.len()];
-        let texts = filter.texts.iter().filter_map(|text| Key::text(text));
-        for token in filter.trace.iter().map(Key::trace).chain(texts) {
-            if wanted.contains(&true) {
-                index.narrow(&self.disk, &open.file, &open.key, &token, &mut wanted, &mut walked.bytes_read);
-            }
-        }
-        if !wanted.contains(&true) {
-            return Vec::new();
-        }
-        let Some(groups) = index.table(&self.disk, &open.file, &open.key, &mut walked.bytes_read) else {
-            return vec![(FIXED, end)];
-        };
-        let ends = groups.iter().skip(1).map(|group| u64::from(group.offset)).chain([end]);
-        let stretches = groups.iter().zip(ends).zip(wanted).filter(|((group, _), wanted)| {
-            *wanted && overlaps(group.start_ns, group.end_ns, filter.from_ns, filter.to_ns)
-        });
-        stretches.map(|((group, end), _)| (u64::from(group.offset), end)).collect()
-    }
 }
 
 pub(crate) struct OpenSegment<F> {
-    pub(crate) key: SegmentKey,
-    pub(crate) file: F,
+    pub(crate) file: SegmentFile<F>,
     pub(crate) len: u64,
     pub(crate) footer: Option<Footer>,
-}
-
-/// First sequences of a row's segments, in order.
-pub(crate) fn firsts<D: Disk>(disk: &D, row: Row) -> Result<Vec<u64>, JournalError> {
-    let mut firsts = match disk.list(&row.dir()) {
-        Ok(names) => names.iter().filter_map(|name| first_of_name(name)).collect::<Vec<u64>>(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        Err(error) => return Err(JournalError::io("list", row.dir())(error)),
-    };
-    firsts.sort_unstable();
-    Ok(firsts)
 }

@@ -7,8 +7,7 @@
 use std::collections::VecDeque;
 
 use model::Signal;
-
-use crate::lz4::{self, PIECE};
+use segment::lz4::{self, PIECE};
 
 /// Names an entry: ascending in the order of arrival, never used twice while the program runs.
 pub type EntryId = u64;

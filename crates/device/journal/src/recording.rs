@@ -3,12 +3,12 @@
 
 use disk::Disk;
 use model::{Signal, Stamp};
+use segment::lz4::{self, PIECE};
+use segment::{EntryKind, FieldReader, PAYLOAD_CAP};
 
 use crate::error::JournalError;
-use crate::format::{EntryKind, PAYLOAD_CAP, Reader};
 use crate::journal::{Commit, Journal};
 use crate::lane::Core;
-use crate::lz4::{self, PIECE};
 use crate::mutants::{self, Mutant};
 use crate::note::Rows;
 use crate::recorder::Content;
@@ -114,7 +114,7 @@ enum First<'a> {
 fn first_request(raw: &[u8]) -> First<'_> {
     let Some((head, after)) = raw.split_first_chunk::<REQUEST_HEAD>() else { return First::Part(REQUEST_HEAD) };
     let Some(content) = content_of(head[0]) else { return First::Bad };
-    let (key, bytes) = (usize::from(head[1]), Reader::at(head, 4).u32() as usize);
+    let (key, bytes) = (usize::from(head[1]), FieldReader::at(head, 4).u32() as usize);
     let size = (REQUEST_HEAD + key).saturating_add(bytes);
     match after.get(..key).zip(after.get(key..size - REQUEST_HEAD)) {
         Some((key, bytes)) => First::Whole(Recording { content, key, bytes }, size),
@@ -169,7 +169,7 @@ fn encode_decisions(decisions: &Decisions<'_>, before: u64) -> Vec<u8> {
 
 fn decode_decisions(payload: &[u8], wall_ns: u64) -> Option<DecisionsRead> {
     let (head, rest) = payload.split_first_chunk::<16>()?;
-    let mut fields = Reader::at(head, 0);
+    let mut fields = FieldReader::at(head, 0);
     let (before, remembered, alone) = (fields.u64(), fields.u32() as usize, fields.u32() as usize);
     let (numbers, left) = rest.as_chunks::<8>();
     if !left.is_empty() || remembered.checked_add(alone)? != numbers.len() {

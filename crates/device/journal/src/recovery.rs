@@ -1,22 +1,19 @@
 //! Opening a data directory: what is found, what is cut, what is given up, and where the sequences go on.
 
-use disk::{Disk, read_exact_at};
+use disk::{Disk, IoCounts};
 use model::{Epoch, Lane, Signal, Stamp};
+use segment::{Extent, FIXED, MIN_SEGMENT, Row, Step, first_of_name, lane_dir, stated_epoch};
 use wire::{BlockEncoder, GapReason};
 
 use crate::cursor::{self, CursorFile, CursorRead};
 use crate::error::JournalError;
-use crate::format::{FIXED, FIXED_LEN, Row, SegmentHeader, first_of_name, lane_dir};
-use crate::holes::Span;
 use crate::identity::{self, EpochRead};
 use crate::journal::{Destination, Journal, MIN_TOTAL_BYTES, Options};
 use crate::lane::{Core, LaneState};
 use crate::lane_recovery::{LaneFound, Reached, recover_lane};
 use crate::note::{NoteFiles, NoteRead};
 use crate::renew;
-use crate::segment::{Step, next_entry};
-use crate::space::{MIN_SEGMENT, Spare};
-use crate::stats::Counters;
+use crate::space::Spare;
 use crate::tape::Tape;
 use crate::window::Window;
 
@@ -94,19 +91,26 @@ impl<D: Disk> Journal<D> {
         })?;
         renew::finish(&disk)?;
         let mut recovery = Recovery::default();
-        let mut counters = Counters::default();
+        let mut counts = IoCounts::default();
         for dir in ["lanes", cursor::DIR] {
             disk.create_dir(dir).map_err(JournalError::io("create", dir))?;
         }
         let epoch = open_epoch(&disk, &mut recovery)?;
-        let (notes, note) = NoteFiles::open(&disk, epoch, &mut counters)?;
+        let (notes, note) = NoteFiles::open(&disk, epoch, &mut counts)?;
         // A process that was killed may have left names unsynced that are seen now.
         for dir in ["", "lanes", cursor::DIR] {
             disk.sync_dir(dir).map_err(JournalError::io("sync directory", dir))?;
         }
         let encoder = BlockEncoder::new().map_err(|error| JournalError::Internal(error.to_string()))?;
-        let mut core =
-            Core { disk, epoch, device: options.device.clone(), encoder, counters, cut: options.recorder_bytes > 0 };
+        let mut core = Core {
+            disk,
+            epoch,
+            device: options.device.clone(),
+            encoder,
+            counts,
+            corrupt_blocks: 0,
+            cut: options.recorder_bytes > 0,
+        };
 
         let cursors = open_cursors(&core, &options, &mut recovery)?;
         let mut lanes = Vec::with_capacity(Lane::ALL.len());
@@ -219,10 +223,10 @@ impl<D: Disk> Journal<D> {
             let before = segment.records_before;
             return Window::new(confirmed, if border { before } else { records.unwrap_or(before).min(before) });
         }
-        let key = lane.key(self.core.epoch, segment.first);
+        let _key = lane.key(self.core.epoch, segment.first);
         let (mut at, mut before) = (FIXED, segment.records_before);
         if let Ok(file) = lane.file(&self.core, segment.first) {
-            while let Step::Entry { at: found, entry } = next_entry(&self.core.disk, file, &key, at, segment.data_end) {
+            while let Step::Entry { at: found, entry } = file.next_entry(&self.core.disk, at, segment.data_end) {
                 if entry.last() > confirmed {
                     let inside = entry.first <= confirmed;
                     let confirmed = if inside { entry.first - 1 } else { confirmed };
@@ -334,13 +338,9 @@ pub(crate) fn epoch_of_segments<D: Disk>(disk: &D) -> Option<Epoch> {
     for lane in Lane::ALL {
         let dir = lane_dir(lane);
         for name in disk.list(&dir).unwrap_or_default() {
-            let mut fixed = [0; FIXED_LEN];
             let Some(first) = first_of_name(&name) else { continue };
             let Ok(file) = disk.open(&format!("{dir}/{name}")) else { continue };
-            if !matches!(read_exact_at(disk, &file, 0, &mut fixed), Ok(true)) {
-                continue;
-            }
-            if let Some(epoch) = SegmentHeader::epoch_of(Row::Lane(lane), first, &fixed) {
+            if let Some(epoch) = stated_epoch(disk, &file, Row::Lane(lane), first) {
                 return Some(epoch);
             }
         }
@@ -349,6 +349,6 @@ pub(crate) fn epoch_of_segments<D: Disk>(disk: &D) -> Option<Epoch> {
 }
 
 /// The sum of what a lane lost, for the drain to declare.
-pub(crate) fn span_damage(lane: Lane, segment: u64, offset: u64, span: &Span) -> Damage {
+pub(crate) fn span_damage(lane: Lane, segment: u64, offset: u64, span: &Extent) -> Damage {
     Damage { lane, segment, offset, first: span.first, last: span.last, records: span.records() }
 }

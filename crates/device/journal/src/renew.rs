@@ -6,18 +6,16 @@ use std::ops::ControlFlow;
 
 use disk::{Disk, read_exact_at};
 use model::{Epoch, Lane, Signal, Stamp};
+use segment::{FieldReader, Row};
 use wire::{Inflater, RawBlock, Section};
 
-use crate::cursor;
 use crate::error::{AppendError, JournalError};
-use crate::format::{Reader as Fields, Row};
-use crate::identity;
 use crate::journal::{Journal, Options};
 use crate::lane::FrameMeta;
-use crate::note;
 use crate::reader::{Filter, FoundBlock, Reader};
 use crate::recording::{Decisions, Taken};
 use crate::tape::TapeError;
+use crate::{cursor, identity, note};
 
 /// Where the new directory is made, beside the old one.
 const DIR: &str = "renewed";
@@ -84,7 +82,7 @@ pub(crate) fn finish<D: Disk>(disk: &D) -> Result<(), JournalError> {
     let mut bytes = vec![0; len.min(READY_CAP) as usize];
     let whole = matches!(read_exact_at(disk, &file, 0, &mut bytes), Ok(true)) && bytes.len() >= 4;
     let list = bytes.get(4..).unwrap_or_default();
-    if !whole || crc32c::crc32c(list) != Fields::at(&bytes, 0).u32() {
+    if !whole || crc32c::crc32c(list) != FieldReader::at(&bytes, 0).u32() {
         let damaged = io::Error::new(io::ErrorKind::InvalidData, "the list of a new epoch's files is damaged");
         return Err(JournalError::io("read", READY)(damaged));
     }

@@ -3,13 +3,12 @@
 use std::ops::ControlFlow;
 
 use disk::Disk;
+use segment::{EntryKind, FIXED, Row, Step, firsts};
 
 use crate::error::JournalError;
-use crate::format::{EntryKind, FIXED, Row};
-use crate::reader::{Reader, firsts};
+use crate::reader::Reader;
 use crate::recorder::Content;
 use crate::recording::decode;
-use crate::segment::{Step, next_entry, read_payload};
 
 /// Clocks that say less than this (2020-01-01) were not set yet; Unix nanoseconds.
 const CLOCK_SET: u64 = 1_577_836_800_000_000_000;
@@ -77,8 +76,8 @@ impl<D: Disk> Reader<D> {
                 }
             }
             let (mut at, end) = (FIXED, open.footer.map_or(open.len, |footer| u64::from(footer.data_end)));
-            while at < end && !(open.footer.is_none() && self.is_unwritten(&open.file, at)) {
-                let (found, entry) = match next_entry(self.disk(), &open.file, &open.key, at, end) {
+            while at < end && !(open.footer.is_none() && open.file.is_unwritten(self.disk(), at)) {
+                let (found, entry) = match open.file.next_entry(self.disk(), at, end) {
                     Step::Entry { at, entry } => (at, entry),
                     Step::End { dirty } => {
                         read.damaged += u64::from(dirty);
@@ -98,7 +97,7 @@ impl<D: Disk> Reader<D> {
                     continue;
                 }
                 read.bytes_read += u64::from(entry.len);
-                if !read_payload(self.disk(), &open.file, found, &entry, &mut payload) {
+                if !open.file.read_payload(self.disk(), found, &entry, &mut payload) {
                     // The last one may just be written: it is looked at again.
                     read.damaged += 1;
                     continue;

@@ -3,13 +3,12 @@
 use disk::Disk;
 use model::otlp::count_records;
 use model::{Lane, Signal};
+use segment::{EntryKind, FIXED, GAP_PREFIX_LEN, Step};
 use wire::{Inflater, RawBlock, Section};
 
 use crate::drain::Confirmed;
 use crate::error::JournalError;
-use crate::format::{EntryKind, FIXED, GAP_PREFIX_LEN};
 use crate::journal::Journal;
-use crate::segment::{Step, next_entry, read_payload};
 
 impl<D: Disk> Journal<D> {
     /// The destination says that it has everything of a lane below `next_expected`. Where the frame before that is the same one
@@ -74,12 +73,11 @@ impl<D: Disk> Journal<D> {
         let mut inflater = Inflater::new();
         let Some(position) = lane.segment_at(from) else { return };
         for segment in lane.segments.iter().skip(position).copied().collect::<Vec<_>>() {
-            let key = lane.key(self.core.epoch, segment.first);
             let Ok(file) = lane.file(&self.core, segment.first) else { continue };
             let mut at = FIXED;
-            while let Step::Entry { at: found, entry } = next_entry(&self.core.disk, file, &key, at, segment.data_end) {
+            while let Step::Entry { at: found, entry } = file.next_entry(&self.core.disk, at, segment.data_end) {
                 at = found + entry.total_len();
-                if entry.last() < from || !read_payload(&self.core.disk, file, found, &entry, &mut self.scratch) {
+                if entry.last() < from || !file.read_payload(&self.core.disk, found, &entry, &mut self.scratch) {
                     continue;
                 }
                 let skip = if entry.kind == EntryKind::Gap { GAP_PREFIX_LEN } else { 0 };

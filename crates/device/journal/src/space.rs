@@ -5,19 +5,15 @@ use std::ops::Range;
 
 use disk::Disk;
 use model::{Lane, Stamp};
+use segment::{EntryKind, Extent, FIXED, GapRecord, MIN_SEGMENT, Step, earliest};
 use wire::{Gap, GapReason};
 
 use crate::cursor::FILE_LEN;
 use crate::error::{AppendError, JournalError};
-use crate::format::{EntryKind, FIXED, LostStretch};
-use crate::holes::Span;
 use crate::journal::{Destination, Journal, Lost};
 use crate::lane::LaneState;
 use crate::mutants::{self, Mutant};
-use crate::segment::{Step, earliest, next_entry, read_payload};
 
-/// The smallest segment.
-pub const MIN_SEGMENT: u64 = 32 << 10;
 /// The largest segment, unless a single frame needs more.
 pub(crate) const MAX_SEGMENT: u64 = 4 << 20;
 /// The most that a segment grows by because it was filled quickly; beyond it only a backlog makes segments larger.
@@ -365,7 +361,7 @@ impl<D: Disk> Journal<D> {
 
     /// Notes that a stretch cannot be read any more: its gap record becomes due, destinations that still needed it lose
     /// its records, and everyone goes round it.
-    pub(crate) fn declare(&mut self, index: usize, span: Span, reason: GapReason, start_ns: u64, end_ns: u64) {
+    pub(crate) fn declare(&mut self, index: usize, span: Extent, reason: GapReason, start_ns: u64, end_ns: u64) {
         let lane = self.lanes[index].lane;
         let (first, last) = (span.first, span.last);
         let gap = Gap { lane, first, last, reason, records: span.records(), start_ns, end_ns };
@@ -376,8 +372,8 @@ impl<D: Disk> Journal<D> {
     }
 
     /// Makes a gap record due. `exact` where nobody can have the stretch any more.
-    pub(crate) fn tell_later(&mut self, gap: Gap, span: &Span, exact: bool) {
-        let alike = |due: &&mut LostStretch| due.gap.lane == gap.lane && due.gap.reason == gap.reason;
+    pub(crate) fn tell_later(&mut self, gap: Gap, span: &Extent, exact: bool) {
+        let alike = |due: &&mut GapRecord| due.gap.lane == gap.lane && due.gap.reason == gap.reason;
         if self.due.len() >= DUE_CAP
             && let Some(due) = self.due.iter_mut().find(alike)
         {
@@ -386,12 +382,12 @@ impl<D: Disk> Journal<D> {
             due.exact = false;
             return;
         }
-        self.due.push(LostStretch { gap, before: span.before, after: span.after, exact });
+        self.due.push(GapRecord { gap, before: span.before, after: span.after, exact });
     }
 
     /// Books a lost stretch for every destination that has neither confirmed it nor has it on its way; `instead` records stand
     /// elsewhere in the lane for those of it.
-    pub(crate) fn lose(&mut self, index: usize, span: &Span, gap: &Gap, instead: u64) {
+    pub(crate) fn lose(&mut self, index: usize, span: &Extent, gap: &Gap, instead: u64) {
         let holes = &self.lanes[index].holes;
         for (number, destination) in self.destinations.iter_mut().enumerate() {
             let window = &mut destination.windows[index];
@@ -442,7 +438,7 @@ impl<D: Disk> Journal<D> {
         let lane = &self.lanes[index];
         let (start, end) = (&lane.segments[from], &lane.segments[to]);
         let span =
-            Span { first: start.first, last: end.first - 1, before: start.records_before, after: end.records_before };
+            Extent { first: start.first, last: end.first - 1, before: start.records_before, after: end.records_before };
         let gone = || lane.segments.range(from..to);
         // What every destination has of it is not lost.
         let places =
@@ -462,9 +458,9 @@ impl<D: Disk> Journal<D> {
         if !self.fit_gap(index)? {
             return Ok(false);
         }
-        let mut told = LostStretch { gap, before, after: span.after, exact: true };
+        let mut told = GapRecord { gap, before, after: span.after, exact: true };
         // What is due of the stretch is told here: a crash before its own gap record would leave its records untold.
-        let goes_with_it = move |due: &LostStretch| {
+        let goes_with_it = move |due: &GapRecord| {
             due.exact && due.gap.lane == gap.lane && gap.first <= due.gap.first && due.gap.last <= gap.last
         };
         told.gap.records += self.due.iter().filter(|due| goes_with_it(due)).map(|due| due.gap.records).sum::<u64>();
@@ -479,7 +475,7 @@ impl<D: Disk> Journal<D> {
                 told.before = earlier.before;
             } else {
                 self.lanes[index].push_gap(&mut self.core, &earlier, stamp)?;
-                again.push(earlier.span());
+                again.push(earlier.extent());
                 if !self.fit_gap(index)? {
                     return Ok(false);
                 }
@@ -495,13 +491,13 @@ impl<D: Disk> Journal<D> {
             // So that a crash does not cut the gap record, whose frames are gone.
             let mut heads = self.noted;
             heads[index] = self.lanes[index].synced;
-            self.notes.write(&self.core.disk, self.core.epoch, &heads, &self.rows, None, &mut self.core.counters)?;
+            self.notes.write(&self.core.disk, self.core.epoch, &heads, &self.rows, None, &mut self.core.counts)?;
             self.noted = heads;
         }
         self.due.retain(|due| !goes_with_it(due));
         self.lose(index, &span, &gap, 0);
         let last = self.lanes[index].next - 1;
-        again.push(told.span());
+        again.push(told.extent());
         for told in &again {
             self.lanes[index].holes.tell(told, last);
         }
@@ -520,7 +516,7 @@ impl<D: Disk> Journal<D> {
         index: usize,
         positions: Range<usize>,
         needed: impl Fn(&Self, u64) -> bool,
-    ) -> Vec<LostStretch> {
+    ) -> Vec<GapRecord> {
         let mut gaps = Vec::new();
         for position in positions {
             let lane = &mut self.lanes[index];
@@ -528,15 +524,15 @@ impl<D: Disk> Journal<D> {
             if !segment.has_gaps {
                 continue;
             }
-            let (number, key) = (lane.lane, lane.key(self.core.epoch, segment.first));
+            let number = lane.lane;
             let mut at = FIXED;
             while let Ok(file) = self.lanes[index].file(&self.core, segment.first)
-                && let Step::Entry { at: found, entry } = next_entry(&self.core.disk, file, &key, at, segment.data_end)
+                && let Step::Entry { at: found, entry } = file.next_entry(&self.core.disk, at, segment.data_end)
             {
                 at = found + entry.total_len();
                 if entry.kind == EntryKind::Gap
-                    && read_payload(&self.core.disk, file, found, &entry, &mut self.scratch)
-                    && let Some(told) = LostStretch::decode(number, &self.scratch)
+                    && file.read_payload(&self.core.disk, found, &entry, &mut self.scratch)
+                    && let Some(told) = GapRecord::decode(number, &self.scratch)
                     && needed(self, entry.last())
                 {
                     gaps.push(told);

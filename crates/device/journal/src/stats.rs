@@ -1,14 +1,5 @@
 //! Figures of the journal.
 
-/// What the journal did since it was opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Counters {
-    pub(crate) written: u64,
-    pub(crate) syncs: u64,
-    pub(crate) failed_syncs: u64,
-    pub(crate) corrupt_blocks: u64,
-}
-
 /// Figures since the journal was opened, and of now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Stats {

@@ -4,12 +4,10 @@ use std::collections::VecDeque;
 use std::io;
 
 use disk::Disk;
+use segment::{Entry, EntryKind, FIXED, FIXED_LEN, Row, Segment, SegmentFile, SegmentHeader, SegmentKey, Step, firsts};
 
 use crate::error::JournalError;
-use crate::format::{Entry, EntryKind, FIXED, FIXED_LEN, Row, SegmentHeader, SegmentKey};
 use crate::lane::Core;
-use crate::reader::firsts;
-use crate::segment::{Segment, Step, next_entry, read_footer, read_payload};
 
 /// The smallest segment of a tape.
 const MIN_SEGMENT: u64 = 64 << 10;
@@ -30,7 +28,7 @@ pub enum TapeError {
 }
 
 struct Open<F> {
-    file: F,
+    file: SegmentFile<F>,
     end: u64,
     capacity: u64,
 }
@@ -84,14 +82,13 @@ impl<F> Tape<F> {
         for (position, first) in firsts.iter().copied().enumerate() {
             // A later segment owns everything from its first sequence on.
             let limit = firsts.get(position + 1).copied().unwrap_or(u64::MAX).min(limit);
-            let key = tape.key(core, first);
-            let file = core.disk.open_settled(&key.path()).map_err(JournalError::io("open", key.path()))?;
-            match tape.recover(core, &key, &file, limit)? {
+            let file = SegmentFile::open_settled(&core.disk, tape.key(core, first))?;
+            match tape.recover(core, &file, limit)? {
                 Some(segment) => {
                     tape.next = tape.next.max(segment.last + 1);
                     tape.segments.push_back(segment);
                 }
-                None => core.disk.remove(&key.path()).map_err(JournalError::io("remove", key.path()))?,
+                None => core.disk.remove(&file.path()).map_err(JournalError::io("remove", file.path()))?,
             }
         }
         // A process that was killed may have left names unsynced that are seen now.
@@ -102,9 +99,9 @@ impl<F> Tape<F> {
         Ok(tape)
     }
 
-    /// The segment that is written, by its first sequence.
-    pub(crate) fn open_file(&self) -> Option<(u64, &F)> {
-        Some((self.segments.back()?.first, &self.open.as_ref()?.file))
+    /// The segment that is written.
+    pub(crate) fn open_file(&self) -> Option<&SegmentFile<F>> {
+        Some(&self.open.as_ref()?.file)
     }
 
     pub(crate) fn key<D: Disk<File = F>>(&self, core: &Core<D>, first: u64) -> SegmentKey {
@@ -115,48 +112,38 @@ impl<F> Tape<F> {
     fn recover<D: Disk<File = F>>(
         &self,
         core: &mut Core<D>,
-        key: &SegmentKey,
-        file: &F,
+        file: &SegmentFile<F>,
         limit: u64,
     ) -> Result<Option<Segment>, JournalError> {
-        let len = core.disk.len(file).map_err(JournalError::io("measure", key.path()))?;
-        let mut segment = Segment::empty(key.first, 0, 0, len);
-        if let Some(footer) = read_footer(&core.disk, file, key, len).filter(|footer| footer.last < limit) {
+        let len = file.size(&core.disk)?;
+        let mut segment = Segment::empty(file.key().first, 0, 0, len);
+        if let Some(footer) = file.footer(&core.disk, len).filter(|footer| footer.last < limit) {
             segment.apply_footer(&footer);
             return Ok((!segment.is_empty()).then_some(segment));
         }
         let (mut at, mut payload) = (FIXED, Vec::new());
-        while let Step::Entry { at: found, entry } = next_entry(&core.disk, file, key, at, len) {
+        while let Step::Entry { at: found, entry } = file.next_entry(&core.disk, at, len) {
             at = found + entry.total_len();
             if entry.last() >= limit {
                 break;
             }
             // What a crash tore was not synced; what stands behind it may still be whole.
-            if entry.first > segment.last && read_payload(&core.disk, file, found, &entry, &mut payload) {
+            if entry.first > segment.last && file.read_payload(&core.disk, found, &entry, &mut payload) {
                 segment.absorb(&entry, at);
             }
         }
         if segment.is_empty() {
             return Ok(None);
         }
-        self.seal(core, file, key, &mut segment);
+        self.seal(core, file, &mut segment);
         Ok(Some(segment))
     }
 
     /// Ends a segment: footer, cut. When that fails its entries are found one by one.
-    fn seal<D: Disk<File = F>>(&self, core: &mut Core<D>, file: &F, key: &SegmentKey, segment: &mut Segment) {
-        let footer = segment.footer(0).encode(key, segment.data_end);
-        let sealed = core
-            .disk
-            .write_at(file, segment.data_end, &footer)
-            .and_then(|()| core.disk.set_len(file, segment.data_end + FIXED))
-            .and_then(|()| core.disk.sync_data(file));
-        core.counters.written += FIXED;
-        core.counters.syncs += 1;
-        if sealed.is_ok() {
-            segment.disk_bytes = segment.data_end + FIXED;
-        } else {
-            core.counters.failed_syncs += 1;
+    fn seal<D: Disk<File = F>>(&self, core: &mut Core<D>, file: &SegmentFile<F>, segment: &mut Segment) {
+        match file.seal(&core.disk, segment, &mut core.counts) {
+            Ok(len) => segment.disk_bytes = len,
+            Err(_) => core.counts.failed_syncs += 1,
         }
     }
 
@@ -207,7 +194,7 @@ impl<F> Tape<F> {
         let (Some(open), Some(segment)) = (self.open.as_mut(), self.segments.back_mut()) else {
             return Err(JournalError::Internal("a tape has no open segment".into()));
         };
-        let key = SegmentKey { epoch: core.epoch, row: self.row, first: segment.first };
+        let key = *open.file.key();
         let entry = Entry {
             kind: label.kind,
             len: payload.len() as u32,
@@ -223,11 +210,11 @@ impl<F> Tape<F> {
         key.stamp(open.end, &mut fixed);
         let written = core
             .disk
-            .write_at(&open.file, open.end, &fixed)
-            .and_then(|()| core.disk.write_at(&open.file, open.end + FIXED, payload));
-        core.counters.written += entry.total_len();
+            .write_at(open.file.file(), open.end, &fixed)
+            .and_then(|()| core.disk.write_at(open.file.file(), open.end + FIXED, payload));
+        core.counts.written += entry.total_len();
         if let Err(error) = written {
-            core.counters.failed_syncs += 1;
+            core.counts.failed_syncs += 1;
             self.give_up(core);
             return Err(JournalError::io("write", key.path())(error));
         }
@@ -259,8 +246,7 @@ impl<F> Tape<F> {
                     .remove(&self.key(core, segment.first).path())
                     .map_err(JournalError::io("remove", self.row.dir()))?;
             } else {
-                let key = self.key(core, segment.first);
-                self.seal(core, &open.file, &key, &mut segment);
+                self.seal(core, &open.file, &mut segment);
                 self.segments.push_back(segment);
             }
         }
@@ -299,10 +285,10 @@ impl<F> Tape<F> {
         let header = SegmentHeader { records_before: 0, bytes_before: 0, watermark_ns: 0 };
         let fixed: [u8; FIXED_LEN] = header.encode(&key);
         core.disk.write_at(&file, 0, &fixed).map_err(JournalError::io("write", path))?;
-        core.counters.written += FIXED;
+        core.counts.written += FIXED;
         self.dir_dirty = true;
         self.segments.push_back(Segment::empty(key.first, 0, 0, size));
-        self.open = Some(Open { file, end: FIXED, capacity: size });
+        self.open = Some(Open { file: SegmentFile::new(key, file), end: FIXED, capacity: size });
         Ok(())
     }
 
@@ -360,16 +346,16 @@ impl<F> Tape<F> {
         if self.dirty
             && let Some(open) = &self.open
         {
-            core.counters.syncs += 1;
-            if let Err(error) = core.disk.sync_data(&open.file) {
-                core.counters.failed_syncs += 1;
+            core.counts.syncs += 1;
+            if let Err(error) = core.disk.sync_data(open.file.file()) {
+                core.counts.failed_syncs += 1;
                 self.give_up(core);
                 return Err(JournalError::io("sync", self.row.dir())(error));
             }
             self.dirty = false;
         }
         if self.dir_dirty {
-            core.counters.syncs += 1;
+            core.counts.syncs += 1;
             core.disk.sync_dir(&self.row.dir()).map_err(JournalError::io("sync directory of", self.row.dir()))?;
             self.dir_dirty = false;
         }
@@ -388,15 +374,15 @@ impl<F> Tape<F> {
         let mut payload = Vec::new();
         for segment in self.segments.iter().filter(|segment| segment.last >= from) {
             let key = self.key(core, segment.first);
-            let file = core.disk.open(&key.path()).map_err(JournalError::io("open", key.path()))?;
+            let file = SegmentFile::open(&core.disk, key).map_err(JournalError::io("open", key.path()))?;
             let mut at = FIXED;
-            while let Step::Entry { at: found, entry } = next_entry(&core.disk, &file, &key, at, segment.data_end) {
+            while let Step::Entry { at: found, entry } = file.next_entry(&core.disk, at, segment.data_end) {
                 damaged += u64::from(found != at);
                 at = found + entry.total_len();
                 if entry.last() < from {
                     continue;
                 }
-                if read_payload(&core.disk, &file, found, &entry, &mut payload) {
+                if file.read_payload(&core.disk, found, &entry, &mut payload) {
                     each(&entry, &payload);
                 } else {
                     damaged += 1;

@@ -3,16 +3,13 @@
 
 use disk::Disk;
 use model::{Lane, Stamp};
+use segment::{EntryKind, Extent, FIXED, MIN_SEGMENT, Step, earliest};
 use wire::{FrameHeader, Gap, GapReason, Inflater, RawBlock};
 
 use crate::cursor::Place;
 use crate::error::JournalError;
-use crate::format::{EntryKind, FIXED};
-use crate::holes::Span;
 use crate::journal::Journal;
 use crate::lane::FrameMeta;
-use crate::segment::{Step, earliest, next_entry, read_payload};
-use crate::space::MIN_SEGMENT;
 
 /// So many bytes of segments are replaced together at most, unless a single one has more.
 const STRETCH_BYTES: u64 = 256 << 10;
@@ -87,12 +84,11 @@ impl<D: Disk> Journal<D> {
         for position in self.positions(stretch) {
             let lane = &mut self.lanes[index];
             let segment = lane.segments[position];
-            let key = lane.key(self.core.epoch, segment.first);
             let Ok(file) = lane.file(&self.core, segment.first) else { return false };
             let mut at = FIXED;
-            while let Step::Entry { at: found, entry } = next_entry(&self.core.disk, file, &key, at, segment.data_end) {
+            while let Step::Entry { at: found, entry } = file.next_entry(&self.core.disk, at, segment.data_end) {
                 at = found + entry.total_len();
-                if entry.first != expected || !read_payload(&self.core.disk, file, found, &entry, &mut payload) {
+                if entry.first != expected || !file.read_payload(&self.core.disk, found, &entry, &mut payload) {
                     return false;
                 }
                 expected = entry.last() + 1;
@@ -146,7 +142,7 @@ impl<D: Disk> Journal<D> {
         let state = &self.lanes[index];
         let gone = || state.segments.range(positions.clone());
         let before = gone().next().map_or(0, |segment| segment.records_before);
-        let span = Span { first: stretch.first, last: stretch.last, before, after: before + stretch.records };
+        let span = Extent { first: stretch.first, last: stretch.last, before, after: before + stretch.records };
         let left = frames.iter().map(|(_, meta)| u64::from(meta.records)).sum();
         let gap = Gap {
             lane: stretch.lane,
@@ -160,8 +156,8 @@ impl<D: Disk> Journal<D> {
         let next = state.next;
         // Gap records among what goes have to be told again.
         for earlier in self.gaps_within(index, positions, |_, _| true) {
-            self.tell_later(earlier.gap, &earlier.span(), earlier.exact);
-            self.lanes[index].holes.tell(&earlier.span(), next);
+            self.tell_later(earlier.gap, &earlier.extent(), earlier.exact);
+            self.lanes[index].holes.tell(&earlier.extent(), next);
         }
         for destination in &mut self.destinations {
             let window = &destination.windows[index];

@@ -3,18 +3,14 @@
 
 use std::io;
 
-use disk::{Disk, read_exact_at};
+use disk::Disk;
 use model::Epoch;
+use segment::{Row, SegmentFile, SegmentKey, firsts, walk};
 
-use crate::cursor;
 use crate::error::JournalError;
-use crate::format::{Entry, EntryKind, FIXED, FIXED_LEN, Footer, HeaderRead, Row, SegmentHeader, SegmentKey};
 use crate::identity::{self, EpochRead};
-use crate::index::Index;
-use crate::note;
-use crate::reader::firsts;
 use crate::recovery::epoch_of_segments;
-use crate::segment::{Step, next_entry, read_footer, read_payload};
+use crate::{cursor, note};
 
 /// Bytes read at once where zeros are expected.
 const CHUNK: usize = 4 << 10;
@@ -169,8 +165,9 @@ impl Verified {
     fn segment<D: Disk>(&mut self, disk: &D, key: &SegmentKey, limit: u64) -> Result<(), JournalError> {
         let path = key.path();
         let Some(file) = self.count(disk, &path)? else { return Ok(()) };
+        let file = SegmentFile::new(*key, file);
         let found = self.findings.len();
-        let walk = walk(disk, key, &file, limit, |_, _, _| ())?;
+        let walk = walk(disk, &file, limit, |_, _, _| ())?;
         self.blocks += walk.blocks;
         self.frames += walk.frames;
         self.records += walk.records;
@@ -180,86 +177,10 @@ impl Verified {
             what,
         }));
         if walk.footer.is_none() && self.findings.len() == found {
-            self.zeros(disk, &file, &path, walk.end, u64::MAX);
+            self.zeros(disk, file.file(), &path, walk.end, u64::MAX);
         }
         Ok(())
     }
-}
-
-/// What a segment holds, whole or not.
-pub(crate) struct SegmentWalk {
-    pub(crate) header: Option<SegmentHeader>,
-    pub(crate) footer: Option<Footer>,
-    pub(crate) blocks: u64,
-    pub(crate) frames: u64,
-    pub(crate) records: u64,
-    /// Where the last whole entry ends.
-    pub(crate) end: u64,
-    pub(crate) findings: Vec<(u64, &'static str)>,
-}
-
-/// Goes through a segment and calls `each` with every whole entry that is its own, where it stands and its payload.
-pub(crate) fn walk<D: Disk>(
-    disk: &D,
-    key: &SegmentKey,
-    file: &D::File,
-    limit: u64,
-    mut each: impl FnMut(u64, &Entry, &[u8]),
-) -> Result<SegmentWalk, JournalError> {
-    let len = disk.len(file).map_err(JournalError::io("measure", key.path()))?;
-    let mut fixed = [0; FIXED_LEN];
-    let whole = matches!(read_exact_at(disk, file, 0, &mut fixed), Ok(true));
-    let header = match SegmentHeader::decode(key, &fixed) {
-        HeaderRead::Version(found) => return Err(JournalError::version(key.path(), found)),
-        HeaderRead::Good(header) if whole => Some(header),
-        _ => None,
-    };
-    let footer = read_footer(disk, file, key, len);
-    let end = footer.map_or(len, |footer| u64::from(footer.data_end));
-    let mut walk = SegmentWalk { header, footer, blocks: 0, frames: 0, records: 0, end: FIXED, findings: Vec::new() };
-    if header.is_none() {
-        walk.findings.push((0, "the header is damaged; what it says is known from other places"));
-    }
-    let (mut at, mut entries, mut last) = (FIXED, 0, key.first - 1);
-    let mut payload = Vec::new();
-    while let Step::Entry { at: found, entry } = next_entry(disk, file, key, at, end) {
-        if found != at {
-            walk.findings.push((at, "a block's header is damaged; the block is lost"));
-        }
-        at = found + entry.total_len();
-        entries += 1;
-        if entry.first >= limit {
-            // Written again in the next segment, after a sync of this one had failed.
-            walk.end = at;
-            continue;
-        }
-        if !read_payload(disk, file, found, &entry, &mut payload) {
-            walk.findings.push((found, "a block is damaged and lost"));
-            walk.end = at;
-            last = entry.last();
-            continue;
-        }
-        walk.blocks += u64::from(entry.kind == EntryKind::Block);
-        walk.frames += u64::from(entry.frames);
-        walk.records += u64::from(entry.records);
-        walk.end = at;
-        last = entry.last();
-        each(found, &entry, &payload);
-    }
-    if let Some(footer) = &walk.footer {
-        let all = footer.entries == entries && footer.last == last && at == end;
-        if !all && walk.findings.is_empty() {
-            walk.findings.push((at, "a block's header is damaged; the block is lost"));
-        }
-        if footer.index_len > 0 {
-            let index_at = u64::from(footer.data_end);
-            match Index::read(disk, file, key, footer, &mut 0) {
-                Some(index) if index.is_whole(disk, file, key) => {}
-                _ => walk.findings.push((index_at, "the index is damaged; more is read without it")),
-            }
-        }
-    }
-    Ok(walk)
 }
 
 /// Whether a segment's bytes are all as they were written.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::holes::Span;
+use segment::Extent;
 
 /// The most blocks that are known ahead of a cursor: blocks on their way, and confirmed ones behind one that is not.
 pub(crate) const WINDOW_BLOCKS: usize = 256;
@@ -135,7 +135,7 @@ impl Window {
     }
 
     /// Records of a stretch that this destination has confirmed or has on its way, ahead of the cursor.
-    fn spoken_for(&self, span: &Span) -> u64 {
+    fn spoken_for(&self, span: &Extent) -> u64 {
         let taken = |known: &&Known| {
             matches!(known.state, State::Confirmed | State::InFlight)
                 && known.first >= span.first
@@ -146,13 +146,13 @@ impl Window {
 
     /// How many records of a stretch this destination does not get when the stretch is lost; `holes` are those records
     /// of it that were lost before.
-    pub(crate) fn would_lose(&self, span: &Span, holes: u64) -> u64 {
+    pub(crate) fn would_lose(&self, span: &Extent, holes: u64) -> u64 {
         let ahead = span.after.saturating_sub(span.before.max(self.records_before));
         ahead.saturating_sub(self.spoken_for(span)).saturating_sub(holes)
     }
 
     /// Takes a stretch that cannot be read any more out of the way.
-    pub(crate) fn punch(&mut self, span: &Span) {
+    pub(crate) fn punch(&mut self, span: &Extent) {
         for known in &mut self.blocks {
             if known.state == State::Waiting && known.first >= span.first && known.last <= span.last {
                 known.state = State::Hole;

@@ -102,8 +102,8 @@ fn a_lane_stays_within_its_own_budget() {
     options.lane_bytes[usize::from(Lane::Audit.number())] = 256 << 10;
     let (mut journal, _) = open(&disk, &options);
     let used = |lane: Lane| {
-        let names = disk.list(&crate::format::lane_dir(lane)).unwrap();
-        let path = |name: &String| format!("{}/{name}", crate::format::lane_dir(lane));
+        let names = disk.list(&segment::lane_dir(lane)).unwrap();
+        let path = |name: &String| format!("{}/{name}", segment::lane_dir(lane));
         names.iter().map(|name| disk.len(&disk.open(&path(name)).unwrap()).unwrap()).sum::<u64>()
     };
     assert_eq!(fill(&mut journal, Lane::Metrics, 1, 100), 100);

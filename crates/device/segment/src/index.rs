@@ -5,8 +5,11 @@ use disk::{Disk, read_exact_at};
 use model::TraceId;
 use wire::{Inflater, RawBlock, Token};
 
-use crate::format::{EntryKind, FIXED, Footer, GAP_PREFIX_LEN, Reader, SegmentKey, VERSION, Writer};
-use crate::segment::{Segment, Step, earliest, next_entry, read_payload};
+use crate::fields::{FieldReader, FieldWriter};
+use crate::file::{SegmentFile, Step};
+use crate::format::{EntryKind, FIXED, Footer};
+use crate::key::{SegmentKey, VERSION};
+use crate::summary::Segment;
 
 const MAGIC: [u8; 4] = *b"LSIX";
 pub(crate) const HEAD_LEN: usize = 24;
@@ -33,7 +36,7 @@ const STRINGS: u32 = 1;
 const TRACES: u32 = 2;
 
 /// The part of a segment's size that is set aside for its index.
-pub(crate) fn reserve(capacity: u64) -> u64 {
+pub fn reserve(capacity: u64) -> u64 {
     capacity / 16
 }
 
@@ -90,20 +93,14 @@ fn probes(hash: u64, group: u64) -> impl Iterator<Item = usize> {
 
 /// Reads a segment's entries back and builds the index that follows them, of at most `room` bytes. `None` when there is no
 /// room even for a small one; the segment is then read without.
-pub(crate) fn build<D: Disk>(
-    disk: &D,
-    file: &D::File,
-    key: &SegmentKey,
-    segment: &Segment,
-    room: u64,
-) -> Option<Vec<u8>> {
+pub(crate) fn build<D: Disk>(disk: &D, file: &SegmentFile<D::File>, segment: &Segment, room: u64) -> Option<Vec<u8>> {
     let mut groups: Vec<Group> = Vec::new();
     let mut traces: Vec<u64> = Vec::new();
     let mut texts: Vec<u64> = Vec::new();
     let (mut payload, mut inflater) = (Vec::new(), Inflater::new());
     let mut flags = STRINGS | TRACES;
     let mut at = FIXED;
-    while let Step::Entry { at: found, entry } = next_entry(disk, file, key, at, segment.data_end) {
+    while let Step::Entry { at: found, entry } = file.next_entry(disk, at, segment.data_end) {
         at = found + entry.total_len();
         let full = groups.len() >= EVERY_GROUP as usize;
         match groups.last_mut() {
@@ -115,7 +112,7 @@ pub(crate) fn build<D: Disk>(
             _ => groups.push(Group { offset: found as u32, start_ns: entry.start_ns, end_ns: entry.end_ns }),
         }
         let group = groups.len() as u64 - 1;
-        if entry.kind != EntryKind::Block || !read_payload(disk, file, found, &entry, &mut payload) {
+        if entry.kind != EntryKind::Block || !file.read_payload(disk, found, &entry, &mut payload) {
             continue;
         }
         let read = each_token(&payload, &mut inflater, |token| match token {
@@ -153,7 +150,7 @@ pub(crate) fn build<D: Disk>(
     }
     let pairs = (traces.len() + texts.len()) as u64;
     let lines = (pairs * PAIR_BITS).div_ceil(LINE_BITS).min(lines_room) as u32;
-    Some(write(key, segment.data_end, flags, &groups, lines, traces.iter().chain(&texts)))
+    Some(write(file.key(), segment.data_end, flags, &groups, lines, traces.iter().chain(&texts)))
 }
 
 /// Calls `each` with the tokens of a block; `false` when it cannot be read.
@@ -189,7 +186,7 @@ fn write<'a>(
 ) -> Vec<u8> {
     let table = table_end(groups.len());
     let mut bytes = vec![0; table + lines as usize * LINE_LEN];
-    let mut fields = Writer::new(&mut bytes);
+    let mut fields = FieldWriter::new(&mut bytes);
     fields.put(&MAGIC).put(&[VERSION, 0, 0, 0]).u32(groups.len() as u32).u32(lines).u32(flags).u32(0);
     for group in groups {
         fields.u32(group.offset).u32(0).u64(group.start_ns).u64(group.end_ns);
@@ -243,8 +240,7 @@ impl Index {
     /// `read`.
     pub(crate) fn read<D: Disk>(
         disk: &D,
-        file: &D::File,
-        key: &SegmentKey,
+        file: &SegmentFile<D::File>,
         footer: &Footer,
         read: &mut u64,
     ) -> Option<Self> {
@@ -252,11 +248,11 @@ impl Index {
         let room = footer.index_len as usize;
         let mut bytes = [0; HEAD_LEN];
         *read += HEAD_LEN as u64;
-        let whole = room >= HEAD_LEN && matches!(read_exact_at(disk, file, at, &mut bytes), Ok(true));
-        if !whole || !is_right(key, at, &bytes) || bytes[..4] != MAGIC || bytes[4] != VERSION {
+        let whole = room >= HEAD_LEN && matches!(read_exact_at(disk, file.file(), at, &mut bytes), Ok(true));
+        if !whole || !is_right(file.key(), at, &bytes) || bytes[..4] != MAGIC || bytes[4] != VERSION {
             return None;
         }
-        let mut fields = Reader::at(&bytes, 8);
+        let mut fields = FieldReader::at(&bytes, 8);
         let (groups, lines, flags) = (fields.u32(), fields.u32(), fields.u32());
         let groups = usize::try_from(groups).ok().filter(|groups| *groups <= EVERY_GROUP as usize)?;
         let len = table_end(groups).checked_add(usize::try_from(lines).ok()?.checked_mul(LINE_LEN)?)?;
@@ -269,21 +265,16 @@ impl Index {
     }
 
     /// Reads the table of groups; `None` when it is damaged.
-    pub(crate) fn table<D: Disk>(
-        &self,
-        disk: &D,
-        file: &D::File,
-        key: &SegmentKey,
-        read: &mut u64,
-    ) -> Option<Vec<Group>> {
+    pub(crate) fn table<D: Disk>(&self, disk: &D, file: &SegmentFile<D::File>, read: &mut u64) -> Option<Vec<Group>> {
         let mut bytes = vec![0; table_end(self.groups) - HEAD_LEN];
         let at = self.at + HEAD_LEN as u64;
         *read += bytes.len() as u64;
-        let right = matches!(read_exact_at(disk, file, at, &mut bytes), Ok(true)) && is_right(key, at, &bytes);
+        let right =
+            matches!(read_exact_at(disk, file.file(), at, &mut bytes), Ok(true)) && is_right(file.key(), at, &bytes);
         right.then(|| {
             let rows = bytes.chunks_exact(GROUP_LEN).take(self.groups);
             let group = |row: &[u8]| {
-                let (mut head, mut times) = (Reader::at(row, 0), Reader::at(row, 8));
+                let (mut head, mut times) = (FieldReader::at(row, 0), FieldReader::at(row, 8));
                 Group { offset: head.u32(), start_ns: times.u64(), end_ns: times.u64() }
             };
             rows.map(group).collect()
@@ -294,8 +285,7 @@ impl Index {
     pub(crate) fn narrow<D: Disk>(
         &self,
         disk: &D,
-        file: &D::File,
-        key: &SegmentKey,
+        file: &SegmentFile<D::File>,
         token: &Key,
         wanted: &mut [bool],
         read: &mut u64,
@@ -307,7 +297,7 @@ impl Index {
         let mut line = [0; LINE_LEN];
         if self.lines > 0 {
             *read += LINE_LEN as u64;
-            if !self.read_line(disk, file, key, line_of(token.hash, self.lines), &mut line) {
+            if !self.read_line(disk, file, line_of(token.hash, self.lines), &mut line) {
                 // Damaged: nothing may be ruled out.
                 return;
             }
@@ -321,28 +311,15 @@ impl Index {
         }
     }
 
-    fn read_line<D: Disk>(&self, disk: &D, file: &D::File, key: &SegmentKey, number: u32, line: &mut [u8]) -> bool {
+    fn read_line<D: Disk>(&self, disk: &D, file: &SegmentFile<D::File>, number: u32, line: &mut [u8]) -> bool {
         let at = self.at + table_end(self.groups) as u64 + u64::from(number) * LINE_LEN as u64;
-        matches!(read_exact_at(disk, file, at, line), Ok(true)) && is_right(key, at, line)
+        matches!(read_exact_at(disk, file.file(), at, line), Ok(true)) && is_right(file.key(), at, line)
     }
 
     /// Whether table and filter are as they were written.
-    pub(crate) fn is_whole<D: Disk>(&self, disk: &D, file: &D::File, key: &SegmentKey) -> bool {
+    pub(crate) fn is_whole<D: Disk>(&self, disk: &D, file: &SegmentFile<D::File>) -> bool {
         let mut line = [0; LINE_LEN];
-        self.table(disk, file, key, &mut 0).is_some()
-            && (0..self.lines).all(|number| self.read_line(disk, file, key, number, &mut line))
+        self.table(disk, file, &mut 0).is_some()
+            && (0..self.lines).all(|number| self.read_line(disk, file, number, &mut line))
     }
-}
-
-/// The block in an entry's payload.
-pub(crate) fn block_of(kind: EntryKind, payload: &[u8]) -> &[u8] {
-    match kind {
-        EntryKind::Gap => payload.get(GAP_PREFIX_LEN..).unwrap_or_default(),
-        _ => payload,
-    }
-}
-
-/// The times of two stretches together.
-pub(crate) fn overlaps(start_ns: u64, end_ns: u64, from_ns: u64, to_ns: u64) -> bool {
-    start_ns == 0 || (start_ns <= to_ns && earliest(end_ns, start_ns).max(end_ns) >= from_ns)
 }

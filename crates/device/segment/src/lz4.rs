@@ -1,11 +1,12 @@
-//! LZ4 in pieces: what the recorder holds, in memory and in files, is compressed 32 KiB at a time, so that no large
+//! LZ4 in pieces: what is compressed before it is decided is compressed 32 KiB at a time, so that no large
 //! buffer is needed on either side.
 
 /// The most bytes of content in one piece.
-pub(crate) const PIECE: usize = 32 << 10;
+pub const PIECE: usize = 32 << 10;
+
 /// Compresses one piece of at most [`PIECE`] bytes into the end of `out`; stores it where that is not smaller. Returns the
 /// length of what was appended: equal to the content's when it is stored.
-pub(crate) fn compress(content: &[u8], out: &mut Vec<u8>) -> usize {
+pub fn compress(content: &[u8], out: &mut Vec<u8>) -> usize {
     let start = out.len();
     out.resize(start + lz4_flex::block::get_maximum_output_size(content.len()), 0);
     let written = lz4_flex::block::compress_into(content, &mut out[start..]).unwrap_or(usize::MAX);
@@ -19,7 +20,7 @@ pub(crate) fn compress(content: &[u8], out: &mut Vec<u8>) -> usize {
 }
 
 /// Appends the content of a piece of `raw_len` bytes to `out`; `false` when the data is not such a piece.
-pub(crate) fn inflate(data: &[u8], raw_len: usize, out: &mut Vec<u8>) -> bool {
+pub fn inflate(data: &[u8], raw_len: usize, out: &mut Vec<u8>) -> bool {
     if data.len() == raw_len {
         out.extend_from_slice(data);
         return true;
