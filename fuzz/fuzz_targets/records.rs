@@ -16,7 +16,7 @@ fuzz_target!(|input: &[u8]| {
         query::otlp_json::request(&mut out, signal, input);
         assert!(!out.contains('\n'));
         let mut stream = Vec::new();
-        query::write_entry(&mut stream, 0, journal::Content::Request(signal), input);
+        query::write_entry(&mut stream, 0, recorder::Content::Request(signal), input);
         let mut found = Vec::new();
         let mut scan = Scan::new(&any, |record| found.push(record));
         scan.recorder("gw", &mut &stream[..]).expect("a whole entry");

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use disk::model::ModelDisk;
 use journal::reader::{Filter, Reader};
-use journal::{Journal, JournalError, Options, repair, set_epoch, verify};
+use journal::{Attachment, AttachmentKind, Journal, JournalError, Options, repair, set_epoch, verify};
+use recorder::{FileOptions, RecorderFiles};
 use libfuzzer_sys::fuzz_target;
 use model::{Epoch, Lane, Stamp, TraceId};
 
@@ -82,8 +83,7 @@ fn options() -> Options {
         holds: Vec::new(),
         history_bytes: 1 << 20,
         free_space_floor: 0,
-        recorder_bytes: 1 << 20,
-        decision_bytes: 1 << 20,
+        cut_uncommitted: true,
     }
 }
 
@@ -120,13 +120,18 @@ fn look(disk: &ModelDisk) {
 
 /// Opens, reads what is recorded, delivers everything, and commits.
 fn deliver(disk: &ModelDisk) {
-    let (mut journal, _) = match Journal::open(disk.clone(), options(), STAMP) {
-        Ok(opened) => opened,
+    let opening = match Journal::recover(disk.clone(), options()) {
+        Ok(opening) => opening,
         Err(JournalError::Version { .. }) => return,
         Err(error) => panic!("recovery ends: {error}"),
     };
-    journal.each_recorded(0, |_, request| assert!(request.key.len() <= 255)).expect("recorded requests can be read");
-    journal.each_decisions(drop).expect("decisions can be read");
+    let (found, rings) = (opening.recovery(), FileOptions { bytes: 1 << 20, decision_bytes: 1 << 20 });
+    let head = found.attachment(AttachmentKind::Recorder);
+    let recorder = RecorderFiles::open(disk, opening.epoch(), &rings, head, found.is_last).expect("rings open");
+    let (mut journal, _) = opening.commit(STAMP, &[Attachment::recorder(&recorder.head())]);
+    let read = recorder.each_recorded(disk, 0, |_, request| assert!(request.key.len() <= 255));
+    read.expect("recorded requests can be read");
+    recorder.each_decisions(disk, drop).expect("decisions can be read");
     for _ in 0..64 {
         let mut blocks = Vec::new();
         journal.next_blocks(0, 1 << 20, &mut blocks).expect("the disk answers");
@@ -136,7 +141,7 @@ fn deliver(disk: &ModelDisk) {
         for block in &blocks {
             journal.confirm(0, block.lane, block.first, block.last).expect("what was given can be confirmed");
         }
-        journal.commit(STAMP, Some(b"note")).expect("a disk with room takes a commit");
+        journal.commit(STAMP, &[Attachment::ledger(b"ledger")]).expect("a disk with room takes a commit");
     }
     journal.depth(0).expect("the depth is known");
 }

@@ -12,7 +12,7 @@ use crate::tools::root;
 /// Crates that must not reach one another, even through others, with the reason.
 const KEPT_APART: &[(&str, &[&str], &str)] = &[(
     "lab",
-    &["sampling", "edge", "journal", "segment", "disk", "red", "sources"],
+    &["sampling", "edge", "journal", "recorder", "segment", "disk", "red", "sources"],
     "the lab judges the agent by its own plan, so it shares no code with what it judges",
 )];
 

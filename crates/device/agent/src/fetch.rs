@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use disk::RealDisk;
 use filter::{Query, Record};
-use journal::Content;
 use journal::reader::Reader;
 use model::otlp::{ScopeGroup, Selection};
 use model::{Lane, Signal, TraceId};
 use query::{View, each_in_scope};
+use recorder::{Content, RequestsRead, read_requests};
 use wire::{Inflater, RawBlock, Section, decode_frame};
 
 use crate::arguments::Arguments;
@@ -150,8 +150,8 @@ impl Order<'_> {
         &self,
         reader: &Reader<RealDisk>,
         mut each: impl FnMut(&ScopeGroup<'_>, &View<'_>, u64) -> ControlFlow<()>,
-    ) -> Result<journal::RequestsRead, Failure> {
-        let read = reader.requests(0, 0, |found| {
+    ) -> Result<RequestsRead, Failure> {
+        let read = read_requests(reader.disk(), reader.epoch(), 0, 0, |found| {
             let Content::Request(signal) = found.content else { return ControlFlow::Continue(()) };
             let mut flow = ControlFlow::Continue(());
             // What does not read was recorded by nobody.
@@ -224,7 +224,7 @@ impl Order<'_> {
         dropped: &BTreeSet<TraceId>,
     ) -> Result<(Vec<TraceId>, u64), Failure> {
         let wait = u64::try_from(self.place.wait.unwrap_or(LONGEST_WAIT).as_nanos()).unwrap_or(u64::MAX);
-        let oldest = reader.requests(0, 0, |_| ControlFlow::Break(()));
+        let oldest = read_requests(reader.disk(), reader.epoch(), 0, 0, |_| ControlFlow::Break(()));
         let oldest = oldest.map_err(|error| Failure::unwell(error.to_string()))?;
         // An earlier part came within the wait before the first one that is here, if there is one.
         let begins = |came: u64| oldest.oldest <= 1 || came.saturating_sub(wait) > oldest.oldest_ns;

@@ -229,7 +229,7 @@ fn import<'a>(arguments: &Arguments, files: impl Iterator<Item = &'a str>) -> Re
                 continue;
             }
             records += append(&mut journal, signal, &request, stamp).map_err(fail)?;
-            journal.commit(stamp, None).map_err(|error| fail(error.to_string()))?;
+            journal.commit(stamp, &[]).map_err(|error| fail(error.to_string()))?;
             imported.remember(digest).map_err(|error| fail(error.to_string()))?;
         }
     }

@@ -6,9 +6,10 @@ mod support;
 use std::path::Path;
 
 use disk::RealDisk;
-use journal::{Content, FrameMeta, Journal, Options, Recording};
+use journal::{FrameMeta, Journal, Options};
 use model::proto::{put_bytes, put_fixed64, put_message, put_uint};
 use model::{Lane, Signal, Stamp, TraceId};
+use recorder::{Content, FileOptions, RecorderFiles, Recording};
 use support::{now_ns, request, run, text_attribute};
 use wire::SectionRef;
 
@@ -21,7 +22,7 @@ fn bits(state: &mut u64) -> u64 {
     *state
 }
 
-fn journal_in(path: &Path, recorder: bool) -> Journal<RealDisk> {
+fn journal_in(path: &Path) -> Journal<RealDisk> {
     let options = Options {
         device: "test-1".to_owned(),
         destinations: vec!["hub".to_owned()],
@@ -31,16 +32,22 @@ fn journal_in(path: &Path, recorder: bool) -> Journal<RealDisk> {
         lane_ages: [u64::MAX; 6],
         history_bytes: 0,
         free_space_floor: 0,
-        recorder_bytes: if recorder { 24 << 20 } else { 0 },
-        decision_bytes: 1 << 20,
+        cut_uncommitted: false,
     };
     Journal::open(RealDisk::new(path).unwrap(), options, Stamp::default()).unwrap().0
+}
+
+/// The recorder's files beside a journal.
+fn recorder_of(journal: &Journal<RealDisk>) -> RecorderFiles<std::fs::File> {
+    let options = FileOptions { bytes: 24 << 20, decision_bytes: 1 << 20 };
+    RecorderFiles::open(journal.disk(), journal.epoch(), &options, None, true).unwrap()
 }
 
 /// A data directory with a trace of one span for each second up to `end_ns`, in its lane or in its recorder's files; filler
 /// makes it hard to compress. Gives the id of a trace in the middle.
 fn directory(path: &Path, seconds: u64, end_ns: u64, recorder: bool) -> TraceId {
-    let (stamp, mut journal) = (Stamp::default(), journal_in(path, recorder));
+    let (stamp, mut journal) = (Stamp::default(), journal_in(path));
+    let mut recorder = recorder.then(|| recorder_of(&journal));
     let (mut state, mut middle) = (7, TraceId::default());
     for second in 0..seconds {
         let start = end_ns - (seconds - second) * SECOND;
@@ -62,9 +69,9 @@ fn directory(path: &Path, seconds: u64, end_ns: u64, recorder: bool) -> TraceId 
                 text_attribute(out, 9, "filler", &filler);
             });
         });
-        if recorder {
+        if let Some(recorder) = &mut recorder {
             let request = Recording { content: Content::Request(Signal::Traces), key: b"", bytes: &spans };
-            journal.record(&[request], start + SECOND, false).unwrap();
+            recorder.record(journal.disk(), &[request], start + SECOND, false).unwrap();
             continue;
         }
         let mut body = Vec::new();
@@ -72,10 +79,10 @@ fn directory(path: &Path, seconds: u64, end_ns: u64, recorder: bool) -> TraceId 
         let meta = FrameMeta { records: 1, start_ns: start, end_ns: start + SECOND / 2 };
         journal.append(Lane::Traces, &body, meta, stamp).unwrap();
         if second % 10 == 9 {
-            journal.commit(stamp, None).unwrap();
+            journal.commit(stamp, &[]).unwrap();
         }
     }
-    journal.commit(stamp, None).unwrap();
+    journal.commit(stamp, &[]).unwrap();
     middle
 }
 
@@ -180,7 +187,8 @@ fn a_query_of_the_recorders_files_takes_little() {
 #[test]
 fn more_than_is_remembered_is_shown_once() {
     let directory = tempfile::tempdir().unwrap();
-    let mut journal = journal_in(directory.path(), true);
+    let mut journal = journal_in(directory.path());
+    let mut recorder = recorder_of(&journal);
     let (requests, lines, start) = (150, 1000, now_ns() - 3600 * SECOND);
     for number in 0..=requests {
         let logs = request(|out| {
@@ -194,14 +202,14 @@ fn more_than_is_remembered_is_shown_once() {
         // The last one is in its lane only.
         if number < requests {
             let one = Recording { content: Content::Request(Signal::Logs), key: b"", bytes: &logs };
-            journal.record(&[one], start, false).unwrap();
+            recorder.record(journal.disk(), &[one], start, false).unwrap();
         }
         if number % 2 == 0 {
             let mut body = Vec::new();
             wire::encode_body(&[SectionRef::Logs(&logs)], &mut body).unwrap();
             let meta = FrameMeta { records: lines as u32, start_ns: start, end_ns: now_ns() };
             journal.append(Lane::Logs, &body, meta, Stamp::default()).unwrap();
-            journal.commit(Stamp::default(), None).unwrap();
+            journal.commit(Stamp::default(), &[]).unwrap();
         }
     }
     let path = directory.path().to_str().unwrap();

@@ -7,11 +7,13 @@ pub mod model;
 mod real;
 #[cfg(feature = "model")]
 mod rng;
+mod subdirectory;
 
 use std::io;
 
 pub use error::{DiskError, is_full};
 pub use real::{RealDisk, make_dir};
+pub use subdirectory::Subdirectory;
 
 /// Files and directories below one data directory. Paths are relative to it and use `/`.
 ///
@@ -183,4 +185,20 @@ pub fn replace<D: Disk>(disk: &D, dir: &str, temporary: &str, path: &str, bytes:
     disk.sync_data(&file).map_err(DiskError::io("sync", temporary))?;
     disk.rename(temporary, path).map_err(DiskError::io("rename", temporary))?;
     disk.sync_dir(dir).map_err(DiskError::io("sync directory of", path))
+}
+
+/// Whether a file that is written is still where it was: what is written into a file that has no name any more is gone with the
+/// program.
+///
+/// # Errors
+/// [`DiskError`] that says that it is gone, or what the operating system says.
+pub fn check_place<D: Disk>(disk: &D, path: &str, file: &D::File) -> Result<(), DiskError> {
+    match disk.is_there(path, file) {
+        Ok(true) => Ok(()),
+        Ok(false) => {
+            let why = "it was removed or replaced while the agent runs; put the data directory back and start the agent again";
+            Err(DiskError::io("go on with", path)(io::Error::new(io::ErrorKind::NotFound, why)))
+        }
+        Err(error) => Err(DiskError::io("find", path)(error)),
+    }
 }

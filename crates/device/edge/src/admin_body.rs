@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame};
-use journal::EntryId;
+use recorder::EntryId;
 
 use crate::drain::Shared;
 

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use config::{Config, DestinationKind};
 use model::Lane;
+use recorder::FileOptions;
 use red::Red;
 #[cfg(feature = "sink-otlp")]
 use sinks::OtlpSink;
@@ -13,13 +14,13 @@ use sinks::{Access, HubSink, client_config};
 use crate::access;
 use crate::drain::{REQUEST_BYTES, Sink};
 use crate::error::{StartError, start_error};
+use crate::storage::StorageOptions;
 use pipeline::MAX_QUEUED;
 use pipeline::MAX_RECORDING;
 use pipeline::Watermarks;
 
 /// How the journal of a configuration works.
 pub fn journal_options(config: &Config) -> journal::Options {
-    let files = config.recorder.files.map_or(0, |files| files.0);
     let nanos = |age: config::Span| u64::try_from(age.0.as_nanos()).unwrap_or(u64::MAX);
     journal::Options {
         device: config.device.id.clone(),
@@ -37,10 +38,21 @@ pub fn journal_options(config: &Config) -> journal::Options {
         lane_ages: config.lanes.budgets.ages_in_order().map(|age| age.map_or(u64::MAX, nanos)),
         history_bytes: config.journal.history.map_or(0, |history| history.0),
         free_space_floor: config.journal.keep_free.0,
-        recorder_bytes: files,
-        // What the sampler remembers, twice: the row is a ring of whole segments.
-        decision_bytes: if files > 0 { (2 * config.sampling.memory.0).max(1 << 20) } else { 0 },
+        cut_uncommitted: recorder_options(config).is_some(),
     }
+}
+
+/// How the recorder in files of a configuration works; `None` when it is in memory only.
+fn recorder_options(config: &Config) -> Option<FileOptions> {
+    let bytes = config.recorder.files.map_or(0, |files| files.0);
+    // What the sampler remembers, twice: the row is a ring of whole segments.
+    let decision_bytes = (2 * config.sampling.memory.0).max(1 << 20);
+    (bytes > 0).then_some(FileOptions { bytes, decision_bytes })
+}
+
+/// How journal and recorder of a configuration work.
+pub fn storage_options(config: &Config) -> StorageOptions {
+    StorageOptions { journal: journal_options(config), recorder: recorder_options(config) }
 }
 
 /// What the sources may take.

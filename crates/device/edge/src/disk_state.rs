@@ -1,19 +1,20 @@
 //! What the disk thread owns and does, without the thread: the journal with what the assembly needs of it. The crash model drives the
 //! same code on its disk.
 
-use disk::Disk;
+use disk::{Disk, DiskError};
 use journal::{
-    AfterNote, AppendError, Decisions, Depth, FrameMeta, Journal, JournalError, LaneEnds, Options, Recording, Recovery,
-    Stats, StoredBlock, TapeError,
+    AppendError, AttachmentKind, Depth, FrameMeta, JournalError, LaneEnds, Recovery, Stats, StoredBlock, Unbooked,
 };
 use ledger::{Ledger, PerSignal};
 use model::{Epoch, Lane, Refusal, Signal, Stamp};
 use pipeline::{Batch, CommitAttachment, Pipeline, Resumed};
+use recorder::{Decisions, RecorderError, RecorderFiles, Recording};
 
 use crate::dead_letters::{DeadLetter, DeadLetterCounts, DeadLetters};
 use crate::remaining_file;
 use crate::resume::{Aside, resume};
 use crate::starting::{self, TakesIn};
+use crate::storage::{Storage, StorageOptions};
 use crate::thinning::Thinning;
 
 /// A stretch of a lane that a destination has.
@@ -61,7 +62,7 @@ pub struct Committed {
 
 /// The journal of a running edge.
 pub struct DiskState<D: Disk> {
-    journal: Journal<D>,
+    storage: Storage<D>,
     destinations: usize,
     /// Bytes by lane that somebody was promised room for since the last commit.
     promised: [usize; Lane::ALL.len()],
@@ -90,7 +91,7 @@ pub struct Opened<D: Disk> {
 
 /// What frames behind the commit record hold, by signal: their sum is what the journal counts. Where frames cannot be read any more, it is
 /// what their lane usually holds.
-fn booked_by_signal(after: &AfterNote) -> [(Signal, u64); Signal::ALL.len()] {
+fn booked_by_signal(after: &Unbooked) -> [(Signal, u64); Signal::ALL.len()] {
     let usual = match after.lane {
         Lane::Metrics | Lane::Debug => Signal::Metrics,
         Lane::Logs | Lane::Mission | Lane::Audit => Signal::Logs,
@@ -113,19 +114,20 @@ impl<D: Disk> DiskState<D> {
     /// a ledger.
     ///
     /// # Errors
-    /// As [`Journal::open`].
+    /// As [`journal::Journal::open`].
     pub fn open(
         disk: D,
-        options: Options,
+        options: &StorageOptions,
         stamp: Stamp,
         now_ns: u64,
         make: impl FnOnce(Ledger) -> Pipeline,
     ) -> Result<Opened<D>, JournalError> {
-        let (names, budget) = (options.destinations.clone(), options.total_bytes);
-        let (mut journal, recovery) = Journal::open(disk, options, stamp)?;
+        let (names, budget) = (options.journal.destinations.clone(), options.journal.total_bytes);
+        let (mut storage, recovery) = Storage::open(disk, options, stamp)?;
+        let journal = &mut storage.journal;
         let mut bad_commit_record = None;
-        let (mut ledger, pending) = match &recovery.note {
-            Some(note) => Ledger::resume(note).unwrap_or_else(|error| {
+        let (mut ledger, pending) = match recovery.attachment(AttachmentKind::Ledger) {
+            Some(ledger) => Ledger::resume(ledger).unwrap_or_else(|error| {
                 bad_commit_record = Some(error.to_string());
                 <(Ledger, PerSignal)>::default()
             }),
@@ -134,7 +136,7 @@ impl<D: Disk> DiskState<D> {
         for name in &names {
             ledger.destination(name);
         }
-        for after in &recovery.after_note {
+        for after in &recovery.unbooked {
             // Durable, but the books that spoke of them were not: they came in, and they were routed.
             for (signal, records) in booked_by_signal(after) {
                 ledger.received.add(signal, records);
@@ -162,7 +164,7 @@ impl<D: Disk> DiskState<D> {
         let mut dead_letters = DeadLetters::open(journal.disk(), budget);
         let mut resuming = pipeline.resume(now_ns);
         let mut next = 0;
-        if journal.records() {
+        if let Some(recorder) = &storage.recorder {
             // A start that cannot be counted takes everything in.
             let takes_in = starting::begin(journal.disk(), &stamp.boot_id).unwrap_or(TakesIn::All);
             let disk = journal.disk();
@@ -173,16 +175,16 @@ impl<D: Disk> DiskState<D> {
                 dead_letters.keep(disk, &letter).is_ok()
             };
             let mut aside = Aside { takes_in, keep: &mut keep };
-            next = resume(&journal, &mut resuming, stamp.wall_ns, &mut aside).inspect_err(|_| {
+            next = resume(disk, recorder, &mut resuming, stamp.wall_ns, &mut aside).inspect_err(|_| {
                 // It ends with a word, so it is not counted among those that died; where the file stays, it is.
                 let _counted = starting::end(journal.disk());
             })?;
         } else {
-            remaining_file::resume(journal.disk(), recovery.note.as_deref(), &mut resuming);
+            remaining_file::resume(journal.disk(), recovery.attachment(AttachmentKind::Ledger), &mut resuming);
         }
         let resumed = resuming.finish(&pending, next);
         let disk = Self {
-            journal,
+            storage,
             destinations: names.len(),
             promised: [0; Lane::ALL.len()],
             thinning: Thinning::default(),
@@ -204,12 +206,19 @@ impl<D: Disk> DiskState<D> {
         self.thinning.points
     }
 
-    /// Records requests; see [`Journal::record`].
+    /// Records requests; see [`RecorderFiles::record`].
     ///
     /// # Errors
-    /// [`TapeError`]: nothing was recorded for good.
-    pub fn record(&mut self, requests: &[Recording<'_>], wall_ns: u64, durable: bool) -> Result<u64, TapeError> {
-        self.journal.record(requests, wall_ns, durable)
+    /// [`RecorderError`]: nothing was recorded for good.
+    pub fn record(&mut self, requests: &[Recording<'_>], wall_ns: u64, durable: bool) -> Result<u64, RecorderError> {
+        let Storage { journal, recorder } = &mut self.storage;
+        match recorder {
+            Some(recorder) => recorder.record(journal.disk(), requests, wall_ns, durable),
+            None => {
+                let none = std::io::Error::other("the recorder has no files");
+                Err(DiskError::io("record in", "recorder")(none).into())
+            }
+        }
     }
 
     /// Sees to it that records of about so many bytes find room in a lane with the next commit.
@@ -218,7 +227,7 @@ impl<D: Disk> DiskState<D> {
     /// [`AppendError::Full`] when there is none, also after others yielded.
     pub fn make_room(&mut self, lane: Lane, bytes: usize, stamp: Stamp) -> Result<(), AppendError> {
         let promised = self.promised[usize::from(lane.number())] + bytes;
-        self.journal.make_room(lane, promised, stamp)?;
+        self.storage.journal.make_room(lane, promised, stamp)?;
         self.promised[usize::from(lane.number())] = promised;
         Ok(())
     }
@@ -230,7 +239,7 @@ impl<D: Disk> DiskState<D> {
         for batch in batches {
             let records = u32::try_from(batch.records.total()).unwrap_or(u32::MAX);
             let meta = FrameMeta { records, start_ns: batch.start_ns, end_ns: batch.end_ns };
-            if let Err(error) = self.journal.append(batch.lane, &batch.body, meta, stamp) {
+            if let Err(error) = self.storage.journal.append(batch.lane, &batch.body, meta, stamp) {
                 if let AppendError::TooLarge { .. } = error {
                     committed.unfit.push((batch.lane, batch.records));
                     continue;
@@ -243,40 +252,38 @@ impl<D: Disk> DiskState<D> {
                 committed.left.push(batch);
             }
         }
-        if let Err(error) = self.thinning.run(&mut self.journal, stamp) {
+        if let Err(error) = self.thinning.run(&mut self.storage.journal, stamp) {
             committed.error = Some(error.to_string());
         }
         // Without all batches the record would speak of what is not there: it waits for the next commit.
-        let CommitAttachment { commit_record, decided, without_spans, taken, .. } = attachment;
-        let done = match (committed.left.is_empty(), *taken) {
-            (false, _) => self.journal.commit(stamp, None),
-            (true, None) => self.journal.commit(stamp, Some(commit_record)),
-            (true, Some(taken)) => {
-                let decisions = Decisions { remembered: decided, alone: without_spans };
-                self.journal.commit_taken(stamp, commit_record, &decisions, taken)
-            }
+        let CommitAttachment { commit_record, decided, without_spans, progress, .. } = attachment;
+        let decisions = Decisions { remembered: decided, without_spans };
+        let recorded = progress.map(|progress| (&decisions, progress));
+        let done = match committed.left.is_empty() {
+            true => self.storage.commit(stamp, commit_record, recorded),
+            false => self.storage.journal.commit(stamp, &[]).map(drop),
         };
         if let Err(error) = done {
             committed.error = Some(error.to_string());
         } else if self.stale_remaining && committed.error.is_none() {
             // It spoke of the commit record before this one, by which it is recognised where it cannot be removed.
-            self.stale_remaining = remaining_file::remove(self.journal.disk()).is_err();
+            self.stale_remaining = remaining_file::remove(self.storage.journal.disk()).is_err();
         }
         if self.starting {
-            self.starting = starting::end(self.journal.disk()).is_err();
+            self.starting = starting::end(self.storage.journal.disk()).is_err();
         }
-        committed.lost = self.journal.take_lost().iter().map(|lost| (lost.destination, lost.records)).collect();
+        committed.lost = self.storage.journal.take_lost().iter().map(|lost| (lost.destination, lost.records)).collect();
         committed.backlog = self.backlog();
         committed
     }
 
-    /// The next committed blocks for a destination; see [`Journal::next_blocks`].
+    /// The next committed blocks for a destination; see [`journal::Journal::next_blocks`].
     ///
     /// # Errors
     /// [`JournalError`].
     pub fn next_blocks(&mut self, destination: usize, max: usize) -> Result<Vec<StoredBlock>, JournalError> {
         let mut blocks = Vec::new();
-        self.journal.next_blocks(destination, max, &mut blocks)?;
+        self.storage.journal.next_blocks(destination, max, &mut blocks)?;
         Ok(blocks)
     }
 
@@ -287,7 +294,7 @@ impl<D: Disk> DiskState<D> {
     pub fn confirm(&mut self, destination: usize, ranges: &[Range]) -> (u64, Option<JournalError>) {
         let (mut records, mut failed) = (0, None);
         for range in ranges {
-            match self.journal.confirm(destination, range.lane, range.first, range.last) {
+            match self.storage.journal.confirm(destination, range.lane, range.first, range.last) {
                 Ok(confirmed) => records += confirmed.records,
                 Err(error) => failed = Some(error),
             }
@@ -297,36 +304,36 @@ impl<D: Disk> DiskState<D> {
 
     /// What each lane has that some destination has not confirmed, bytes by the lane's number.
     pub fn backlog(&self) -> [u64; Lane::ALL.len()] {
-        self.journal.backlog()
+        self.storage.journal.backlog()
     }
 
     /// Empties a destination's queue, of one lane or of all but mission and audit; gives the records that are dropped. They are booked
     /// with the next commit.
     ///
     /// # Errors
-    /// As [`Journal::drop_queue`].
+    /// As [`journal::Journal::drop_queue`].
     pub fn drop_queue(&mut self, destination: usize, lane: Option<Lane>) -> Result<u64, JournalError> {
-        self.journal.drop_queue(destination, lane)
+        self.storage.journal.drop_queue(destination, lane)
     }
 
     /// What was handed out is handed out again.
     pub fn rewind(&mut self, destination: usize) {
-        self.journal.rewind(destination);
+        self.storage.journal.rewind(destination);
     }
 
     /// The destination has a lane only up to `next_expected - 1`; gives the records that it gets again.
     ///
     /// # Errors
-    /// As [`Journal::replay`].
+    /// As [`journal::Journal::replay`].
     pub fn replay(&mut self, destination: usize, lane: Lane, next_expected: u64) -> Result<u64, JournalError> {
-        self.journal.replay(destination, lane, next_expected)
+        self.storage.journal.replay(destination, lane, next_expected)
     }
 
     /// The destination has a lane below `next_expected`, and the frame before that has this digest there; gives the records that
     /// it turns out to have.
     ///
     /// # Errors
-    /// As [`Journal::skip`].
+    /// As [`journal::Journal::skip`].
     pub fn skip(
         &mut self,
         destination: usize,
@@ -335,7 +342,7 @@ impl<D: Disk> DiskState<D> {
         digest: u64,
     ) -> Result<u64, JournalError> {
         let is_same = |frame: &[u8]| link::short_digest(&wire::digest(frame)) == digest;
-        Ok(self.journal.skip(destination, lane, next_expected, is_same)?.records)
+        Ok(self.storage.journal.skip(destination, lane, next_expected, is_same)?.records)
     }
 
     /// Keeps what a destination refused for good, durably.
@@ -343,7 +350,7 @@ impl<D: Disk> DiskState<D> {
     /// # Errors
     /// What the disk says: not all of it is kept.
     pub fn keep_dead_letters(&mut self, letters: &[DeadLetter]) -> std::io::Result<()> {
-        letters.iter().try_for_each(|letter| self.dead_letters.keep(self.journal.disk(), letter))
+        letters.iter().try_for_each(|letter| self.dead_letters.keep(self.storage.journal.disk(), letter))
     }
 
     /// Writes the next part of what is undecided at an orderly end.
@@ -351,7 +358,7 @@ impl<D: Disk> DiskState<D> {
     /// # Errors
     /// What the disk says.
     pub(crate) fn write_remaining(&mut self, part: &[u8]) -> std::io::Result<()> {
-        let disk = self.journal.disk();
+        let disk = self.storage.journal.disk();
         let writer = match &mut self.remaining {
             Some(writer) => writer,
             none => none.insert(remaining_file::begin(disk)?),
@@ -365,7 +372,7 @@ impl<D: Disk> DiskState<D> {
     /// What the disk says.
     pub(crate) fn finish_remaining(&mut self) -> std::io::Result<()> {
         match self.remaining.take() {
-            Some(writer) => writer.finish(self.journal.disk()),
+            Some(writer) => writer.finish(self.storage.journal.disk()),
             None => Ok(()),
         }
     }
@@ -373,20 +380,26 @@ impl<D: Disk> DiskState<D> {
     /// Looks whether the data directory is where it was.
     ///
     /// # Errors
-    /// As [`Journal::check_place`].
+    /// As [`journal::Journal::check_place`].
     pub fn look(&self) -> Result<(), JournalError> {
-        self.journal.check_place()
+        self.storage.check_place()
     }
 
     /// Heads, depths and figures.
     pub fn status(&mut self) -> DiskStatus {
-        let depths =
-            (0..self.destinations).map(|destination| self.journal.depth(destination).unwrap_or_default()).collect();
+        let depths = (0..self.destinations)
+            .map(|destination| self.storage.journal.depth(destination).unwrap_or_default())
+            .collect();
+        let mut stats = self.storage.journal.stats();
+        let recorder = self.storage.recorder.as_ref().map(RecorderFiles::counts).unwrap_or_default();
+        stats.bytes_written += recorder.written;
+        stats.syncs += recorder.syncs;
+        stats.failed_syncs += recorder.failed_syncs;
         DiskStatus {
-            epoch: self.journal.epoch(),
-            heads: self.journal.heads(),
+            epoch: self.storage.journal.epoch(),
+            heads: self.storage.journal.heads(),
             depths,
-            stats: self.journal.stats(),
+            stats,
             thinned: self.thinning.points,
             dead_letters: self.dead_letters.counts(),
         }
@@ -397,6 +410,6 @@ impl<D: Disk> DiskState<D> {
     /// # Errors
     /// [`JournalError`]: some blocks will be sent again.
     pub fn sync_cursors(&mut self) -> Result<(), JournalError> {
-        self.journal.sync_cursors()
+        self.storage.journal.sync_cursors()
     }
 }

@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use disk::Disk;
-use journal::{Recording, StoredBlock};
+use journal::StoredBlock;
 use model::{Lane, Stamp};
 use pipeline::{Admitted, Batch, CommitAttachment};
+use recorder::Recording;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::dead_letters::DeadLetter;

@@ -6,7 +6,7 @@ use disk::RealDisk;
 use model::Stamp;
 use sources::{Answer, Request};
 
-use crate::build::{journal_options, thin_step};
+use crate::build::{storage_options, thin_step};
 use crate::disk_state::DiskState;
 use crate::error::{StartError, start_error};
 use pipeline::Batch;
@@ -32,7 +32,7 @@ impl Files {
     ) -> Result<(Self, Pipeline), StartError> {
         let fail = |why: String| start_error(format!("data_dir {}: {why}", config.data_dir.display()));
         let disk = RealDisk::new(&config.data_dir).map_err(|error| fail(error.to_string()))?;
-        let opened = DiskState::open(disk, journal_options(config), stamp(now_ns, wall_ns), now_ns, make);
+        let opened = DiskState::open(disk, &storage_options(config), stamp(now_ns, wall_ns), now_ns, make);
         let opened = opened.map_err(|error| fail(error.to_string()))?;
         let mut disk = opened.disk;
         disk.thin_to(thin_step(config));

@@ -1,9 +1,9 @@
 //! Reading the recorder's files after a restart, for a pipeline that goes on with them.
 
-use disk::Disk;
-use journal::{Content, Journal, JournalError};
+use disk::{Disk, DiskError};
 use model::Signal;
 use pipeline::Resume;
+use recorder::{Content, RecorderError, RecorderFiles};
 
 use crate::starting::TakesIn;
 
@@ -19,37 +19,40 @@ pub(crate) struct Aside<'a> {
 /// Feeds a pipeline with what is recorded; gives the sequence below which everything is done with.
 ///
 /// # Errors
-/// [`JournalError::Io`] when the disk refuses.
+/// When the disk refuses.
 pub(crate) fn resume<D: Disk>(
-    journal: &Journal<D>,
+    disk: &D,
+    recorder: &RecorderFiles<D::File>,
     resume: &mut Resume<'_>,
     wall_ns: u64,
     aside: &mut Aside<'_>,
-) -> Result<u64, JournalError> {
-    let taken = journal.taken();
-    journal.each_decisions(|read| {
+) -> Result<u64, DiskError> {
+    let progress = recorder.progress();
+    let read = recorder.each_decisions(disk, |read| {
         let age_ns = if read.wall_ns == 0 { 0 } else { wall_ns.saturating_sub(read.wall_ns) };
         resume.decisions(&read.remembered, age_ns);
-        if read.before > taken.needed {
-            resume.released(&read.alone, read.before);
+        if read.before > progress.needed {
+            resume.released(&read.without_spans, read.before);
         }
-    })?;
-    resume.record(taken);
-    let (_, next) = journal.recorded();
-    journal.each_recorded(next.saturating_sub(KEYS), |_, request| resume.key(request.key))?;
+    });
+    read.map_err(RecorderError::into_disk)?;
+    resume.record(progress);
+    let (_, next) = recorder.bounds();
+    let keys = recorder.each_recorded(disk, next.saturating_sub(KEYS), |_, request| resume.key(request.key));
+    keys.map_err(RecorderError::into_disk)?;
     let from = match aside.takes_in {
         TakesIn::All => u64::MAX,
-        TakesIn::Committed => taken.next,
+        TakesIn::Committed => progress.booked,
         TakesIn::Nothing => 0,
     };
-    let damaged = journal.each_recorded(taken.needed, |sequence, request| {
+    let damaged = recorder.each_recorded(disk, progress.needed, |sequence, request| {
         let Content::Request(signal) = request.content else { return };
         if sequence >= from && (aside.keep)(signal, request.bytes) {
             resume.set_aside(sequence, signal, request.bytes);
         } else {
             resume.request(sequence, signal, request.bytes);
         }
-    })?;
-    resume.damaged(damaged);
+    });
+    resume.damaged(damaged.map_err(RecorderError::into_disk)?);
     Ok(next)
 }

@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 
 use crate::access::access;
 use crate::agent::Agent;
-use crate::build::{check_memory, journal_options, settings, sink, thin_step, watermarks};
+use crate::build::{check_memory, settings, sink, storage_options, thin_step, watermarks};
 use crate::clock::Clock;
 use crate::commits::Commits;
 use crate::descriptors::{self, Shares};
@@ -34,7 +34,7 @@ use crate::memory::ProgramPages;
 use crate::policies::{lanes, rules, sampler};
 use crate::remaining_file::Parts;
 use crate::tell::{report, write_addresses};
-use crate::{admin, intake, log, memory};
+use crate::{admin, intake, log, memory, storage};
 use pipeline::Pipeline;
 use pipeline::Resumed;
 
@@ -92,7 +92,8 @@ fn renew(config: &Config) -> Renewal {
     let renewed = RealDisk::new(&config.data_dir)
         .map_err(|error| error.to_string())
         .and_then(|disk| {
-            let renewed = journal::renew(&disk, &journal_options(config), Clock::start().stamp());
+            let epoch = journal::fresh_epoch().map_err(|error| error.to_string())?;
+            let renewed = storage::renew(&disk, &storage_options(config), Clock::start().stamp(), epoch);
             renewed.map_err(|error| error.to_string())
         })
         .inspect_err(|error| log::error(&format!("a new epoch could not begin: {error}")))
@@ -379,7 +380,7 @@ where
             .with_lanes(lanes)
             .with_watermarks(watermarks(config))
     };
-    let opened = DiskState::open(disk, journal_options(config), clock.stamp(), clock.now_ns(), make)
+    let opened = DiskState::open(disk, &storage_options(config), clock.stamp(), clock.now_ns(), make)
         .map_err(|error| fail(error.to_string()))?;
     report(&opened.recovery);
     if let Some(error) = &opened.bad_commit_record {

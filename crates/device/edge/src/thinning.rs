@@ -189,8 +189,7 @@ mod tests {
                 lane_bytes: [u64::MAX; Lane::ALL.len()],
                 lane_ages: [u64::MAX; Lane::ALL.len()],
                 free_space_floor: 0,
-                recorder_bytes: 0,
-                decision_bytes: 0,
+                cut_uncommitted: false,
                 holds: Vec::new(),
             };
             let disk = RealDisk::new(directory.path()).unwrap();
@@ -204,7 +203,7 @@ mod tests {
                 let meta = FrameMeta { records: 120, start_ns, end_ns: start_ns + 59 * SECOND };
                 journal.append(Lane::Metrics, &body, meta, Stamp::default()).unwrap();
                 thinning.run(&mut journal, Stamp::default()).unwrap();
-                journal.commit(Stamp::default(), None).unwrap();
+                journal.commit(Stamp::default(), &[]).unwrap();
                 lost.extend(journal.take_lost());
             }
             let evicted: u64 =

@@ -2,11 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use disk::model::ModelDisk;
-use journal::{Content, Recording};
 use model::Signal;
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, LogsData, ResourceLogs, ScopeLogs};
 use pipeline::Pipeline;
 use prost::Message;
+use recorder::{Content, FileOptions, Recording};
 use sampling::{Options, Sampler};
 
 /// A request of so many log records without a trace.
@@ -22,7 +22,7 @@ fn log_records(count: usize) -> Vec<u8> {
 #[test]
 fn i13_what_kills_starts_is_set_aside() {
     let disk = ModelDisk::new();
-    let options = journal::Options {
+    let journal = journal::Options {
         device: "d".into(),
         destinations: vec!["hub".into()],
         total_bytes: 4 << 20,
@@ -31,12 +31,13 @@ fn i13_what_kills_starts_is_set_aside() {
         lane_ages: [u64::MAX; 6],
         history_bytes: 0,
         free_space_floor: 0,
-        recorder_bytes: 1 << 20,
-        decision_bytes: 1 << 20,
+        cut_uncommitted: true,
     };
+    let recorder = Some(FileOptions { bytes: 1 << 20, decision_bytes: 1 << 20 });
+    let options = edge::StorageOptions { journal, recorder };
     let open = || {
         let make = |ledger| Pipeline::new(64 << 10, Sampler::new(Options::default()), None, ledger);
-        edge::DiskState::open(disk.clone(), options.clone(), model::Stamp::default(), 0, make).unwrap()
+        edge::DiskState::open(disk.clone(), &options, model::Stamp::default(), 0, make).unwrap()
     };
     let commit = |opened: &mut edge::Opened<ModelDisk>| {
         let batches = opened.pipeline.take_batches();

@@ -420,10 +420,10 @@ impl<D: Disk> Journal<D> {
         }
     }
 
-    /// Before anything is given up as unreadable, the disk has to show that it works at all: the note is written again. A
+    /// Before anything is given up as unreadable, the disk has to show that it works at all: the commit record is written again. A
     /// disk that was pulled out or went read-only must not turn a whole backlog into a gap.
     fn prove_disk(&mut self) -> Result<(), JournalError> {
-        self.notes.write(&self.core.disk, self.core.epoch, &self.noted, &self.rows, None, &mut self.core.counts)
+        self.records.repeat(&self.core.disk, self.core.epoch, &mut self.core.counts)
     }
 
     /// Reads one block; `None` when it cannot be read or is not what its entry says.

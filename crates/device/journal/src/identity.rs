@@ -49,8 +49,11 @@ pub fn set_epoch<D: Disk>(disk: &D, epoch: Epoch) -> Result<(), JournalError> {
     Ok(disk::replace(disk, "", TEMPORARY, PATH, &bytes)?)
 }
 
-/// A new epoch, never 0.
-pub(crate) fn fresh() -> Result<Epoch, JournalError> {
+/// A new epoch, never 0, of random bits.
+///
+/// # Errors
+/// [`JournalError::Internal`] when the system gives none.
+pub fn fresh_epoch() -> Result<Epoch, JournalError> {
     loop {
         let mut bytes = [0; 8];
         getrandom::fill(&mut bytes)

@@ -7,14 +7,14 @@ use model::{Epoch, Lane, Stamp};
 use segment::{Extent, GapRecord};
 use wire::{FRAME_CAP, FrameHeader, Gap};
 
+use crate::attachment::Attachment;
+use crate::commit_record::{CommitRecords, Heads, Riding, Starts};
 use crate::cursor::{CursorFile, Place};
 use crate::error::{AppendError, JournalError};
 use crate::lane::{Core, FrameMeta, LaneState};
 use crate::mutants::{self, Mutant};
-use crate::note::{Heads, NoteFiles, Rows, Starts};
 use crate::space::Spare;
 use crate::stats::Stats;
-use crate::tape::Tape;
 use crate::window::Window;
 
 /// Frames are synced, without waiting for the caller's commit, when more than this many bytes wait for it.
@@ -42,13 +42,11 @@ pub struct Options {
     pub lane_ages: [u64; Lane::ALL.len()],
     /// Bytes that are left free on the file system.
     pub free_space_floor: u64,
-    /// Bytes that the recorder takes on disk, beside `total_bytes`; 0 for none. With it, frames that a crash left behind
-    /// the last commit are cut: what they held is still recorded, and is decided again.
-    pub recorder_bytes: u64,
+    /// Whether frames that a crash left behind the last commit are cut: where what they held is recorded elsewhere, and comes
+    /// again.
+    pub cut_uncommitted: bool,
     /// For each destination what it may hold at most; `None`, or a list that is too short: as much as there is room for.
     pub holds: Vec<Option<crate::hold::Hold>>,
-    /// Bytes that remembered decisions take on disk; used with `recorder_bytes`.
-    pub decision_bytes: u64,
 }
 
 /// One destination and its place in every lane.
@@ -110,18 +108,12 @@ pub struct Journal<D: Disk> {
     pub(crate) options: Options,
     pub(crate) lanes: [LaneState<D::File>; Lane::ALL.len()],
     pub(crate) destinations: Vec<Destination<D::File>>,
-    pub(crate) notes: NoteFiles<D::File>,
+    pub(crate) records: CommitRecords<D::File>,
     pub(crate) spare: Spare,
     /// What the journal took, or asked for, when there last was more free than the floor; at open, what it has.
     pub(crate) rightful: u64,
     /// Entry bytes of each lane when it was opened.
     pub(crate) bytes_at_open: [u64; Lane::ALL.len()],
-    pub(crate) recorder: Option<Tape<D::File>>,
-    pub(crate) decisions: Option<Tape<D::File>>,
-    /// The heads of the note that was written last: never less than what is committed.
-    pub(crate) noted: Heads,
-    /// How far the last commit took both.
-    pub(crate) rows: Rows,
     /// Gap records that are not in their lane yet.
     pub(crate) due: Vec<GapRecord>,
     pub(crate) lost: Vec<Lost>,
@@ -183,50 +175,15 @@ impl<D: Disk> Journal<D> {
         self.make_fit(usize::from(lane.number()), frame_len, stamp)
     }
 
-    /// Makes everything that was appended durable, and with it the caller's `note` (latest wins; the ledger's snapshot):
-    /// one sync per lane touched, directories where a segment was made, then the note. Only then may it be sent.
+    /// Makes everything that was appended durable, and with it the attachments (the latest of each kind is kept): one sync per
+    /// lane touched, directories where a segment was made, then the commit record. Only then may it be sent.
     ///
     /// Also writes the gap records that are due, and gives up segments that every destination has confirmed.
     ///
     /// # Errors
     /// [`JournalError::Disk`] when the disk failed. Nothing is committed then, and nothing buffered is lost: call again.
-    pub fn commit(&mut self, stamp: Stamp, note: Option<&[u8]>) -> Result<Commit, JournalError> {
-        self.commit_all(stamp, note, self.rows)
-    }
-
-    /// Whether the data directory is still where it was, with the files that are written now: what is written into files that
-    /// have no name any more is gone with the program.
-    ///
-    /// # Errors
-    /// [`JournalError::Disk`] that names what is gone.
-    pub fn check_place(&self) -> Result<(), JournalError> {
-        let gone = |path: &str| {
-            let why = "it was removed or replaced while the agent runs; put the data directory back and start the agent again";
-            JournalError::io("go on with", path)(io::Error::new(io::ErrorKind::NotFound, why))
-        };
-        let check = |path: &str, file: &D::File| match self.core.disk.is_there(path, file) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(gone(path)),
-            Err(error) => Err(JournalError::io("find", path)(error)),
-        };
-        check("lock", &self.lock)?;
-        for (path, file) in self.notes.open_files() {
-            check(path, file)?;
-        }
-        for lane in &self.lanes {
-            if let Some(file) = lane.open_file() {
-                check(&file.path(), file.file())?;
-            }
-        }
-        for tape in self.recorder.iter().chain(&self.decisions) {
-            if let Some(file) = tape.open_file() {
-                check(&file.path(), file.file())?;
-            }
-        }
-        Ok(())
-    }
-
-    pub(crate) fn commit_all(&mut self, stamp: Stamp, note: Option<&[u8]>, rows: Rows) -> Result<Commit, JournalError> {
+    pub fn commit(&mut self, stamp: Stamp, attachments: &[Attachment<'_>]) -> Result<Commit, JournalError> {
+        let riding = Riding::of(attachments)?;
         if !mutants::is_on(Mutant::PlaceUnseen) {
             self.check_place()?;
         }
@@ -236,16 +193,7 @@ impl<D: Disk> Journal<D> {
             lane.settle_early(&mut self.core);
             lane.sync_names(&mut self.core)?;
         }
-        let heads: Heads = std::array::from_fn(|index| self.lanes[index].synced);
-        let starts: Starts = std::array::from_fn(|index| self.lanes[index].start());
-        let committed: Heads = std::array::from_fn(|index| self.lanes[index].committed);
-        let news = note.filter(|note| !self.notes.is(note) || heads != committed);
-        if heads != committed || news.is_some() || rows != self.rows || !self.notes.has_starts(&starts) {
-            self.notes.set_starts(starts);
-            self.notes.write(&self.core.disk, self.core.epoch, &heads, &rows, news, &mut self.core.counts)?;
-            self.noted = heads;
-        }
-        self.rows = rows;
+        self.write_record(&riding)?;
         if self.due.is_empty() {
             for destination in &mut self.destinations {
                 destination.dirty |= destination.untold.iter().any(Option::is_some);
@@ -268,6 +216,34 @@ impl<D: Disk> Journal<D> {
             let _as_it_was = self.core.encoder.rest();
         }
         Ok(commit)
+    }
+
+    /// Writes the commit record, unless the last one says the same.
+    fn write_record(&mut self, riding: &Riding<'_>) -> Result<(), JournalError> {
+        let heads: Heads = std::array::from_fn(|index| self.lanes[index].synced);
+        let starts: Starts = std::array::from_fn(|index| self.lanes[index].start());
+        let committed: Heads = std::array::from_fn(|index| self.lanes[index].committed);
+        if self.records.says(&committed, &heads, &starts, riding) {
+            return Ok(());
+        }
+        self.records.write(&self.core.disk, self.core.epoch, &heads, &starts, riding, &mut self.core.counts)
+    }
+
+    /// Whether the data directory is still where it was, with the files that are written now: what is written into files that
+    /// have no name any more is gone with the program.
+    ///
+    /// # Errors
+    /// [`JournalError::Disk`] that names what is gone.
+    pub fn check_place(&self) -> Result<(), JournalError> {
+        let disk = &self.core.disk;
+        disk::check_place(disk, "lock", &self.lock)?;
+        for (path, file) in self.records.open_files() {
+            disk::check_place(disk, path, file)?;
+        }
+        for file in self.lanes.iter().filter_map(LaneState::open_file) {
+            disk::check_place(disk, &file.path(), file.file())?;
+        }
+        Ok(())
     }
 
     /// Whether something waits for [`Journal::commit`].
@@ -313,7 +289,7 @@ impl<D: Disk> Journal<D> {
         let resident = buffers
             + windows
             + self.core.encoder.resident_bytes()
-            + self.notes.resident_bytes()
+            + self.records.resident_bytes()
             + self.scratch.capacity();
         Stats {
             bytes_written: counts.written,
@@ -347,11 +323,10 @@ impl<D: Disk> Journal<D> {
         Ok(())
     }
 
-    /// Writes both note files anew, with what is committed.
-    pub(crate) fn rewrite_notes(&mut self) -> Result<(), JournalError> {
-        let (heads, rows) = (self.noted, self.rows);
+    /// Writes both commit records anew, with what is committed.
+    pub(crate) fn rewrite_records(&mut self) -> Result<(), JournalError> {
         for _ in 0..2 {
-            self.notes.write(&self.core.disk, self.core.epoch, &heads, &rows, None, &mut self.core.counts)?;
+            self.records.repeat(&self.core.disk, self.core.epoch, &mut self.core.counts)?;
         }
         Ok(())
     }

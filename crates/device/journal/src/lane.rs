@@ -11,10 +11,10 @@ use segment::{
 };
 use wire::{BLOCK_TARGET, BlockBody, BlockEncoder, EncodeError, FrameHeader, SectionRef};
 
+use crate::commit_record::Head;
 use crate::error::JournalError;
 use crate::holes::Holes;
 use crate::mutants::{self, Mutant};
-use crate::note::Head;
 
 /// Room that ordinary frames leave free in each open segment, for a gap record.
 pub(crate) const GAP_RESERVE: u64 = 1024;

@@ -10,11 +10,11 @@ use segment::{
 };
 use wire::GapReason;
 
+use crate::commit_record::{CommitRead, Head};
 use crate::cursor::Place;
 use crate::error::JournalError;
 use crate::lane::{Core, LaneState};
 use crate::mutants::{self, Mutant};
-use crate::note::{Head, NoteRead};
 use crate::recovery::{Damage, Recovery, span_damage};
 
 /// What the drain has to know of a recovered lane.
@@ -48,7 +48,7 @@ struct Walk {
 struct Scan<'a, D: Disk> {
     core: &'a mut Core<D>,
     lane: Lane,
-    /// What the note says is committed.
+    /// What the commit record says is committed.
     head: Head,
     trusted: bool,
     payload: Vec<u8>,
@@ -67,12 +67,12 @@ pub(crate) struct Reached {
 pub(crate) fn recover_lane<D: Disk>(
     core: &mut Core<D>,
     lane: Lane,
-    note: &NoteRead,
+    record: &CommitRead,
     reached: Reached,
     recovery: &mut Recovery,
 ) -> Result<(LaneState<D::File>, LaneFound), JournalError> {
     let mut state = LaneState::new(lane);
-    let head = note.heads[usize::from(lane.number())];
+    let head = record.heads[usize::from(lane.number())];
     let mut names = match core.disk.list(&lane_dir(lane)) {
         Ok(names) => {
             state.dir_made = true;
@@ -84,7 +84,7 @@ pub(crate) fn recover_lane<D: Disk>(
         Err(error) => return Err(JournalError::io("list", lane_dir(lane))(error)),
     };
     names.sort_unstable();
-    let mut scan = Scan { core, lane, head, trusted: note.trusted, payload: Vec::new(), gaps: Vec::new() };
+    let mut scan = Scan { core, lane, head, trusted: record.trusted, payload: Vec::new(), gaps: Vec::new() };
     scan.set_foreign_aside(&mut names, recovery)?;
     scan.drop_unused(&mut names)?;
     scan.drop_uncommitted(&mut names)?;
@@ -129,7 +129,7 @@ pub(crate) fn recover_lane<D: Disk>(
         state.holes.insert(lost.extent());
         found.lost = found.lost.iter().flat_map(|lost| state.holes.uncovered(*lost)).collect();
     }
-    let should_begin = note.starts.map(|starts| starts[usize::from(lane.number())]);
+    let should_begin = record.starts.map(|starts| starts[usize::from(lane.number())]);
     if let Some(begin) = should_begin.filter(|begin| begin.next < found.start) {
         let after = state.segments.front().map_or(records, |segment| segment.records_before);
         let span =
@@ -143,7 +143,7 @@ pub(crate) fn recover_lane<D: Disk>(
     state.records = records;
     state.latest_ns = state.watermark_ns;
     state.synced = Head { next, records };
-    // The note does not know of what lies behind its heads yet: that becomes committed with the commit at the end of open.
+    // The commit record does not know of what lies behind its heads yet: that becomes committed with the commit at the end of open.
     state.committed = if head.next < next { head } else { state.synced };
     Ok((state, found))
 }
@@ -407,7 +407,7 @@ impl<D: Disk> Scan<'_, D> {
         if walk.dirty {
             recovery.torn.push(torn);
         }
-        // A torn header with no segment before it does not tell how many there were; the note does.
+        // A torn header with no segment before it does not tell how many there were; the commit record does.
         let counted = walk.expected == self.head.next && self.head.next > 1;
         (walk.expected, if counted { records.max(self.head.records) } else { records })
     }

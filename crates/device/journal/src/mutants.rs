@@ -19,8 +19,6 @@ pub enum Mutant {
     SequenceReused,
     /// The gap record of an eviction is not written.
     GapLost,
-    /// Decisions are written after their frames are committed.
-    DecisionsLate,
     /// A segment with frames on their way is evicted.
     EvictInFlight,
     /// What one destination confirms counts for the next one.
@@ -34,14 +32,13 @@ pub enum Mutant {
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// All of them, with their names.
-    pub const ALL: [(Mutant, &'static str); 11] = [
+    pub const ALL: [(Mutant, &'static str); 10] = [
         (Mutant::NoFsync, "no-fsync"),
         (Mutant::CursorEarly, "cursor-early"),
         (Mutant::NoDirSync, "no-dir-sync"),
         (Mutant::SentEarly, "sent-early"),
         (Mutant::SequenceReused, "sequence-reused"),
         (Mutant::GapLost, "gap-lost"),
-        (Mutant::DecisionsLate, "decisions-late"),
         (Mutant::EvictInFlight, "evict-in-flight"),
         (Mutant::WrongCursor, "wrong-cursor"),
         (Mutant::PlaceUnseen, "place-unseen"),

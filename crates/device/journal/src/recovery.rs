@@ -5,16 +5,16 @@ use model::{Epoch, Lane, Signal, Stamp};
 use segment::{Extent, FIXED, MIN_SEGMENT, Row, Step, first_of_name, lane_dir, stated_epoch};
 use wire::{BlockEncoder, GapReason};
 
+use crate::attachment::{Attachment, AttachmentKind};
+use crate::commit_record::{CommitRead, CommitRecords};
 use crate::cursor::{self, CursorFile, CursorRead};
 use crate::error::JournalError;
 use crate::identity::{self, EpochRead};
 use crate::journal::{Destination, Journal, MIN_TOTAL_BYTES, Options};
 use crate::lane::{Core, LaneState};
 use crate::lane_recovery::{LaneFound, Reached, recover_lane};
-use crate::note::{NoteFiles, NoteRead};
 use crate::renew;
 use crate::space::Spare;
-use crate::tape::Tape;
 use crate::window::Window;
 
 /// A place where bytes were given up.
@@ -34,9 +34,9 @@ pub struct Damage {
     pub records: u64,
 }
 
-/// Frames of one lane that the last note does not know of.
+/// Frames of one lane that the last ledger does not know of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AfterNote {
+pub struct Unbooked {
     /// The lane.
     pub lane: Lane,
     /// Frames.
@@ -56,10 +56,12 @@ pub struct Recovery {
     pub frames: u64,
     /// Records in them.
     pub records: u64,
-    /// The bytes of the last committed note that can be read.
-    pub note: Option<Vec<u8>>,
-    /// Frames that are on disk and not in that note: they were synced, and the power went before the note was.
-    pub after_note: Vec<AfterNote>,
+    /// What rode in the last commit that can be read.
+    pub attachments: Vec<(AttachmentKind, Vec<u8>)>,
+    /// Whether the recorder's attachment surely is the last one: no commit record was damaged since.
+    pub is_last: bool,
+    /// Frames that are on disk and not in the ledger that is attached: they were synced, and the power went before it was.
+    pub unbooked: Vec<Unbooked>,
     /// Tails that a crash tore. They were never committed, and their sequences are given out again.
     pub torn: Vec<Damage>,
     /// What was committed and cannot be read any more. Each has a gap record.
@@ -76,6 +78,46 @@ pub struct Recovery {
     pub not_committed: Option<String>,
 }
 
+impl Recovery {
+    /// What rode in the last commit, of one kind.
+    pub fn attachment(&self, kind: AttachmentKind) -> Option<&[u8]> {
+        self.attachments.iter().find(|(other, _)| *other == kind).map(|(_, bytes)| &bytes[..])
+    }
+}
+
+/// A journal that was recovered and not committed yet: for parts of the program whose files belong to the same commits, and which
+/// have to look at what was attached before the next one.
+pub struct Opening<D: Disk> {
+    journal: Journal<D>,
+    recovery: Recovery,
+}
+
+impl<D: Disk> Opening<D> {
+    /// The disk that it is on.
+    pub fn disk(&self) -> &D {
+        self.journal.disk()
+    }
+
+    /// The epoch of the data directory.
+    pub fn epoch(&self) -> Epoch {
+        self.journal.epoch()
+    }
+
+    /// What was found.
+    pub fn recovery(&self) -> &Recovery {
+        &self.recovery
+    }
+
+    /// Makes what was found durable, with these attachments.
+    pub fn commit(self, stamp: Stamp, attachments: &[Attachment<'_>]) -> (Journal<D>, Recovery) {
+        let Self { mut journal, mut recovery } = self;
+        if let Err(error) = journal.commit(stamp, attachments) {
+            recovery.not_committed = Some(error.to_string());
+        }
+        (journal, recovery)
+    }
+}
+
 impl<D: Disk> Journal<D> {
     /// Opens a data directory, or makes a new one. Damage never stops it; it is cut, skipped or declared as gaps, and
     /// listed in the [`Recovery`].
@@ -84,6 +126,14 @@ impl<D: Disk> Journal<D> {
     /// [`JournalError::Locked`] and [`JournalError::Version`] leave everything untouched. [`JournalError::Disk`] when the
     /// disk refuses what cannot be done without, [`JournalError::Options`] for a budget that is too small.
     pub fn open(disk: D, options: Options, stamp: Stamp) -> Result<(Self, Recovery), JournalError> {
+        Ok(Self::recover(disk, options)?.commit(stamp, &[]))
+    }
+
+    /// As [`Journal::open`], before anything is committed.
+    ///
+    /// # Errors
+    /// As [`Journal::open`].
+    pub fn recover(disk: D, options: Options) -> Result<Opening<D>, JournalError> {
         check_options(&options)?;
         let lock = disk.lock("lock").map_err(|error| match error.kind() {
             std::io::ErrorKind::WouldBlock => JournalError::Locked,
@@ -96,7 +146,7 @@ impl<D: Disk> Journal<D> {
             disk.create_dir(dir).map_err(JournalError::io("create", dir))?;
         }
         let epoch = open_epoch(&disk, &mut recovery)?;
-        let (notes, note) = NoteFiles::open(&disk, epoch, &mut counts)?;
+        let (records, read) = CommitRecords::open(&disk, epoch, &mut counts)?;
         // A process that was killed may have left names unsynced that are seen now.
         for dir in ["", "lanes", cursor::DIR] {
             disk.sync_dir(dir).map_err(JournalError::io("sync directory", dir))?;
@@ -109,7 +159,7 @@ impl<D: Disk> Journal<D> {
             encoder,
             counts,
             corrupt_blocks: 0,
-            cut: options.recorder_bytes > 0,
+            cut: options.cut_uncommitted,
         };
 
         let cursors = open_cursors(&core, &options, &mut recovery)?;
@@ -122,28 +172,18 @@ impl<D: Disk> Journal<D> {
                 most: places().map(|place| place.confirmed).max().unwrap_or(0),
                 least: places().min_by_key(|place| place.confirmed),
             };
-            let (state, lane_found) = recover_lane(&mut core, lane, &note, reached, &mut recovery)?;
+            let (state, lane_found) = recover_lane(&mut core, lane, &read, reached, &mut recovery)?;
             lanes.push(state);
             found.push(lane_found);
         }
         let Ok(lanes) = <[LaneState<D::File>; Lane::ALL.len()]>::try_from(lanes) else {
             return Err(JournalError::Internal("one state per lane".into()));
         };
-        let (recorder, decisions) = open_tapes(&mut core, &options, &note)?;
-        let mut rows = note.rows;
-        if let Some(decisions) = decisions.as_ref().filter(|_| !note.trusted) {
-            // None was cut, so all of them count: the note that spoke of the last ones may be the damaged one.
-            rows.decisions = decisions.next;
-        }
         let mut journal = Self {
             core,
             lanes,
-            recorder,
-            decisions,
-            rows,
-            noted: note.heads,
             destinations: Vec::new(),
-            notes,
+            records,
             spare: Spare::Missing,
             rightful: 0,
             bytes_at_open: [0; Lane::ALL.len()],
@@ -164,23 +204,21 @@ impl<D: Disk> Journal<D> {
             }
             journal.forget_holes(index);
         }
-        journal.tell_frames(note, &mut recovery);
-        if let Err(error) = journal.commit(stamp, None) {
-            recovery.not_committed = Some(error.to_string());
-        }
-        Ok((journal, recovery))
+        journal.report_frames(read, &mut recovery);
+        Ok(Opening { journal, recovery })
     }
 
-    fn tell_frames(&mut self, note: NoteRead, recovery: &mut Recovery) {
-        for (index, head) in note.note_heads.into_iter().enumerate() {
-            let behind = note.note.is_some() && self.lanes[index].synced.next > head.next;
+    fn report_frames(&mut self, read: CommitRead, recovery: &mut Recovery) {
+        let has_ledger = read.attachments.iter().any(|(kind, _)| *kind == AttachmentKind::Ledger);
+        for (index, head) in read.ledger_heads.into_iter().enumerate() {
+            let behind = has_ledger && self.lanes[index].synced.next > head.next;
             let by_signal = if behind { self.count_from(index, head.next) } else { Default::default() };
             let lane = &self.lanes[index];
             let oldest = lane.segments.front().map_or(lane.records, |segment| segment.records_before);
             recovery.frames += lane.synced.next - lane.oldest();
             recovery.records += lane.records - oldest.min(lane.records);
             if behind {
-                recovery.after_note.push(AfterNote {
+                recovery.unbooked.push(Unbooked {
                     lane: lane.lane,
                     frames: lane.synced.next - head.next,
                     records: lane.records.saturating_sub(head.records),
@@ -188,7 +226,7 @@ impl<D: Disk> Journal<D> {
                 });
             }
         }
-        recovery.note = note.note;
+        (recovery.attachments, recovery.is_last) = (read.attachments, read.is_last);
     }
 
     /// Puts every destination at its cursor, or at the oldest frame when it has none.
@@ -253,20 +291,6 @@ impl<D: Disk> Journal<D> {
     }
 }
 
-type Tapes<F> = (Option<Tape<F>>, Option<Tape<F>>);
-
-/// The recorder's rows, where they are wanted. Decisions behind the last commit came to nothing: their frames are cut.
-fn open_tapes<D: Disk>(core: &mut Core<D>, options: &Options, note: &NoteRead) -> Result<Tapes<D::File>, JournalError> {
-    if options.recorder_bytes == 0 {
-        return Ok((None, None));
-    }
-    let rows = note.rows;
-    let limit = if note.trusted { rows.decisions.max(1) } else { u64::MAX };
-    let recorder = Tape::open(core, Row::Recorder, options.recorder_bytes, rows.taken.next, u64::MAX)?;
-    let decisions = Tape::open(core, Row::Decisions, options.decision_bytes, rows.decisions, limit)?;
-    Ok((Some(recorder), Some(decisions)))
-}
-
 fn check_options(options: &Options) -> Result<(), JournalError> {
     let wrong = |text: String| Err(JournalError::Options(text));
     if options.total_bytes < MIN_TOTAL_BYTES {
@@ -324,7 +348,7 @@ fn open_epoch<D: Disk>(disk: &D, recovery: &mut Recovery) -> Result<Epoch, Journ
         Some(epoch) => epoch,
         None => {
             recovery.created = true;
-            identity::fresh()?
+            identity::fresh_epoch()?
         }
     };
     if damaged {

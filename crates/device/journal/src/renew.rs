@@ -4,18 +4,18 @@
 use std::io;
 use std::ops::ControlFlow;
 
-use disk::{Disk, read_exact_at};
+use disk::{Disk, Subdirectory, read_exact_at};
 use model::{Epoch, Lane, Signal, Stamp};
 use segment::{FieldReader, Row};
 use wire::{Inflater, RawBlock, Section};
 
+use crate::attachment::{Attachment, AttachmentKind};
 use crate::error::{AppendError, JournalError};
 use crate::journal::{Journal, Options};
 use crate::lane::FrameMeta;
 use crate::reader::{Filter, FoundBlock, Reader};
-use crate::recording::{Decisions, Taken};
-use crate::tape::TapeError;
-use crate::{cursor, identity, note};
+use crate::recovery::Recovery;
+use crate::{commit_record, cursor, identity};
 
 /// Where the new directory is made, beside the old one.
 const DIR: &str = "renewed";
@@ -38,29 +38,53 @@ pub struct Renewed {
     pub lost: Vec<u64>,
 }
 
+/// What a new epoch is made of besides the journal: for the parts of the program that keep files of their own beside it.
+#[derive(Debug)]
+pub struct CarryOver<'a, D> {
+    /// The directory of the epoch that ends.
+    pub old: &'a Subdirectory<'a, D>,
+    /// Its epoch.
+    pub old_epoch: Epoch,
+    /// The directory of the epoch that begins.
+    pub new: &'a Subdirectory<'a, D>,
+    /// Its epoch.
+    pub new_epoch: Epoch,
+    /// What was found when the old one was opened, its attachments among it.
+    pub recovery: &'a Recovery,
+}
+
 /// Begins a new epoch: the directory was put back from a copy, or copied, so that its sequences name other frames somewhere.
-/// Whatever a destination has not confirmed, what is recorded and undecided, the decisions and the caller's note go over.
-/// A crash leaves the old epoch or the new one, with all of it. Needs room for what goes over once more.
+/// Whatever a destination has not confirmed, and the attachments of the last commit, go over. `carry` writes files of others
+/// into the new directory, and gives the attachments that are others there. A crash leaves the old epoch or the new one, with
+/// all of it. Needs room for what goes over once more.
 ///
 /// # Errors
 /// As [`Journal::open`], and [`JournalError::Disk`] when there is no room; the directory is as it was then.
-pub fn renew<D: Disk>(disk: &D, options: &Options, stamp: Stamp) -> Result<Renewed, JournalError> {
-    renew_as(disk, options, stamp, identity::fresh()?)
-}
-
-/// As [`renew`], with an epoch that is chosen, so that a seed always gives the same run.
-///
-/// # Errors
-/// As [`renew`].
-pub fn renew_as<D: Disk>(disk: &D, options: &Options, stamp: Stamp, epoch: Epoch) -> Result<Renewed, JournalError> {
-    let (old, _) = Journal::open(Within { disk, prefix: "" }, options.clone(), stamp)?;
+pub fn renew<D: Disk>(
+    disk: &D,
+    options: &Options,
+    stamp: Stamp,
+    epoch: Epoch,
+    carry: impl FnOnce(&CarryOver<'_, D>) -> Result<Vec<(AttachmentKind, Vec<u8>)>, JournalError>,
+) -> Result<Renewed, JournalError> {
+    let whole = || Subdirectory::new(disk, "");
+    let within = || Subdirectory::new(disk, DIR);
+    let (old, recovery) = Journal::open(whole(), options.clone(), stamp)?;
     clear(disk)?;
     disk.create_dir(DIR).map_err(JournalError::io("create", DIR))?;
     disk.sync_dir("").map_err(JournalError::io("sync directory of", DIR))?;
-    let within = || Within { disk, prefix: "renewed/" };
     identity::set_epoch(&within(), epoch)?;
     let (new, _) = Journal::open(within(), options.clone(), stamp)?;
-    let renewed = Move { old, new, stamp }.run()?;
+    let mut moving = Move { disk, old, new, stamp };
+    let frames = moving.frames()?;
+    let carried = carry(&CarryOver {
+        old: &whole(),
+        old_epoch: moving.old.epoch(),
+        new: &within(),
+        new_epoch: epoch,
+        recovery: &recovery,
+    })?;
+    let renewed = moving.finish(frames, &carried, &recovery)?;
     let paths = files(&within())?;
     let mut ready = paths.join("\n").into_bytes();
     let crc = crc32c::crc32c(&ready);
@@ -126,7 +150,7 @@ fn dirs() -> impl Iterator<Item = String> {
 /// The files of a journal.
 fn files<D: Disk>(disk: &D) -> Result<Vec<String>, JournalError> {
     let mut files: Vec<String> = Vec::new();
-    for path in [identity::PATH, note::PATHS[0], note::PATHS[1], "spare"] {
+    for path in [identity::PATH, commit_record::PATHS[0], commit_record::PATHS[1], "spare"] {
         match disk.open(path) {
             Ok(_) => files.push(path.to_owned()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -148,7 +172,7 @@ fn files<D: Disk>(disk: &D) -> Result<Vec<String>, JournalError> {
 
 /// Removes what an attempt left that did not come to its end.
 fn clear<D: Disk>(disk: &D) -> Result<(), JournalError> {
-    for path in files(&Within { disk, prefix: "renewed/" })? {
+    for path in files(&Subdirectory::new(disk, DIR))? {
         let path = format!("{DIR}/{path}");
         disk.remove(&path).map_err(JournalError::io("remove", path))?;
     }
@@ -156,27 +180,33 @@ fn clear<D: Disk>(disk: &D) -> Result<(), JournalError> {
 }
 
 struct Move<'a, D: Disk> {
-    old: Journal<Within<'a, D>>,
-    new: Journal<Within<'a, D>>,
+    disk: &'a D,
+    old: Journal<Subdirectory<'a, D>>,
+    new: Journal<Subdirectory<'a, D>>,
     stamp: Stamp,
 }
 
 impl<D: Disk> Move<'_, D> {
-    fn run(mut self) -> Result<Renewed, JournalError> {
+    /// Moves the blocks of every lane. Tells how many frames that were.
+    fn frames(&mut self) -> Result<u64, JournalError> {
         let mut frames = 0;
         for lane in Lane::ALL {
             frames += self.lane(lane)?;
         }
-        let taken = self.recorded()?;
-        let note = self.old.notes.caller().map(<[u8]>::to_vec);
-        match (note, taken) {
-            (Some(note), Some(taken)) => {
-                self.new.commit_taken(self.stamp, &note, &Decisions::default(), taken)?;
-            }
-            (note, _) => {
-                self.new.commit(self.stamp, note.as_deref())?;
-            }
-        }
+        Ok(frames)
+    }
+
+    /// Commits what went over, with the attachments, and puts every destination where it was.
+    fn finish(
+        mut self,
+        frames: u64,
+        carried: &[(AttachmentKind, Vec<u8>)],
+        recovery: &Recovery,
+    ) -> Result<Renewed, JournalError> {
+        let kept = recovery.attachments.iter().filter(|(kind, _)| carried.iter().all(|(other, _)| other != kind));
+        let attachments: Vec<Attachment<'_>> =
+            kept.chain(carried).map(|(kind, bytes)| Attachment { kind: *kind, bytes }).collect();
+        self.new.commit(self.stamp, &attachments)?;
         let mut lost = Vec::new();
         for destination in 0..self.old.destinations.len() {
             for lane in Lane::ALL {
@@ -200,7 +230,7 @@ impl<D: Disk> Move<'_, D> {
         let all = (0..self.old.destinations.len()).map(|destination| self.confirmed(destination, lane)).min();
         let from = all.unwrap_or(0);
         let end = self.old.lanes[usize::from(lane.number())].committed.next;
-        let reader = Reader::open(Within { disk: self.old.core.disk.disk, prefix: "" })?;
+        let reader = Reader::open(Subdirectory::new(self.disk, ""))?;
         let (new, stamp) = (&mut self.new, self.stamp);
         let (mut frames, mut failed) = (0, None);
         let mut inflater = Inflater::new();
@@ -236,7 +266,7 @@ impl<D: Disk> Move<'_, D> {
     fn moved_before(&self, lane: Lane, confirmed: u64) -> Result<u64, JournalError> {
         let all = (0..self.old.destinations.len()).map(|destination| self.confirmed(destination, lane)).min();
         let from = all.unwrap_or(0);
-        let reader = Reader::open(Within { disk: self.old.core.disk.disk, prefix: "" })?;
+        let reader = Reader::open(Subdirectory::new(self.disk, ""))?;
         let mut inflater = Inflater::new();
         let mut count = 0;
         reader.blocks(&Filter { lanes: vec![lane], ..Filter::default() }, |block| {
@@ -246,40 +276,6 @@ impl<D: Disk> Move<'_, D> {
             ControlFlow::Continue(())
         })?;
         Ok(count)
-    }
-
-    /// Requests that are still needed, and the decisions. Tells how far the requests are in the note's books.
-    fn recorded(&mut self) -> Result<Option<Taken>, JournalError> {
-        if !self.old.records() {
-            return Ok(None);
-        }
-        let full = |error: TapeError| match error {
-            TapeError::Journal(error) => error,
-            TapeError::Full(_) => JournalError::io("write", "recorder")(io::ErrorKind::StorageFull.into()),
-        };
-        let Self { old, new, stamp } = self;
-        let taken = old.taken();
-        let (mut sequences, mut failed) = (Vec::new(), None);
-        old.each_recorded(taken.needed, |sequence, request| match new.record(&[request], 0, false) {
-            Ok(_) => sequences.push(sequence),
-            Err(error) => failed = failed.take().or(Some(error)),
-        })?;
-        if let Some(error) = failed {
-            return Err(full(error));
-        }
-        new.sync_recorder()?;
-        let placed = |before: u64| sequences.partition_point(|sequence| *sequence < before) as u64 + 1;
-        let mut failed = None;
-        old.each_decisions(|read| {
-            let decisions = Decisions { remembered: &read.remembered, alone: &read.alone };
-            let stamp = Stamp { wall_ns: read.wall_ns, ..*stamp };
-            let written = new.write_decisions(&decisions, placed(read.before), stamp);
-            failed = failed.take().or(written.err());
-        })?;
-        match failed {
-            Some(error) => Err(full(error)),
-            None => Ok(Some(Taken { next: placed(taken.next), needed: placed(taken.needed) })),
-        }
     }
 }
 
@@ -326,97 +322,7 @@ fn append<D: Disk>(
     }
     new.lanes[usize::from(block.lane.number())].close_block(&mut new.core)?;
     if new.lanes.iter().any(|lane| lane.unsynced_bytes() > 128 << 10) {
-        new.commit(stamp, None)?;
+        new.commit(stamp, &[])?;
     }
     Ok(count)
-}
-
-/// A directory of a disk as a disk of its own.
-struct Within<'a, D> {
-    disk: &'a D,
-    prefix: &'static str,
-}
-
-impl<D: Disk> Within<'_, D> {
-    fn path(&self, path: &str) -> String {
-        match path {
-            "" => self.prefix.trim_end_matches('/').to_owned(),
-            path => format!("{}{path}", self.prefix),
-        }
-    }
-}
-
-impl<D: Disk> Disk for Within<'_, D> {
-    type File = D::File;
-
-    fn create_dir(&self, dir: &str) -> io::Result<()> {
-        self.disk.create_dir(&self.path(dir))
-    }
-
-    fn list(&self, dir: &str) -> io::Result<Vec<String>> {
-        self.disk.list(&self.path(dir))
-    }
-
-    fn create(&self, path: &str, len: u64) -> io::Result<D::File> {
-        self.disk.create(&self.path(path), len)
-    }
-
-    fn open(&self, path: &str) -> io::Result<D::File> {
-        self.disk.open(&self.path(path))
-    }
-
-    fn open_settled(&self, path: &str) -> io::Result<D::File> {
-        self.disk.open_settled(&self.path(path))
-    }
-
-    fn len(&self, file: &D::File) -> io::Result<u64> {
-        self.disk.len(file)
-    }
-
-    fn set_len(&self, file: &D::File, len: u64) -> io::Result<()> {
-        self.disk.set_len(file, len)
-    }
-
-    fn read_at(&self, file: &D::File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        self.disk.read_at(file, offset, buffer)
-    }
-
-    fn write_at(&self, file: &D::File, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.disk.write_at(file, offset, bytes)
-    }
-
-    fn sync_data(&self, file: &D::File) -> io::Result<()> {
-        self.disk.sync_data(file)
-    }
-
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.disk.rename(&self.path(from), &self.path(to))
-    }
-
-    fn remove(&self, path: &str) -> io::Result<()> {
-        self.disk.remove(&self.path(path))
-    }
-
-    fn sync_dir(&self, dir: &str) -> io::Result<()> {
-        self.disk.sync_dir(&self.path(dir))
-    }
-
-    fn free_space(&self) -> io::Result<u64> {
-        self.disk.free_space()
-    }
-
-    fn is_there(&self, path: &str, file: &D::File) -> io::Result<bool> {
-        self.disk.is_there(&self.path(path), file)
-    }
-
-    fn lock(&self, path: &str) -> io::Result<D::File> {
-        if self.prefix.is_empty() {
-            return self.disk.lock(path);
-        }
-        // Whoever makes it has the lock of the directory that it is in.
-        match self.create(path, 0) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.open(path),
-            other => other,
-        }
-    }
 }

@@ -66,8 +66,8 @@ pub fn repair<D: Disk>(disk: D, options: Options, stamp: Stamp) -> Result<Repair
     }
     drop(lock);
     let (mut journal, recovery) = Journal::open(disk, options, stamp)?;
-    journal.rewrite_notes()?;
-    journal.commit(stamp, None)?;
+    journal.rewrite_records()?;
+    journal.commit(stamp, &[])?;
     repaired.recovery = recovery;
     repaired.after = verify(&journal.core.disk)?;
     Ok(repaired)

@@ -73,7 +73,7 @@ impl<D: Disk> Journal<D> {
         let lanes: u64 = self.lanes.iter().map(LaneState::disk_bytes).sum();
         let spare = if self.spare == Spare::Ready { MIN_SEGMENT } else { 0 };
         // Epoch and lock take a page.
-        lanes + spare + self.notes.disk_bytes() + 2 * 4096 + FILE_LEN * self.destinations.len() as u64
+        lanes + spare + self.records.disk_bytes() + 2 * 4096 + FILE_LEN * self.destinations.len() as u64
     }
 
     /// Whether a new segment stays within the budget and above the floor of free space. Where others fill the disk the journal
@@ -489,10 +489,8 @@ impl<D: Disk> Journal<D> {
         self.lanes[index].sync_names(&mut self.core)?;
         if self.core.cut {
             // So that a crash does not cut the gap record, whose frames are gone.
-            let mut heads = self.noted;
-            heads[index] = self.lanes[index].synced;
-            self.notes.write(&self.core.disk, self.core.epoch, &heads, &self.rows, None, &mut self.core.counts)?;
-            self.noted = heads;
+            let head = self.lanes[index].synced;
+            self.records.advance(&self.core.disk, self.core.epoch, index, head, &mut self.core.counts)?;
         }
         self.due.retain(|due| !goes_with_it(due));
         self.lose(index, &span, &gap, 0);

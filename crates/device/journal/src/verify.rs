@@ -10,7 +10,7 @@ use segment::{Row, SegmentFile, SegmentKey, firsts, walk};
 use crate::error::JournalError;
 use crate::identity::{self, EpochRead};
 use crate::recovery::epoch_of_segments;
-use crate::{cursor, note};
+use crate::{commit_record, cursor};
 
 /// Bytes read at once where zeros are expected.
 const CHUNK: usize = 4 << 10;
@@ -71,11 +71,11 @@ pub fn verify<D: Disk>(disk: &D) -> Result<Verified, JournalError> {
         let nothing = io::Error::new(io::ErrorKind::NotFound, "there is no journal in this directory");
         return Err(JournalError::io("open", identity::PATH)(nothing));
     };
-    for (index, path) in note::PATHS.into_iter().enumerate() {
+    for (index, path) in commit_record::PATHS.into_iter().enumerate() {
         if let Some(file) = verified.count(disk, path)? {
-            match note::check(disk, &file, index, epoch)? {
+            match commit_record::check(disk, &file, index, epoch)? {
                 Some(end) => verified.zeros(disk, &file, path, end, u64::MAX),
-                None => verified.found(path, 0, "the note cannot be read; the one before it counts"),
+                None => verified.found(path, 0, "the commit record cannot be read; the one before it counts"),
             }
         }
     }

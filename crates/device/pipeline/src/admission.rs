@@ -9,10 +9,10 @@ mod repeats;
 mod shares;
 
 use guard::{Denied, Guard, Passed};
-use journal::{Content, Recording};
 use model::otlp::{Inspection, Pieces};
 use model::proto::ProtoError;
 use model::{Answer, Lane, Refusal, Signal};
+use recorder::{Content, Recording};
 use red::Red;
 
 use crate::books::NotAdmitted;

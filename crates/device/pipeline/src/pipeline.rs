@@ -15,11 +15,11 @@ mod resume;
 
 use std::ops::Range;
 
-use journal::{Content, EntryId, Taken};
 use ledger::{Ledger, PerSignal};
 use model::otlp::count_records;
 use model::proto::ProtoError;
 use model::{Answer, Lane, Refusal, Request, Signal, TraceId};
+use recorder::{Content, EntryId, Progress};
 use red::Red;
 use sampling::{Decided, Raised, Remembered, Sampler};
 
@@ -58,12 +58,12 @@ pub struct CommitAttachment {
     pub number: u64,
     /// The ledger, as bytes.
     pub commit_record: Vec<u8>,
-    /// Decisions since the last commit, as [`journal::Decisions`] has them.
+    /// Decisions since the last commit, as [`recorder::Decisions`] has them.
     pub decided: Vec<u64>,
     /// Traces released without a decision, because no span of them came.
     pub without_spans: Vec<u64>,
     /// How far the recorder is taken over; `None` without a recorder in files.
-    pub taken: Option<Taken>,
+    pub progress: Option<Progress>,
 }
 
 impl Pipeline {
@@ -441,9 +441,9 @@ impl Pipeline {
         let part = self.undecided.recorder_part(now_ns);
         // What is recorded in files comes back after a crash.
         let commit_record = self.books.commit_record(part.is_some());
-        let taken = part.as_ref().map(|part| part.taken);
+        let progress = part.as_ref().map(|part| part.progress);
         let part = part.unwrap_or_default();
-        CommitAttachment { number, commit_record, decided: part.decided, without_spans: part.without_spans, taken }
+        CommitAttachment { number, commit_record, decided: part.decided, without_spans: part.without_spans, progress }
     }
 
     /// A commit is on disk, with all its batches.

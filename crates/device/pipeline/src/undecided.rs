@@ -9,9 +9,9 @@ mod remaining;
 
 use std::ops::Range;
 
-use journal::{Content, Recorder};
 use model::otlp::PIECE_RECORDS;
 use model::{Signal, TraceId};
+use recorder::{Content, Recorder};
 use sampling::{Decided, EntryId, Fetch, LineRule, Remembered, Sampler, Verdict};
 
 #[cfg(feature = "mutants")]
@@ -133,7 +133,7 @@ impl Undecided {
                 return next;
             }
         }
-        self.recorder.rest();
+        self.recorder.release_buffer();
         ids.end
     }
 }

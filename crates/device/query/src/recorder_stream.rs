@@ -5,8 +5,8 @@
 
 use std::io::{self, Read};
 
-use journal::{Content, EntryId};
 use model::Signal;
+use recorder::{Content, EntryId};
 
 /// What an entry may have at most; a longer one is no entry.
 const MAX_ENTRY: u32 = 64 << 20;

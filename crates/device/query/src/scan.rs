@@ -7,9 +7,10 @@ use std::ops::ControlFlow;
 
 use disk::Disk;
 use filter::{Field, Query, Record};
+use journal::JournalError;
 use journal::reader::{Filter, FoundBlock, Reader};
-use journal::{Content, EntryId, JournalError, RequestsRead};
 use model::{Lane, Signal, TraceId};
+use recorder::{Content, EntryId, RequestsRead, read_requests};
 use wire::{Gap, Inflater, RawBlock, Section, decode_frame};
 
 use crate::digest::digest;
@@ -178,7 +179,7 @@ impl<'q, F: FnMut(Found)> Scan<'q, F> {
         };
         let since = self.query.range.since_ns.unwrap_or(0).saturating_sub(AHEAD);
         let mut bad = 0;
-        let mut read = reader.requests(requests.start, since, |found| {
+        let mut read = read_requests(reader.disk(), reader.epoch(), requests.start, since, |found| {
             if found.sequence >= requests.end {
                 return ControlFlow::Break(());
             }

@@ -157,7 +157,7 @@ fn a_waterfall_shows_every_span_once() {
 /// Scenario: entries of the recorder are written and read, whole and cut off. Guarantees: the same entries, or an error.
 #[test]
 fn recorder_entries_are_read_back() {
-    use journal::Content;
+    use recorder::Content;
     let mut stream = Vec::new();
     write_entry(&mut stream, 7, Content::Request(Signal::Logs), b"abc");
     write_entry(&mut stream, 9, Content::Exemplars, b"");

@@ -151,8 +151,7 @@ impl JournalQueue {
             lane_ages: [u64::MAX; 6],
             history_bytes: 0,
             free_space_floor: 0,
-            recorder_bytes: 0,
-            decision_bytes: 0,
+            cut_uncommitted: false,
         };
         let (journal, _) = Journal::open(RealDisk::new(directory)?, options, Stamp::default())?;
         Ok(Self { journal, blocks: Vec::new() })
@@ -169,7 +168,7 @@ impl Queue for JournalQueue {
                 Stamp::default(),
             )?;
         }
-        self.journal.commit(Stamp::default(), None)?;
+        self.journal.commit(Stamp::default(), &[])?;
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 //! It stands apart from the lab, which shares no code with what it judges; `lightship-lab crash` starts it.
 
 mod hub;
+mod mutants;
 mod plan;
 mod report;
 mod world;
@@ -14,9 +15,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use journal::mutants::{Mutant, choose};
 use serde::Serialize;
 
+use crate::mutants::{Mutant, choose};
 use crate::report::Counts;
 use crate::world::{Setting, World};
 
@@ -183,9 +184,9 @@ fn print(report: &Report) {
     }
 }
 
-fn mutants(options: &Options) -> Result<bool> {
+fn run_mutants(options: &Options) -> Result<bool> {
     let mut reports = Vec::new();
-    for (mutant, name) in Mutant::ALL {
+    for (mutant, name) in mutants::all() {
         let report = run_all(options, Some(mutant), false);
         let (seed, why) = report.failure.map_or((None, String::new()), |failure| (Some(failure.seed), failure.why));
         if !options.json {
@@ -207,13 +208,13 @@ fn main_checked() -> Result<bool> {
     // A violation that panics is reported like any other.
     std::panic::set_hook(Box::new(|_| ()));
     if options.mutants {
-        return mutants(&options);
+        return run_mutants(&options);
     }
     let mutant = match &options.mutant {
         None => None,
         Some(name) => {
-            let found = Mutant::ALL.into_iter().find(|(_, known)| known == name);
-            let names: Vec<&str> = Mutant::ALL.iter().map(|(_, name)| *name).collect();
+            let found = mutants::all().find(|(_, known)| known == name);
+            let names: Vec<&str> = mutants::all().map(|(_, name)| name).collect();
             Some(found.with_context(|| format!("no mutant {name:?}; there are {}", names.join(", ")))?.0)
         }
     };

@@ -6,10 +6,11 @@ mod meeting;
 use std::collections::BTreeSet;
 
 use disk::model::{ModelDisk, Rng};
-use edge::{DiskState, Range};
-use journal::{Content, Hold, Options, set_epoch};
+use edge::{DiskState, Range, StorageOptions};
+use journal::{Hold, Options, set_epoch};
 use model::{Answer, Epoch, Lane, Request, Stamp};
 use pipeline::{Batch, Pipeline};
+use recorder::{Content, FileOptions};
 use sampling::{Policy, PolicyRule, STATUS_MASK_ERROR, Sampler};
 
 use crate::hub::Hub;
@@ -44,7 +45,7 @@ pub(crate) struct World {
     pub(crate) setting: Setting,
     pub(crate) rng: Rng,
     pub(crate) disk: ModelDisk,
-    pub(crate) options: Options,
+    pub(crate) options: StorageOptions,
     pub(crate) level: Level,
     pub(crate) bulk: u64,
     pub(crate) now_ns: u64,
@@ -86,7 +87,8 @@ impl World {
         let small = rng.percent(35);
         // In one seed of three nothing is delivered for a long time, and metrics have little room: they are thinned.
         let long_outage = setting.seed.is_multiple_of(3);
-        let options = Options {
+        let recorder = (level != Level::Received).then_some(FileOptions { bytes: 1 << 20, decision_bytes: 1 << 20 });
+        let journal = Options {
             device: "vessel".into(),
             destinations: DESTINATIONS.map(str::to_owned).to_vec(),
             total_bytes: if small { 512 << 10 } else { 4 << 20 },
@@ -96,9 +98,9 @@ impl World {
             lane_bytes: Lane::ALL.map(|lane| if long_outage && lane == Lane::Metrics { 128 << 10 } else { u64::MAX }),
             history_bytes: if rng.percent(50) { 128 << 10 } else { 0 },
             free_space_floor: 0,
-            recorder_bytes: if level == Level::Received { 0 } else { 1 << 20 },
-            decision_bytes: if level == Level::Received { 0 } else { 1 << 20 },
+            cut_uncommitted: recorder.is_some(),
         };
+        let options = StorageOptions { journal, recorder };
         let disk = ModelDisk::new();
         let set = set_epoch(&disk, Epoch(rng.bits() | 1));
         debug_assert!(set.is_ok(), "an empty disk takes a file");
@@ -175,7 +177,7 @@ impl World {
 
     /// Whether the disk is so small that lanes have to yield.
     pub(crate) fn is_small(&self) -> bool {
-        self.options.total_bytes < 1 << 20
+        self.options.journal.total_bytes < 1 << 20
     }
 
     /// Runs all of it.
@@ -215,7 +217,7 @@ impl World {
         loop {
             let stamp = self.stamp();
             let failed_syncs = self.disk.faults().failed_syncs;
-            let opened = DiskState::open(self.disk.clone(), self.options.clone(), stamp, self.now_ns, Self::pipeline);
+            let opened = DiskState::open(self.disk.clone(), &self.options, stamp, self.now_ns, Self::pipeline);
             let opened = match opened {
                 Ok(opened) => opened,
                 Err(_) if self.disk.is_dead() => {

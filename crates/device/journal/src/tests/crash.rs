@@ -6,7 +6,7 @@ use disk::model::{ModelDisk, Rng};
 use model::Lane;
 
 use super::{Hub, STAMP, body, disk_of_epoch, drain, meta, noise, open, options};
-use crate::{Journal, JournalError, Options, StoredBlock};
+use crate::{Attachment, Journal, JournalError, Options, StoredBlock};
 
 /// The workload and what it was promised.
 struct World {
@@ -50,7 +50,7 @@ impl World {
             }
         };
         assert_eq!(recovery.corrupt, [], "a crash never damages what was committed");
-        let note = recovery.note.as_deref().map(|note| u64::from_le_bytes(note.try_into().unwrap()));
+        let note = super::ledger(&recovery).map(|note| u64::from_le_bytes(note.try_into().unwrap()));
         assert!(
             note == self.last_note || note.is_some_and(|note| self.notes.contains(&note)),
             "note {note:?}, committed was {:?}, tried were {:?}",
@@ -59,7 +59,7 @@ impl World {
         );
         // P1: note and what it does not know of add up to what is there.
         let held: u64 = journal.lanes.iter().map(|lane| lane.records).sum();
-        let after: u64 = recovery.after_note.iter().map(|after| after.records).sum();
+        let after: u64 = recovery.unbooked.iter().map(|after| after.records).sum();
         if let Some(note) = note {
             assert_eq!(note + after, held);
         }
@@ -110,7 +110,7 @@ impl World {
             10..14 => {
                 let note = self.counted;
                 self.notes.push(note);
-                match journal.commit(STAMP, Some(&note.to_le_bytes())) {
+                match journal.commit(STAMP, &[Attachment::ledger(&note.to_le_bytes())]) {
                     Ok(_) => {
                         self.committed.append(&mut self.buffered);
                         self.last_note = Some(note);
@@ -160,7 +160,7 @@ impl World {
 
     /// Drains both destinations and checks every promise.
     fn settle(&mut self, journal: &mut Journal<ModelDisk>) {
-        journal.commit(STAMP, None).unwrap();
+        journal.commit(STAMP, &[]).unwrap();
         self.committed.append(&mut self.buffered);
         for destination in 0..2 {
             journal.rewind(destination);
@@ -312,7 +312,7 @@ fn a_tear_before_an_intact_block() {
         let (mut journal, _) = open(&disk, &options());
         let first = body("first");
         journal.append(Lane::Logs, &first, meta(1), STAMP).unwrap();
-        journal.commit(STAMP, Some(b"1")).unwrap();
+        journal.commit(STAMP, &[Attachment::ledger(b"1")]).unwrap();
         let texts = [body(&noise(seed, 15_000)), body("small")];
         for text in &texts {
             journal.append(Lane::Logs, text, meta(1), STAMP).unwrap();
@@ -320,12 +320,12 @@ fn a_tear_before_an_intact_block() {
         }
         // The write happens, the sync does not.
         disk.cut_after(1);
-        journal.commit(STAMP, Some(b"3")).unwrap_err();
+        journal.commit(STAMP, &[Attachment::ledger(b"3")]).unwrap_err();
         drop(journal);
         disk.power_cycle(&mut Rng::new(seed));
         let (mut journal, recovery) = open(&disk, &options());
         assert_eq!(recovery.corrupt, [], "seed {seed}");
-        assert_eq!(recovery.note.as_deref(), Some(&b"1"[..]));
+        assert_eq!(super::ledger(&recovery), Some(&b"1"[..]));
         tears += recovery.torn.len();
         let again = body(&noise(seed, 100));
         assert_eq!(journal.append(Lane::Logs, &again, meta(1), STAMP).unwrap(), 2);

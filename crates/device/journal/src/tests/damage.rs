@@ -7,7 +7,7 @@ use model::Lane;
 use wire::GapReason;
 
 use super::{Hub, STAMP, body, drain, meta, noise, open, options};
-use crate::{Journal, JournalError, Options};
+use crate::{Attachment, Journal, JournalError, Options};
 
 fn one_destination() -> Options {
     Options { destinations: vec!["hub".into()], ..options() }
@@ -27,7 +27,7 @@ fn filled() -> (ModelDisk, Frames) {
             let seq = journal.append(lane, &text, meta(1), STAMP).unwrap();
             frames.insert((lane, seq), text);
         }
-        journal.commit(STAMP, Some(&n.to_le_bytes())).unwrap();
+        journal.commit(STAMP, &[Attachment::ledger(&n.to_le_bytes())]).unwrap();
     }
     assert!(journal.stats().segments >= 4);
     drop(journal);
@@ -105,7 +105,7 @@ fn a_damaged_header_keeps_the_count() {
         for block in &blocks {
             journal.confirm(0, block.lane, block.first, block.last).unwrap();
         }
-        journal.commit(STAMP, None).unwrap();
+        journal.commit(STAMP, &[]).unwrap();
     }
     let depth = journal.depth(0).unwrap();
     drop(journal);
@@ -169,7 +169,7 @@ fn small_files_may_be_damaged() {
             bad.flip(path, offset, 0x10);
             let (mut journal, recovery) = open(&bad, &one_destination());
             assert_eq!(recovery.corrupt, [], "{path} byte {offset}");
-            let note = recovery.note.map(|note| u64::from_le_bytes(note.try_into().unwrap()));
+            let note = super::ledger(&recovery).map(|note| u64::from_le_bytes(note.try_into().unwrap()));
             let older = path.starts_with("note") && matches!(note, Some(57..=59));
             assert!(note == Some(59) || older, "{path} byte {offset}: {note:?}");
             let mut hub = Hub::default();
@@ -193,7 +193,7 @@ fn a_block_that_one_destination_had() {
     let (mut journal, _) = open(&disk, &options());
     for n in 0..6u64 {
         journal.append(Lane::Logs, &body(&noise(n, 500)), meta(5), STAMP).unwrap();
-        journal.commit(STAMP, None).unwrap();
+        journal.commit(STAMP, &[]).unwrap();
     }
     let (mut hub, mut otlp) = (Hub::default(), Hub::default());
     drain(&mut journal, 0, &mut hub);
@@ -237,7 +237,7 @@ fn strangers() {
     let other = ModelDisk::new();
     let (mut journal, _) = open(&other, &one_destination());
     journal.append(Lane::Traces, &body("foreign"), meta(1), STAMP).unwrap();
-    journal.commit(STAMP, None).unwrap();
+    journal.commit(STAMP, &[]).unwrap();
     drop(journal);
     disk.put("lanes/traces/0000000000000001.seg", &other.content("lanes/traces/0000000000000001.seg").unwrap());
     let (journal, recovery) = open(&disk, &one_destination());

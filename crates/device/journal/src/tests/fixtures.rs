@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 
 use disk::model::{ModelDisk, Rng};
 use model::{Lane, Signal};
+use recorder::{Content, Decisions, Progress, RecorderError, Recording};
 use wire::{Gap, GapReason};
 
-use super::{Hub, STAMP, body, disk_of_epoch, drain, meta, noise, open, options};
-use crate::{Content, Decisions, Journal, JournalError, Options, Recording, Recovery, Taken, verify};
+use super::{Device, Hub, STAMP, body, disk_of_epoch, drain, ledger, meta, noise, options};
+use crate::{Journal, JournalError, Options, Recovery, verify};
 
 /// What today's program writes.
 const VERSION: &str = "v0-starts";
@@ -22,8 +23,7 @@ const ROUNDS: u64 = 8;
 const EPOCH: u64 = 0x1ea5_0000_0000_0001;
 
 fn recording() -> Options {
-    let recorder = Options { recorder_bytes: 1 << 20, decision_bytes: 1 << 20, ..options() };
-    Options { destinations: vec!["hub".into()], history_bytes: 1 << 20, ..recorder }
+    Options { destinations: vec!["hub".into()], history_bytes: 1 << 20, cut_uncommitted: true, ..options() }
 }
 
 fn text(number: u64) -> String {
@@ -35,17 +35,16 @@ fn lane(number: u64) -> Lane {
 }
 
 /// One request is recorded, one frame and one decision are committed.
-fn round(journal: &mut Journal<ModelDisk>, number: u64) -> Result<(), JournalError> {
+fn round(device: &mut Device, number: u64) -> Result<(), JournalError> {
     let request = text(number);
     let recording = Recording { content: Content::Request(Signal::Logs), key: b"key", bytes: request.as_bytes() };
-    let next =
-        journal.record(&[recording], number, true).map_err(|error| JournalError::Internal(error.to_string()))? + 1;
-    journal.append(lane(number), &body(&text(number)), meta(1), STAMP).map_err(|error| match error {
+    let next = device.record(&[recording], number).map_err(RecorderError::into_disk)? + 1;
+    device.journal.append(lane(number), &body(&text(number)), meta(1), STAMP).map_err(|error| match error {
         crate::AppendError::Journal(error) => error,
         other => JournalError::Internal(other.to_string()),
     })?;
-    let decisions = Decisions { remembered: &[number], alone: &[] };
-    journal.commit_taken(STAMP, &[number as u8; 20], &decisions, Taken { next, needed: 1 }).map(drop)
+    let decisions = Decisions { remembered: &[number], without_spans: &[] };
+    device.commit(&[number as u8; 20], &decisions, Progress { booked: next, needed: 1 }).map(drop)
 }
 
 /// A directory after two lives: sealed segments with indexes, open ones, both notes, a cursor, recorder and decisions. The
@@ -53,11 +52,12 @@ fn round(journal: &mut Journal<ModelDisk>, number: u64) -> Result<(), JournalErr
 fn whole() -> ModelDisk {
     let disk = disk_of_epoch(EPOCH);
     for life in 0..2 {
-        let (mut journal, _) = open(&disk, &recording());
+        let (mut device, _) = Device::open(&disk, &recording());
         for number in 0..ROUNDS / 2 {
-            round(&mut journal, life * ROUNDS / 2 + number).unwrap();
+            round(&mut device, life * ROUNDS / 2 + number).unwrap();
         }
         if life == 0 {
+            let journal = &mut device.journal;
             journal.next_blocks(0, 1 << 20, &mut Vec::new()).unwrap();
             journal.confirm(0, Lane::Logs, 1, 2).unwrap();
             journal.sync_cursors().unwrap();
@@ -78,30 +78,31 @@ fn two_destinations() -> Options {
 /// last commit; decisions, and traces that were let go without one.
 fn queue() -> ModelDisk {
     let disk = disk_of_epoch(EPOCH);
-    let (mut journal, _) = open(&disk, &two_destinations());
+    let (mut device, _) = Device::open(&disk, &two_destinations());
     for number in 0..12 {
         let request = text(number);
         let signal = if number % 2 == 0 { Signal::Traces } else { Signal::Logs };
         let recording = Recording { content: Content::Request(signal), key: b"key", bytes: request.as_bytes() };
-        journal.record(&[recording], number, true).unwrap();
-        journal.append(QUEUED[number as usize % 6], &body(&text(number)), meta(2), STAMP).unwrap();
-        let decisions = Decisions { remembered: &[number], alone: &[100 + number] };
-        let taken = Taken { next: number + 2, needed: (number + 2).min(5) };
-        journal.commit_taken(STAMP, &[number as u8; 20], &decisions, taken).unwrap();
+        device.record(&[recording], number).unwrap();
+        device.journal.append(QUEUED[number as usize % 6], &body(&text(number)), meta(2), STAMP).unwrap();
+        let decisions = Decisions { remembered: &[number], without_spans: &[100 + number] };
+        let progress = Progress { booked: number + 2, needed: (number + 2).min(5) };
+        device.commit(&[number as u8; 20], &decisions, progress).unwrap();
     }
+    let journal = &mut device.journal;
     for (destination, lane) in [(0, Lane::Traces), (1, Lane::Mission)] {
         journal.next_blocks(destination, 1 << 20, &mut Vec::new()).unwrap();
         journal.confirm(destination, lane, 1, 1).unwrap();
     }
     assert_eq!(journal.drop_queue(1, Some(Lane::Debug)).unwrap(), 4);
-    journal.commit(STAMP, None).unwrap();
+    journal.commit(STAMP, &[]).unwrap();
     journal.sync_cursors().unwrap();
     for number in 12..14 {
         let late = text(number);
         let recording = Recording { content: Content::Request(Signal::Traces), key: b"late", bytes: late.as_bytes() };
-        journal.record(&[recording], number, false).unwrap();
+        device.recorder.record(&disk, &[recording], number, false).unwrap();
     }
-    drop(journal);
+    drop(device);
     disk.kill();
     disk
 }
@@ -115,14 +116,14 @@ fn torn() -> ModelDisk {
     (0..200)
         .find_map(|seed| {
             let disk = whole();
-            let (mut journal, _) = open(&disk, &recording());
-            round(&mut journal, ROUNDS).unwrap();
+            let (mut device, _) = Device::open(&disk, &recording());
+            round(&mut device, ROUNDS).unwrap();
             disk.cut_after(seed % 20);
-            let cut = round(&mut journal, ROUNDS + 1).is_err();
-            drop(journal);
+            let cut = round(&mut device, ROUNDS + 1).is_err();
+            drop(device);
             disk.power_cycle(&mut Rng::new(seed));
             let clean = verify(&disk).unwrap().findings.is_empty();
-            let (_, recovery) = open(&disk.fork(), &recording());
+            let (_, recovery) = Device::open(&disk.fork(), &recording());
             (cut && !clean && !recovery.torn.is_empty()).then_some(disk)
         })
         .unwrap()
@@ -137,9 +138,9 @@ fn made() -> Vec<(&'static str, ModelDisk)> {
         made.push((name, disk));
     };
     add("killed", &|disk| {
-        let (mut journal, _) = open(disk, &recording());
+        let (mut device, _) = Device::open(disk, &recording());
         let late = Recording { content: Content::Request(Signal::Traces), key: b"late", bytes: b"late" };
-        journal.record(&[late], 9, false).unwrap();
+        device.recorder.record(disk, &[late], 9, false).unwrap();
     });
     add("flipped-block", &|disk| {
         let path = first_segment(disk, "lanes/logs");
@@ -163,13 +164,14 @@ fn made() -> Vec<(&'static str, ModelDisk)> {
         let path = first_segment(disk, "lanes/logs");
         disk.lose(&path);
         // It is told as a gap record, which stands in the lane from then on.
-        let (mut journal, _) = open(disk, &recording());
+        let (device, _) = Device::open(disk, &recording());
+        let mut journal = device.journal;
         journal.depth(0).unwrap();
-        journal.commit(STAMP, None).unwrap();
+        journal.commit(STAMP, &[]).unwrap();
     });
     add("foreign", &|disk| {
         let other = disk_of_epoch(EPOCH + 1);
-        round(&mut open(&other, &recording()).0, 0).unwrap();
+        round(&mut Device::open(&other, &recording()).0, 0).unwrap();
         let path = first_segment(&other, "lanes/logs");
         disk.put("lanes/metrics/0000000000000001.seg", b"no segment at all");
         disk.put("lanes/traces/0000000000000001.seg", &reseal(&other.content(&path).unwrap(), Lane::Traces));
@@ -272,13 +274,13 @@ fn make() {
     }
     // The target takes epoch 7, and says by the first byte which file it is.
     let disk = disk_of_epoch(7);
-    let (mut journal, _) = open(&disk, &recording());
+    let (mut device, _) = Device::open(&disk, &recording());
     for number in 0..6 {
-        round(&mut journal, number).unwrap();
+        round(&mut device, number).unwrap();
     }
-    journal.sync_cursors().unwrap();
-    drop(journal);
-    drop(open(&disk, &recording()));
+    device.journal.sync_cursors().unwrap();
+    drop(device);
+    drop(Device::open(&disk, &recording()));
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../fuzz/corpus/segment");
     let rows = [(0, "lanes/logs"), (1, "recorder"), (2, "decisions"), (3, "note.a"), (4, "cursors")];
     for (choice, row) in rows {
@@ -298,21 +300,15 @@ struct Found {
 
 fn find(name: &str) -> Found {
     let disk = unpack(&fs::read(directory().join(format!("{name}.dir"))).unwrap());
-    let (mut journal, recovery) = open(&disk, &recording());
-    assert_eq!(journal.epoch().0, EPOCH, "{name}");
+    let (mut device, recovery) = Device::open(&disk, &recording());
+    assert_eq!(device.journal.epoch().0, EPOCH, "{name}");
     let mut hub = Hub::default();
-    drain(&mut journal, 0, &mut hub);
-    let lost = journal.take_lost().iter().map(|lost| lost.records).sum();
-    let mut requests = BTreeMap::new();
-    journal
-        .each_recorded(0, |sequence, request| {
-            requests.insert(sequence, request.bytes.to_vec());
-        })
-        .unwrap();
-    let mut decisions = Vec::new();
-    journal.each_decisions(|read| decisions.extend(read.remembered)).unwrap();
+    drain(&mut device.journal, 0, &mut hub);
+    let lost = device.journal.take_lost().iter().map(|lost| lost.records).sum();
+    let requests = device.requests(0).into_iter().map(|(sequence, _, _, bytes)| (sequence, bytes)).collect();
+    let decisions = device.decisions().into_iter().flat_map(|read| read.remembered).collect();
     // It goes on.
-    round(&mut journal, 100).unwrap();
+    round(&mut device, 100).unwrap();
     Found { recovery, hub, lost, requests, decisions }
 }
 
@@ -351,7 +347,7 @@ fn version(version: &str) {
     for name in ["whole", "flipped-ends", "foreign"] {
         let found = find(name);
         found.is_whole(name, 2..ROUNDS, ROUNDS);
-        assert_eq!(found.recovery.note, Some(vec![7; 20]), "{name}");
+        assert_eq!(ledger(&found.recovery), Some(&[7; 20][..]), "{name}");
         assert_eq!(found.recovery.foreign.len(), usize::from(name == "foreign"), "{name}");
     }
     let killed = find("killed");
@@ -373,7 +369,7 @@ fn version(version: &str) {
 
     let notes = find("flipped-notes");
     notes.is_whole("flipped-notes", 2..ROUNDS, ROUNDS);
-    assert_eq!((notes.recovery.note, notes.recovery.foreign), (None, vec!["epoch".to_owned()]));
+    assert_eq!((ledger(&notes.recovery), &notes.recovery.foreign[..]), (None, &["epoch".to_owned()][..]));
 
     let cursor = find("flipped-cursor");
     cursor.is_whole("flipped-cursor", 0..ROUNDS, ROUNDS);
@@ -390,14 +386,14 @@ fn version(version: &str) {
 #[test]
 fn a_busy_device_s_queue_is_delivered() {
     let disk = unpack(&fs::read(directory().join("v0-starts-queue.dir")).unwrap());
-    let (mut journal, recovery) = open(&disk, &two_destinations());
-    assert_eq!((journal.epoch().0, recovery.note), (EPOCH, Some(vec![11; 20])));
-    assert_eq!((recovery.corrupt, recovery.missing), (vec![], vec![]));
-    let after: Vec<_> = recovery.after_note.iter().map(|after| (after.lane, after.frames, after.records)).collect();
+    let (mut device, recovery) = Device::open(&disk, &two_destinations());
+    assert_eq!((device.journal.epoch().0, ledger(&recovery)), (EPOCH, Some(&[11; 20][..])));
+    assert_eq!((&recovery.corrupt[..], &recovery.missing[..]), (&[][..], &[][..]));
+    let after: Vec<_> = recovery.unbooked.iter().map(|after| (after.lane, after.frames, after.records)).collect();
     assert_eq!(after, [(Lane::Debug, 1, 0)], "the gap record");
     for (destination, has) in [(0, vec![1]), (1, vec![0, 5, 11])] {
         let mut hub = Hub::default();
-        drain(&mut journal, destination, &mut hub);
+        drain(&mut device.journal, destination, &mut hub);
         let came = |number: &u64| hub.frames.values().any(|frame| frame.ends_with(&body(&text(*number))));
         let expected: Vec<u64> = (0..12).filter(|number| !has.contains(number)).collect();
         assert_eq!((0..12).filter(came).collect::<Vec<_>>(), expected, "destination {destination}");
@@ -406,19 +402,19 @@ fn a_busy_device_s_queue_is_delivered() {
             hub.gaps.iter().map(|gap| (gap.lane, gap.first, gap.last, gap.reason, gap.records)).collect();
         assert_eq!(gaps, [(Lane::Debug, 1, 2, GapReason::Dropped, 4)]);
     }
-    assert_eq!(journal.take_lost(), [], "it was booked when it was given up");
-    assert_eq!((journal.taken(), journal.recorded()), (Taken { next: 13, needed: 5 }, (1, 15)));
-    let mut requests = Vec::new();
-    let damaged = journal.each_recorded(5, |sequence, request| {
-        assert_eq!(request.bytes, text(sequence - 1).as_bytes());
-        requests.push((sequence, request.content, request.key.to_vec()));
-    });
-    assert_eq!((damaged.unwrap(), requests.len()), (0, 10));
-    assert_eq!(requests[9], (14, Content::Request(Signal::Traces), b"late".to_vec()));
-    assert_eq!(requests[1], (6, Content::Request(Signal::Logs), b"key".to_vec()));
-    let mut decisions = Vec::new();
-    journal.each_decisions(|read| decisions.push((read.remembered, read.alone, read.before))).unwrap();
-    assert_eq!(decisions, (0..12).map(|bits| (vec![bits], vec![100 + bits], bits + 2)).collect::<Vec<_>>());
+    assert_eq!(device.journal.take_lost(), [], "it was booked when it was given up");
+    let recorder = &device.recorder;
+    assert_eq!((recorder.progress(), recorder.bounds()), (Progress { booked: 13, needed: 5 }, (1, 15)));
+    let requests = device.requests(5);
+    assert_eq!(requests.len(), 10);
+    for (sequence, _, _, bytes) in &requests {
+        assert_eq!(bytes, text(sequence - 1).as_bytes());
+    }
+    assert_eq!((requests[9].1, &requests[9].2[..]), (Content::Request(Signal::Traces), &b"late"[..]));
+    assert_eq!((requests[1].1, &requests[1].2[..]), (Content::Request(Signal::Logs), &b"key"[..]));
+    let decisions: Vec<_> =
+        device.decisions().iter().map(|read| (read.remembered[0], read.without_spans[0], read.before)).collect();
+    assert_eq!(decisions, (0..12).map(|bits| (bits, 100 + bits, bits + 2)).collect::<Vec<_>>());
     assert_eq!(verify(&disk).unwrap().findings, []);
 }
 

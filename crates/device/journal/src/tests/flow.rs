@@ -4,7 +4,7 @@ use disk::model::ModelDisk;
 use model::Lane;
 
 use super::{Hub, STAMP, body, drain, meta, noise, open, options};
-use crate::{AppendError, Depth, Journal, JournalError};
+use crate::{AppendError, Attachment, Depth, Journal, JournalError};
 
 /// Scenario: frames of several lanes go in and out. Guarantees: nothing is sent before its commit; each frame comes out
 /// once under its sequence; the depth is true before, during and after.
@@ -26,7 +26,7 @@ fn in_and_out() {
     let before = journal.depth(0).unwrap();
     assert_eq!((before.records, before.oldest_ns), (120, Some(1000)));
 
-    let commit = journal.commit(STAMP, Some(b"ledger 1")).unwrap();
+    let commit = journal.commit(STAMP, &[Attachment::ledger(b"ledger 1")]).unwrap();
     assert_eq!((commit.frames, commit.records), (40, 120));
     journal.next_blocks(0, 1 << 20, &mut blocks).unwrap();
     assert_eq!(blocks.len(), 2);
@@ -60,7 +60,7 @@ fn rewind_and_confirmations_in_any_order() {
         for _ in 0..2 {
             journal.append(Lane::Logs, &body(&format!("line {n}")), meta(1), STAMP).unwrap();
         }
-        journal.commit(STAMP, None).unwrap();
+        journal.commit(STAMP, &[]).unwrap();
     }
     let ranges = |journal: &mut Journal<ModelDisk>| {
         let mut blocks = Vec::new();
@@ -102,7 +102,7 @@ fn restart_with_two_cursors() {
         texts.push(body(&noise(n, 1000)));
         journal.append(Lane::Traces, &texts[n as usize], meta(2), STAMP).unwrap();
         if n % 5 == 4 {
-            journal.commit(STAMP, Some(format!("ledger {n}").as_bytes())).unwrap();
+            journal.commit(STAMP, &[Attachment::ledger(format!("ledger {n}").as_bytes())]).unwrap();
         }
     }
     let segments = journal.stats().segments;
@@ -121,8 +121,8 @@ fn restart_with_two_cursors() {
 
     let (mut journal, recovery) = open(&disk, &options());
     assert!(!recovery.created);
-    assert_eq!(recovery.note.as_deref(), Some(&b"ledger 199"[..]));
-    assert!(recovery.after_note.is_empty() && recovery.torn.is_empty() && recovery.corrupt.is_empty());
+    assert_eq!(super::ledger(&recovery), Some(&b"ledger 199"[..]));
+    assert!(recovery.unbooked.is_empty() && recovery.torn.is_empty() && recovery.corrupt.is_empty());
     assert_eq!(journal.depth(0).unwrap(), Depth::default());
     assert_eq!(journal.depth(1).unwrap().records, 2 * (200 - done));
     drain(&mut journal, 1, &mut otlp);
@@ -130,7 +130,7 @@ fn restart_with_two_cursors() {
     for (n, text) in texts.iter().enumerate() {
         assert!(hub.has(Lane::Traces, n as u64 + 1, text) && otlp.has(Lane::Traces, n as u64 + 1, text));
     }
-    journal.commit(STAMP, None).unwrap();
+    journal.commit(STAMP, &[]).unwrap();
     assert!(journal.stats().segments <= 1, "{:?}", journal.stats());
     let next = journal.append(Lane::Traces, &body("more"), meta(1), STAMP).unwrap();
     assert_eq!(next, 201);
@@ -151,7 +151,7 @@ fn mission_first_and_the_rest_share() {
             }
             journal.append(lane, &body(&noise(n, 300)), meta(1), STAMP).unwrap();
         }
-        journal.commit(STAMP, None).unwrap();
+        journal.commit(STAMP, &[]).unwrap();
     }
     let mut blocks = Vec::new();
     journal.next_blocks(0, 60 * 440, &mut blocks).unwrap();
@@ -181,7 +181,7 @@ fn what_is_refused() {
     assert!(matches!(journal.append(Lane::Logs, &too_large, meta(1), STAMP), Err(AppendError::TooLarge { .. })));
     assert_eq!(journal.append(Lane::Logs, &large, meta(1), STAMP).unwrap(), 1);
     assert!(matches!(Journal::open(disk.clone(), options(), STAMP), Err(JournalError::Locked)));
-    journal.commit(STAMP, None).unwrap();
+    journal.commit(STAMP, &[]).unwrap();
     assert!(journal.next_blocks(2, 1, &mut Vec::new()).is_err());
     drop(journal);
     let small = crate::Options { total_bytes: 1000, ..options() };
@@ -205,7 +205,7 @@ fn a_drained_journal_stays_small() {
         let text = noise(n, 200);
         journal.append(Lane::Traces, &body(&text), meta(1), STAMP).unwrap();
         journal.append(Lane::Metrics, &body(&text), meta(1), STAMP).unwrap();
-        journal.commit(STAMP, Some(&n.to_le_bytes())).unwrap();
+        journal.commit(STAMP, &[Attachment::ledger(&n.to_le_bytes())]).unwrap();
         if n % 10 == 9 {
             drain(&mut journal, 0, &mut hub);
             drain(&mut journal, 1, &mut otlp);
@@ -227,7 +227,7 @@ fn a_restored_hub_had_blocks_ahead() {
     let (mut journal, _) = open(&disk, &options());
     for n in 0..4u64 {
         journal.append(Lane::Logs, &body(&noise(n, 300)), meta(5), STAMP).unwrap();
-        journal.commit(STAMP, None).unwrap();
+        journal.commit(STAMP, &[]).unwrap();
     }
     journal.next_blocks(0, 1 << 20, &mut Vec::new()).unwrap();
     for sequence in [1, 3] {
@@ -250,7 +250,7 @@ fn a_hub_that_was_restored() {
     for n in 0..100u64 {
         journal.append(Lane::Logs, &body(&noise(n, 1000)), meta(2), STAMP).unwrap();
         if n % 4 == 3 {
-            journal.commit(STAMP, None).unwrap();
+            journal.commit(STAMP, &[]).unwrap();
         }
     }
     drain(&mut journal, 0, &mut hub);
@@ -272,7 +272,7 @@ fn a_hub_that_was_restored() {
     // Without history: only the newest segment is left.
     let none = crate::Options { history_bytes: 0, ..options };
     let (mut journal, _) = open(&disk, &none);
-    journal.commit(STAMP, None).unwrap();
+    journal.commit(STAMP, &[]).unwrap();
     let oldest = journal.heads()[0].oldest;
     assert!(oldest > 41, "{oldest}");
     let again = journal.replay(0, Lane::Logs, 41).unwrap();

@@ -17,10 +17,10 @@ fn fill(journal: &mut Journal<ModelDisk>, lane: Lane, frames: u64, stamp: Stamp)
     for n in 0..frames {
         journal.append(lane, &body(&noise(n, 1000)), meta(1), stamp).unwrap();
         if n % 4 == 3 {
-            journal.commit(stamp, None).unwrap();
+            journal.commit(stamp, &[]).unwrap();
         }
     }
-    journal.commit(stamp, None).unwrap();
+    journal.commit(stamp, &[]).unwrap();
 }
 
 fn told(hub: &Hub) -> u64 {
@@ -47,7 +47,7 @@ fn a_dropped_queue_is_told_and_is_nobody_elses() {
     assert_eq!(lost.iter().map(|lost| (lost.destination, lost.records)).collect::<Vec<_>>(), [(0, 200)]);
     assert_eq!((journal.depth(0).unwrap().records, journal.depth(1).unwrap().records), (20, 230));
     assert_eq!(journal.replay(0, Lane::Logs, 11).unwrap(), 0, "the hub does not know of it yet");
-    journal.commit(STAMP, None).unwrap();
+    journal.commit(STAMP, &[]).unwrap();
     journal.sync_cursors().unwrap();
     drop(journal);
     let (mut journal, _) = open(&disk, &two(Vec::new()));
@@ -76,7 +76,7 @@ fn a_dead_destination_does_not_pin_the_disk() {
     drain(&mut journal, 0, &mut hub);
     fill(&mut journal, Lane::Audit, 10, STAMP);
     drain(&mut journal, 0, &mut hub);
-    journal.commit(STAMP, None).unwrap();
+    journal.commit(STAMP, &[]).unwrap();
     assert_eq!(hub.frames.len() as u64 - hub.gaps.len() as u64, 760);
     let depth = journal.depth(1).unwrap();
     assert!(depth.bytes <= 256 << 10 && depth.records > 50, "{depth:?}");
@@ -85,7 +85,7 @@ fn a_dead_destination_does_not_pin_the_disk() {
         journal.take_lost().iter().inspect(|lost| assert_eq!(lost.destination, 1)).map(|lost| lost.records).sum();
     assert_eq!(lost + depth.records, 760);
     // What the last commit gave up is told with the next one.
-    journal.commit(STAMP, None).unwrap();
+    journal.commit(STAMP, &[]).unwrap();
     let mut other = Hub::default();
     drain(&mut journal, 1, &mut other);
     assert_eq!(told(&other), lost);
@@ -124,13 +124,13 @@ fn a_cursor_does_not_pass_what_is_not_told() {
     let (mut journal, _) = open(&disk, &options());
     for number in 0..8u64 {
         journal.append(Lane::Logs, &body(&noise(number, 300)), meta(1), STAMP).unwrap();
-        journal.commit(STAMP, None).unwrap();
+        journal.commit(STAMP, &[]).unwrap();
     }
     assert_eq!(journal.drop_queue(0, Some(Lane::Logs)).unwrap(), 8);
     journal.sync_cursors().unwrap();
     let cut = disk.fork();
     assert_eq!(open(&cut, &options()).0.depth(0).unwrap().records, 8);
-    journal.commit(STAMP, None).unwrap();
+    journal.commit(STAMP, &[]).unwrap();
     journal.sync_cursors().unwrap();
     drop(journal);
     let (mut journal, _) = open(&disk.fork(), &options());
@@ -164,12 +164,12 @@ fn what_is_too_old_for_its_lane_is_given_up_for_all() {
     journal.next_blocks(0, 20_000, &mut on_their_way).unwrap();
     let lines: u64 = on_their_way.iter().filter(|block| block.lane == Lane::Logs).map(|block| block.records).sum();
     assert!(lines > 0);
-    journal.commit(Stamp { synchronised: false, ..LATER }, None).unwrap();
+    journal.commit(Stamp { synchronised: false, ..LATER }, &[]).unwrap();
     assert_eq!((journal.take_lost().len(), journal.depth(1).unwrap().records), (0, 250));
 
     let new = FrameMeta { records: 1, start_ns: 2 * HOUR, end_ns: 2 * HOUR };
     journal.append(Lane::Logs, &body("new"), new, LATER).unwrap();
-    journal.commit(LATER, None).unwrap();
+    journal.commit(LATER, &[]).unwrap();
     let depth = journal.depth(1).unwrap().records;
     assert!((51 + lines..140).contains(&depth), "{depth}");
     let mut lost = [0; 2];
@@ -185,7 +185,7 @@ fn what_is_too_old_for_its_lane_is_given_up_for_all() {
     }
     assert_eq!(delivered, on_their_way.iter().map(|block| block.records).sum::<u64>());
     // Nothing is on its way any more: the segment that stayed goes too.
-    journal.commit(LATER, None).unwrap();
+    journal.commit(LATER, &[]).unwrap();
     let lost = book(&mut journal);
     let depths = [0, 1].map(|destination| journal.depth(destination).unwrap().records);
     assert_eq!([lost[0] + delivered + depths[0], lost[1] + depths[1]], [251, 251]);
@@ -218,7 +218,7 @@ fn history_of_a_lane_goes_with_its_age() {
         journal.heads().iter().find(|head| head.lane == lane).unwrap().oldest
     };
     assert_eq!((oldest(&journal, Lane::Logs), oldest(&journal, Lane::Metrics)), (1, 1));
-    journal.commit(LATER, None).unwrap();
+    journal.commit(LATER, &[]).unwrap();
     assert!(oldest(&journal, Lane::Logs) > 100 && oldest(&journal, Lane::Metrics) == 1);
     drop(journal);
     let (mut journal, recovery) = open(&disk.fork(), &options);

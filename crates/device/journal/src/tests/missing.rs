@@ -3,10 +3,11 @@
 use disk::RealDisk;
 use disk::model::ModelDisk;
 use model::{Lane, Signal};
+use recorder::{Content, Decisions, FileOptions, Progress, RecorderFiles, Recording};
 use wire::GapReason;
 
-use super::{Hub, STAMP, body, drain, meta, noise, open, options};
-use crate::{Journal, JournalError};
+use super::{Device, Hub, STAMP, body, drain, meta, noise, open, options};
+use crate::{Attachment, Journal, JournalError};
 
 /// Three segments of logs and one of audit, committed; nothing is delivered. Gives the frames of each lane.
 fn filled() -> (ModelDisk, [u64; 2]) {
@@ -16,7 +17,7 @@ fn filled() -> (ModelDisk, [u64; 2]) {
     for n in 0..100u64 {
         let (lane, place) = if n % 10 == 9 { (Lane::Audit, 1) } else { (Lane::Logs, 0) };
         frames[place] = journal.append(lane, &body(&noise(n, 1000)), meta(2), STAMP).unwrap();
-        journal.commit(STAMP, Some(&n.to_le_bytes())).unwrap();
+        journal.commit(STAMP, &[Attachment::ledger(&n.to_le_bytes())]).unwrap();
     }
     assert!(journal.stats().segments >= 4);
     (disk, frames)
@@ -103,7 +104,7 @@ fn j1_what_the_journal_removes_itself_is_not_missing() {
     let (mut journal, _) = open(&disk, &small);
     for n in 0..900u64 {
         journal.append(Lane::Logs, &body(&noise(n, 1000)), meta(1), STAMP).unwrap();
-        journal.commit(STAMP, None).unwrap();
+        journal.commit(STAMP, &[]).unwrap();
         if n % 7 == 0 && n < 300 {
             drain(&mut journal, 0, &mut Hub::default());
         }
@@ -120,26 +121,26 @@ fn j1_what_the_journal_removes_itself_is_not_missing() {
     assert!(journal.take_lost().iter().all(|lost| lost.destination == 0));
 }
 
-/// Scenario: the data directory, a lane's segment, a note or the recorder's file is removed, or another directory stands in its
-/// place, while the program runs. Guarantees: the next commit says so and nothing counts as durable; so does recording; what was
-/// not committed is still held (P2).
+/// Scenario: the data directory, a lane's segment, a commit record or the recorder's files are removed, or another directory stands
+/// in its place, while the program runs. Guarantees: the next commit says so and nothing counts as durable; so does recording; what
+/// was not committed is still held (P2).
 #[test]
 fn j2_a_directory_that_is_gone_is_seen() {
-    for gone in ["", "lanes/logs", "note.a", "note.b", "lock", "recorder"] {
+    let commit = |device: &mut Device| device.commit(b"ledger", &Decisions::default(), Progress::default());
+    for gone in ["", "lanes/logs", "note.a", "note.b", "lock", "recorder", "decisions"] {
         let disk = ModelDisk::new();
-        let recording = crate::Options { recorder_bytes: 1 << 20, decision_bytes: 1 << 20, ..options() };
-        let (mut journal, _) = open(&disk, &recording);
-        journal.append(Lane::Logs, &body("before"), meta(1), STAMP).unwrap();
-        journal.commit(STAMP, Some(b"note")).unwrap();
+        let (mut device, _) = Device::open(&disk, &options());
+        device.journal.append(Lane::Logs, &body("before"), meta(1), STAMP).unwrap();
+        commit(&mut device).unwrap();
         disk.vanish(gone);
-        journal.append(Lane::Logs, &body("after"), meta(1), STAMP).unwrap();
-        let error = journal.commit(STAMP, Some(b"later")).unwrap_err();
+        device.journal.append(Lane::Logs, &body("after"), meta(1), STAMP).unwrap();
+        let error = commit(&mut device).unwrap_err();
         assert!(error.to_string().contains("was removed or replaced"), "{gone}: {error}");
         assert!(matches!(error, JournalError::Disk(_)));
-        assert!(journal.has_uncommitted(), "{gone}");
-        if gone.is_empty() {
-            let request = crate::Recording { content: crate::Content::Request(Signal::Logs), key: b"", bytes: b"x" };
-            assert!(journal.record(&[request], 1, false).is_err());
+        assert!(device.journal.has_uncommitted(), "{gone}");
+        if ["", "recorder"].contains(&gone) {
+            let request = Recording { content: Content::Request(Signal::Logs), key: b"", bytes: b"x" };
+            assert!(device.record(&[request], 1).is_err());
         }
     }
 }
@@ -153,13 +154,13 @@ fn j2_a_real_directory_that_is_gone_is_seen() {
         let data = root.path().join("data");
         let (mut journal, _) = Journal::open(RealDisk::new(&data).unwrap(), options(), STAMP).unwrap();
         journal.append(Lane::Logs, &body("before"), meta(1), STAMP).unwrap();
-        journal.commit(STAMP, None).unwrap();
+        journal.commit(STAMP, &[]).unwrap();
         std::fs::rename(&data, root.path().join("away")).unwrap();
         if replace {
             drop(Journal::open(RealDisk::new(&data).unwrap(), options(), STAMP).unwrap());
         }
         journal.append(Lane::Logs, &body("after"), meta(1), STAMP).unwrap();
-        assert!(journal.commit(STAMP, None).unwrap_err().to_string().contains("was removed or replaced"));
+        assert!(journal.commit(STAMP, &[]).unwrap_err().to_string().contains("was removed or replaced"));
     }
 }
 
@@ -177,11 +178,12 @@ fn j6_the_directory_is_its_owners_alone() {
     }
     let root = tempfile::tempdir().unwrap();
     let data = root.path().join("a/data");
-    let recording = crate::Options { recorder_bytes: 1 << 20, decision_bytes: 1 << 20, ..options() };
     for life in 0..2 {
-        let (mut journal, _) = Journal::open(RealDisk::new(&data).unwrap(), recording.clone(), STAMP).unwrap();
+        let (mut journal, _) = Journal::open(RealDisk::new(&data).unwrap(), options(), STAMP).unwrap();
+        let rings = FileOptions { bytes: 1 << 20, decision_bytes: 1 << 20 };
+        let recorder = RecorderFiles::open(journal.disk(), journal.epoch(), &rings, None, true).unwrap();
         journal.append(Lane::Logs, &body("text"), meta(1), STAMP).unwrap();
-        journal.commit(STAMP, Some(b"note")).unwrap();
+        journal.commit(STAMP, &[Attachment::ledger(b"note")]).unwrap();
         let mut found = Vec::new();
         modes(&root.path().join("a"), &mut found);
         assert!(found.len() > 8);
@@ -190,7 +192,7 @@ fn j6_the_directory_is_its_owners_alone() {
             let wanted = if path.is_dir() { 0o700 } else { 0o600 };
             assert!(top || mode == wanted, "{}: {mode:o}", path.display());
         }
-        drop(journal);
+        drop((journal, recorder));
         // As an earlier version left it.
         for name in ["lanes", "cursors", "recorder", "note.a", "note.b", "epoch", "lock"] {
             let open = std::fs::Permissions::from_mode(if name.contains('.') { 0o644 } else { 0o755 });
@@ -229,7 +231,7 @@ fn u6_what_the_hub_has_is_skipped_if_it_is_the_same() {
     // The copy goes on by itself: from there on its frames are others.
     let (mut journal, _) = open(&copy, &options());
     journal.append(Lane::Logs, &body("another way"), meta(1), STAMP).unwrap();
-    journal.commit(STAMP, None).unwrap();
+    journal.commit(STAMP, &[]).unwrap();
     let other = journal.heads().iter().find(|head| head.lane == Lane::Logs).unwrap().next;
     assert_eq!(journal.skip(0, Lane::Logs, other, |frame| wire::digest(frame) == frames[&90]).unwrap().records, 0);
     let mut all = Hub::default();
@@ -252,7 +254,7 @@ fn r2_frames_behind_the_note_are_counted_by_signal() {
     let disk = ModelDisk::new();
     let (mut journal, _) = open(&disk, &options());
     journal.append(Lane::Mission, &body("noted"), meta(1), STAMP).unwrap();
-    journal.commit(STAMP, Some(b"note")).unwrap();
+    journal.commit(STAMP, &[Attachment::ledger(b"note")]).unwrap();
     let mut mixed = Vec::new();
     let spans = record("span");
     wire::encode_body(&[wire::SectionRef::Traces(&spans)], &mut mixed).unwrap();
@@ -261,11 +263,11 @@ fn r2_frames_behind_the_note_are_counted_by_signal() {
         journal.append(lane, &body("line"), meta(1), STAMP).unwrap();
         journal.append(lane, &body("another"), meta(1), STAMP).unwrap();
     }
-    journal.commit(STAMP, None).unwrap();
+    journal.commit(STAMP, &[]).unwrap();
     drop(journal);
     let (_, recovery) = open(&disk, &options());
-    assert_eq!(recovery.after_note.len(), 2);
-    for after in &recovery.after_note {
+    assert_eq!(recovery.unbooked.len(), 2);
+    for after in &recovery.unbooked {
         assert_eq!((after.records, after.by_signal), (3, [1, 2, 0]), "{after:?}");
     }
 }

@@ -8,20 +8,20 @@ mod hold;
 mod missing;
 mod reading;
 mod real;
-mod recording;
 mod renewal;
-mod requests;
 mod space;
 mod thinning;
+mod together;
 mod whole;
 
 use std::collections::BTreeMap;
 
-use disk::model::{ModelDisk, Rng};
+use disk::model::{ModelDisk, ModelFile, Rng};
 use model::{Epoch, Lane, Stamp};
+use recorder::{Content, Decisions, DecisionsRead, FileOptions, Progress, RecorderError, RecorderFiles, Recording};
 use wire::{Gap, Inflater, RawBlock, Section};
 
-use crate::{FrameMeta, Journal, Options, Recovery, StoredBlock};
+use crate::{Attachment, AttachmentKind, Commit, FrameMeta, Journal, JournalError, Options, Recovery, StoredBlock};
 
 pub(crate) const STAMP: Stamp = Stamp { boot_id: [7; 16], uptime_ns: 1, wall_ns: 2, synchronised: true };
 
@@ -35,8 +35,7 @@ pub(crate) fn options() -> Options {
         lane_ages: [u64::MAX; 6],
         history_bytes: 0,
         free_space_floor: 0,
-        recorder_bytes: 0,
-        decision_bytes: 0,
+        cut_uncommitted: false,
     }
 }
 
@@ -49,6 +48,67 @@ pub(crate) fn disk_of_epoch(epoch: u64) -> ModelDisk {
 
 pub(crate) fn open(disk: &ModelDisk, options: &Options) -> (Journal<ModelDisk>, Recovery) {
     Journal::open(disk.clone(), options.clone(), STAMP).expect("recovery always ends")
+}
+
+/// The journal and the recorder beside it, as whoever owns the disk has them.
+pub(crate) struct Device {
+    pub(crate) disk: ModelDisk,
+    pub(crate) journal: Journal<ModelDisk>,
+    pub(crate) recorder: RecorderFiles<ModelFile>,
+}
+
+impl Device {
+    /// Opens both, the recorder with what is attached to the last commit, and before the next one.
+    pub(crate) fn open(disk: &ModelDisk, options: &Options) -> (Self, Recovery) {
+        let options = Options { cut_uncommitted: true, ..options.clone() };
+        let opening = Journal::recover(disk.clone(), options).expect("recovery always ends");
+        let head = opening.recovery().attachment(AttachmentKind::Recorder);
+        let recorder = RecorderFiles::open(disk, opening.epoch(), &RINGS, head, opening.recovery().is_last)
+            .expect("it always opens");
+        let (journal, recovery) = opening.commit(STAMP, &[Attachment::recorder(&recorder.head())]);
+        (Self { disk: disk.clone(), journal, recorder }, recovery)
+    }
+
+    pub(crate) fn record(&mut self, requests: &[Recording<'_>], wall_ns: u64) -> Result<u64, RecorderError> {
+        self.recorder.record(&self.disk, requests, wall_ns, true)
+    }
+
+    /// Commits frames, ledger, decisions and head together.
+    pub(crate) fn commit(
+        &mut self,
+        ledger: &[u8],
+        decisions: &Decisions<'_>,
+        progress: Progress,
+    ) -> Result<Commit, JournalError> {
+        let prepared = self.recorder.prepare(&self.disk, decisions, progress, STAMP.wall_ns);
+        let head = prepared.map_err(RecorderError::into_disk)?;
+        let committed = self.journal.commit(STAMP, &[Attachment::ledger(ledger), Attachment::recorder(&head)])?;
+        self.recorder.committed(&self.disk);
+        Ok(committed)
+    }
+
+    /// Every request from a sequence on: sequence, content, key and bytes.
+    pub(crate) fn requests(&self, from: u64) -> Vec<(u64, Content, Vec<u8>, Vec<u8>)> {
+        let mut found = Vec::new();
+        let read = self.recorder.each_recorded(&self.disk, from, |sequence, request| {
+            found.push((sequence, request.content, request.key.to_vec(), request.bytes.to_vec()));
+        });
+        read.unwrap();
+        found
+    }
+
+    pub(crate) fn decisions(&self) -> Vec<DecisionsRead> {
+        let mut found = Vec::new();
+        self.recorder.each_decisions(&self.disk, |read| found.push(read)).unwrap();
+        found
+    }
+}
+
+const RINGS: FileOptions = FileOptions { bytes: 1 << 20, decision_bytes: 1 << 20 };
+
+/// The ledger of the last commit.
+pub(crate) fn ledger(recovery: &Recovery) -> Option<&[u8]> {
+    recovery.attachment(AttachmentKind::Ledger)
 }
 
 pub(crate) fn meta(records: u32) -> FrameMeta {
@@ -142,7 +202,7 @@ pub(crate) fn drain(journal: &mut Journal<ModelDisk>, destination: usize, hub: &
                 return;
             }
             let before = journal.due.len();
-            journal.commit(STAMP, None).unwrap();
+            journal.commit(STAMP, &[]).unwrap();
             assert!(journal.due.len() < before.max(1), "gap records find no room: {:?}", journal.due);
             continue;
         }

@@ -63,10 +63,10 @@ fn full() -> (ModelDisk, u64) {
         journal.append(Lane::Traces, &lines(&traces, &word), times, STAMP).unwrap();
         journal.append(Lane::Metrics, &lines(&[trace(1 << 40)], &noise(second + 9999, 900)), times, STAMP).unwrap();
         if second % 5 == 0 {
-            journal.commit(STAMP, None).unwrap();
+            journal.commit(STAMP, &[]).unwrap();
         }
     }
-    journal.commit(STAMP, None).unwrap();
+    journal.commit(STAMP, &[]).unwrap();
     drop(journal);
     (disk, number)
 }
@@ -136,7 +136,7 @@ fn strings_are_found() {
         let long = format!("{}{}", noise(number, 700), "x");
         journal.append(Lane::Logs, &lines(&[trace(number)], &word), meta(1), STAMP).unwrap();
         journal.append(Lane::Logs, &lines(&[trace(number)], &long), meta(1), STAMP).unwrap();
-        journal.commit(STAMP, None).unwrap();
+        journal.commit(STAMP, &[]).unwrap();
     }
     drop(journal);
     let find = |text: &str| {

@@ -4,7 +4,7 @@ use disk::RealDisk;
 use model::Lane;
 
 use super::{STAMP, body, meta, noise, options};
-use crate::{Journal, JournalError};
+use crate::{Attachment, Journal, JournalError};
 
 /// Scenario: a journal in a directory of the operating system: two processes' worth of opening, filling over several
 /// segments, draining. Guarantees: it behaves as on the model disk, and takes the disk space that it says.
@@ -19,7 +19,7 @@ fn a_real_directory() {
     for n in 0..150u64 {
         journal.append(Lane::Traces, &body(&noise(n, 1000)), meta(1), STAMP).unwrap();
         if n % 5 == 4 {
-            journal.commit(STAMP, Some(b"note")).unwrap();
+            journal.commit(STAMP, &[Attachment::ledger(b"note")]).unwrap();
         }
     }
     let epoch = journal.epoch();
@@ -29,7 +29,7 @@ fn a_real_directory() {
 
     let (mut journal, recovery) = open().unwrap();
     assert_eq!(journal.epoch(), epoch);
-    assert_eq!((recovery.frames, recovery.records, recovery.note.as_deref()), (150, 150, Some(&b"note"[..])));
+    assert_eq!((recovery.frames, recovery.records, super::ledger(&recovery)), (150, 150, Some(&b"note"[..])));
     assert!(recovery.torn.is_empty() && recovery.corrupt.is_empty() && recovery.not_committed.is_none());
     let mut seen = 0;
     for destination in 0..2 {
@@ -45,7 +45,7 @@ fn a_real_directory() {
         }
     }
     assert_eq!(seen, 300);
-    journal.commit(STAMP, None).unwrap();
+    journal.commit(STAMP, &[]).unwrap();
     let stats = journal.stats();
     let mut on_disk = 0;
     let mut dirs = vec![data.clone()];

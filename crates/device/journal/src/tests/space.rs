@@ -8,7 +8,7 @@ use model::Lane;
 use wire::GapReason;
 
 use super::{Hub, STAMP, body, disk_of_epoch, drain, meta, noise, open, options};
-use crate::{AppendError, Journal, Options};
+use crate::{AppendError, Attachment, Journal, Options};
 
 fn small(total_bytes: u64) -> Options {
     Options { destinations: vec!["hub".into()], total_bytes, ..options() }
@@ -20,13 +20,13 @@ fn fill(journal: &mut Journal<ModelDisk>, lane: Lane, seed: u64, frames: u64) ->
         match journal.append(lane, &body(&noise(seed * 10_000 + n, 1000)), meta(1), STAMP) {
             Ok(_) => {}
             Err(AppendError::Full { .. }) => {
-                journal.commit(STAMP, None).unwrap();
+                journal.commit(STAMP, &[]).unwrap();
                 return n;
             }
             Err(error) => panic!("{error}"),
         }
         if n % 2 == 1 {
-            journal.commit(STAMP, None).unwrap();
+            journal.commit(STAMP, &[]).unwrap();
         }
     }
     frames
@@ -79,7 +79,7 @@ fn lanes_yield_in_order() {
     let depth = journal.depth(0).unwrap();
     let appended = 500 * 3 + 350 + 500 + 1500 + metrics + taken;
     assert_eq!(depth.records + lost, appended);
-    journal.commit(STAMP, None).unwrap();
+    journal.commit(STAMP, &[]).unwrap();
     let mut hub = Hub::default();
     drain(&mut journal, 0, &mut hub);
     assert_eq!(hub.gaps.iter().map(|gap| gap.records).sum::<u64>(), lost, "{:?}", hub.gaps);
@@ -89,7 +89,7 @@ fn lanes_yield_in_order() {
     }
     // Room is back: appends go on.
     journal.append(Lane::Mission, &body(&noise(1, 40_000)), meta(1), STAMP).unwrap();
-    journal.commit(STAMP, None).unwrap();
+    journal.commit(STAMP, &[]).unwrap();
 }
 
 /// Scenario: logs and audit have budgets of their own, far below the whole. Guarantees: logs yield their own oldest and
@@ -116,7 +116,7 @@ fn a_lane_stays_within_its_own_budget() {
     journal.make_room(Lane::Mission, 40_000, STAMP).unwrap();
     fill(&mut journal, Lane::Traces, 4, 3000);
     journal.append(Lane::Mission, &body(&noise(1, 39_000)), meta(1), STAMP).unwrap();
-    journal.commit(STAMP, None).unwrap();
+    journal.commit(STAMP, &[]).unwrap();
 }
 
 /// Scenario: blocks are on their way to the hub when space runs out. Guarantees: their segment is not evicted, later ones
@@ -138,7 +138,7 @@ fn what_is_on_its_way_is_not_evicted() {
         hub.take(block);
     }
     assert_eq!(journal.confirm(0, Lane::Logs, 1, last).unwrap().frames, last);
-    journal.commit(STAMP, None).unwrap();
+    journal.commit(STAMP, &[]).unwrap();
     drain(&mut journal, 0, &mut hub);
     hub.is_whole(Lane::Logs, journal.heads()[0].next);
     assert_eq!(hub.gaps.iter().map(|gap| gap.records).sum::<u64>(), lost);
@@ -155,7 +155,7 @@ fn history_goes_first() {
     let mut hub = Hub::default();
     fill(&mut journal, Lane::Logs, 1, 600);
     drain(&mut journal, 0, &mut hub);
-    journal.commit(STAMP, None).unwrap();
+    journal.commit(STAMP, &[]).unwrap();
     let kept = journal.stats().disk_bytes;
     assert!((200 << 10..500 << 10).contains(&kept), "{kept}");
     assert!(held(&journal, Lane::Logs) > 100);
@@ -177,7 +177,7 @@ fn somebody_else_fills_the_disk() {
     disk.set_capacity(Some(disk.used()));
     let taken = fill(&mut journal, Lane::Audit, 3, 1000);
     assert!(taken > 50 && taken < 400, "{taken}");
-    journal.commit(STAMP, None).unwrap();
+    journal.commit(STAMP, &[]).unwrap();
     let lost: u64 = journal.take_lost().iter().map(|lost| lost.records).sum();
     assert!(lost > 200, "{lost}");
     assert_eq!(held(&journal, Lane::Audit), taken);
@@ -303,7 +303,7 @@ fn squeezed(seed: u64) -> u64 {
                         Err(error) => assert!(disk.is_dead(), "{error}"),
                     }
                 }
-                6..8 => match journal.commit(STAMP, Some(&n.to_le_bytes())) {
+                6..8 => match journal.commit(STAMP, &[Attachment::ledger(&n.to_le_bytes())]) {
                     Ok(_) => committed.append(&mut buffered),
                     Err(error) => assert!(disk.is_dead(), "{error}"),
                 },
@@ -373,7 +373,7 @@ fn a_gap_record_finds_room_on_a_full_disk() {
     let mut blocks = Vec::new();
     journal.next_blocks(0, 10_000, &mut blocks).unwrap();
     assert_eq!(journal.due.len(), 1, "{blocks:?}");
-    journal.commit(STAMP, None).unwrap();
+    journal.commit(STAMP, &[]).unwrap();
     assert!(journal.due.is_empty());
     assert!(disk.used() <= 1 << 20);
     let mut hub = Hub::default();
@@ -395,7 +395,7 @@ fn a_large_segment_does_not_block_its_lane() {
     let mut hub = Hub::default();
     let append = |journal: &mut Journal<ModelDisk>, number: u64, len: usize| {
         journal.append(Lane::Metrics, &body(&noise(number, len)), meta(1), STAMP).unwrap();
-        journal.commit(STAMP, None).unwrap();
+        journal.commit(STAMP, &[]).unwrap();
         assert!(journal.lanes[usize::from(Lane::Metrics.number())].disk_bytes() <= (128 + 80) << 10);
     };
     for number in 0..6 {
@@ -415,7 +415,7 @@ fn a_large_segment_does_not_block_its_lane() {
     let mut hub = Hub::default();
     for number in 0..8 {
         journal.append(Lane::Traces, &body(&noise(number, 250_000)), meta(1), STAMP).unwrap();
-        journal.commit(STAMP, None).unwrap();
+        journal.commit(STAMP, &[]).unwrap();
         drain(&mut journal, 0, &mut hub);
         assert!(journal.stats().disk_bytes <= 512 << 10);
     }

@@ -11,7 +11,7 @@ use crate::{Journal, Options, Stretch};
 fn fill(journal: &mut Journal<ModelDisk>, frames: u64) {
     for number in 0..frames {
         journal.append(Lane::Metrics, &body(&noise(number, 900)), meta(10), STAMP).unwrap();
-        journal.commit(STAMP, None).unwrap();
+        journal.commit(STAMP, &[]).unwrap();
     }
 }
 
@@ -53,7 +53,7 @@ fn what_is_replaced_is_told_and_booked() {
         let stretch = journal.stretch(Lane::Metrics, behind).expect("there is more to thin");
         behind = stretch.last;
         left.extend(replace(&mut journal, &stretch));
-        journal.commit(STAMP, None).unwrap();
+        journal.commit(STAMP, &[]).unwrap();
     }
     assert!(disk.used() + (64 << 10) < before, "{} of {before}", disk.used());
     let lost = journal.take_lost();
@@ -94,12 +94,12 @@ fn what_somebody_has_stays() {
     assert!(journal.take_lost().is_empty());
 }
 
-/// Scenario: the power fails at every operation of a replacement and its commit, with and without a recorder. Guarantees: old
+/// Scenario: the power fails at every operation of a replacement and its commit, with and without frames behind the commit being cut. Guarantees: old
 /// frames or new ones with their gap are there, never neither; recovery finds no damage; what is delivered is whole (P2, P3).
 #[test]
 fn a_cut_leaves_the_old_or_the_new() {
-    for recorder_bytes in [0, 1 << 20] {
-        let options = Options { recorder_bytes, decision_bytes: recorder_bytes, ..small() };
+    for cut_uncommitted in [false, true] {
+        let options = Options { cut_uncommitted, ..small() };
         let (mut old, mut new) = (0, 0);
         for operation in 0.. {
             let disk = disk_of_epoch(1);
@@ -138,7 +138,7 @@ fn replace_until_dead(journal: &mut Journal<ModelDisk>, stretch: &Stretch) -> Ve
     let with_meta: Vec<_> = bodies.iter().map(|body| (body.clone(), meta(2))).collect();
     // Where the power is gone, nothing has changed.
     if journal.replace(stretch, &with_meta, STAMP).is_ok() {
-        let _may_be_cut = journal.commit(STAMP, None);
+        let _may_be_cut = journal.commit(STAMP, &[]);
     }
     bodies
 }
@@ -152,10 +152,10 @@ fn what_was_thinned_yields_too() {
     fill(&mut journal, 400);
     let stretch = journal.stretch(Lane::Metrics, 0).unwrap();
     replace(&mut journal, &stretch);
-    journal.commit(STAMP, None).unwrap();
+    journal.commit(STAMP, &[]).unwrap();
     fill(&mut journal, 600);
     // What the last commit gave up is told with the next one.
-    journal.commit(STAMP, None).unwrap();
+    journal.commit(STAMP, &[]).unwrap();
     let lost: u64 = journal.take_lost().iter().map(|lost| lost.records).sum();
     assert_eq!(lost + journal.depth(0).unwrap().records, 10_000);
     let mut hub = Hub::default();

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use disk::model::ModelDisk;
 use model::{Lane, Signal};
+use recorder::{Content, Decisions, Progress, Recording};
 
-use super::{Hub, STAMP, body, drain, meta, noise, open, options};
-use crate::{Content, Decisions, Journal, Options, Recording, StoredBlock, Taken, repair, verify};
+use super::{Device, Hub, STAMP, body, drain, meta, noise, options};
+use crate::{Options, StoredBlock, repair, verify};
 
 /// Requests of one entry of the recorder.
 const TOGETHER: u64 = 2;
@@ -14,8 +15,7 @@ const TOGETHER: u64 = 2;
 const ROUNDS: u64 = 22;
 
 fn recording() -> Options {
-    let recorder = Options { recorder_bytes: 1 << 20, decision_bytes: 1 << 20, ..options() };
-    Options { destinations: vec!["hub".into()], history_bytes: 1 << 20, ..recorder }
+    Options { destinations: vec!["hub".into()], history_bytes: 1 << 20, cut_uncommitted: true, ..options() }
 }
 
 /// What a directory holds that has to stay.
@@ -27,7 +27,7 @@ struct Held {
     decisions: BTreeSet<u64>,
 }
 
-fn round(journal: &mut Journal<ModelDisk>, held: &mut Held, number: u64) {
+fn round(device: &mut Device, held: &mut Held, number: u64) {
     let lane = if number % 6 == 5 { Lane::Audit } else { Lane::Logs };
     let texts = [noise(1000 + number, 200), noise(2000 + number, 100)];
     let requests = texts.each_ref().map(|text| Recording {
@@ -35,32 +35,33 @@ fn round(journal: &mut Journal<ModelDisk>, held: &mut Held, number: u64) {
         key: b"key",
         bytes: text.as_bytes(),
     });
-    let first = journal.record(&requests, 5 + number, true).unwrap();
+    let first = device.record(&requests, 5 + number).unwrap();
     for (sequence, text) in (first..).zip(&texts) {
         held.requests.insert((sequence, text.as_bytes().to_vec()));
     }
     for part in 0..2 {
         let body = body(&format!("{number}.{part} {}", noise(number * 2 + part, 700)));
-        let sequence = journal.append(lane, &body, meta(1), STAMP).unwrap();
+        let sequence = device.journal.append(lane, &body, meta(1), STAMP).unwrap();
         held.frames.insert((lane, sequence), body);
     }
-    let decisions = Decisions { remembered: &[number * 2], alone: &[number * 2 + 1] };
+    let decisions = Decisions { remembered: &[number * 2], without_spans: &[number * 2 + 1] };
     held.decisions.extend([number * 2, number * 2 + 1]);
-    let taken = Taken { next: first + TOGETHER, needed: 1 };
-    journal.commit_taken(STAMP, &vec![number as u8; 100 + number as usize % 7], &decisions, taken).unwrap();
+    let progress = Progress { booked: first + TOGETHER, needed: 1 };
+    device.commit(&vec![number as u8; 100 + number as usize % 7], &decisions, progress).unwrap();
 }
 
 /// A small directory with every kind of file: sealed segments with index and footer and open ones with zeros behind their
-/// entries in two lanes, the recorder and the decisions; both notes, a cursor with both slots, the spare file, the epoch.
+/// entries in two lanes, the recorder and the decisions; both commit records, a cursor with both slots, the spare file, the epoch.
 fn small() -> (ModelDisk, Held) {
     let disk = ModelDisk::new();
     let mut held =
         Held { frames: BTreeMap::new(), confirmed: Vec::new(), requests: BTreeSet::new(), decisions: BTreeSet::new() };
     for life in 0..2 {
-        let (mut journal, _) = open(&disk, &recording());
+        let (mut device, _) = Device::open(&disk, &recording());
         for number in 0..ROUNDS / 2 {
-            round(&mut journal, &mut held, life * ROUNDS / 2 + number);
+            round(&mut device, &mut held, life * ROUNDS / 2 + number);
         }
+        let journal = &mut device.journal;
         let from = held.confirmed.len();
         journal.next_blocks(0, 2000, &mut held.confirmed).unwrap();
         for block in &held.confirmed[from..] {
@@ -94,7 +95,7 @@ fn filled(disk: &ModelDisk, path: &str) -> (u64, u64) {
 }
 
 /// Scenario: every single byte of every file of a directory is flipped, one at a time: segments of lanes, recorder and
-/// decisions, indexes, footers, epoch, notes, cursors, the zeros behind them, the spare file. Guarantees: `verify` finds
+/// decisions, indexes, footers, epoch, commit records, cursors, the zeros behind them, the spare file. Guarantees: `verify` finds
 /// each; it finds nothing where nothing was flipped.
 #[test]
 fn verify_finds_every_flip() {
@@ -133,12 +134,12 @@ fn repair_keeps_every_other_block() {
             let repaired = repair(bad.clone(), recording(), STAMP).unwrap_or_else(|error| panic!("{what}: {error}"));
             assert!(!repaired.before.findings.is_empty(), "{what}");
             assert_eq!(repaired.after.findings, [], "{what}");
-            let (mut journal, recovery) = open(&bad, &recording());
+            let (mut device, recovery) = Device::open(&bad, &recording());
             assert_eq!(recovery.corrupt, [], "{what}: repaired once");
 
             let mut hub = Hub::default();
             held.confirmed.iter().for_each(|block| hub.take(block));
-            drain(&mut journal, 0, &mut hub);
+            drain(&mut device.journal, 0, &mut hub);
             let missing = held.frames.iter().filter(|((lane, seq), body)| !hub.has(*lane, *seq, body)).count();
             assert!(missing <= if path.starts_with("lanes") { 2 } else { 0 }, "{what} cost {missing} frames");
             for (lane, seq) in held.frames.keys().filter(|(lane, seq)| !hub.frames.contains_key(&(*lane, *seq))) {
@@ -146,20 +147,19 @@ fn repair_keeps_every_other_block() {
             }
             costly += usize::from(missing > 0);
 
-            let mut requests = BTreeSet::new();
-            journal
-                .each_recorded(1, |sequence, request| {
-                    requests.insert((sequence, request.bytes.to_vec()));
-                })
-                .unwrap();
+            let requests: BTreeSet<(u64, Vec<u8>)> =
+                device.requests(1).into_iter().map(|(sequence, _, _, bytes)| (sequence, bytes)).collect();
             assert!(requests.is_subset(&held.requests), "{what}");
             let missing = (held.requests.len() - requests.len()) as u64;
             let may_miss = if path.starts_with("recorder") { TOGETHER } else { 0 };
             assert!(missing <= may_miss, "{what} cost {missing} requests");
             costly_requests += u64::from(missing > 0);
 
-            let mut decisions = BTreeSet::new();
-            journal.each_decisions(|read| decisions.extend(read.remembered.into_iter().chain(read.alone))).unwrap();
+            let decisions: BTreeSet<u64> = device
+                .decisions()
+                .into_iter()
+                .flat_map(|read| [read.remembered, read.without_spans].concat())
+                .collect();
             assert!(decisions.is_subset(&held.decisions), "{what}");
             let missing = held.decisions.len() - decisions.len();
             assert!(missing <= if path.starts_with("decisions") { 2 } else { 0 }, "{what} cost {missing} decisions");

@@ -1,8 +1,8 @@
 //! Lanes that say so before they are full: while what a lane still has to deliver is above its high watermark, requests with
 //! records for it are refused whole, until it is below the low one.
 
-use journal::MIN_SEGMENT;
 use model::Lane;
+use segment::MIN_SEGMENT;
 
 const LANES: usize = Lane::ALL.len();
 

@@ -3,11 +3,11 @@
 
 use std::collections::HashMap;
 
-use journal::Taken;
 use ledger::PerSignal;
 use model::otlp::{count_records, inspect};
 use model::proto::ProtoError;
 use model::{Signal, TraceId};
+use recorder::Progress;
 use sampling::{Remembered, Verdict};
 
 use crate::books::Incoming;
@@ -37,7 +37,7 @@ pub struct Resume<'a> {
     /// Traces that were released without a decision, and the sequence below which their parts were meant.
     released: HashMap<u64, u64>,
     /// How far the last commit had taken over what is recorded.
-    taken: Taken,
+    progress: Progress,
     resumed: Resumed,
 }
 
@@ -48,7 +48,7 @@ impl Pipeline {
             pipeline: self,
             now_ns,
             released: HashMap::new(),
-            taken: Taken::default(),
+            progress: Progress::default(),
             resumed: Resumed::default(),
         }
     }
@@ -67,11 +67,11 @@ impl Resume<'_> {
     }
 
     /// All decisions are remembered; from now on requests are recorded. `taken` is how far the last commit had taken over what is.
-    pub fn record(&mut self, taken: Taken) {
+    pub fn record(&mut self, progress: Progress) {
         // What was restored is on disk already.
         self.pipeline.undecided.decisions_are_known();
-        self.pipeline.undecided.record_from(taken.next.max(1));
-        self.taken = taken;
+        self.pipeline.undecided.record_from(progress.booked.max(1));
+        self.progress = progress;
     }
 
     /// Remembers the key, behind its digest, of a request that was accepted.
@@ -83,7 +83,7 @@ impl Resume<'_> {
 
     /// Takes in a recorded request: what of it the last commit had waits again, what came after it comes in.
     pub fn request(&mut self, sequence: u64, signal: Signal, request: &[u8]) {
-        let walked = match sequence < self.taken.next {
+        let walked = match sequence < self.progress.booked {
             true => self.undecided_of(sequence, signal, request),
             false => self.came_after(sequence, signal, request),
         };
@@ -95,7 +95,7 @@ impl Resume<'_> {
     /// A recorded request is set aside instead.
     pub fn set_aside(&mut self, sequence: u64, signal: Signal, request: &[u8]) {
         self.resumed.set_aside += 1;
-        if sequence >= self.taken.next {
+        if sequence >= self.progress.booked {
             // It was answered, and no commit record speaks of it.
             self.pipeline.books.lost_with_the_start(signal, count_records(signal, request).unwrap_or(0));
         }

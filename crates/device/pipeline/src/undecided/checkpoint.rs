@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use journal::Taken;
 use model::TraceId;
+use recorder::Progress;
 use sampling::{Remembered, Verdict};
 
 use super::Undecided;
@@ -36,12 +36,12 @@ impl Checkpoint {
 /// What rides in a commit for the recorder in files.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct RecorderPart {
-    /// Decisions, as [`journal::Decisions`] has them.
+    /// Decisions, as [`recorder::Decisions`] has them.
     pub(crate) decided: Vec<u64>,
     /// Traces released without a decision, because no span of them came.
     pub(crate) without_spans: Vec<u64>,
-    /// How far the recorder is taken over.
-    pub(crate) taken: Taken,
+    /// How far what is recorded is in the books.
+    pub(crate) progress: Progress,
 }
 
 impl Undecided {
@@ -96,7 +96,10 @@ impl Undecided {
         Some(RecorderPart {
             decided: decided.clone(),
             without_spans: self.checkpoint.without_spans.clone(),
-            taken: Taken { next, needed: self.recorder.oldest_pinned_tag().map_or(next, |tag| tag.min(next)) },
+            progress: Progress {
+                booked: next,
+                needed: self.recorder.oldest_pinned_tag().map_or(next, |tag| tag.min(next)),
+            },
         })
     }
 

@@ -1,11 +1,11 @@
 //! What was not delivered, for those who ask for it after all.
 
 use filter::{Query, Record};
-use journal::Content;
 use model::otlp::{Selection, SpanView, for_each_scope};
 use model::proto::ProtoError;
 use model::{Signal, TraceId};
 use query::{View, What, each_record};
+use recorder::Content;
 use sampling::{LineFacts, Verdict};
 
 use crate::attributes::with_ids;
@@ -91,7 +91,7 @@ impl Undecided {
             });
             unreadable += u64::from(walked.is_err());
         }
-        self.recorder.rest();
+        self.recorder.release_buffer();
         unreadable
     }
 }

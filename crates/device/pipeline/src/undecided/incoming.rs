@@ -1,9 +1,9 @@
 //! Records that come in: what waits goes into the recorder, what is decided or needs no decision goes on.
 
-use journal::Content;
 use model::otlp::{LogView, STATUS_ERROR, STATUS_OK, SpanView, for_each_scope, string_attribute};
 use model::proto::{ProtoError, varint_len};
 use model::{Signal, TraceId};
+use recorder::Content;
 use red::Red;
 use sampling::{
     LineFacts, OtState, Part, Route, STATUS_MASK_ERROR, STATUS_MASK_OK, STATUS_MASK_UNSET, SpanPart, Verdict,

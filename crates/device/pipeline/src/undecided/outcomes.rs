@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use journal::Content;
 use model::otlp::{ScopeGroup, SpanView, for_each_scope, string_attribute};
 use model::proto::ProtoError;
 use model::{Signal, TraceId};
+use recorder::Content;
 use red::Red;
 use sampling::{Decided, EntryId, LineFacts, Sampler, Verdict};
 
@@ -109,7 +109,7 @@ impl Undecided {
                 applying.facts.unreadable += 1;
             }
         }
-        self.recorder.rest();
+        self.recorder.release_buffer();
         for one in decided {
             one.entries.iter().for_each(|entry| self.recorder.unpin(*entry));
         }

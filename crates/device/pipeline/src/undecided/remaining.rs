@@ -1,9 +1,9 @@
 //! What is still undecided, told record by record: at an orderly end, and when a restart takes in again what is recorded.
 
-use journal::Content;
 use model::otlp::{LogView, ScopeGroup, Selection, SpanView, for_each_scope};
 use model::proto::ProtoError;
 use model::{Signal, TraceId};
+use recorder::Content;
 use sampling::{EntryId, LineFacts, Remembered};
 
 use super::Undecided;
@@ -79,7 +79,7 @@ impl Undecided {
             walk.next = id + 1;
             let found = self.remaining_of(id);
             if !matches!(found, Ok(None)) {
-                self.recorder.rest();
+                self.recorder.release_buffer();
             }
             match found {
                 Ok(Some(found)) => return (Some(found), unreadable),
@@ -87,7 +87,7 @@ impl Undecided {
                 Err(_) => unreadable += 1,
             }
         }
-        self.recorder.rest();
+        self.recorder.release_buffer();
         (None, unreadable)
     }
 

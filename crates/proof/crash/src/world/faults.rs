@@ -152,7 +152,7 @@ impl World {
         }
         loop {
             let failed_syncs = self.disk.faults().failed_syncs;
-            match journal::renew_as(&self.disk, &self.options, self.stamp(), Epoch(self.rng.bits() | 1)) {
+            match edge::renew(&self.disk, &self.options, self.stamp(), Epoch(self.rng.bits() | 1)) {
                 Ok(_) => return self.start(),
                 Err(_) if self.disk.is_dead() => self.power_cycle(),
                 Err(_) if self.disk.faults().failed_syncs > failed_syncs => {}
@@ -240,7 +240,7 @@ impl World {
         for (destination, hub) in self.hubs.iter().enumerate() {
             // A point that tells what others were is in the books, and has no number.
             let told = hub.told_lost(&[Corrupt, Dropped, Evicted, Thinned]) + hub.held.summaries;
-            let held_back = self.options.holds.iter().any(Option::is_some);
+            let held_back = self.options.journal.holds.iter().any(Option::is_some);
             let wrong: &[_] = if held_back { &[Corrupt] } else { &[Corrupt, Dropped] };
             if !self.flipped_lanes && !self.damaged && hub.told_lost(wrong) > 0 {
                 return Err(format!("destination {destination} was told of corrupt records, and no byte was flipped"));

@@ -6,20 +6,9 @@
 
 use std::collections::VecDeque;
 
-use model::Signal;
 use segment::lz4::{self, PIECE};
 
-/// Names an entry: ascending in the order of arrival, never used twice while the program runs.
-pub type EntryId = u64;
-
-/// What an entry holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Content {
-    /// An OTLP export request of this signal.
-    Request(Signal),
-    /// An `ExemplarsData` (docs/wire.md): exemplars taken out of incoming points.
-    Exemplars,
-}
+use crate::content::{Content, EntryId};
 
 /// One entry's place in its block.
 #[derive(Debug, Clone, Copy)]
@@ -112,7 +101,7 @@ impl Recorder {
         }
         while self.bytes() + needed > self.capacity {
             if self.inflated_first.is_some() {
-                self.rest();
+                self.release_buffer();
             } else if let Some(position) = self.blocks.iter().position(|block| block.pins == 0) {
                 if let Some(block) = self.blocks.remove(position) {
                     self.blocks_bytes -= block.bytes();
@@ -229,7 +218,7 @@ impl Recorder {
     }
 
     /// An entry's content; `None` when it is not held any more. Entries of one block that are read one after the other are
-    /// inflated once; [`Recorder::rest`] gives that memory back.
+    /// inflated once; [`Recorder::release_buffer`] gives that memory back.
     pub fn get(&mut self, id: EntryId) -> Option<(Content, &[u8])> {
         if id >= self.open_first {
             let slot = self.open_slots.get(usize::try_from(id - self.open_first).ok()?)?;
@@ -253,7 +242,7 @@ impl Recorder {
     }
 
     /// Gives back what reading needed.
-    pub fn rest(&mut self) {
+    pub fn release_buffer(&mut self) {
         self.inflated_first = None;
         self.inflated = Vec::new();
     }
@@ -300,6 +289,8 @@ fn range(slot: &Slot) -> std::ops::Range<usize> {
 
 #[cfg(test)]
 mod tests {
+    use model::Signal;
+
     use super::*;
     use disk::model::Rng;
 
@@ -359,7 +350,7 @@ mod tests {
         }
         let held: Vec<EntryId> = recorder.ids(0).collect();
         assert_eq!(held, (recorder.oldest_id()..3000).collect::<Vec<_>>());
-        recorder.rest();
+        recorder.release_buffer();
         assert!(recorder.bytes() <= 400_000);
     }
 

@@ -1,4 +1,4 @@
-//! The note: the lanes' committed heads and the caller's own bytes, latest wins.
+//! The commit records: the lanes' committed heads and the attachments, latest wins.
 //!
 //! Two files are written in turn, in place, after the frames of a commit are synced. So the newest readable one never says
 //! more than is on disk, and nothing beyond its heads was ever sent (docs/journal.md, "Commit").
@@ -9,17 +9,16 @@ use disk::{Disk, IoCounts, read_exact_at};
 use model::{Epoch, Lane};
 use segment::{FieldReader, FieldWriter, MOST, VERSION};
 
+use crate::attachment::{ATTACHMENT_CAP, Attachment, AttachmentKind, RECORDER_LEN};
 use crate::error::JournalError;
-use crate::recording::Taken;
-
-/// The most bytes that a caller's note may have.
-pub const NOTE_CAP: usize = 1 << 20;
 
 pub(crate) const PATHS: [&str; 2] = ["note.a", "note.b"];
 const MAGIC: [u8; 4] = *b"LSNT";
 const HEADER_LEN: usize = 256;
-/// Where the recorder's places and the decisions' head stand.
-const PLACES_AT: usize = 224;
+/// Where the ledger's length stands.
+const LEDGER_LEN_AT: usize = 216;
+/// Where the recorder's attachment stands.
+const RECORDER_AT: usize = 224;
 const CRC_AT: usize = HEADER_LEN - 4;
 const PAGE: u64 = 4096;
 
@@ -39,46 +38,75 @@ pub(crate) const NO_HEADS: Heads = [Head { next: 1, records: 0 }; Lane::ALL.len(
 /// Where each lane begins on disk: the first sequence that is held, and the records before it.
 pub(crate) type Starts = Heads;
 
-/// Bytes behind the caller's: where the lanes begin, and a checksum of that with the counter.
+/// Bytes behind the ledger: where the lanes begin, and a checksum of that with the counter.
 const STARTS_LEN: usize = 16 * Lane::ALL.len() + 4;
 
-/// How far the recorder's rows are committed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Rows {
-    pub(crate) taken: Taken,
-    /// The sequence after the last committed entry of the decisions.
-    pub(crate) decisions: u64,
-}
-
-/// What the note files say.
+/// What the files say.
 #[derive(Debug)]
-pub(crate) struct NoteRead {
+pub(crate) struct CommitRead {
     pub(crate) heads: Heads,
-    /// The heads of the commit that brought the caller's bytes.
-    pub(crate) note_heads: Heads,
-    /// The caller's bytes of the newest commit that had some; `None` when there was none.
-    pub(crate) note: Option<Vec<u8>>,
-    pub(crate) rows: Rows,
+    /// The heads of the commit that brought the ledger.
+    pub(crate) ledger_heads: Heads,
+    /// The attachments of the newest commit that had some of a kind.
+    pub(crate) attachments: Vec<(AttachmentKind, Vec<u8>)>,
     /// Where the lanes began; `None` when a program wrote it that did not tell.
     pub(crate) starts: Option<Starts>,
     /// Whether the heads are surely the newest ones: neither file is damaged.
     pub(crate) trusted: bool,
+    /// Whether the recorder's attachment surely is the last one that rode.
+    pub(crate) is_last: bool,
+}
+
+/// What rides in one commit; `None` keeps what rode before.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Riding<'a> {
+    ledger: Option<&'a [u8]>,
+    recorder: Option<[u8; RECORDER_LEN]>,
+}
+
+impl<'a> Riding<'a> {
+    /// The last attachment of each kind.
+    pub(crate) fn of(attachments: &[Attachment<'a>]) -> Result<Self, JournalError> {
+        let mut riding = Self::default();
+        for attachment in attachments {
+            let bytes = attachment.bytes;
+            let wrong = |cap: usize| {
+                let (kind, len) = (attachment.kind, bytes.len());
+                JournalError::Options(format!("an attachment {kind:?} of {len} bytes does not fit into {cap}"))
+            };
+            match attachment.kind {
+                AttachmentKind::Ledger if bytes.len() > ATTACHMENT_CAP => return Err(wrong(ATTACHMENT_CAP)),
+                AttachmentKind::Ledger => riding.ledger = Some(bytes),
+                AttachmentKind::Recorder => {
+                    riding.recorder = Some(bytes.try_into().map_err(|_| wrong(RECORDER_LEN))?);
+                }
+            }
+        }
+        Ok(riding)
+    }
 }
 
 /// The two files.
-pub(crate) struct NoteFiles<F> {
+pub(crate) struct CommitRecords<F> {
     files: [Option<(F, u64)>; 2],
     counter: u64,
+    /// The record that was written last.
     bytes: Vec<u8>,
     /// Reused for the next write: what could not be written must not ride along with a later one.
     next: Vec<u8>,
-    note_heads: Heads,
+    /// The heads of the record that was written last: never less than what is committed.
+    heads: Heads,
+    ledger_heads: Heads,
     /// What the next write says of the lanes' starts.
     starts: Option<Starts>,
+    recorder: [u8; RECORDER_LEN],
+    /// Whether a newer attachment of the recorder may have been in a record that is damaged. Kept until the next one rides, so
+    /// that whoever opens the journal without the recorder does not hide it.
+    recorder_is_stale: bool,
     /// Bytes of each file that may be other than zero.
     filled: [u64; 2],
-    /// Whether the caller has given bytes yet.
-    present: bool,
+    /// Whether the caller has given a ledger yet.
+    has_ledger: bool,
 }
 
 enum Slot {
@@ -87,22 +115,25 @@ enum Slot {
     Good { counter: u64, bytes: Vec<u8> },
 }
 
-impl<F> NoteFiles<F> {
+impl<F> CommitRecords<F> {
     /// Opens both files, and makes those that are not there.
     pub(crate) fn open<D: Disk<File = F>>(
         disk: &D,
         epoch: Epoch,
-        counters: &mut IoCounts,
-    ) -> Result<(Self, NoteRead), JournalError> {
+        counts: &mut IoCounts,
+    ) -> Result<(Self, CommitRead), JournalError> {
         let mut this = Self {
             files: [None, None],
             counter: 0,
             bytes: Vec::new(),
             next: Vec::new(),
-            note_heads: NO_HEADS,
+            heads: NO_HEADS,
+            ledger_heads: NO_HEADS,
             starts: None,
+            recorder: [0; RECORDER_LEN],
+            recorder_is_stale: false,
             filled: [0; 2],
-            present: false,
+            has_ledger: false,
         };
         let mut trusted = true;
         let mut made = false;
@@ -136,35 +167,38 @@ impl<F> NoteFiles<F> {
         }
         if made {
             disk.sync_dir("").map_err(JournalError::io("sync directory of", PATHS[0]))?;
-            counters.syncs += 1;
+            counts.syncs += 1;
         }
-        if this.bytes.is_empty() {
-            return Ok((
-                this,
-                NoteRead {
-                    heads: NO_HEADS,
-                    note_heads: NO_HEADS,
-                    note: None,
-                    rows: Rows::default(),
-                    starts: None,
-                    trusted,
-                },
-            ));
-        }
-        let mut heads = NO_HEADS;
-        let mut fields = FieldReader::at(&this.bytes, 24);
-        for head in heads.iter_mut().chain(&mut this.note_heads) {
+        this.take_over_last();
+        this.recorder_is_stale |= !trusted;
+        let read = CommitRead {
+            heads: this.heads,
+            ledger_heads: this.ledger_heads,
+            attachments: this.attachments(),
+            starts: this.starts,
+            trusted,
+            is_last: !this.recorder_is_stale,
+        };
+        Ok((this, read))
+    }
+
+    /// Goes on from the record that was read.
+    fn take_over_last(&mut self) {
+        let Some(header) = self.bytes.first_chunk::<HEADER_LEN>() else { return };
+        let mut fields = FieldReader::at(header, 24);
+        for head in self.heads.iter_mut().chain(&mut self.ledger_heads) {
             *head = Head { next: fields.u64().max(1), records: fields.u64() };
         }
-        let mut fields = FieldReader::at(&this.bytes, PLACES_AT);
-        let taken = Taken { next: fields.u64(), needed: fields.u64() };
-        let rows = Rows { taken, decisions: fields.u64() };
-        this.present = this.bytes[5] != 0;
-        let note = this.caller().map(<[u8]>::to_vec);
-        let note_heads = this.note_heads;
-        let starts = starts_of(&this.bytes);
-        this.starts = starts;
-        Ok((this, NoteRead { heads, note_heads, note, rows, starts, trusted }))
+        self.recorder.copy_from_slice(&header[RECORDER_AT..RECORDER_AT + RECORDER_LEN]);
+        (self.has_ledger, self.recorder_is_stale) = (header[5] != 0, header[7] != 0);
+        self.starts = starts_of(&self.bytes);
+    }
+
+    /// What rode in the last commits, by its kind.
+    fn attachments(&self) -> Vec<(AttachmentKind, Vec<u8>)> {
+        let ledger = self.ledger().map(|ledger| (AttachmentKind::Ledger, ledger.to_vec()));
+        let recorder = (!self.bytes.is_empty()).then(|| (AttachmentKind::Recorder, self.recorder.to_vec()));
+        ledger.into_iter().chain(recorder).collect()
     }
 
     /// The open files, by their paths.
@@ -172,48 +206,81 @@ impl<F> NoteFiles<F> {
         PATHS.into_iter().zip(&self.files).filter_map(|(path, file)| Some((path, &file.as_ref()?.0)))
     }
 
-    /// Whether the last write told these starts.
-    pub(crate) fn has_starts(&self, starts: &Starts) -> bool {
-        starts_of(&self.bytes).as_ref() == Some(starts)
+    /// Whether the last record says all of this already; `committed` are the heads of the last commit.
+    pub(crate) fn says(&self, committed: &Heads, heads: &Heads, starts: &Starts, riding: &Riding<'_>) -> bool {
+        heads == committed
+            && starts_of(&self.bytes).as_ref() == Some(starts)
+            && riding.ledger.is_none_or(|ledger| self.ledger() == Some(ledger))
+            && riding.recorder.is_none_or(|recorder| recorder == self.recorder && !self.recorder_is_stale)
     }
 
-    /// What the next writes say of where the lanes begin.
-    pub(crate) fn set_starts(&mut self, starts: Starts) {
-        self.starts = Some(starts);
-    }
-
-    /// Makes heads and note durable. `None` keeps the caller's bytes as they are.
+    /// Makes heads, starts and attachments durable.
     pub(crate) fn write<D: Disk<File = F>>(
         &mut self,
         disk: &D,
         epoch: Epoch,
         heads: &Heads,
-        rows: &Rows,
-        note: Option<&[u8]>,
-        counters: &mut IoCounts,
+        starts: &Starts,
+        riding: &Riding<'_>,
+        counts: &mut IoCounts,
+    ) -> Result<(), JournalError> {
+        // From now on: also where this write fails, the lanes begin there.
+        self.starts = Some(*starts);
+        self.put(disk, epoch, heads, riding, counts)
+    }
+
+    /// Says what the last record said, with one lane further.
+    pub(crate) fn advance<D: Disk<File = F>>(
+        &mut self,
+        disk: &D,
+        epoch: Epoch,
+        lane: usize,
+        head: Head,
+        counts: &mut IoCounts,
+    ) -> Result<(), JournalError> {
+        let mut heads = self.heads;
+        heads[lane] = head;
+        self.put(disk, epoch, &heads, &Riding::default(), counts)
+    }
+
+    /// Writes the last record once more, into the other file.
+    pub(crate) fn repeat<D: Disk<File = F>>(
+        &mut self,
+        disk: &D,
+        epoch: Epoch,
+        counts: &mut IoCounts,
+    ) -> Result<(), JournalError> {
+        let heads = self.heads;
+        self.put(disk, epoch, &heads, &Riding::default(), counts)
+    }
+
+    fn put<D: Disk<File = F>>(
+        &mut self,
+        disk: &D,
+        epoch: Epoch,
+        heads: &Heads,
+        riding: &Riding<'_>,
+        counts: &mut IoCounts,
     ) -> Result<(), JournalError> {
         let counter = self.counter + 1;
-        let kept = content_of(&self.bytes);
-        let content = note.unwrap_or(kept);
-        if content.len() > NOTE_CAP {
-            return Err(JournalError::Options(format!("a note of {} bytes is larger than {NOTE_CAP}", content.len())));
-        }
-        let present = self.present || note.is_some();
-        let note_heads = if note.is_some() { *heads } else { self.note_heads };
+        let content = riding.ledger.unwrap_or(ledger_of(&self.bytes));
+        let recorder = riding.recorder.unwrap_or(self.recorder);
+        let recorder_is_stale = self.recorder_is_stale && riding.recorder.is_none();
+        let has_ledger = self.has_ledger || riding.ledger.is_some();
+        let ledger_heads = if riding.ledger.is_some() { *heads } else { self.ledger_heads };
         self.next.clear();
         self.next.resize(HEADER_LEN, 0);
         self.next.extend_from_slice(content);
         let mut fields = FieldWriter::new(&mut self.next);
         fields
             .put(&MAGIC)
-            .put(&[VERSION, u8::from(present), u8::from(self.starts.is_some()), 0])
+            .put(&[VERSION, u8::from(has_ledger), u8::from(self.starts.is_some()), u8::from(recorder_is_stale)])
             .u64(counter)
             .u64(epoch.0);
-        for head in heads.iter().chain(&note_heads) {
+        for head in heads.iter().chain(&ledger_heads) {
             fields.u64(head.next).u64(head.records);
         }
-        fields.u32(content.len() as u32).u32(0);
-        fields.u64(rows.taken.next).u64(rows.taken.needed).u64(rows.decisions);
+        fields.u32(content.len() as u32).u32(0).put(&recorder);
         let crc = crc32c::crc32c_append(crc32c::crc32c(&self.next[..CRC_AT]), &self.next[HEADER_LEN..]);
         FieldWriter::new(&mut self.next[CRC_AT..]).u32(crc);
         if let Some(starts) = &self.starts {
@@ -230,11 +297,13 @@ impl<F> NoteFiles<F> {
 
         // Odd counters stand in the second file, so this one holds the commit before the last one.
         let index = (counter % 2) as usize;
-        self.write_slot(disk, index, counters)?;
+        self.write_slot(disk, index, counts)?;
         std::mem::swap(&mut self.bytes, &mut self.next);
         self.counter = counter;
-        self.present = present;
-        self.note_heads = note_heads;
+        self.has_ledger = has_ledger;
+        self.ledger_heads = ledger_heads;
+        (self.recorder, self.recorder_is_stale) = (recorder, recorder_is_stale);
+        self.heads = *heads;
         Ok(())
     }
 
@@ -242,54 +311,44 @@ impl<F> NoteFiles<F> {
         &mut self,
         disk: &D,
         index: usize,
-        counters: &mut IoCounts,
+        counts: &mut IoCounts,
     ) -> Result<(), JournalError> {
         let path = PATHS[index];
         let needed = self.next.len() as u64;
         if let Some((file, capacity)) = &self.files[index]
             && needed <= *capacity
         {
-            // Nothing of a longer note stays behind, so that every byte of the file is known (`verify`).
+            // Nothing of a longer record stays behind, so that every byte of the file is known (`verify`).
             let padded = self.filled[index].clamp(needed, *capacity);
             self.next.resize(padded as usize, 0);
             let written = disk.write_at(file, 0, &self.next).and_then(|()| disk.sync_data(file));
             self.next.truncate(needed as usize);
-            counters.written += padded;
-            counters.syncs += 1;
+            counts.written += padded;
+            counts.syncs += 1;
             if written.is_ok() {
                 self.filled[index] = needed;
                 return Ok(());
             }
-            counters.failed_syncs += 1;
+            counts.failed_syncs += 1;
         }
         // Too small, or a sync failed and the file cannot be trusted any more: a new file in its place. The other one
         // holds the last commit meanwhile.
         self.files[index] = None;
-        match disk.remove(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(JournalError::io("remove", path)(error));
-            }
-            _ => {}
-        }
+        disk::remove_if_there(disk, path)?;
         let (file, capacity) = create(disk, index, needed.next_multiple_of(PAGE))?;
         disk.write_at(&file, 0, &self.next).map_err(JournalError::io("write", path))?;
         disk.sync_data(&file).map_err(JournalError::io("sync", path))?;
         disk.sync_dir("").map_err(JournalError::io("sync directory of", path))?;
         self.filled[index] = needed;
-        counters.written += needed;
-        counters.syncs += 2;
+        counts.written += needed;
+        counts.syncs += 2;
         self.files[index] = Some((file, capacity));
         Ok(())
     }
 
-    /// The caller's bytes of the last commit that had some.
-    pub(crate) fn caller(&self) -> Option<&[u8]> {
-        (self.present && self.bytes.len() >= HEADER_LEN).then(|| content_of(&self.bytes))
-    }
-
-    /// Whether these are the caller's bytes of the last commit that had some.
-    pub(crate) fn is(&self, note: &[u8]) -> bool {
-        self.caller() == Some(note)
+    /// The ledger of the last commit that had one.
+    fn ledger(&self) -> Option<&[u8]> {
+        (self.has_ledger && self.bytes.len() >= HEADER_LEN).then(|| ledger_of(&self.bytes))
     }
 
     pub(crate) fn resident_bytes(&self) -> usize {
@@ -301,9 +360,9 @@ impl<F> NoteFiles<F> {
     }
 }
 
-/// The caller's part.
-fn content_of(bytes: &[u8]) -> &[u8] {
-    let len = if bytes.len() < HEADER_LEN { 0 } else { FieldReader::at(bytes, 216).u32() as usize };
+/// The ledger in a record.
+fn ledger_of(bytes: &[u8]) -> &[u8] {
+    let len = if bytes.len() < HEADER_LEN { 0 } else { FieldReader::at(bytes, LEDGER_LEN_AT).u32() as usize };
     bytes.get(HEADER_LEN..HEADER_LEN + len).unwrap_or_default()
 }
 
@@ -311,9 +370,9 @@ fn starts_crc(counter: u64, starts: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&counter.to_le_bytes()), starts)
 }
 
-/// Where the lanes begin, as a whole note says; `None` when it does not say.
+/// Where the lanes begin, as a whole record says; `None` when it does not say.
 fn starts_of(bytes: &[u8]) -> Option<Starts> {
-    let part = bytes.get(HEADER_LEN + content_of(bytes).len()..)?;
+    let part = bytes.get(HEADER_LEN + ledger_of(bytes).len()..)?;
     if part.len() < STARTS_LEN {
         return None;
     }
@@ -352,20 +411,21 @@ fn read_slot<D: Disk>(disk: &D, file: &D::File, index: usize, len: u64, epoch: E
     if bytes.iter().all(|byte| *byte == 0) {
         return Ok(Slot::Empty);
     }
-    let note_len = FieldReader::at(&bytes, 216).u32() as usize;
+    let ledger_len = FieldReader::at(&bytes, LEDGER_LEN_AT).u32() as usize;
     let starts_len = if bytes[6] == 0 { 0 } else { STARTS_LEN };
-    if bytes[..4] != MAGIC || note_len > NOTE_CAP || (HEADER_LEN + note_len + starts_len) as u64 > len {
+    let whole_len = HEADER_LEN + ledger_len + starts_len;
+    if bytes[..4] != MAGIC || ledger_len > ATTACHMENT_CAP || whole_len as u64 > len {
         return Ok(Slot::Damaged);
     }
-    bytes.resize(HEADER_LEN + note_len + starts_len, 0);
+    bytes.resize(whole_len, 0);
     if !matches!(read_exact_at(disk, file, HEADER_LEN as u64, &mut bytes[HEADER_LEN..]), Ok(true)) {
         return Ok(Slot::Damaged);
     }
-    let crc = crc32c::crc32c_append(crc32c::crc32c(&bytes[..CRC_AT]), content_of(&bytes));
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&bytes[..CRC_AT]), ledger_of(&bytes));
     let mut fields = FieldReader::at(&bytes, 8);
     let (counter, written_epoch) = (fields.u64(), fields.u64());
     if starts_len > 0 {
-        let (starts, crc) = bytes[HEADER_LEN + note_len..].split_at(STARTS_LEN - 4);
+        let (starts, crc) = bytes[HEADER_LEN + ledger_len..].split_at(STARTS_LEN - 4);
         if starts_crc(counter, starts) != FieldReader::at(crc, 0).u32() {
             return Ok(Slot::Damaged);
         }
@@ -382,10 +442,8 @@ fn read_slot<D: Disk>(disk: &D, file: &D::File, index: usize, len: u64, epoch: E
     Ok(Slot::Good { counter, bytes })
 }
 
-/// The highest sequence or sum of a note.
+/// The highest sequence or sum of a record.
 fn highest(bytes: &[u8]) -> u64 {
     let mut heads = FieldReader::at(bytes, 24);
-    let mut rows = FieldReader::at(bytes, PLACES_AT);
-    let heads = (0..4 * Lane::ALL.len()).map(|_| heads.u64()).max();
-    heads.max((0..3).map(|_| rows.u64()).max()).unwrap_or_default()
+    (0..4 * Lane::ALL.len()).map(|_| heads.u64()).max().unwrap_or_default()
 }

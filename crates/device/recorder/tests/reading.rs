@@ -1,13 +1,13 @@
 //! The recorder's files, read without owning them.
 
+mod common;
+
 use std::ops::ControlFlow;
 
+use common::{EPOCH, OPTIONS, noise, open};
 use disk::model::ModelDisk;
 use model::Signal;
-
-use super::{noise, open, options};
-use crate::reader::Reader;
-use crate::{Content, Options, Recording, RequestsRead};
+use recorder::{Content, FileOptions, Recording, RequestsRead, read_requests};
 
 const SECOND: u64 = 1_000_000_000;
 const START: u64 = 1_700_000_000 * SECOND;
@@ -15,21 +15,20 @@ const START: u64 = 1_700_000_000 * SECOND;
 /// A ring of so many requests, one each second; the last segment is not sealed.
 fn recorded(requests: u64) -> ModelDisk {
     let disk = ModelDisk::new();
-    let (mut journal, _) = open(&disk, &Options { recorder_bytes: 8 << 20, decision_bytes: 1 << 20, ..options() });
+    let mut recorder = open(&disk, &FileOptions { bytes: 8 << 20, ..OPTIONS }, None);
     for number in 0..requests {
         let text = noise(number, 3000);
         let one = Recording { content: Content::Request(Signal::Logs), key: b"k", bytes: text.as_bytes() };
-        journal.record(&[one], START + number * SECOND, false).unwrap();
+        recorder.record(&disk, &[one], START + number * SECOND, false).unwrap();
     }
-    drop(journal);
+    drop(recorder);
     disk.kill();
     disk
 }
 
 fn read(disk: &ModelDisk, from: u64, since_ns: u64) -> (Vec<u64>, RequestsRead) {
     let mut found = Vec::new();
-    let reader = Reader::open(disk.fork()).unwrap();
-    let read = reader.requests(from, since_ns, |request| {
+    let read = read_requests(disk, EPOCH, from, since_ns, |request| {
         assert_eq!(request.bytes, noise(request.sequence - 1, 3000).as_bytes());
         assert_eq!(request.wall_ns, START + (request.sequence - 1) * SECOND);
         found.push(request.sequence);
@@ -76,13 +75,13 @@ fn a_flipped_byte_costs_one_entry() {
 #[test]
 fn large_requests_come_in_pieces() {
     let disk = ModelDisk::new();
-    let (mut journal, _) = open(&disk, &Options { recorder_bytes: 8 << 20, decision_bytes: 1 << 20, ..options() });
+    let mut recorder = open(&disk, &FileOptions { bytes: 8 << 20, ..OPTIONS }, None);
     let texts = [noise(1, 10), noise(2, 500 << 10), noise(3, 40_000), noise(4, 40_000), noise(5, 0)];
     let content = Content::Request(Signal::Traces);
     let all: Vec<_> = texts.iter().map(|text| Recording { content, key: b"", bytes: text.as_bytes() }).collect();
-    journal.record(&all, START, true).unwrap();
-    let (mut found, reader) = (Vec::new(), Reader::open(disk.fork()).unwrap());
-    let read = reader.requests(0, 0, |request| {
+    recorder.record(&disk, &all, START, true).unwrap();
+    let mut found = Vec::new();
+    let read = read_requests(&disk, EPOCH, 0, 0, |request| {
         found.push(request.bytes.to_vec());
         ControlFlow::Continue(())
     });
