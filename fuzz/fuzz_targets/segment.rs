@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use disk::model::ModelDisk;
 use journal::reader::{Filter, Reader};
 use journal::{Attachment, AttachmentKind, Journal, JournalError, Options, repair, set_epoch, verify};
-use recorder::{FileOptions, RecorderFiles};
 use libfuzzer_sys::fuzz_target;
 use model::{Epoch, Lane, Stamp, TraceId};
+use recorder::{FileOptions, RecorderFiles};
 
 /// No single piece of memory may be larger: the largest block, its payload or a request, and some more.
 const LARGEST: usize = 8 << 20;

@@ -7,7 +7,7 @@ use disk::{Disk, IoCounts};
 use model::{Epoch, Lane, Stamp};
 use segment::{
     Entry, EntryKind, FIXED, FIXED_LEN, FieldReader, GAP_PREFIX_LEN, GapRecord, Row, SEQUENCES_PER_SEGMENT, Segment,
-    SegmentFile, SegmentHeader, SegmentKey, earliest, index_reserve, lane_dir,
+    SegmentFile, SegmentHeader, SegmentKey, earliest, index_reserve, lane_dir, seal_indexed,
 };
 use wire::{BLOCK_TARGET, BlockBody, BlockEncoder, EncodeError, FrameHeader, SectionRef};
 
@@ -412,7 +412,7 @@ impl<F> LaneState<F> {
     /// nothing; recovery then finds the entries one by one.
     fn seal<D: Disk<File = F>>(&mut self, core: &mut Core<D>) {
         let (Some(open), Some(segment)) = (self.open.take(), self.segments.back_mut()) else { return };
-        if let Ok(len) = open.file.seal_indexed(&core.disk, segment, &mut core.counts) {
+        if let Ok(len) = seal_indexed(&core.disk, &open.file, segment, &mut core.counts) {
             segment.disk_bytes = len;
         }
         // A segment that took only a few syncs was too small, one that took many was too large.

@@ -6,7 +6,7 @@ use disk::Disk;
 use model::Lane;
 use segment::{
     EntryKind, Extent, FIXED, GapRecord, Row, SEQUENCES_PER_SEGMENT, Segment, SegmentFile, SegmentHeader, SegmentKey,
-    Step, first_of_name, lane_dir, stated_epoch,
+    Step, first_of_name, lane_dir, seal_indexed, stated_epoch,
 };
 use wire::GapReason;
 
@@ -434,7 +434,7 @@ impl<D: Disk> Scan<'_, D> {
             return Ok(());
         }
         if !walk.sealed
-            && let Ok(len) = file.seal_indexed(&self.core.disk, &segment, &mut self.core.counts)
+            && let Ok(len) = seal_indexed(&self.core.disk, &file, &segment, &mut self.core.counts)
         {
             segment.disk_bytes = len;
         }

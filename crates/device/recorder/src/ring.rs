@@ -5,7 +5,9 @@ use std::io;
 
 use disk::{Disk, DiskError, IoCounts};
 use model::Epoch;
-use segment::{Entry, EntryKind, FIXED, FIXED_LEN, Row, Segment, SegmentFile, SegmentHeader, SegmentKey, Step, firsts};
+use segment::{
+    Entry, EntryKind, FIXED, FIXED_LEN, Row, Segment, SegmentFile, SegmentHeader, SegmentKey, Step, firsts, seal,
+};
 
 use crate::error::RecorderError;
 
@@ -167,7 +169,7 @@ impl<F> FileRing<F> {
 
     /// Ends a segment: footer, cut. When that fails its entries are found one by one.
     fn seal<D: Disk<File = F>>(&mut self, disk: &D, file: &SegmentFile<F>, segment: &mut Segment) {
-        match file.seal(disk, segment, &mut self.counts) {
+        match seal(disk, file, segment, &mut self.counts) {
             Ok(len) => segment.disk_bytes = len,
             Err(_) => self.counts.failed_syncs += 1,
         }

@@ -1,4 +1,5 @@
 //! The recorder in files, on the model disk.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! The recorder's files, read without owning them.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod common;
 

@@ -2,16 +2,12 @@
 
 use std::io;
 
-use disk::{Disk, DiskError, IoCounts, read_exact_at};
+use disk::{Disk, DiskError, read_exact_at};
 use model::Epoch;
 
 use crate::error::SegmentError;
-use crate::format::{
-    ENTRY_MAGIC, Entry, EntryKind, FIXED, FIXED_LEN, Fixed, Footer, GAP_PREFIX_LEN, HeaderRead, SegmentHeader,
-};
-use crate::index;
-use crate::key::{Row, SegmentKey};
-use crate::summary::Segment;
+use crate::format::{ENTRY_MAGIC, Entry, EntryKind, Footer, GAP_PREFIX_LEN, HeaderRead, SegmentHeader};
+use crate::key::{FIXED, FIXED_LEN, Fixed, Row, SegmentKey};
 
 /// Bytes read at once while looking for the next readable entry.
 const SCAN_CHUNK: usize = 16 << 10;
@@ -143,49 +139,6 @@ impl<F> SegmentFile<F> {
     /// Decodes an entry's header that stands, or will, at an offset of this file.
     pub fn decode_entry(&self, offset: u64, fixed: &[u8; FIXED_LEN]) -> Option<Entry> {
         Entry::decode(&self.key, offset, fixed)
-    }
-
-    /// Ends the file: writes the footer behind the entries, cuts the file there and syncs it. Gives its length. What it holds is
-    /// synced already, so an error loses nothing: its entries are then found one by one.
-    ///
-    /// # Errors
-    /// As the operating system says.
-    pub fn seal<D: Disk<File = F>>(&self, disk: &D, segment: &Segment, counts: &mut IoCounts) -> io::Result<u64> {
-        self.end_with(disk, segment, Vec::new(), counts)
-    }
-
-    /// As [`SegmentFile::seal`], with an index of its entries when there is room for one.
-    ///
-    /// # Errors
-    /// As the operating system says.
-    pub fn seal_indexed<D: Disk<File = F>>(
-        &self,
-        disk: &D,
-        segment: &Segment,
-        counts: &mut IoCounts,
-    ) -> io::Result<u64> {
-        let room = disk.len(&self.file)?.saturating_sub(segment.data_end + FIXED);
-        let index = index::build(disk, self, segment, room).unwrap_or_default();
-        self.end_with(disk, segment, index, counts)
-    }
-
-    fn end_with<D: Disk<File = F>>(
-        &self,
-        disk: &D,
-        segment: &Segment,
-        index: Vec<u8>,
-        counts: &mut IoCounts,
-    ) -> io::Result<u64> {
-        let len = segment.data_end + index.len() as u64 + FIXED;
-        let footer = segment.footer(index.len() as u32).encode(&self.key, len - FIXED);
-        let mut end = index;
-        end.extend_from_slice(&footer);
-        disk.write_at(&self.file, segment.data_end, &end)?;
-        disk.set_len(&self.file, len)?;
-        counts.written += end.len() as u64;
-        counts.syncs += 1;
-        disk.sync_data(&self.file)?;
-        Ok(len)
     }
 }
 

@@ -3,12 +3,8 @@
 use model::Epoch;
 
 use crate::fields::{FieldReader, FieldWriter};
-use crate::key::{MOST, Row, SegmentKey, VERSION};
+use crate::key::{FIXED, FIXED_LEN, Fixed, MOST, Row, SegmentKey, VERSION};
 
-/// Bytes of a segment's header, of each entry's header, and of the footer of a sealed segment.
-pub const FIXED_LEN: usize = 64;
-/// [`FIXED_LEN`] as a file offset.
-pub const FIXED: u64 = FIXED_LEN as u64;
 /// Bytes in front of the block in the payload of [`EntryKind::Gap`].
 pub const GAP_PREFIX_LEN: usize = 64;
 /// The most bytes that an entry's payload may have.
@@ -20,9 +16,6 @@ const SEGMENT_MAGIC: [u8; 4] = *b"LSSG";
 /// The bytes that every entry starts with; a reader that lost its place looks for them.
 pub(crate) const ENTRY_MAGIC: [u8; 4] = *b"LSEN";
 const FOOTER_MAGIC: [u8; 4] = *b"LSFT";
-
-/// The bytes of a header, entry header or footer.
-pub(crate) type Fixed = [u8; FIXED_LEN];
 
 /// What a file's first bytes say.
 #[derive(Debug, PartialEq, Eq)]

@@ -7,8 +7,8 @@ use wire::{Inflater, RawBlock, Token};
 
 use crate::fields::{FieldReader, FieldWriter};
 use crate::file::{SegmentFile, Step};
-use crate::format::{EntryKind, FIXED, Footer};
-use crate::key::{SegmentKey, VERSION};
+use crate::format::{EntryKind, Footer};
+use crate::key::{FIXED, SegmentKey, VERSION};
 use crate::summary::Segment;
 
 const MAGIC: [u8; 4] = *b"LSIX";

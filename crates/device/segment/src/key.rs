@@ -5,13 +5,18 @@ use std::io;
 use disk::{Disk, DiskError};
 use model::{Epoch, Lane};
 
-use crate::format::{FIXED_LEN, Fixed};
-
 /// The version that this program writes, and the only one that it reads.
 pub const VERSION: u8 = 0;
 /// Sequences and sums of records or bytes beyond this are no numbers of a row, whatever their checksum says. A million a
 /// second reach it in two thousand years; below it no sum of two of them overflows.
 pub const MOST: u64 = 1 << 56;
+
+/// Bytes of a segment's header, of each entry's header, and of the footer of a sealed segment.
+pub const FIXED_LEN: usize = 64;
+/// [`FIXED_LEN`] as a file offset.
+pub const FIXED: u64 = FIXED_LEN as u64;
+/// The bytes of a header, entry header or footer.
+pub(crate) type Fixed = [u8; FIXED_LEN];
 
 /// Where a checksum stands in header, entry header and footer.
 const CRC_AT: usize = FIXED_LEN - 4;

@@ -4,9 +4,10 @@ use disk::{Disk, DiskError, IoCounts};
 
 use crate::error::SegmentError;
 use crate::file::SegmentFile;
-use crate::format::{FIXED, SegmentHeader};
+use crate::format::SegmentHeader;
 use crate::index;
-use crate::key::SegmentKey;
+use crate::key::{FIXED, SegmentKey};
+use crate::seal::seal_indexed;
 use crate::summary::Segment;
 use crate::verify::walk;
 
@@ -76,7 +77,7 @@ pub fn rewrite<D: Disk>(
     };
     let header = header_of(key, read.header, Some(&segment), before);
     disk.write_at(new.file(), 0, &header.encode(key)).map_err(fail("write"))?;
-    new.seal_indexed(disk, &segment, &mut IoCounts::default()).map_err(fail("seal"))?;
+    seal_indexed(disk, &new, &segment, &mut IoCounts::default()).map_err(fail("seal"))?;
     disk.rename(&temporary, &path).map_err(fail("rename"))?;
     Ok(disk.sync_dir(&key.row.dir()).map_err(fail("sync directory of"))?)
 }

@@ -4,8 +4,9 @@ use disk::Disk;
 use model::TraceId;
 
 use crate::file::SegmentFile;
-use crate::format::{FIXED, Footer};
+use crate::format::Footer;
 use crate::index::{Index, Key};
+use crate::key::FIXED;
 use crate::summary::earliest;
 
 /// What is looked for: entries that pass all of it. Where the index does not rule an entry out it is a candidate.

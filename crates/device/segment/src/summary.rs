@@ -1,6 +1,7 @@
 //! What is kept in memory of one segment.
 
-use crate::format::{Entry, EntryKind, FIXED, Footer};
+use crate::format::{Entry, EntryKind, Footer};
+use crate::key::FIXED;
 
 /// What is known of a segment without reading it: its size does not depend on the number of records.
 #[derive(Debug, Clone, Copy)]

@@ -4,8 +4,9 @@ use disk::Disk;
 
 use crate::error::SegmentError;
 use crate::file::{SegmentFile, Step};
-use crate::format::{Entry, EntryKind, FIXED, Footer, SegmentHeader};
+use crate::format::{Entry, EntryKind, Footer, SegmentHeader};
 use crate::index::Index;
+use crate::key::FIXED;
 
 /// What a segment holds, whole or not.
 #[derive(Debug)]

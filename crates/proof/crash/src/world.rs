@@ -2,15 +2,16 @@
 
 mod faults;
 mod meeting;
+mod storage;
 
 use std::collections::BTreeSet;
 
 use disk::model::{ModelDisk, Rng};
 use edge::{DiskState, Range, StorageOptions};
-use journal::{Hold, Options, set_epoch};
+use journal::set_epoch;
 use model::{Answer, Epoch, Lane, Request, Stamp};
 use pipeline::{Batch, Pipeline};
-use recorder::{Content, FileOptions};
+use recorder::Content;
 use sampling::{Policy, PolicyRule, STATUS_MASK_ERROR, Sampler};
 
 use crate::hub::Hub;
@@ -87,20 +88,8 @@ impl World {
         let small = rng.percent(35);
         // In one seed of three nothing is delivered for a long time, and metrics have little room: they are thinned.
         let long_outage = setting.seed.is_multiple_of(3);
-        let recorder = (level != Level::Received).then_some(FileOptions { bytes: 1 << 20, decision_bytes: 1 << 20 });
-        let journal = Options {
-            device: "vessel".into(),
-            destinations: DESTINATIONS.map(str::to_owned).to_vec(),
-            total_bytes: if small { 512 << 10 } else { 4 << 20 },
-            // The second destination is not required in one seed of four.
-            holds: vec![None, setting.seed.is_multiple_of(4).then_some(Hold { bytes: 96 << 10, age_ns: u64::MAX })],
-            lane_ages: Self::lane_ages(setting.seed),
-            lane_bytes: Lane::ALL.map(|lane| if long_outage && lane == Lane::Metrics { 128 << 10 } else { u64::MAX }),
-            history_bytes: if rng.percent(50) { 128 << 10 } else { 0 },
-            free_space_floor: 0,
-            cut_uncommitted: recorder.is_some(),
-        };
-        let options = StorageOptions { journal, recorder };
+        let history_bytes = if rng.percent(50) { 128 << 10 } else { 0 };
+        let options = storage::options(&setting, level, small, long_outage, history_bytes);
         let disk = ModelDisk::new();
         let set = set_epoch(&disk, Epoch(rng.bits() | 1));
         debug_assert!(set.is_ok(), "an empty disk takes a file");
@@ -153,12 +142,6 @@ impl World {
         }
     }
 
-    /// Traces and logs have an age in one seed of three.
-    fn lane_ages(seed: u64) -> [u64; 6] {
-        let age = if seed % 3 == 1 { 8 * SECOND } else { u64::MAX };
-        [u64::MAX, u64::MAX, age, age, u64::MAX, u64::MAX]
-    }
-
     /// The clock is not synchronised in one seed of four, so in a quarter of those with an age as well.
     fn is_synchronised(&self) -> bool {
         self.setting.seed % 4 != 2
@@ -172,7 +155,7 @@ impl World {
 
     /// Whether lanes have an age.
     pub(crate) fn has_ages(&self) -> bool {
-        Self::lane_ages(self.setting.seed) != [u64::MAX; 6]
+        storage::lane_ages(self.setting.seed) != [u64::MAX; 6]
     }
 
     /// Whether the disk is so small that lanes have to yield.
