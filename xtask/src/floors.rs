@@ -17,7 +17,7 @@ const KEPT_APART: &[(&str, &[&str], &str)] = &[(
 )];
 
 /// Crates that link no async runtime, not even through others: whoever embeds them brings none or its own.
-const WITHOUT_RUNTIME: &[&str] = &["journal", "pipeline"];
+const WITHOUT_RUNTIME: &[&str] = &["drain", "journal", "pipeline"];
 
 /// What brings a runtime, or is of use in one only.
 const RUNTIMES: &[&str] =

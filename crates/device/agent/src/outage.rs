@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use config::{Config, Span};
 use disk::RealDisk;
-use edge::Rates;
+use drain::Rates;
 use journal::reader::Reader;
 use model::Lane;
 
@@ -36,7 +36,7 @@ pub(crate) fn check(config: &Config, arguments: &Arguments) -> Result<(), Failur
             LEAST.as_secs()
         ))
     })?;
-    let (text, fits) = edge::outage(config, &rates, wanted.0);
+    let (text, fits) = drain::outage(config, &rates, wanted.0);
     print(&text)?;
     match fits {
         true => Ok(()),

@@ -73,7 +73,7 @@ fn d2_what_is_refused_is_told_and_kept() {
     assert_eq!((row["rejected"]["rejected_status"].as_u64(), row["state"].as_str()), (Some(3), Some("up")), "{row}");
     assert!(row["words"]["rejected_status"].as_str().unwrap().ends_with("no forged: line 'poison' is bad"), "{row}");
     let metrics = agent.get("/metrics");
-    let wanted = "lightship_rejected_records_total{destination=\"backend\",reason=\"rejected_status\"} 3";
+    let wanted = "lightship_destination_rejected_records_total{destination=\"backend\",reason=\"rejected_status\"} 3";
     assert!(metrics.contains(wanted) && metrics.contains("lightship_dead_letter_files 3"), "{metrics}");
     assert!(
         agent.get("/status?format=text").contains("rejected   3 records (rejected_status): the server answers 400")

@@ -177,14 +177,14 @@ async fn answer(request: &Request<Incoming>, agent: &Agent, local: bool) -> Resp
         "/healthz" => match agent.disk_error() {
             None => (StatusCode::OK, "application/json", "{\"status\":\"ok\"}\n".to_owned()),
             Some(why) => {
-                let body = format!("{{\"status\":\"failing\",\"why\":{}}}\n", crate::status::json_text(&why));
+                let body = format!("{{\"status\":\"failing\",\"why\":{}}}\n", crate::exposition::json_text(&why));
                 (StatusCode::SERVICE_UNAVAILABLE, "application/json", body)
             }
         },
         "/readyz" => match agent.unready() {
             None => (StatusCode::OK, "application/json", "{\"status\":\"ready\"}\n".to_owned()),
             Some(why) => {
-                let body = format!("{{\"status\":\"not ready\",\"why\":{}}}\n", crate::status::json_text(&why));
+                let body = format!("{{\"status\":\"not ready\",\"why\":{}}}\n", crate::exposition::json_text(&why));
                 (StatusCode::SERVICE_UNAVAILABLE, "application/json", body)
             }
         },
@@ -245,7 +245,7 @@ async fn queue(agent: &Agent, path: &str, query: &str) -> Result<String, String>
 
 async fn drop_queue(agent: &Agent, name: &str, query: &str) -> Result<String, String> {
     let shared = agent.shared();
-    let position = shared.destinations.borrow().iter().position(|one| one.name == name);
+    let position = shared.destinations.borrow().iter().position(|one| one.name() == name);
     let position = position.ok_or_else(|| format!("no destination has the name {name}"))?;
     let lane: Option<model::Lane> = match query.strip_prefix("lane=") {
         None => None,

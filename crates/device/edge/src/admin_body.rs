@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame};
 use recorder::EntryId;
 
-use crate::drain::Shared;
+use crate::shared::Shared;
 
 /// Bytes that are taken from the recorder at once.
 const PORTION: usize = 32 << 10;

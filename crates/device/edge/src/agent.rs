@@ -7,9 +7,8 @@ use model::{Refusal, RefusalCounts};
 use sources::{Limits, Places};
 
 use crate::access::Access;
-use crate::destination_status::DestinationStatus;
 use crate::disk_state::DiskStatus;
-use crate::drain::Shared;
+use crate::shared::Shared;
 use crate::status::{Snapshot, View};
 
 /// Parts that the tasks share.
@@ -106,7 +105,7 @@ impl Agent {
     /// Why it does not do all of its work, though it runs: an operator has to act. `None` when all is well.
     pub(crate) fn unready(&self) -> Option<String> {
         let destinations = self.shared.destinations.borrow();
-        let mut unwell: Vec<String> = destinations.iter().filter_map(DestinationStatus::unwell).collect();
+        let mut unwell: Vec<String> = destinations.iter().filter_map(|one| one.status().unwell()).collect();
         if self.is_full() {
             unwell.push("all connections of producers are in use".to_owned());
         }
@@ -125,28 +124,20 @@ impl Agent {
         };
         let state = self.state.borrow();
         let mut destinations = self.shared.destinations.borrow_mut();
-        for (status, depth) in destinations.iter_mut().zip(&state.depths) {
-            status.queued_records = depth.records;
-            status.queued_bytes = depth.bytes;
-            status.oldest_ns = depth.oldest_ns.unwrap_or(0);
+        for (destination, depth) in destinations.iter_mut().zip(&state.depths) {
+            destination.queued(depth.records, depth.bytes, depth.oldest_ns.unwrap_or(0));
         }
         let pipeline = self.shared.pipeline.borrow();
         let disk_error = self.disk_error().or(stalls).unwrap_or_default();
         let snapshot = Snapshot {
             device: &self.shared.device,
-            epoch: state.epoch.to_string(),
             uptime_ns: self.shared.clock.now_ns().saturating_sub(self.started_ns),
             wall_ns: self.shared.clock.wall_ns(),
             pipeline: &pipeline,
             destinations: &destinations,
             refusals: self.refusals(),
-            intake: crate::status_intake::Intake::of(&self.limits),
-            disk_bytes: state.stats.disk_bytes,
-            bytes_written: state.stats.bytes_written,
-            thinned: state.thinned,
-            dead_letters: state.dead_letters,
-            lane_bytes: state.stats.lane_bytes,
-            fsyncs: state.stats.syncs,
+            limits: &self.limits,
+            disk: &state,
             disk_error: &disk_error,
             expected_share: self.expected_share,
         };

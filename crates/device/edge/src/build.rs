@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use config::{Config, DestinationKind};
+use drain::Destination;
 use model::Lane;
 use recorder::FileOptions;
 use red::Red;
@@ -12,7 +13,7 @@ use sinks::OtlpSink;
 use sinks::{Access, HubSink, client_config};
 
 use crate::access;
-use crate::drain::{REQUEST_BYTES, Sink};
+use crate::delivery::{REQUEST_BYTES, Sink};
 use crate::error::{StartError, start_error};
 use crate::storage::StorageOptions;
 use pipeline::MAX_QUEUED;
@@ -107,6 +108,13 @@ pub(crate) fn thin_step(config: &Config) -> u64 {
     u64::try_from(config.journal.thin.0.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// What is known of a destination at the start.
+pub(crate) fn destination(destination: &config::Destination) -> Destination {
+    let heartbeat = (destination.kind == DestinationKind::Hub).then_some(destination.heartbeat.0);
+    Destination::new(&destination.name, destination.max_backoff.0, heartbeat)
+}
+
+/// The protocol of a destination.
 pub(crate) fn sink(destination: &config::Destination) -> Result<Sink, StartError> {
     let name = &destination.name;
     let fail = |why: String| start_error(format!("destination {name}: {why}"));
@@ -125,7 +133,7 @@ pub(crate) fn sink(destination: &config::Destination) -> Result<Sink, StartError
     };
     let access = Access { endpoint, tls, token, timeout: destination.timeout.0 };
     Ok(match (destination.kind, destination.protocol) {
-        (DestinationKind::Hub, _) => Sink::Hub { sink: HubSink::new(access), heartbeat: destination.heartbeat.0 },
+        (DestinationKind::Hub, _) => Sink::Hub(HubSink::new(access)),
         #[cfg(feature = "sink-otlp-http")]
         (DestinationKind::Otlp, config::OtlpProtocol::HttpProtobuf) => Sink::Otlp(Box::new(OtlpSink::http(access))),
         #[cfg(feature = "sink-otlp-grpc")]
@@ -185,7 +193,7 @@ fn budgets(config: &Config) -> Vec<(&'static str, u64)> {
 #[cfg(feature = "sink-otlp")]
 fn exemplar_bytes(config: &Config) -> u64 {
     let otlp = config.destinations.iter().filter(|one| one.kind == DestinationKind::Otlp).count();
-    (otlp * sinks::EXEMPLAR_BYTES) as u64
+    (otlp * drain::EXEMPLAR_BYTES) as u64
 }
 
 #[cfg(not(feature = "sink-otlp"))]

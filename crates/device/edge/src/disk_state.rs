@@ -2,6 +2,7 @@
 //! same code on its disk.
 
 use disk::{Disk, DiskError};
+use drain::Range;
 use journal::{
     AppendError, AttachmentKind, Depth, FrameMeta, JournalError, LaneEnds, Recovery, Stats, StoredBlock, Unbooked,
 };
@@ -16,17 +17,6 @@ use crate::resume::{Aside, resume};
 use crate::starting::{self, TakesIn};
 use crate::storage::{Storage, StorageOptions};
 use crate::thinning::Thinning;
-
-/// A stretch of a lane that a destination has.
-#[derive(Debug, Clone, Copy)]
-pub struct Range {
-    /// The lane.
-    pub lane: Lane,
-    /// First sequence.
-    pub first: u64,
-    /// Last sequence, inclusive.
-    pub last: u64,
-}
 
 /// What the journal looks like at one moment.
 #[derive(Debug, Clone, Default)]

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use disk::Disk;
+use drain::Range;
 use journal::StoredBlock;
 use model::{Lane, Stamp};
 use pipeline::{Admitted, Batch, CommitAttachment};
@@ -11,7 +12,7 @@ use recorder::Recording;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::dead_letters::DeadLetter;
-use crate::disk_state::{Committed, DiskState, DiskStatus, Range};
+use crate::disk_state::{Committed, DiskState, DiskStatus};
 use crate::log;
 
 /// Jobs that may wait for the disk. Commits wait one at a time, and requests are bounded by their bytes.

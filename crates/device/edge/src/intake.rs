@@ -8,8 +8,8 @@ use config::AckLevel;
 use pipeline::{Admitted, Looked, Receipt, Ticket, WAIT};
 use sources::{Answer, Intake, Pending, Request};
 
-use crate::drain::{LARGE_REQUEST, Shared};
 use crate::log;
+use crate::shared::{LARGE_REQUEST, Shared};
 
 /// How long a request for mission or audit waits for its commit, and a large one for room, before its producer is told to
 /// come again.

@@ -4,11 +4,9 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::rc::Rc;
 
 use sources::Limits;
 
-use crate::drain::Shared;
 use crate::log;
 
 /// Blocks from here on are mapped by themselves, and given back to the system when freed.
@@ -60,17 +58,6 @@ pub(crate) fn look(limits: &Limits, limit: Option<u64>, now_ns: u64) -> bool {
         log::warn_limited("memory", now_ns, "nearly all of `memory` is taken: large requests come in one by one");
     }
     short
-}
-
-/// Looks, and gives pages back, before the bodies grow much.
-pub(crate) fn watch_growth(limits: &Rc<Limits>, shared: &Rc<Shared>, limit: Option<u64>) {
-    let (weak, shared) = (Rc::downgrade(limits), Rc::clone(shared));
-    limits.before_growth(move || {
-        if let Some(limits) = weak.upgrade() {
-            look(&limits, limit, shared.clock.now_ns());
-        }
-        shared.pages.give_back();
-    });
 }
 
 /// The program's own code and constants, as they lie in memory.

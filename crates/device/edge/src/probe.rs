@@ -5,7 +5,7 @@ use std::fmt::Write;
 use config::Config;
 
 use crate::build::sink;
-use crate::drain::Sink;
+use crate::delivery::Sink;
 use crate::error::{StartError, start_error};
 
 /// Asks each destination, and says what it answers, in lines for people; true when all of them are good.
@@ -22,7 +22,7 @@ pub fn connect(config: &Config) -> Result<(String, bool), StartError> {
         let (mut report, mut good) = (String::new(), true);
         for destination in &config.destinations {
             let outcome = match sink(destination)? {
-                Sink::Hub { mut sink, .. } => sink.probe().await,
+                Sink::Hub(mut sink) => sink.probe().await,
                 #[cfg(feature = "sink-otlp")]
                 Sink::Otlp(mut sink) => sink.probe().await,
             };

@@ -20,19 +20,19 @@ use tokio::task::JoinHandle;
 
 use crate::access::access;
 use crate::agent::Agent;
-use crate::build::{check_memory, settings, sink, storage_options, thin_step, watermarks};
+use crate::build::{check_memory, destination, settings, sink, storage_options, thin_step, watermarks};
 use crate::clock::Clock;
 use crate::commits::Commits;
+use crate::delivery::DrainTask;
 use crate::descriptors::{self, Shares};
-use crate::destination_status::DestinationStatus;
 use crate::disk_state::DiskState;
 use crate::disk_thread::{self, DiskThread};
-use crate::drain::{Drain, Shared};
 use crate::error::{StartError, start_error};
 use crate::gate::Gate;
 use crate::memory::ProgramPages;
 use crate::policies::{lanes, rules, sampler};
 use crate::remaining_file::Parts;
+use crate::shared::Shared;
 use crate::tell::{report, write_addresses};
 use crate::{admin, intake, log, memory, storage};
 use pipeline::Pipeline;
@@ -193,13 +193,14 @@ where
         watermarks: Cell::default(),
         settles: config.sampling.longest_wait().saturating_add(config.journal.commit_delay.0).saturating_add(TICK),
         leaving: watch::Sender::new(false),
-        incident_by: Cell::default(),
-        destinations: RefCell::new(config.destinations.iter().map(|one| DestinationStatus::new(&one.name)).collect()),
+        incidents: RefCell::default(),
+        destinations: RefCell::new(config.destinations.iter().map(destination).collect()),
+        resumed: config.destinations.iter().map(|_| Rc::default()).collect(),
     });
     let limits = Limits::with(settings(config));
     let shares = connections(config)?;
     limits.places.set_most(shares.producers);
-    memory::watch_growth(&limits, &shared, config.memory.map(|limit| limit.0));
+    shared.watch_growth(&limits, config.memory.map(|limit| limit.0));
     let share = config.sampling.expected_kept_share;
     let agent = Rc::new(Agent::new(Rc::clone(&shared), Rc::clone(&limits), share, access(config)?, shares.admin));
 
@@ -207,16 +208,7 @@ where
     for (index, (destination, sink)) in config.destinations.iter().zip(sinks).enumerate() {
         let wake = Rc::new(Notify::new());
         wakes.push(Rc::clone(&wake));
-        let drain = Drain {
-            index,
-            name: destination.name.clone(),
-            sink,
-            max_backoff: destination.max_backoff.0,
-            wake,
-            shared: Rc::clone(&shared),
-            #[cfg(feature = "sink-otlp")]
-            unbooked: None,
-        };
+        let drain = DrainTask::new(&shared, index, &destination.name, sink, wake);
         drains.push(tokio::task::spawn_local(drain.run()));
     }
     let mut heart = Heart {

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+#[cfg(any(feature = "otlp-http", feature = "otlp-grpc"))]
+use drain::PartialSuccess;
+use drain::{RetryAfter, SendError, words};
 use http::{HeaderMap, StatusCode, header};
 use model::Refusal;
 #[cfg(any(feature = "otlp-http", feature = "otlp-grpc"))]
 use model::proto::{Reader, Value};
-
-use crate::SinkError;
-use crate::error::{RetryAfter, words};
 
 /// An answer over HTTP.
 pub(crate) struct Answer {
@@ -59,11 +59,11 @@ fn http_date(text: &str) -> Option<u64> {
 }
 
 /// What an answer that is not 2xx means. Where `permanent` says so, a 4xx may mean that the bytes themselves are refused.
-pub(crate) fn failure(answer: &Answer, permanent: bool) -> SinkError {
+pub(crate) fn failure(answer: &Answer, permanent: bool) -> SendError {
     let said = words(&answer.body);
     let why = format!("the server answers {}{}{said}", answer.status, if said.is_empty() { "" } else { ": " });
-    let blocked = |reason, hint: &str| SinkError::blocked(reason, format!("{why}; {hint}"));
-    let retry = |reason, doubtful| SinkError::Retry {
+    let blocked = |reason, hint: &str| SendError::blocked(reason, format!("{why}; {hint}"));
+    let retry = |reason, doubtful| SendError::Retry {
         reason,
         why: why.clone(),
         after: answer.retry_after(),
@@ -90,30 +90,22 @@ pub(crate) fn failure(answer: &Answer, permanent: bool) -> SinkError {
                 &format!("it sends to '{to}', which is not followed; set the address to where it is"),
             )
         }
-        413 if permanent => SinkError::Rejected { reason: Refusal::TooLargeForDestination, why },
-        400..=499 if permanent => SinkError::Rejected { reason: Refusal::RejectedStatus, why },
+        413 if permanent => SendError::Rejected { reason: Refusal::TooLargeForDestination, why },
+        400..=499 if permanent => SendError::Rejected { reason: Refusal::RejectedStatus, why },
         100..=499 => retry(Refusal::RejectedStatus, false),
         _ => retry(Refusal::FailedStatus, true),
     }
 }
 
-/// `partial_success` of an export response; the three response messages have the same field numbers.
-#[cfg(any(feature = "otlp-http", feature = "otlp-grpc"))]
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Partial {
-    pub(crate) rejected: u64,
-    pub(crate) message: String,
-}
-
 /// What an answer with a status of success says. One that is no export response comes from something else: a captive portal, another
 /// server. An empty body is one, unless its type says otherwise.
 #[cfg(feature = "otlp-http")]
-pub(crate) fn export_response(answer: &Answer) -> Result<Partial, SinkError> {
+pub(crate) fn export_response(answer: &Answer) -> Result<PartialSuccess, SendError> {
     let stated = answer.header(header::CONTENT_TYPE);
     let essence = stated.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let odd = |what: &str| {
         let said = words(&answer.body);
-        SinkError::blocked(
+        SendError::blocked(
             Refusal::NotAnExportResponse,
             format!(
                 "the server answers {} with {what}, which is no OTLP answer; nothing counts as delivered: is a portal or proxy in \
@@ -123,7 +115,7 @@ pub(crate) fn export_response(answer: &Answer) -> Result<Partial, SinkError> {
         )
     };
     match essence.as_str() {
-        "" if answer.body.is_empty() => Ok(Partial::default()),
+        "" if answer.body.is_empty() => Ok(PartialSuccess::default()),
         "application/x-protobuf" | "" => partial_success(&answer.body).ok_or_else(|| odd("bytes that cannot be read")),
         "application/json" => json_partial(&answer.body).ok_or_else(|| odd("JSON that is none")),
         other => Err(odd(&words(other.as_bytes()))),
@@ -132,8 +124,8 @@ pub(crate) fn export_response(answer: &Answer) -> Result<Partial, SinkError> {
 
 /// Reads an export response; `None` when the bytes are none.
 #[cfg(any(feature = "otlp-http", feature = "otlp-grpc"))]
-pub(crate) fn partial_success(response: &[u8]) -> Option<Partial> {
-    let mut partial = Partial::default();
+pub(crate) fn partial_success(response: &[u8]) -> Option<PartialSuccess> {
+    let mut partial = PartialSuccess::default();
     let mut reader = Reader::new(response);
     while let Some((number, value)) = reader.next_field().ok()? {
         let Value::Bytes(bytes) = value else {
@@ -163,10 +155,10 @@ pub(crate) fn partial_success(response: &[u8]) -> Option<Partial> {
 
 /// The same of a server that answers in JSON whatever it is asked in. What it says is looked for, not parsed: its form is small.
 #[cfg(feature = "otlp-http")]
-fn json_partial(body: &[u8]) -> Option<Partial> {
+fn json_partial(body: &[u8]) -> Option<PartialSuccess> {
     let text = std::str::from_utf8(body).ok()?.trim();
     if text.is_empty() {
-        return Some(Partial::default());
+        return Some(PartialSuccess::default());
     }
     if !(text.starts_with('{') && text.ends_with('}')) {
         return None;
@@ -178,7 +170,10 @@ fn json_partial(body: &[u8]) -> Option<Partial> {
             rest.trim_start().trim_start_matches('"').chars().take_while(char::is_ascii_digit).collect();
         digits.parse().ok()
     });
-    Some(Partial { rejected: number.unwrap_or(0), message: if number.is_some() { words(body) } else { String::new() } })
+    Some(PartialSuccess {
+        rejected: number.unwrap_or(0),
+        message: if number.is_some() { words(body) } else { String::new() },
+    })
 }
 
 #[cfg(feature = "otlp-http")]
@@ -204,19 +199,19 @@ mod tests {
         for status in 300..600 {
             let error = failure(&answer(status, &[], b"words"), true);
             match error {
-                SinkError::Rejected { .. } => assert!((400..500).contains(&status) && !blocked.contains(&status)),
-                SinkError::Blocked { .. } => assert!(status < 400 || blocked.contains(&status), "{status}"),
-                SinkError::Retry { doubtful, .. } => {
+                SendError::Rejected { .. } => assert!((400..500).contains(&status) && !blocked.contains(&status)),
+                SendError::Blocked { .. } => assert!(status < 400 || blocked.contains(&status), "{status}"),
+                SendError::Retry { doubtful, .. } => {
                     let sure = [408, 425, 429, 502, 503, 504, 507, 509].contains(&status);
                     assert!(sure || doubtful && status >= 500, "{status}");
                 }
             }
             assert!(
                 !rejected.contains(&status)
-                    || matches!(failure(&answer(status, &[], b""), true), SinkError::Rejected { .. })
+                    || matches!(failure(&answer(status, &[], b""), true), SendError::Rejected { .. })
             );
             // A hub refuses no bytes for good.
-            assert!(!matches!(failure(&answer(status, &[], b""), false), SinkError::Rejected { .. }));
+            assert!(!matches!(failure(&answer(status, &[], b""), false), SendError::Rejected { .. }));
         }
         assert_eq!(failure(&answer(413, &[], b""), true).reason(), Refusal::TooLargeForDestination);
         assert_eq!(failure(&answer(307, &[("location", "http://portal/")], b""), true).reason(), Refusal::Redirected);
@@ -252,11 +247,11 @@ mod tests {
             export_response(&answer(200, &headers, body))
         };
         let protobuf = Some("application/x-protobuf");
-        assert_eq!(read(None, b""), Ok(Partial::default()));
-        assert_eq!(read(protobuf, b""), Ok(Partial::default()));
-        let said = Partial { rejected: 3, message: "no".into() };
+        assert_eq!(read(None, b""), Ok(PartialSuccess::default()));
+        assert_eq!(read(protobuf, b""), Ok(PartialSuccess::default()));
+        let said = PartialSuccess { rejected: 3, message: "no".into() };
         assert_eq!(read(protobuf, b"\x0a\x06\x08\x03\x12\x02no"), Ok(said));
-        assert_eq!(read(Some("Application/JSON; charset=utf-8"), b"{}"), Ok(Partial::default()));
+        assert_eq!(read(Some("Application/JSON; charset=utf-8"), b"{}"), Ok(PartialSuccess::default()));
         let json = br#"{"partialSuccess":{"rejectedLogRecords":"2","errorMessage":"no"}}"#;
         assert_eq!(read(Some("application/json"), json).unwrap().rejected, 2);
         for (kind, body) in [
@@ -270,7 +265,7 @@ mod tests {
         ] {
             let error = read(kind, body).unwrap_err();
             assert!(
-                matches!(error, SinkError::Blocked { reason: Refusal::NotAnExportResponse, .. }),
+                matches!(error, SendError::Blocked { reason: Refusal::NotAnExportResponse, .. }),
                 "{kind:?} {error}"
             );
         }

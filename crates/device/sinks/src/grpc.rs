@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use drain::{RetryAfter, SendError, words};
 use http::{HeaderMap, Request, Uri, header};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http2::{self, SendRequest};
@@ -11,10 +12,9 @@ use model::otlp::messages;
 use model::proto::{Reader, Value};
 use model::{Refusal, Signal};
 
+use crate::Access;
 use crate::answer::{Answer, failure};
-use crate::error::{RetryAfter, words};
 use crate::http1::connect;
-use crate::{Access, SinkError};
 
 const WINDOW: u32 = 64 << 10;
 const MAX_ANSWER: usize = 64 << 10;
@@ -43,12 +43,12 @@ impl GrpcClient {
     }
 
     /// Calls a signal's `Export` and gives the response message's bytes.
-    pub(crate) async fn export(&mut self, signal: Signal, request: &[u8]) -> Result<Vec<u8>, SinkError> {
+    pub(crate) async fn export(&mut self, signal: Signal, request: &[u8]) -> Result<Vec<u8>, SendError> {
         let timeout = self.access.timeout;
         let sent = tokio::time::timeout(timeout, self.try_export(signal, request)).await;
         let answer = sent.unwrap_or_else(|_| {
             let why = format!("no answer from {} in {timeout:?}", self.access.endpoint.authority());
-            Err(SinkError::retry(Refusal::TimedOut, why))
+            Err(SendError::retry(Refusal::TimedOut, why))
         });
         if answer.is_err() {
             self.sender = None;
@@ -56,7 +56,7 @@ impl GrpcClient {
         answer
     }
 
-    async fn sender(&mut self) -> Result<&mut SendRequest<Full<Bytes>>, SinkError> {
+    async fn sender(&mut self) -> Result<&mut SendRequest<Full<Bytes>>, SendError> {
         if self.sender.as_ref().is_none_or(SendRequest::is_closed) {
             let stream = connect(&self.access, b"h2").await?;
             let (sender, connection) = http2::Builder::new(LocalExecutor)
@@ -64,17 +64,17 @@ impl GrpcClient {
                 .initial_connection_window_size(WINDOW)
                 .handshake(TokioIo::new(stream))
                 .await
-                .map_err(|error| SinkError::retry(Refusal::Unreachable, error.to_string()))?;
+                .map_err(|error| SendError::retry(Refusal::Unreachable, error.to_string()))?;
             tokio::task::spawn_local(async move {
                 // Its end shows in the sender.
                 let _closed = connection.await;
             });
             self.sender = Some(sender);
         }
-        self.sender.as_mut().ok_or_else(|| SinkError::retry(Refusal::Unreachable, "not connected"))
+        self.sender.as_mut().ok_or_else(|| SendError::retry(Refusal::Unreachable, "not connected"))
     }
 
-    async fn try_export(&mut self, signal: Signal, message: &[u8]) -> Result<Vec<u8>, SinkError> {
+    async fn try_export(&mut self, signal: Signal, message: &[u8]) -> Result<Vec<u8>, SendError> {
         let method = match signal {
             Signal::Traces => "trace.v1.TraceService",
             Signal::Logs => "logs.v1.LogsService",
@@ -86,7 +86,7 @@ impl GrpcClient {
             .authority(endpoint.authority())
             .path_and_query(format!("{}/opentelemetry.proto.collector.{method}/Export", endpoint.base))
             .build()
-            .map_err(|error| SinkError::blocked(Refusal::Unreachable, format!("the address does not fit: {error}")))?;
+            .map_err(|error| SendError::blocked(Refusal::Unreachable, format!("the address does not fit: {error}")))?;
         let mut body = BytesMut::with_capacity(PREFIX + message.len());
         body.put_u8(0);
         body.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
@@ -97,9 +97,9 @@ impl GrpcClient {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
         let request = request.body(Full::new(body.freeze())).map_err(|error| {
-            SinkError::blocked(Refusal::Unreachable, format!("the request cannot be made: {error}"))
+            SendError::blocked(Refusal::Unreachable, format!("the request cannot be made: {error}"))
         })?;
-        let broken = |error: hyper::Error| SinkError::retry(Refusal::CutOff, format!("the connection broke: {error}"));
+        let broken = |error: hyper::Error| SendError::retry(Refusal::CutOff, format!("the connection broke: {error}"));
         let sender = self.sender().await?;
         sender.ready().await.map_err(broken)?;
         let response = sender.send_request(request).await.map_err(broken)?;
@@ -116,14 +116,14 @@ impl GrpcClient {
                 parts.status,
                 words(kind.as_bytes())
             );
-            return Err(SinkError::blocked(Refusal::NotAnExportResponse, why));
+            return Err(SendError::blocked(Refusal::NotAnExportResponse, why));
         }
         let (mut body, mut trailers) = (Vec::new(), parts.headers);
         while let Some(frame) = incoming.frame().await {
             match frame.map_err(broken)?.into_data() {
                 Ok(data) if body.len() + data.len() > MAX_ANSWER => {
                     let why = "the answer is longer than 64 KiB; is this the right server?";
-                    return Err(SinkError::retry(Refusal::NotAnExportResponse, why));
+                    return Err(SendError::retry(Refusal::NotAnExportResponse, why));
                 }
                 Ok(data) => body.extend_from_slice(&data),
                 Err(frame) => trailers.extend(frame.into_trailers().unwrap_or_default()),
@@ -132,7 +132,7 @@ impl GrpcClient {
         outcome(&trailers)?;
         single_message(&body).map(<[u8]>::to_vec).ok_or_else(|| {
             let why = "the server says that all is well, and answers with something else than one message";
-            SinkError::retry(Refusal::NotAnExportResponse, why)
+            SendError::retry(Refusal::NotAnExportResponse, why)
         })
     }
 }
@@ -148,11 +148,11 @@ fn single_message(body: &[u8]) -> Option<&[u8]> {
 }
 
 /// What the status in the trailers means for the data (OTLP 1.11, "Failures").
-fn outcome(trailers: &HeaderMap) -> Result<(), SinkError> {
+fn outcome(trailers: &HeaderMap) -> Result<(), SendError> {
     let text = |name: &str| trailers.get(name).and_then(|value| value.to_str().ok());
     let Some(code) = text("grpc-status").and_then(|code| code.trim().parse::<u32>().ok()) else {
         // Whoever answered did not get to its end.
-        return Err(SinkError::retry(Refusal::NotAnExportResponse, "the answer ends without a gRPC status"));
+        return Err(SendError::retry(Refusal::NotAnExportResponse, "the answer ends without a gRPC status"));
     };
     if code == 0 {
         return Ok(());
@@ -161,7 +161,7 @@ fn outcome(trailers: &HeaderMap) -> Result<(), SinkError> {
     let why = format!("the server answers gRPC status {code}: {said}");
     let after = text("grpc-status-details-bin").and_then(|details| retry_info(&base64(details)?));
     let retry =
-        |reason, doubtful| SinkError::Retry { reason, why: why.clone(), after: after.map(RetryAfter::In), doubtful };
+        |reason, doubtful| SendError::Retry { reason, why: why.clone(), after: after.map(RetryAfter::In), doubtful };
     Err(match code {
         1 | 4 | 10 | 11 | 14 | 15 => {
             retry(if after.is_some() { Refusal::Throttled } else { Refusal::FailedStatus }, false)
@@ -170,14 +170,14 @@ fn outcome(trailers: &HeaderMap) -> Result<(), SinkError> {
         // Without a time to come again it may be the size of this request, or a quota.
         8 => retry(Refusal::TooLargeForDestination, true),
         2 | 13 => retry(Refusal::FailedStatus, true),
-        7 | 16 => SinkError::blocked(Refusal::DestinationUnauthorized, format!("{why}; check the token")),
-        5 | 12 => SinkError::blocked(
+        7 | 16 => SendError::blocked(Refusal::DestinationUnauthorized, format!("{why}; check the token")),
+        5 | 12 => SendError::blocked(
             Refusal::SignalNotTaken,
             format!(
                 "{why}; check the address and the protocol; a server that does not take this signal cannot be a destination"
             ),
         ),
-        _ => SinkError::Rejected { reason: Refusal::RejectedStatus, why },
+        _ => SendError::Rejected { reason: Refusal::RejectedStatus, why },
     })
 }
 
@@ -266,16 +266,16 @@ mod tests {
         for code in 1..=17 {
             let error = outcome(&trailers(&[("grpc-status", &code.to_string())])).unwrap_err();
             match error {
-                SinkError::Retry { doubtful, .. } => {
+                SendError::Retry { doubtful, .. } => {
                     assert!([1, 2, 4, 8, 10, 11, 13, 14, 15].contains(&code), "{code}");
                     assert_eq!(doubtful, [2, 8, 13].contains(&code), "{code}");
                 }
-                SinkError::Blocked { .. } => assert!([5, 7, 12, 16].contains(&code), "{code}"),
-                SinkError::Rejected { .. } => assert!([3, 6, 9, 17].contains(&code), "{code}"),
+                SendError::Blocked { .. } => assert!([5, 7, 12, 16].contains(&code), "{code}"),
+                SendError::Rejected { .. } => assert!([3, 6, 9, 17].contains(&code), "{code}"),
             }
         }
         let error = outcome(&HeaderMap::new()).unwrap_err();
-        assert!(matches!(error, SinkError::Retry { doubtful: false, .. }));
+        assert!(matches!(error, SendError::Retry { doubtful: false, .. }));
         assert_eq!(single_message(b"\0\0\0\0\x02ok"), Some(&b"ok"[..]));
         for junk in [&b"<html>"[..], b"\x01\0\0\0\x01x", b"\0\0\0\0\x05x", b"\0\0"] {
             assert_eq!(single_message(junk), None);
@@ -292,7 +292,7 @@ mod tests {
             let all =
                 [("grpc-status", "8"), ("grpc-message", "quota%20of%0Athe%20day"), ("grpc-status-details-bin", &full)];
             let error = outcome(&trailers(&all)).unwrap_err();
-            let SinkError::Retry { after, doubtful, reason, why } = error else { panic!("{error}") };
+            let SendError::Retry { after, doubtful, reason, why } = error else { panic!("{error}") };
             assert_eq!(after, Some(RetryAfter::In(Duration::from_millis(30_500))));
             assert!(!doubtful && reason == Refusal::Throttled && why.ends_with("quota of the day"), "{why}");
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use drain::SendError;
 use http::{Request, Uri, header};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
@@ -12,8 +13,8 @@ use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
+use crate::Access;
 use crate::answer::Answer;
-use crate::{Access, SinkError};
 
 /// The most bytes of an answer that are read.
 const MAX_ANSWER: usize = 64 << 10;
@@ -26,10 +27,10 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
 
 /// Opens a connection. `alpn` names the application protocol where TLS is used.
-pub(crate) async fn connect(access: &Access, alpn: &[u8]) -> Result<Box<dyn Stream>, SinkError> {
+pub(crate) async fn connect(access: &Access, alpn: &[u8]) -> Result<Box<dyn Stream>, SendError> {
     let endpoint = &access.endpoint;
     let tcp = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await.map_err(|error| {
-        SinkError::retry(Refusal::Unreachable, format!("cannot reach {}: {error}", endpoint.authority()))
+        SendError::retry(Refusal::Unreachable, format!("cannot reach {}: {error}", endpoint.authority()))
     })?;
     // Frames are already batches: waiting for more would only delay them.
     let _nagle_stays_on = tcp.set_nodelay(true);
@@ -37,21 +38,21 @@ pub(crate) async fn connect(access: &Access, alpn: &[u8]) -> Result<Box<dyn Stre
         return Ok(Box::new(tcp));
     }
     let config =
-        access.tls.clone().ok_or_else(|| SinkError::blocked(Refusal::Unreachable, "no TLS settings for https"))?;
+        access.tls.clone().ok_or_else(|| SendError::blocked(Refusal::Unreachable, "no TLS settings for https"))?;
     let mut config = Arc::unwrap_or_clone(config);
     config.alpn_protocols = vec![alpn.to_vec()];
     let name = ServerName::try_from(endpoint.host.clone()).map_err(|_| {
-        SinkError::blocked(Refusal::Unreachable, format!("'{}' is no host name for TLS", endpoint.host))
+        SendError::blocked(Refusal::Unreachable, format!("'{}' is no host name for TLS", endpoint.host))
     })?;
     let stream = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, tcp).await.map_err(|error| {
         let why = format!("TLS with {}: {error}", endpoint.authority());
         // A bad certificate needs a person (or the right clock); a broken connection only time.
         match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            Some(rustls::Error::InvalidCertificate(_)) => SinkError::blocked(
+            Some(rustls::Error::InvalidCertificate(_)) => SendError::blocked(
                 Refusal::Unreachable,
                 format!("{why}; check ca_file, the server's name and this machine's clock"),
             ),
-            Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)) => SinkError::blocked(
+            Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)) => SendError::blocked(
                 Refusal::Unreachable,
                 format!(
                     "{} does not speak TLS: it may be a port for plain HTTP (of a hub: the page's; the link port is another one, \
@@ -59,7 +60,7 @@ pub(crate) async fn connect(access: &Access, alpn: &[u8]) -> Result<Box<dyn Stre
                     endpoint.authority()
                 ),
             ),
-            _ => SinkError::retry(Refusal::Unreachable, why),
+            _ => SendError::retry(Refusal::Unreachable, why),
         }
     })?;
     Ok(Box::new(stream))
@@ -82,12 +83,12 @@ impl Client {
         path: &str,
         headers: &[(&'static str, &str)],
         body: Bytes,
-    ) -> Result<Answer, SinkError> {
+    ) -> Result<Answer, SendError> {
         let timeout = self.access.timeout;
         let sent = tokio::time::timeout(timeout, self.follow(path, headers, body)).await;
         let answer = sent.unwrap_or_else(|_| {
             let why = format!("no answer from {} in {timeout:?}", self.access.endpoint.authority());
-            Err(SinkError::retry(Refusal::TimedOut, why))
+            Err(SendError::retry(Refusal::TimedOut, why))
         });
         if answer.is_err() {
             self.sender = None;
@@ -95,7 +96,7 @@ impl Client {
         answer
     }
 
-    async fn sender(&mut self) -> Result<&mut SendRequest<Full<Bytes>>, SinkError> {
+    async fn sender(&mut self) -> Result<&mut SendRequest<Full<Bytes>>, SendError> {
         let alive = match &mut self.sender {
             Some(sender) => sender.ready().await.is_ok(),
             None => false,
@@ -106,18 +107,18 @@ impl Client {
                 .max_buf_size(BUFFER)
                 .handshake(TokioIo::new(stream))
                 .await
-                .map_err(|error| SinkError::retry(Refusal::Unreachable, error.to_string()))?;
+                .map_err(|error| SendError::retry(Refusal::Unreachable, error.to_string()))?;
             tokio::task::spawn_local(async move {
                 // Its end shows in the sender.
                 let _closed = connection.await;
             });
             self.sender = Some(sender);
         }
-        self.sender.as_mut().ok_or_else(|| SinkError::retry(Refusal::Unreachable, "not connected"))
+        self.sender.as_mut().ok_or_else(|| SendError::retry(Refusal::Unreachable, "not connected"))
     }
 
     /// Sends a POST, and again where the server sends it on to another path of itself (307, 308).
-    async fn follow(&mut self, path: &str, headers: &[(&'static str, &str)], body: Bytes) -> Result<Answer, SinkError> {
+    async fn follow(&mut self, path: &str, headers: &[(&'static str, &str)], body: Bytes) -> Result<Answer, SendError> {
         let mut target = format!("{}{path}", self.access.endpoint.base);
         for _ in 0..REDIRECTS {
             let answer = self.try_post(&target, headers, body.clone()).await?;
@@ -127,7 +128,7 @@ impl Client {
             }
         }
         let why = format!("the server sends from one path to the next, last to '{target}'; check the address");
-        Err(SinkError::blocked(Refusal::Redirected, why))
+        Err(SendError::blocked(Refusal::Redirected, why))
     }
 
     /// The path to which an answer sends the same request, where that is on the same server: a token goes nowhere else.
@@ -153,7 +154,7 @@ impl Client {
         target: &str,
         headers: &[(&'static str, &str)],
         body: Bytes,
-    ) -> Result<Answer, SinkError> {
+    ) -> Result<Answer, SendError> {
         let endpoint = &self.access.endpoint;
         let mut request = Request::post(target).header(header::HOST, endpoint.authority());
         if let Some(token) = &self.access.token {
@@ -163,9 +164,9 @@ impl Client {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::new(body)).map_err(|error| {
-            SinkError::blocked(Refusal::Unreachable, format!("the request cannot be made: {error}"))
+            SendError::blocked(Refusal::Unreachable, format!("the request cannot be made: {error}"))
         })?;
-        let broken = |error: hyper::Error| SinkError::retry(Refusal::CutOff, format!("the connection broke: {error}"));
+        let broken = |error: hyper::Error| SendError::retry(Refusal::CutOff, format!("the connection broke: {error}"));
         let response = self.sender().await?.send_request(request).await.map_err(broken)?;
         let (parts, mut incoming) = response.into_parts();
         let mut body = Vec::new();
@@ -173,7 +174,7 @@ impl Client {
             if let Ok(data) = frame.map_err(broken)?.into_data() {
                 if body.len() + data.len() > MAX_ANSWER {
                     let why = "the answer is longer than 64 KiB; is this the right server?";
-                    return Err(SinkError::retry(Refusal::NotAnExportResponse, why));
+                    return Err(SendError::retry(Refusal::NotAnExportResponse, why));
                 }
                 body.extend_from_slice(&data);
             }

@@ -1,13 +1,10 @@
-//! Delivery: blocks in, confirmed ranges out. A sink owns its protocol and nothing else: it neither decides what is sent
-//! nor what may be purged.
+//! Delivery: requests out, answers back. A sink owns its protocol and nothing else: `drain` decides what is sent, what is split, and
+//! what an answer means for the data.
 //!
 //! Everything runs on the caller's single-threaded runtime.
 
 mod answer;
 mod endpoint;
-mod error;
-#[cfg(any(feature = "otlp-http", feature = "otlp-grpc"))]
-mod exemplars;
 #[cfg(feature = "otlp-grpc")]
 mod grpc;
 mod http1;
@@ -17,10 +14,9 @@ mod otlp;
 mod tls;
 
 pub use endpoint::{Endpoint, EndpointError};
-pub use error::{RetryAfter, SinkError};
 pub use hub::HubSink;
 #[cfg(any(feature = "otlp-http", feature = "otlp-grpc"))]
-pub use otlp::{Delivered, EXEMPLAR_BYTES, ExemplarCounts, OtlpSink, Refused};
+pub use otlp::OtlpSink;
 pub use tls::{TlsError, client_config};
 
 /// How a sink reaches its server.

@@ -1,17 +1,22 @@
 //! Exemplars on their way to an OTLP endpoint, over real sockets.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod support;
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
+use drain::{ExemplarCounts, SendError};
 use model::otlp::{PointView, each_exemplar, for_each_scope};
 use model::proto::{ProtoError, put_bytes, put_fixed64, put_message};
 use model::{Epoch, Lane, Signal, Stamp, TraceId};
-use sinks::{Access, ExemplarCounts, OtlpSink, SinkError};
+use sinks::{Access, OtlpSink};
 use sources::{Answer, Intake, Limits, Pending};
 use tokio::net::TcpListener;
 use wire::{BlockEncoder, FrameHeader, SectionRef};
+
+use crate::support::Endpoint;
 
 /// Gauge, sum, histogram, exponential histogram: the kinds of points with exemplars.
 const KINDS: [u32; 4] = [5, 7, 9, 10];
@@ -138,7 +143,7 @@ impl Server {
     }
 }
 
-fn with_server(test: impl AsyncFnOnce(OtlpSink, Server)) {
+fn with_server(test: impl AsyncFnOnce(Endpoint, Server)) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     tokio::task::LocalSet::new().block_on(&runtime, async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -155,7 +160,7 @@ fn with_server(test: impl AsyncFnOnce(OtlpSink, Server)) {
             Pending::settled(answer)
         });
         tokio::task::spawn_local(sources::serve_grpc(listener, intake, Limits::new(1 << 20, 1 << 21, 8)));
-        test(OtlpSink::grpc(access), server).await;
+        test(Endpoint::new(OtlpSink::grpc(access)), server).await;
     });
 }
 
@@ -175,7 +180,7 @@ fn an_exemplar_follows_its_trace() {
             sink.deliver(&metrics(kind, &["/b"], 110)).await.unwrap();
             assert_eq!(server.exemplars(), []);
         }
-        assert_eq!(sink.exemplars(), ExemplarCounts { sent: 4, left_out: 0 });
+        assert_eq!(sink.delivery.exemplars(), ExemplarCounts { sent: 4, left_out: 0 });
     });
 }
 
@@ -192,7 +197,7 @@ fn only_confirmed_traces_are_linked_to() {
             ],
         );
         server.answer.set(|_, _| Answer::Wait(Duration::from_secs(1)));
-        assert!(matches!(sink.deliver(&two).await, Err(SinkError::Retry { .. })));
+        assert!(matches!(sink.deliver(&two).await, Err(SendError::Retry { .. })));
         server.answer.set(|_, _| Answer::Accepted);
         sink.deliver(&metrics(9, &["/a"], 10)).await.unwrap();
         assert_eq!(server.exemplars(), []);
@@ -206,7 +211,7 @@ fn only_confirmed_traces_are_linked_to() {
         sink.deliver(&late(1)).await.unwrap();
         sink.deliver(&metrics(9, &["/a"], 10)).await.unwrap();
         assert_eq!(server.exemplars(), [(0, TraceId(trace(2))), (0, TraceId(trace(2)))]);
-        assert_eq!(sink.exemplars(), ExemplarCounts { sent: 2, left_out: 1 });
+        assert_eq!(sink.delivery.exemplars(), ExemplarCounts { sent: 2, left_out: 1 });
     });
 }
 
@@ -229,7 +234,7 @@ fn exemplars_cost_no_points() {
         let delivered = sink.deliver(&metrics(5, &["/a"], 20)).await.unwrap();
         assert_eq!((delivered.delivered, delivered.rejected), (1, 0));
         assert_eq!(server.exemplars(), []);
-        assert_eq!(sink.exemplars(), ExemplarCounts { sent: 1, left_out: 1 });
+        assert_eq!(sink.delivery.exemplars(), ExemplarCounts { sent: 1, left_out: 1 });
     });
 }
 
@@ -242,7 +247,7 @@ fn what_waits_for_points_is_bounded() {
         for time in 0..COUNT {
             sink.deliver(&kept(1, &format!("/{time}"), time)).await.unwrap();
         }
-        let left_out = sink.exemplars().left_out;
+        let left_out = sink.delivery.exemplars().left_out;
         assert!((1..COUNT).contains(&left_out), "{left_out}");
         sink.deliver(&metrics(9, &["/0", "/999"], COUNT)).await.unwrap();
         assert_eq!(server.exemplars(), [(1, TraceId(trace(1)))]);

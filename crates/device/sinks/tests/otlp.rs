@@ -1,16 +1,21 @@
 //! OTLP sinks against this house's own OTLP sources, over real sockets.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod support;
+
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use drain::{Delivered, SendError};
 use model::proto::{put_bytes, put_message};
 use model::{Epoch, Lane, Signal, Stamp};
-use sinks::{Access, Delivered, OtlpSink, SinkError};
+use sinks::{Access, OtlpSink};
 use sources::{Answer, Intake, Limits, Pending};
 use tokio::net::TcpListener;
 use wire::{BlockEncoder, FrameHeader, SectionRef};
+
+use crate::support::Endpoint;
 
 /// A `TracesData` of one span with this name.
 fn traces(name: &str) -> Vec<u8> {
@@ -44,7 +49,7 @@ fn block(names: &[&str]) -> Vec<u8> {
 type Seen = Rc<RefCell<Vec<(Signal, Vec<u8>)>>>;
 
 /// Runs `test` for both transports with a server that answers as `answer` says.
-fn with_server<F: Future<Output = ()>>(answer: fn(&[u8]) -> Answer, mut test: impl FnMut(OtlpSink, Seen) -> F) {
+fn with_server<F: Future<Output = ()>>(answer: fn(&[u8]) -> Answer, mut test: impl FnMut(Endpoint, Seen) -> F) {
     for grpc in [true, false] {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         tokio::task::LocalSet::new().block_on(&runtime, async {
@@ -61,10 +66,10 @@ fn with_server<F: Future<Output = ()>>(answer: fn(&[u8]) -> Answer, mut test: im
             let limits = Limits::new(1 << 20, 1 << 21, 8);
             if grpc {
                 tokio::task::spawn_local(sources::serve_grpc(listener, intake, limits));
-                test(OtlpSink::grpc(access), seen).await;
+                test(Endpoint::new(OtlpSink::grpc(access)), seen).await;
             } else {
                 tokio::task::spawn_local(sources::serve_http(listener, intake, limits));
-                test(OtlpSink::http(access), seen).await;
+                test(Endpoint::new(OtlpSink::http(access)), seen).await;
             }
         });
     }
@@ -94,7 +99,7 @@ fn a_busy_server_means_later() {
         |_| Answer::Wait(Duration::from_secs(7)),
         |mut sink, _| async move {
             let error = sink.deliver(&block(&["first"])).await.unwrap_err();
-            assert!(matches!(error, SinkError::Retry { .. }), "{error}");
+            assert!(matches!(error, SendError::Retry { .. }), "{error}");
         },
     );
 }
@@ -124,9 +129,10 @@ fn a_missing_server_means_later() {
         for grpc in [true, false] {
             let endpoint = format!("http://{free}").parse().unwrap();
             let access = Access { endpoint, tls: None, token: None, timeout: Duration::from_secs(2) };
-            let mut sink = if grpc { OtlpSink::grpc(access) } else { OtlpSink::http(access) };
+            let mut sink =
+                if grpc { Endpoint::new(OtlpSink::grpc(access)) } else { Endpoint::new(OtlpSink::http(access)) };
             let error = sink.deliver(&block(&["a"])).await.unwrap_err();
-            assert!(matches!(error, SinkError::Retry { .. }), "{error}");
+            assert!(matches!(error, SendError::Retry { .. }), "{error}");
         }
     });
 }

@@ -1,16 +1,21 @@
 //! Blocks with more than one signal, of which a server takes a part.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod support;
+
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use drain::SendError;
 use model::proto::{put_bytes, put_message};
 use model::{Epoch, Lane, Signal, Stamp};
-use sinks::{Access, OtlpSink, SinkError};
+use sinks::{Access, OtlpSink};
 use sources::{Answer, Intake, Limits, Pending};
 use tokio::net::TcpListener;
 use wire::{BlockEncoder, FrameHeader, SectionRef};
+
+use crate::support::Endpoint;
 
 /// A request of one record with this text; its form is the same for spans and lines.
 fn record(text: &str) -> Vec<u8> {
@@ -46,7 +51,7 @@ type Seen = Rc<RefCell<Vec<(Signal, usize)>>>;
 /// Runs `test` for both transports with a server that answers as `answer` says, by the signal and how often it was asked for that.
 fn with_server<F: Future<Output = ()>>(
     answer: fn(Signal, &[u8], usize) -> Answer,
-    mut test: impl FnMut(OtlpSink, Seen) -> F,
+    mut test: impl FnMut(Endpoint, Seen) -> F,
 ) {
     for grpc in [true, false] {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -64,10 +69,10 @@ fn with_server<F: Future<Output = ()>>(
             let limits = Limits::new(1 << 20, 1 << 21, 8);
             if grpc {
                 tokio::task::spawn_local(sources::serve_grpc(listener, intake, limits));
-                test(OtlpSink::grpc(access), seen).await;
+                test(Endpoint::new(OtlpSink::grpc(access)), seen).await;
             } else {
                 tokio::task::spawn_local(sources::serve_http(listener, intake, limits));
-                test(OtlpSink::http(access), seen).await;
+                test(Endpoint::new(OtlpSink::http(access)), seen).await;
             }
         });
     }
@@ -102,7 +107,7 @@ fn r4_what_was_taken_is_not_sent_again() {
         |mut sink, seen| async move {
             let two = block(&["a", "b"]);
             for _ in 0..2 {
-                assert!(matches!(sink.deliver(&two).await, Err(SinkError::Retry { .. })));
+                assert!(matches!(sink.deliver(&two).await, Err(SendError::Retry { .. })));
             }
             let delivered = sink.deliver(&two).await.unwrap();
             assert_eq!((delivered.delivered, delivered.rejected), (4, 0));
@@ -127,7 +132,7 @@ fn r4_a_search_that_is_interrupted_goes_on() {
         },
         |mut sink, seen| async move {
             let three = block(&["a", "b", "poison"]);
-            assert!(matches!(sink.deliver(&three).await, Err(SinkError::Retry { .. })));
+            assert!(matches!(sink.deliver(&three).await, Err(SendError::Retry { .. })));
             let delivered = sink.deliver(&three).await.unwrap();
             assert_eq!((delivered.delivered, delivered.rejected), (5, 1));
             // All at once, the first, the second when the server was busy; then the second and the third.

@@ -7,7 +7,8 @@ mod storage;
 use std::collections::BTreeSet;
 
 use disk::model::{ModelDisk, Rng};
-use edge::{DiskState, Range, StorageOptions};
+use drain::Range;
+use edge::{DiskState, StorageOptions};
 use journal::set_epoch;
 use model::{Answer, Epoch, Lane, Request, Stamp};
 use pipeline::{Batch, Pipeline};

@@ -1,4 +1,4 @@
-//! What a sink's failure means for the data.
+//! What a failure to send means for the data.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub enum RetryAfter {
 
 /// Why something was not delivered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SinkError {
+pub enum SendError {
     /// The link or the server cannot take it now: the same bytes again, not before `after` where the server said so.
     #[error("{why}")]
     Retry {
@@ -49,29 +49,29 @@ pub enum SinkError {
     },
 }
 
-impl SinkError {
+impl SendError {
     /// To be tried again.
     pub fn retry(reason: Refusal, why: impl Into<String>) -> Self {
-        SinkError::Retry { reason, why: why.into(), after: None, doubtful: false }
+        SendError::Retry { reason, why: why.into(), after: None, doubtful: false }
     }
 
     /// For a person to mend.
     pub fn blocked(reason: Refusal, why: impl Into<String>) -> Self {
-        SinkError::Blocked { reason, why: why.into() }
+        SendError::Blocked { reason, why: why.into() }
     }
 
     /// The kind of it.
     pub fn reason(&self) -> Refusal {
         match self {
-            SinkError::Retry { reason, .. }
-            | SinkError::Blocked { reason, .. }
-            | SinkError::Rejected { reason, .. } => *reason,
+            SendError::Retry { reason, .. }
+            | SendError::Blocked { reason, .. }
+            | SendError::Rejected { reason, .. } => *reason,
         }
     }
 }
 
 /// A server's words, fit for a log line and a status page: no control characters, not endless.
-pub(crate) fn words(bytes: &[u8]) -> String {
+pub fn words(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let clean = text.chars().map(|character| if character.is_control() { ' ' } else { character });
     let clean: String = clean.take(WORDS).collect();

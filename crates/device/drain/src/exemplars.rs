@@ -34,9 +34,9 @@ pub(crate) struct Exemplars {
     held: VecDeque<Held>,
     bytes: usize,
     /// That went with a point.
-    pub(crate) sent: u64,
+    sent: u64,
     /// Whose trace is not known to be there, or that found no point in time.
-    pub(crate) left_out: u64,
+    left_out: u64,
 }
 
 /// A request with exemplars in its points, and how many of the held ones these are, by place.
@@ -84,6 +84,21 @@ fn first(message: &[u8], number: u32) -> Result<&[u8], ProtoError> {
 }
 
 impl Exemplars {
+    /// That went with a point, since start.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Whose trace is not known to be there, or that found no point in time, since start.
+    pub(crate) fn left_out(&self) -> u64 {
+        self.left_out
+    }
+
+    /// One could not be read.
+    pub(crate) fn leave_out(&mut self) {
+        self.left_out += 1;
+    }
+
     /// The destination has these spans (`TracesData`): their traces may be linked to.
     pub(crate) fn confirm(&mut self, traces: &[u8]) -> Result<(), ProtoError> {
         // Spans of a trace mostly stand together.

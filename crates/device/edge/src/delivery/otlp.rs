@@ -1,43 +1,45 @@
 //! Blocks on their way to an OTLP endpoint: what it refuses for good is kept, told and booked before the cursor moves.
 
+use drain::{Delivered, Range, Refused, SendError};
 use journal::StoredBlock;
 use model::Refusal;
-use sinks::{Delivered, Refused, SinkError};
 
 use crate::dead_letters::DeadLetter;
-use crate::drain::{Drain, Sink, confirm, delivered_to, disk_error, range_of};
 use crate::log;
+use crate::shared::disk_error;
 
-impl Drain {
+use super::{DrainTask, Sink};
+
+impl DrainTask {
     /// Sends a block, unless that is done and only its booking failed.
-    pub(crate) async fn deliver_otlp(&mut self, block: &StoredBlock) -> Result<(), SinkError> {
+    pub(super) async fn deliver_otlp(&mut self, block: &StoredBlock) -> Result<(), SendError> {
         let Sink::Otlp(sink) = &mut self.sink else { return Ok(()) };
-        let id = (block.lane, block.first, block.last);
-        let delivered = match self.unbooked.take_if(|(of, _)| *of == id) {
+        let range = Range::of(block);
+        let delivered = match self.unbooked.take_if(|(of, _)| *of == range) {
             Some((_, delivered)) => delivered,
-            None => sink.deliver(&block.bytes).await?,
+            None => sink.deliver(&mut self.delivery, &block.bytes).await?,
         };
-        let counts = sink.exemplars();
-        let booked = self.book(block, &delivered).await;
+        let booked = self.book(range, block.bytes.len(), &delivered).await;
         if booked.is_err() {
-            self.unbooked = Some((id, delivered));
+            self.unbooked = Some((range, delivered));
         }
-        self.with_status(|status| status.exemplars = (counts.sent, counts.left_out));
+        let counts = self.delivery.exemplars();
+        self.with(|one| one.exemplars(counts.sent, counts.left_out));
         booked
     }
 
-    async fn book(&self, block: &StoredBlock, delivered: &Delivered) -> Result<(), SinkError> {
+    async fn book(&self, range: Range, bytes: usize, delivered: &Delivered) -> Result<(), SendError> {
         self.keep(&delivered.refused).await?;
-        confirm(&self.shared, self.index, &self.name, vec![range_of(block)], delivered.rejected).await?;
+        self.confirm(vec![range], delivered.rejected).await?;
         for refused in &delivered.refused {
             self.tell_refused(refused);
         }
-        delivered_to(&self.shared, self.index, block.bytes.len());
+        self.with(|one| one.delivered(bytes));
         Ok(())
     }
 
     /// Keeps what was refused. A disk that does not take it is waited for: the records are still in the journal.
-    async fn keep(&self, refused: &[Refused]) -> Result<(), SinkError> {
+    async fn keep(&self, refused: &[Refused]) -> Result<(), SendError> {
         let wall_s = self.shared.clock.wall_ns() / 1_000_000_000;
         let with_request = refused.iter().filter(|one| !one.request.is_empty());
         let letters: Vec<DeadLetter> = with_request
@@ -53,7 +55,7 @@ impl Drain {
             return Ok(());
         }
         self.shared.disk.keep_dead_letters(letters).await.map_err(disk_error)?.map_err(|error| {
-            SinkError::retry(
+            SendError::retry(
                 Refusal::DiskFull,
                 format!("what the server refuses cannot be kept in dead-letters: {error}"),
             )
@@ -63,7 +65,7 @@ impl Drain {
     fn tell_refused(&self, refused: &Refused) {
         let Refused { signal, reason, words, records, request } = refused;
         if *records > 0 {
-            self.with_status(|status| status.reject(*reason, *records, words));
+            self.with(|one| one.rejected(*reason, *records, words));
         }
         let (signal, now) = (signal.name(), self.shared.clock.now_ns());
         if *records == 0 {

@@ -1,0 +1,29 @@
+//! Delivery, sans-IO: what one destination's drain knows and decides. Bytes, answers and times in; requests, ranges and waits out. No
+//! runtime, no socket, no clock, no disk.
+//!
+//! - [`Destination`]: what is to be done next, how long to wait after a failure, and what is known of it
+//! - [`Delivery`]: a block on its way to an OTLP endpoint: signals, splitting of what is refused, exemplars that follow their trace
+//! - [`sort_ack`]: what a hub said of each block
+//! - [`hello`], [`wishes`]: what a hub is told at connect, and what it asks for
+//! - [`SendError`]: what a failure means for the data
+//! - [`outage()`]: how much disk an outage needs
+
+mod backoff;
+mod delivery;
+mod destination;
+mod error;
+mod exemplars;
+mod greeting;
+mod hub_ack;
+mod outage;
+mod range;
+
+pub use backoff::Backoff;
+pub use delivery::{Delivered, Delivery, ExemplarCounts, PartialSuccess, Refused};
+pub use destination::{Destination, Failure, LinkState, Status, Step};
+pub use error::{RetryAfter, SendError, words};
+pub use exemplars::EXEMPLAR_BYTES;
+pub use greeting::{Device, Incidents, Wish, hello, wants_new_epoch, wishes};
+pub use hub_ack::{Acknowledged, quarantined, sort_ack, unconfirmed};
+pub use outage::{Rates, outage};
+pub use range::Range;
