@@ -13,6 +13,10 @@ use hub::tls::TlsFiles;
 use store::Options;
 use tokio::signal::unix::{SignalKind, signal};
 
+/// glibc's allocator keeps what each thread once had: under load that comes and goes, it holds several times what is in use.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Stores what Lightship devices send, answers, shows it, and says how complete every answer is.
 #[derive(Parser)]
 #[command(name = "lightship-hub", version)]

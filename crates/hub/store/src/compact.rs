@@ -25,6 +25,8 @@ use crate::view::HeadFrame;
 
 /// Packs of at most this many uncompressed bytes are merged.
 const MERGE_BYTES: u64 = 32 << 20;
+/// And of at most this many records and series: all of them are decoded at one time, and small ones take many times their bytes.
+const MERGE_ROWS: u64 = 100_000;
 
 /// Frames of at most about this much memory are packed in one pass: sorting and encoding takes as much again.
 const PASS_BYTES: usize = 64 << 20;
@@ -235,23 +237,26 @@ impl Compactor<'_> {
         let view = self.0.view();
         let mut classes: BTreeMap<(Kind, u32, bool), Vec<Arc<Pack>>> = BTreeMap::new();
         for pack in &view.packs {
-            let raw = pack.raw_bytes();
+            let (raw, rows) = (pack.raw_bytes(), pack.index.rows);
             // Two classes: fresh packs, and packs that were merged but are not full yet.
-            if raw < MERGE_BYTES / 2 && !pack.is_damaged() {
-                let grown = raw >= MERGE_BYTES / 2 / merge_at as u64;
+            if raw < MERGE_BYTES / 2 && rows < MERGE_ROWS / 2 && !pack.is_damaged() {
+                let parts = 2 * merge_at as u64;
+                let grown = raw >= MERGE_BYTES / parts || rows >= MERGE_ROWS / parts;
                 classes.entry((pack.kind, pack.index.day, grown)).or_default().push(Arc::clone(pack));
             }
         }
         classes.into_values().find_map(|packs| {
-            let mut raw = 0;
+            let (mut raw, mut rows) = (0, 0);
+            let is_full = |raw, rows| raw > MERGE_BYTES || rows > MERGE_ROWS;
             let fits: Vec<_> = packs
                 .into_iter()
                 .take_while(|pack| {
                     raw += pack.raw_bytes();
-                    raw <= MERGE_BYTES
+                    rows += pack.index.rows;
+                    !is_full(raw, rows)
                 })
                 .collect();
-            (fits.len() >= merge_at || (raw > MERGE_BYTES && fits.len() > 1)).then_some(fits)
+            (fits.len() >= merge_at || (is_full(raw, rows) && fits.len() > 1)).then_some(fits)
         })
     }
 
