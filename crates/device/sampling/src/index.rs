@@ -9,7 +9,9 @@ use hashbrown::HashTable;
 use model::TraceId;
 
 use crate::policy::Evidence;
-use crate::terms::EntryId;
+
+/// Names an entry of the recorder.
+pub type EntryId = u64;
 
 /// How many entries a trace names without memory of their own.
 const INLINE: usize = 3;

@@ -1,9 +1,14 @@
 //! The fields of a JSON object in a log line's text (RFC 8259): top level only, borrowed, without escapes resolved.
 
-use crate::line::Field;
-
 /// Bodies longer than this are not looked into.
 const LONGEST: usize = 64 << 10;
+
+/// A field's value, as far as it is looked at.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Field<'a> {
+    Text(&'a [u8]),
+    Number(f64),
+}
 
 /// Calls `each` with every field of the object that is a string without escapes or a number. What is not a JSON object has
 /// none; where an object breaks off or is malformed, the fields before that place are told.

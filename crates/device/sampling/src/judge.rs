@@ -3,9 +3,9 @@
 use crate::adapt::{Budget, KeptShare, Threshold};
 use crate::conditions::Conditions;
 use crate::decisions::Verdict;
+use crate::options::{Options, RouteShare};
 use crate::policy::{Circumstances, Evidence, Policy, Vote};
 use crate::probability::{ALWAYS, NEVER, hash, hash_bound, threshold};
-use crate::terms::{Options, RouteShare};
 
 /// What was judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use model::TraceId;
 
 use crate::index::Entries;
-use crate::terms::EntryId;
+use crate::index::EntryId;
 
 /// What one trace takes here, beside longer lists.
 const BYTES: usize = size_of::<(TraceId, Entries)>() + size_of::<TraceId>() + 16;

@@ -6,7 +6,7 @@ use model::otlp::schema::{any_value, key_value};
 use model::proto::{ProtoError, Reader, Value};
 use model::{SpanId, TraceId};
 
-use crate::json;
+use crate::json::{self, Field};
 
 const BODY: u32 = 5;
 const ATTRIBUTES: u32 = 6;
@@ -54,13 +54,6 @@ impl LineRule {
     fn asks_duration(&self) -> bool {
         self.min_duration_ms.is_some()
     }
-}
-
-/// A field's value, as far as it is looked at.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Field<'a> {
-    Text(&'a [u8]),
-    Number(f64),
 }
 
 impl LineFacts {

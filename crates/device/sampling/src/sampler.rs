@@ -1,17 +1,23 @@
 //! The index of undecided traces, and the decision.
 
+mod waiting;
+
 use std::collections::VecDeque;
 
 use model::TraceId;
 
 use crate::alarm::{Alarm, Raised};
 use crate::conditions::Conditions;
+use crate::decided::{Decided, Fetch, Standing};
 use crate::decisions::{Decisions, NewDecisions, Remembered, Verdict};
+use crate::index::EntryId;
 use crate::index::{Index, Place, State, push_grown, queue_bytes};
 use crate::judge::{Judge, Judgement};
 use crate::let_go::LetGo;
+use crate::options::Options;
+use crate::parts::{Part, Route};
 use crate::policy::{Evidence, STATUS_MASK_ERROR};
-use crate::terms::{Decided, EntryId, Fetch, Options, Part, Route, Standing, Stats};
+use crate::stats::Stats;
 
 /// A trace with a root is quiet when nothing came for this part of the wait.
 const QUIET_PART: u64 = 4;

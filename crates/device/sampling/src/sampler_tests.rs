@@ -1,7 +1,8 @@
 use super::*;
 use crate::alarm::{Alert, Raised};
+use crate::options::RouteShare;
+use crate::parts::SpanPart;
 use crate::policy::{Evidence, Policy, PolicyRule, STATUS_MASK_ERROR, STATUS_MASK_UNSET};
-use crate::terms::{RouteShare, SpanPart};
 
 const WAIT: u64 = 1_000;
 

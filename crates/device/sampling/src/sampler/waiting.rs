@@ -2,9 +2,9 @@
 
 use model::TraceId;
 
+use super::Sampler;
+use crate::index::EntryId;
 use crate::index::{PARTS, Slot, State};
-use crate::sampler::Sampler;
-use crate::terms::EntryId;
 
 impl Sampler {
     /// When the first part came of the undecided trace that waits for longest, or somewhat before; `None` when nothing is
