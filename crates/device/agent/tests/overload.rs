@@ -122,7 +122,7 @@ fn s6_what_is_acknowledged_under_overload_arrives() {
                 drop(scope.spawn({
                     let agent = &agent;
                     move || produce(agent, producer)
-                }))
+                }));
             });
         });
         away.store(false, Ordering::SeqCst);

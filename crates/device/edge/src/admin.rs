@@ -1,4 +1,4 @@
-//! `/healthz`, `/readyz`, `/metrics` and `/status` over HTTP, and orders to the sampler; on the Unix socket also what only
+//! `/healthz`, `/readyz`, `/metrics` and `/status` over HTTP, and commands to the sampler; on the Unix socket also what only
 //! this machine's operators may do: read the recorder, pause and resume destinations.
 
 use std::cell::Cell;
@@ -155,13 +155,13 @@ async fn answer(request: &Request<Incoming>, agent: &Agent, local: bool) -> Resp
         let standing = trace.map(|trace| agent.shared().pipeline.borrow().decision(&trace).name());
         return Response::new(AdminBody::text(standing.unwrap_or("unknown").to_owned()));
     }
-    let order = match *request.method() {
+    let done = match *request.method() {
         Method::POST if local && path == "/fetch" => Some(fetch(agent, query)),
         Method::POST if local && path.starts_with("/queue/") => Some(queue(agent, path, query).await),
-        Method::POST => commands::order(path, query, agent),
+        Method::POST => commands::run(path, query, agent),
         _ => None,
     };
-    if order.is_none()
+    if done.is_none()
         && let Some(allowed) = other_method(request.method(), path)
     {
         agent.refuse_admin(Refusal::MethodNotAllowed);
@@ -170,7 +170,7 @@ async fn answer(request: &Request<Incoming>, agent: &Agent, local: bool) -> Resp
         return response;
     }
     let (status, kind, body) = match path {
-        _ if let Some(done) = &order => match done {
+        _ if let Some(done) = &done => match done {
             Ok(done) => (StatusCode::OK, "text/plain", format!("{done}\n")),
             Err(why) => (StatusCode::BAD_REQUEST, "text/plain", format!("{why}\n")),
         },

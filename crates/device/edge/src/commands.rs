@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::agent::Agent;
 
-/// The longest that an order may last.
+/// The longest that a command may last.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// The value of a query parameter, with `+` and percent signs resolved.
@@ -25,8 +25,8 @@ pub(crate) fn parameter(query: &str, name: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// Opens an incident window, or keeps a route for a time; what was done, or what is wrong with the order.
-pub(crate) fn order(path: &str, query: &str, agent: &Agent) -> Option<Result<String, String>> {
+/// Opens an incident window, or keeps a route for a time; what was done, or what is wrong with the command.
+pub(crate) fn run(path: &str, query: &str, agent: &Agent) -> Option<Result<String, String>> {
     let time = || match parameter(query, "for").map(|text| text.parse::<config::Span>()) {
         Some(Ok(span)) => Ok(span.0.min(LONGEST)),
         Some(Err(error)) => Err(format!("for: {error}")),

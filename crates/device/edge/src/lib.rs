@@ -17,16 +17,20 @@ mod error;
 mod exposition;
 mod fetch_requests;
 mod gate;
+mod heart;
 mod intake;
+mod listeners;
 mod log;
 mod memory;
 #[cfg(feature = "mutants")]
 mod mutants;
+mod opening;
 mod policies;
 #[cfg(test)]
 mod pressure_tests;
 mod probe;
 mod remaining_file;
+mod renewal;
 #[cfg(test)]
 mod renewal_tests;
 mod replay;

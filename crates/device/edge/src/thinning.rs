@@ -1,4 +1,4 @@
-//! When room runs short: the oldest metrics are thinned, a stretch with each commit, before any are given up.
+//! When room runs short: the oldest metrics are thinned, a stretch with each commit, before any are evicted.
 
 use disk::Disk;
 use journal::{FrameMeta, Journal, JournalError};

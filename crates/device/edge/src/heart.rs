@@ -1,0 +1,237 @@
+//! What happens at every tick, and at every commit.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use config::Config;
+use ledger::PerSignal;
+use model::RefusalCounts;
+use tokio::sync::Notify;
+
+use crate::agent::Agent;
+use crate::remaining_file::Parts;
+use crate::{log, memory};
+
+/// How often waits are looked at.
+pub(crate) const TICK: Duration = Duration::from_millis(100);
+/// How often an idle agent looks whether its data directory is there.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How often pages of code that lately did not run are given back.
+const PAGES_EVERY: Duration = Duration::from_secs(1);
+
+/// What happens at every tick.
+pub(crate) struct Heart<'a> {
+    config: &'a Config,
+    agent: &'a Agent,
+    wakes: &'a [Rc<Notify>],
+    last_commit: u64,
+    last_red: u64,
+    committed_record: Vec<u8>,
+    last_drop: u64,
+    /// When it was last looked whether the data directory is there.
+    last_look: u64,
+    /// Records that went to the disk thread and are not known to be durable.
+    unsaved: u64,
+    /// Undecided records that the next life goes on with.
+    kept: PerSignal,
+    reported: Reported,
+}
+
+/// What of the intake was reported so far.
+#[derive(Default)]
+struct Reported {
+    refused: RefusalCounts,
+    rejected: RefusalCounts,
+    lanes: u64,
+}
+
+impl<'a> Heart<'a> {
+    /// One that never beat; `wakes` tells the drains of new blocks.
+    pub(crate) fn new(config: &'a Config, agent: &'a Agent, wakes: &'a [Rc<Notify>]) -> Self {
+        Self {
+            config,
+            agent,
+            wakes,
+            last_commit: 0,
+            last_red: 0,
+            committed_record: Vec::new(),
+            last_drop: 0,
+            last_look: 0,
+            unsaved: 0,
+            kept: PerSignal::default(),
+            reported: Reported::default(),
+        }
+    }
+
+    /// Records that are neither known to be durable nor kept for the next life, of those that are pending.
+    pub(crate) fn left(&self, pending: u64) -> u64 {
+        self.unsaved + pending.saturating_sub(self.kept.total())
+    }
+
+    /// A tick: decisions whose time has come, metrics of spans, and a commit when it is due.
+    pub(crate) async fn beat(&mut self) {
+        let shared = self.agent.shared();
+        let now = shared.clock.now_ns();
+        let due = |last: u64, every: Duration| now.saturating_sub(last) >= every.as_nanos() as u64;
+        let commit = {
+            let mut pipeline = shared.pipeline.borrow_mut();
+            pipeline.set_clocks(now, shared.clock.wall_ns());
+            pipeline.tick(now);
+            for raised in pipeline.take_raised() {
+                log::warn(&format!(
+                    "alert {}: {:.1} % of its spans failed; an incident window is open, more traces are kept",
+                    raised.alert,
+                    raised.share * 100.0
+                ));
+            }
+            if due(self.last_red, self.config.red.interval.0) {
+                self.last_red = now;
+                pipeline.write_red(shared.clock.wall_ns());
+            }
+            pipeline.is_full() || due(self.last_commit, self.config.journal.commit_delay.0)
+        };
+        self.report_refusals(now);
+        let short = memory::look(self.agent.limits(), self.config.memory.map(|limit| limit.0), now);
+        // A commit is about to need memory, and little of the code that ran before it.
+        if commit || short || due(self.last_drop, PAGES_EVERY) {
+            self.last_drop = now;
+            shared.pages.give_back();
+        }
+        if commit {
+            self.last_commit = now;
+            self.commit().await;
+        }
+    }
+
+    /// One line for each reason for which requests were refused since the last look.
+    fn report_refusals(&mut self, now_ns: u64) {
+        let counts = self.agent.refusals();
+        for (reason, count) in counts.iter().filter(|(reason, count)| *count > self.reported.refused.get(*reason)) {
+            let news = count - self.reported.refused.get(reason);
+            let text = format!("intake: {news} requests or connections refused ({reason}), {count} since start");
+            log::warn_limited(reason.as_str(), now_ns, &text);
+        }
+        self.reported.refused = counts;
+        let (rejected, lanes) = {
+            let counters = self.agent.shared().pipeline.borrow().counters();
+            (counters.rejected, counters.rejected_lanes)
+        };
+        for (reason, count) in rejected.iter().filter(|(reason, count)| *count > self.reported.rejected.get(*reason)) {
+            let text =
+                format!("intake: {count} records since start are not taken ({reason}); their producers are told");
+            log::warn_limited(&format!("record {reason}"), now_ns, &text);
+        }
+        self.reported.rejected = rejected;
+        if lanes > self.reported.lanes {
+            let text = format!(
+                "intake: {lanes} records since start name a lane that sources.otlp.lanes does not let them choose; they stay \
+                 in their usual one"
+            );
+            log::warn_limited("lanes", now_ns, &text);
+        }
+        self.reported.lanes = lanes;
+    }
+
+    /// Hands everything that is ready to the journal, the ledger with it, and waits until it is durable.
+    pub(crate) async fn commit(&mut self) {
+        let shared = self.agent.shared();
+        let wall = shared.clock.wall_ns();
+        let (batches, attachment, decided) = {
+            let mut pipeline = shared.pipeline.borrow_mut();
+            let batches = pipeline.take_batches();
+            let now = shared.clock.now_ns();
+            (batches, pipeline.attachment(now), pipeline.decided_to(now, wall))
+        };
+        let number = attachment.number;
+        let same = attachment.commit_record == self.committed_record;
+        if !shared.commits.take_forced() && batches.is_empty() && same {
+            shared.pipeline.borrow_mut().nothing_to_commit(&attachment);
+            shared.commits.done(number);
+            shared.watermarks.set((wall, decided));
+            self.look().await;
+            return;
+        }
+        let records: u64 = batches.iter().map(|batch| batch.records.total()).sum();
+        let (committed, attachment) = match shared.disk.commit(batches, shared.clock.stamp(), attachment).await {
+            Ok(committed) => committed,
+            Err(error) => {
+                self.unsaved += records;
+                self.agent.set_disk_error(Some(error.to_string()));
+                return;
+            }
+        };
+        shared.set_backlog(committed.backlog);
+        let mut pipeline = shared.pipeline.borrow_mut();
+        for (position, records) in &committed.lost {
+            if let Some(destination) = self.config.destinations.get(*position) {
+                pipeline.books_mut().lost(&destination.name, *records);
+            }
+        }
+        let not_taken = committed.left.iter().map(|batch| batch.records.total()).sum::<u64>()
+            + committed.unfit.iter().map(|(_, records)| records.total()).sum::<u64>();
+        self.unsaved += records.saturating_sub(not_taken);
+        if committed.error.is_none() {
+            self.unsaved = 0;
+            shared.commits.done(number);
+            shared.watermarks.set((wall, decided));
+            pipeline.committed(&attachment);
+            self.committed_record = attachment.commit_record;
+        }
+        for (lane, records) in &committed.unfit {
+            pipeline.unfit(records);
+            let text =
+                format!("lane {lane}: {} records are larger than a frame can be and are left out", records.total());
+            log::error_limited("unfit", shared.clock.now_ns(), &text);
+        }
+        pipeline.put_back(committed.left);
+        drop(pipeline);
+        self.report_disk(committed.error);
+        self.wakes.iter().for_each(|wake| wake.notify_one());
+    }
+
+    /// Writes what is undecided, and the decisions, for the next life. Where that cannot be, what is known decides them now.
+    pub(crate) async fn keep_undecided(&mut self) {
+        let shared = self.agent.shared();
+        let mut parts = Parts::of(&shared.pipeline.borrow(), &self.committed_record, shared.clock.now_ns());
+        let failed = loop {
+            let part = parts.next(&mut shared.pipeline.borrow_mut());
+            let is_last = part.is_none();
+            match shared.disk.write_remaining(part).await.map_err(|error| error.to_string()).and_then(|done| done) {
+                Ok(()) if is_last => break None,
+                Ok(()) => {}
+                Err(error) => break Some(error),
+            }
+        };
+        let Some(error) = failed else {
+            self.kept = parts.records();
+            return;
+        };
+        let traces = shared.pipeline.borrow().sampling().pending_traces;
+        log::error(&format!(
+            "{traces} undecided traces cannot be kept for the next start ({error}): they are judged now, by what came"
+        ));
+        shared.pipeline.borrow_mut().tick(u64::MAX);
+        shared.commits.force();
+        self.commit().await;
+    }
+
+    fn report_disk(&self, error: Option<String>) {
+        let before = self.agent.set_disk_error(error.clone());
+        if let Some(error) = error.filter(|error| before.as_ref() != Some(error)) {
+            log::error(&format!("{error}; producers are told to wait once the queue in memory is full"));
+        }
+    }
+
+    /// Now and then while there is nothing to commit: is the data directory still there?
+    async fn look(&mut self) {
+        let shared = self.agent.shared();
+        let now = shared.clock.now_ns();
+        if now.saturating_sub(self.last_look) < LOOK_EVERY.as_nanos() as u64 {
+            return;
+        }
+        self.last_look = now;
+        if let Ok(found) = shared.disk.look().await {
+            self.report_disk(found);
+        }
+    }
+}
