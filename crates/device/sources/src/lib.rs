@@ -87,3 +87,28 @@ impl Future for Pending {
 /// Takes a request and answers when it is as safe as it was asked for. The body's share of `in_flight` comes with it, and
 /// is given back when it is dropped.
 pub type Intake = Rc<dyn Fn(Request, Share) -> Pending>;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod pending_tests {
+    use super::*;
+
+    /// Scenario: a source that reads ahead gets a refusal, and an answer that comes with a commit. Guarantees: the refusal is told at once,
+    /// the answer when it is true and not before (P2).
+    #[test]
+    fn a_refusal_is_told_at_once_and_an_answer_when_it_is_true() {
+        let refused = Pending::settled(Answer::Bad("no".into()));
+        assert_eq!(refused.answer(), Some(&Answer::Bad("no".into())));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let (commit, committed) = tokio::sync::oneshot::channel();
+            let mut pending =
+                Pending::later(async { committed.await.map_or(Answer::Bad("gone".into()), |()| Answer::Accepted) });
+            assert!(pending.answer().is_none());
+            let poll = std::future::poll_fn(|context| Poll::Ready(Pin::new(&mut pending).poll(context).is_ready()));
+            assert!(!poll.await, "it is not committed");
+            commit.send(()).unwrap();
+            assert_eq!(pending.await, Answer::Accepted);
+        });
+    }
+}
