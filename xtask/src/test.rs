@@ -6,11 +6,20 @@ use crate::ui;
 use anyhow::Result;
 use std::process::Command;
 
+/// The examples that docs/extending.md leads to, by their package.
+const EXAMPLES: [(&str, &str); 3] = [("pipeline", "toy_source"), ("sampling", "toy_policy"), ("drain", "toy_sink")];
+
 /// Runs every test.
 pub(crate) fn run_all() -> Result<()> {
     let root = root()?;
     let mut report = Report::new("test");
     report.step("workspace", || run(cargo()?.args(["test", "--locked", "--workspace"])));
+
+    for (package, example) in EXAMPLES {
+        report.step(&format!("example {example}"), || {
+            run(cargo()?.args(["run", "--locked", "--quiet", "--package", package, "--example", example]))
+        });
+    }
 
     if have("npm") {
         report.step("web page", || {

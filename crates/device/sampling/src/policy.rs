@@ -51,7 +51,7 @@ impl Evidence {
 }
 
 /// A named rule.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Policy {
     /// Shown as the reason of a keep.
     pub name: String,
@@ -60,7 +60,7 @@ pub struct Policy {
 }
 
 /// A part of a composite.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Share {
     rule: PolicyRule,
     spans_per_second: u64,
@@ -75,7 +75,7 @@ impl Share {
 }
 
 /// The rules.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub enum PolicyRule {
     /// Keeps everything.
     Always,
@@ -119,6 +119,8 @@ pub enum PolicyRule {
     },
     /// Keeps traces with a log line of at least this severity (`SeverityNumber`).
     LogSeverity(u8),
+    /// Keeps what a function says, for programs that are put together in Rust; a configuration cannot name one.
+    Function(fn(&Evidence) -> bool),
     /// Keeps what all of them keep.
     And(Vec<PolicyRule>),
     /// Keeps what the other one does not.
@@ -180,6 +182,7 @@ impl PolicyRule {
                 keep_if(evidence.spans >= *min && max.is_none_or(|max| evidence.spans <= max))
             }
             PolicyRule::LogSeverity(least) => keep_if(evidence.severity >= *least),
+            PolicyRule::Function(keeps) => keep_if(keeps(evidence)),
             PolicyRule::And(rules) => all_of(rules, evidence, at),
             PolicyRule::Not(rule) => match rule.vote(evidence, at) {
                 Vote::Keep { .. } => Vote::Pass,

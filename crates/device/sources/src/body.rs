@@ -44,7 +44,8 @@ pub struct Share {
 }
 
 impl Share {
-    pub(crate) fn new(limits: &Rc<Limits>) -> Self {
+    /// A share of nothing yet.
+    pub fn new(limits: &Rc<Limits>) -> Self {
         Self { bytes: 0, beside: 0, limits: Rc::clone(limits) }
     }
 
