@@ -2,13 +2,13 @@
 //!
 //! Per signal: `received + generated = filtered + sampled_out + pending + routed + lost(crash)`; and for each destination
 //! `routed = queued + delivered + rejected + lost`. All counts are records: spans, log records, data points. The ledger
-//! rides as a note in the same commit as the frames that it speaks of, so that both survive a crash, or neither.
+//! rides in the same commit as the frames that it speaks of, so that both survive a crash, or neither.
 
-mod note;
+mod encoded;
 
 use model::Signal;
 
-pub use note::NoteError;
+pub use encoded::LedgerError;
 
 /// One number per signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -75,7 +75,7 @@ pub struct DestinationLedger {
 
 impl DestinationLedger {
     /// Books records that were delivered and are queued again: the destination lost them. Those that were delivered before the
-    /// books began, because a damaged note began them anew, were routed before that too.
+    /// books began, because a damaged ledger began them anew, were routed before that too.
     pub fn queue_again(&mut self, records: u64) {
         let known = records.min(self.delivered);
         self.delivered -= known;
@@ -115,19 +115,19 @@ pub struct Ledger {
     pub dropped_traces: u64,
     /// The most records that were answered after the last commit before a kill, over all lives: they are in no other count.
     pub crash_unknown: u64,
-    /// The most records that may be answered between the commit of this note and of the next one.
-    pub reserve: u64,
+    /// The most records that may be answered between the commit of this ledger and of the next one.
+    pub allowance: u64,
     /// Per destination.
     pub destinations: Vec<DestinationLedger>,
 }
 
 impl Ledger {
-    /// The ledger of a program that starts on what `note` says was committed last. What was pending then is lost (P1).
+    /// The ledger of a program that starts on what `bytes` say was committed last. What was pending then is lost (P1).
     ///
     /// # Errors
-    /// [`NoteError`] when the bytes are not a note.
-    pub fn recover(note: &[u8]) -> Result<Self, NoteError> {
-        let (mut ledger, pending) = Self::resume(note)?;
+    /// [`LedgerError`] when the bytes are no ledger.
+    pub fn recover(bytes: &[u8]) -> Result<Self, LedgerError> {
+        let (mut ledger, pending) = Self::resume(bytes)?;
         for signal in Signal::ALL {
             ledger.lost_crash.add(signal, pending.get(signal));
         }
@@ -138,17 +138,17 @@ impl Ledger {
     /// it is known what of it is there.
     ///
     /// # Errors
-    /// [`NoteError`] when the bytes are not a note.
-    pub fn resume(note: &[u8]) -> Result<(Self, PerSignal), NoteError> {
-        let mut ledger = note::decode(note)?;
+    /// [`LedgerError`] when the bytes are no ledger.
+    pub fn resume(bytes: &[u8]) -> Result<(Self, PerSignal), LedgerError> {
+        let mut ledger = encoded::decode(bytes)?;
         let pending = std::mem::take(&mut ledger.pending);
-        ledger.crash_unknown = ledger.crash_unknown.saturating_add(std::mem::take(&mut ledger.reserve));
+        ledger.crash_unknown = ledger.crash_unknown.saturating_add(std::mem::take(&mut ledger.allowance));
         Ok((ledger, pending))
     }
 
     /// The bytes to commit.
-    pub fn note(&self) -> Vec<u8> {
-        note::encode(self)
+    pub fn encode(&self) -> Vec<u8> {
+        encoded::encode(self)
     }
 
     /// The entry of a destination, made when new.
@@ -238,19 +238,19 @@ mod tests {
     }
 
     /// Scenario: a crash after the commit of that ledger. Guarantees: what was pending is booked as lost, and the books
-    /// balance again; what may have been answered after it is told; a cut note is an error (P1).
+    /// balance again; what may have been answered after it is told; a cut one is an error (P1).
     #[test]
     fn a_crash_is_booked() {
         let mut ledger = ledger();
-        (ledger.crash_unknown, ledger.reserve) = (5, 7);
-        let recovered = Ledger::recover(&ledger.note()).unwrap();
+        (ledger.crash_unknown, ledger.allowance) = (5, 7);
+        let recovered = Ledger::recover(&ledger.encode()).unwrap();
         assert_eq!(recovered.lost_crash.traces, 1);
         assert_eq!(recovered.pending, PerSignal::default());
-        assert_eq!((recovered.crash_unknown, recovered.reserve), (12, 0));
+        assert_eq!((recovered.crash_unknown, recovered.allowance), (12, 0));
         assert_eq!(recovered.difference(|_| 3), 0);
-        let note = ledger.note();
-        for cut in 0..note.len() {
-            assert!(Ledger::recover(&note[..cut]).is_err());
+        let bytes = ledger.encode();
+        for cut in 0..bytes.len() {
+            assert!(Ledger::recover(&bytes[..cut]).is_err());
         }
     }
 }

@@ -74,7 +74,7 @@ fn commit(pipeline: &mut Pipeline, journal: &mut Journal<ModelDisk>, now_ns: u64
         let meta = FrameMeta { records, start_ns: batch.start_ns, end_ns: batch.end_ns };
         journal.append(batch.lane, &batch.body, meta, Stamp::default()).unwrap();
     }
-    journal.commit(Stamp::default(), &[Attachment::ledger(&attachment.commit_record)]).unwrap();
+    journal.commit(Stamp::default(), &[Attachment::ledger(&attachment.ledger)]).unwrap();
     pipeline.committed(&attachment);
 }
 

@@ -76,10 +76,10 @@ pub struct Opened<D: Disk> {
     /// What was taken in again.
     pub resumed: Resumed,
     /// Why the ledger of the last commit could not be read; counting then starts anew.
-    pub bad_commit_record: Option<String>,
+    pub bad_ledger: Option<String>,
 }
 
-/// What frames behind the commit record hold, by signal: their sum is what the journal counts. Where frames cannot be read any more, it is
+/// What frames behind the last ledger hold, by signal: their sum is what the journal counts. Where frames cannot be read any more, it is
 /// what their lane usually holds.
 fn booked_by_signal(after: &Unbooked) -> [(Signal, u64); Signal::ALL.len()] {
     let usual = match after.lane {
@@ -115,10 +115,10 @@ impl<D: Disk> DiskState<D> {
         let (names, budget) = (options.journal.destinations.clone(), options.journal.total_bytes);
         let (mut storage, recovery) = Storage::open(disk, options, stamp)?;
         let journal = &mut storage.journal;
-        let mut bad_commit_record = None;
+        let mut bad_ledger = None;
         let (mut ledger, pending) = match recovery.attachment(AttachmentKind::Ledger) {
             Some(ledger) => Ledger::resume(ledger).unwrap_or_else(|error| {
-                bad_commit_record = Some(error.to_string());
+                bad_ledger = Some(error.to_string());
                 <(Ledger, PerSignal)>::default()
             }),
             None => <(Ledger, PerSignal)>::default(),
@@ -183,7 +183,7 @@ impl<D: Disk> DiskState<D> {
             stale_remaining: true,
             starting: true,
         };
-        Ok(Opened { disk, pipeline, recovery, resumed, bad_commit_record })
+        Ok(Opened { disk, pipeline, recovery, resumed, bad_ledger })
     }
 
     /// Thins metrics to steps of so many nanoseconds when room runs short, before any are evicted; 0 for never.
@@ -246,17 +246,17 @@ impl<D: Disk> DiskState<D> {
             committed.error = Some(error.to_string());
         }
         // Without all batches the record would speak of what is not there: it waits for the next commit.
-        let CommitAttachment { commit_record, decided, without_spans, progress, .. } = attachment;
+        let CommitAttachment { ledger, decided, without_spans, progress, .. } = attachment;
         let decisions = Decisions { remembered: decided, without_spans };
         let recorded = progress.map(|progress| (&decisions, progress));
         let done = match committed.left.is_empty() {
-            true => self.storage.commit(stamp, commit_record, recorded),
+            true => self.storage.commit(stamp, ledger, recorded),
             false => self.storage.journal.commit(stamp, &[]).map(drop),
         };
         if let Err(error) = done {
             committed.error = Some(error.to_string());
         } else if self.stale_remaining && committed.error.is_none() {
-            // It spoke of the commit record before this one, by which it is recognised where it cannot be removed.
+            // It names the ledger before this one: where it cannot be removed, it says nothing to the next start.
             self.stale_remaining = remaining_file::remove(self.storage.journal.disk()).is_err();
         }
         if self.starting {

@@ -26,7 +26,7 @@ pub(crate) struct Heart<'a> {
     wakes: &'a [Rc<Notify>],
     last_commit: u64,
     last_red: u64,
-    committed_record: Vec<u8>,
+    committed_ledger: Vec<u8>,
     last_drop: u64,
     /// When it was last looked whether the data directory is there.
     last_look: u64,
@@ -54,7 +54,7 @@ impl<'a> Heart<'a> {
             wakes,
             last_commit: 0,
             last_red: 0,
-            committed_record: Vec::new(),
+            committed_ledger: Vec::new(),
             last_drop: 0,
             last_look: 0,
             unsaved: 0,
@@ -143,7 +143,7 @@ impl<'a> Heart<'a> {
             (batches, pipeline.attachment(now), pipeline.decided_to(now, wall))
         };
         let number = attachment.number;
-        let same = attachment.commit_record == self.committed_record;
+        let same = attachment.ledger == self.committed_ledger;
         if !shared.commits.take_forced() && batches.is_empty() && same {
             shared.pipeline.borrow_mut().nothing_to_commit(&attachment);
             shared.commits.done(number);
@@ -175,7 +175,7 @@ impl<'a> Heart<'a> {
             shared.commits.done(number);
             shared.watermarks.set((wall, decided));
             pipeline.committed(&attachment);
-            self.committed_record = attachment.commit_record;
+            self.committed_ledger = attachment.ledger;
         }
         for (lane, records) in &committed.unfit {
             pipeline.unfit(records);
@@ -192,7 +192,7 @@ impl<'a> Heart<'a> {
     /// Writes what is undecided, and the decisions, for the next life. Where that cannot be, what is known decides them now.
     pub(crate) async fn keep_undecided(&mut self) {
         let shared = self.agent.shared();
-        let mut parts = Parts::of(&shared.pipeline.borrow(), &self.committed_record, shared.clock.now_ns());
+        let mut parts = Parts::of(&shared.pipeline.borrow(), &self.committed_ledger, shared.clock.now_ns());
         let failed = loop {
             let part = parts.next(&mut shared.pipeline.borrow_mut());
             let is_last = part.is_none();

@@ -69,7 +69,7 @@ where
     let opened = DiskState::open(disk, &storage_options(config), clock.stamp(), clock.now_ns(), make)
         .map_err(|error| fail(error.to_string()))?;
     report(&opened.recovery);
-    if let Some(error) = &opened.bad_commit_record {
+    if let Some(error) = &opened.bad_ledger {
         log::error(&format!("{error}; counting starts anew"));
     }
     if opened.resumed != Resumed::default() {

@@ -1,5 +1,5 @@
 //! An orderly end with the recorder in memory: what is undecided, and the decisions, go into the file `undecided`, and the next life
-//! goes on with both. The file names the commit record that was committed with it: to any other one it says nothing.
+//! goes on with both. The file names the ledger that was committed with it: to any other one it says nothing.
 //!
 //! Parts behind each other: length (4 bytes, little-endian), the first 8 bytes of the digest of what follows, then a byte that says what
 //! it is. The last one says how many there are.
@@ -54,10 +54,10 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
-    /// What is undecided and what was decided, for a next life that goes on from this commit record.
-    pub(crate) fn of(pipeline: &Pipeline, commit_record: &[u8], now_ns: u64) -> Self {
+    /// What is undecided and what was decided, for a next life that goes on from this ledger.
+    pub(crate) fn of(pipeline: &Pipeline, ledger: &[u8], now_ns: u64) -> Self {
         let mut first = MAGIC.to_vec();
-        first.extend_from_slice(&wire::digest(commit_record));
+        first.extend_from_slice(&wire::digest(ledger));
         let mut ahead = vec![part(FIRST, &first)];
         let decisions: Vec<(u32, u64)> = pipeline
             .decisions(now_ns)
@@ -144,9 +144,9 @@ pub(crate) fn remove<D: Disk>(disk: &D) -> io::Result<()> {
     disk.sync_dir("")
 }
 
-/// Goes on with what an orderly end left, if it belongs to this commit record.
-pub(crate) fn resume<D: Disk>(disk: &D, commit_record: Option<&[u8]>, resume: &mut Resume<'_>) {
-    let (Some(commit_record), Ok(file)) = (commit_record, disk.open(PATH)) else { return };
+/// Goes on with what an orderly end left, if it belongs to this ledger.
+pub(crate) fn resume<D: Disk>(disk: &D, ledger: Option<&[u8]>, resume: &mut Resume<'_>) {
+    let (Some(ledger), Ok(file)) = (ledger, disk.open(PATH)) else { return };
     let (mut at, mut count, mut mine) = (0, 0, false);
     loop {
         let Some((kind, content)) = read_part(disk, &file, &mut at) else {
@@ -156,7 +156,7 @@ pub(crate) fn resume<D: Disk>(disk: &D, commit_record: Option<&[u8]>, resume: &m
         count += 1;
         match kind {
             FIRST => {
-                let digest = wire::digest(commit_record);
+                let digest = wire::digest(ledger);
                 mine = content.get(..8) == Some(MAGIC) && content.get(8..) == Some(&digest[..]);
             }
             _ if !mine => return,

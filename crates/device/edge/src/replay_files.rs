@@ -15,7 +15,7 @@ use pipeline::Pipeline;
 /// A data directory of the replay.
 pub(crate) struct Files {
     disk: DiskState<RealDisk>,
-    commit_record: Vec<u8>,
+    committed_ledger: Vec<u8>,
 }
 
 fn stamp(now_ns: u64, wall_ns: u64) -> Stamp {
@@ -36,7 +36,7 @@ impl Files {
         let opened = opened.map_err(|error| fail(error.to_string()))?;
         let mut disk = opened.disk;
         disk.thin_to(thin_step(config));
-        Ok((Self { disk, commit_record: Vec::new() }, opened.pipeline))
+        Ok((Self { disk, committed_ledger: Vec::new() }, opened.pipeline))
     }
 
     /// Records a request, then takes it in.
@@ -60,7 +60,7 @@ impl Files {
     ) -> Result<Vec<Batch>, StartError> {
         let batches = pipeline.take_batches();
         let attachment = pipeline.attachment(now_ns);
-        if batches.is_empty() && attachment.commit_record == self.commit_record {
+        if batches.is_empty() && attachment.ledger == self.committed_ledger {
             return Ok(batches);
         }
         let committed = self.disk.commit(batches.clone(), stamp(now_ns, wall_ns), &attachment);
@@ -68,7 +68,7 @@ impl Files {
             return Err(start_error(format!("the data directory takes nothing: {error}")));
         }
         pipeline.committed(&attachment);
-        self.commit_record = attachment.commit_record;
+        self.committed_ledger = attachment.ledger;
         Ok(batches)
     }
 

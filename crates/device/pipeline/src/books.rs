@@ -226,19 +226,19 @@ impl Books {
 
 /// Commits.
 impl Books {
-    /// The bytes of the ledger to commit now. With `recorded` whatever is answered comes back after a crash; else the record says
+    /// The bytes of the ledger to commit now. With `recorded` whatever is answered comes back after a crash; else it says
     /// how much may be answered before the next one.
-    pub(crate) fn commit_record(&mut self, recorded: bool) -> Vec<u8> {
-        self.ledger.reserve = if recorded { 0 } else { self.allowance.grant() };
-        self.ledger.note()
+    pub(crate) fn encoded_ledger(&mut self, recorded: bool) -> Vec<u8> {
+        self.ledger.allowance = if recorded { 0 } else { self.allowance.grant() };
+        self.ledger.encode()
     }
 
-    /// The commit record that was made last is on disk.
+    /// The ledger that was encoded last is on disk.
     pub(crate) fn committed(&mut self) {
         self.allowance.committed();
     }
 
-    /// Whether more was taken in than may be answered before the next commit record is on disk.
+    /// Whether more was taken in than may be answered before the next commit.
     pub(crate) fn is_beyond_allowance(&self) -> bool {
         self.allowance.is_beyond()
     }
@@ -274,7 +274,7 @@ impl Books {
         self.ledger.destination(destination).queue_again(records);
     }
 
-    /// A request was answered, no commit record speaks of it, and it is not taken in again.
+    /// A request was answered, no committed ledger speaks of it, and it is not taken in again.
     pub(crate) fn lost_with_the_start(&mut self, signal: Signal, records: u64) {
         self.ledger.received.add(signal, records);
         self.ledger.lost_crash.add(signal, records);

@@ -57,7 +57,7 @@ pub struct CommitAttachment {
     /// The commit's number: it settles tickets.
     pub number: u64,
     /// The ledger, as bytes.
-    pub commit_record: Vec<u8>,
+    pub ledger: Vec<u8>,
     /// Decisions since the last commit, as [`recorder::Decisions`] has them.
     pub decided: Vec<u64>,
     /// Traces released without a decision, because no span of them came.
@@ -440,10 +440,10 @@ impl Pipeline {
         let number = self.tickets.begin();
         let part = self.undecided.recorder_part(now_ns);
         // What is recorded in files comes back after a crash.
-        let commit_record = self.books.commit_record(part.is_some());
+        let ledger = self.books.encoded_ledger(part.is_some());
         let progress = part.as_ref().map(|part| part.progress);
         let part = part.unwrap_or_default();
-        CommitAttachment { number, commit_record, decided: part.decided, without_spans: part.without_spans, progress }
+        CommitAttachment { number, ledger, decided: part.decided, without_spans: part.without_spans, progress }
     }
 
     /// A commit is on disk, with all its batches.

@@ -1,18 +1,18 @@
-//! What a kill may take without a trace at level `received`: each commit record says how many records may be answered before
+//! What a kill may take without a trace at level `received`: each committed ledger says how many records may be answered before
 //! the next one, and answers beyond that wait for it. So a restart can tell the most that it does not know of (P1).
 
-/// A commit record lets at least so many records be answered.
+/// A committed ledger lets at least so many records be answered.
 const LEAST: u64 = 1_024;
 /// It lets so many times as many be answered as came since the last one: a disk that stalls for seconds holds no answer up.
 const TIMES: u64 = 8;
 
-/// Records since the last commit records.
+/// Records since the last commits.
 #[derive(Debug, Default)]
 pub(crate) struct Allowance {
-    /// Taken in since the record that is committed last, and how many it allows.
+    /// Taken in since the ledger that is committed last, and how many it allows.
     since: u64,
     allowed: u64,
-    /// The same for a record on its way to the disk.
+    /// The same for a ledger on its way to the disk.
     coming: Option<(u64, u64)>,
     /// Nothing more is answered.
     closed: bool,
@@ -27,26 +27,26 @@ impl Allowance {
         }
     }
 
-    /// Whether more were taken in than may be answered before the next commit record is on disk.
+    /// Whether more were taken in than may be answered before the next commit.
     pub(crate) fn is_beyond(&self) -> bool {
         self.since > self.allowed || self.coming.is_some_and(|(since, allowed)| since > allowed)
     }
 
-    /// A commit record is made: what it allows.
+    /// A ledger is encoded: what it allows.
     pub(crate) fn grant(&mut self) -> u64 {
         let allowed = if self.closed { 0 } else { LEAST.max(TIMES * self.since) };
         self.coming = Some((0, allowed));
         allowed
     }
 
-    /// The record that was made last is committed.
+    /// The ledger that was encoded last is committed.
     pub(crate) fn committed(&mut self) {
         if let Some((since, allowed)) = self.coming.take() {
             (self.since, self.allowed) = (since, allowed);
         }
     }
 
-    /// Nothing more is answered: the last commit record allows nothing.
+    /// Nothing more is answered: the last one allows nothing.
     pub(crate) fn close(&mut self) {
         self.closed = true;
     }
@@ -56,13 +56,13 @@ impl Allowance {
 mod tests {
     use super::*;
 
-    /// Scenario: records come before the first commit record, between two, while one is on its way, and one is never committed.
-    /// Guarantees: whatever record is the readable one after a kill, no more than it allows was answered since (P1).
+    /// Scenario: records come before the first commit, between two, while one is on its way, and one is never committed.
+    /// Guarantees: whatever ledger is the readable one after a kill, no more than it allows was answered since (P1).
     #[test]
-    fn a_commit_record_covers_what_is_answered_after_it() {
+    fn a_committed_ledger_covers_what_is_answered_after_it() {
         let mut allowance = Allowance::default();
         allowance.took(1);
-        assert!(allowance.is_beyond(), "no record covers it");
+        assert!(allowance.is_beyond(), "no ledger covers it");
         assert_eq!(allowance.grant(), LEAST);
         assert!(allowance.is_beyond(), "it is not committed");
         allowance.committed();
@@ -70,13 +70,13 @@ mod tests {
         assert!(!allowance.is_beyond());
         assert_eq!(allowance.grant(), TIMES * LEAST);
         allowance.took(1);
-        assert!(allowance.is_beyond(), "the older record still counts");
+        assert!(allowance.is_beyond(), "the older one still counts");
         allowance.committed();
         assert!(!allowance.is_beyond());
-        // The next record fails, and the one after it is made anew.
+        // The next commit fails, and the one after it is made anew.
         assert_eq!(allowance.grant(), LEAST);
         allowance.took(LEAST + 1);
-        assert!(allowance.is_beyond(), "the newer record may be the readable one already");
+        assert!(allowance.is_beyond(), "the newer one may be the readable one already");
         assert_eq!(allowance.grant(), TIMES * (LEAST + 2));
         assert!(!allowance.is_beyond());
         allowance.committed();

@@ -96,7 +96,7 @@ impl Resume<'_> {
     pub fn set_aside(&mut self, sequence: u64, signal: Signal, request: &[u8]) {
         self.resumed.set_aside += 1;
         if sequence >= self.progress.booked {
-            // It was answered, and no commit record speaks of it.
+            // It was answered, and no ledger speaks of it.
             self.pipeline.books.lost_with_the_start(signal, count_records(signal, request).unwrap_or(0));
         }
     }

@@ -10,7 +10,7 @@ const VERSION: u8 = 0;
 
 #[derive(Encode, Decode)]
 #[cbor(array)]
-struct Note {
+struct Encoded {
     #[n(0)]
     version: u8,
     #[n(1)]
@@ -21,11 +21,11 @@ struct Note {
     dropped_traces: u64,
     #[n(4)]
     destinations: Vec<Destination>,
-    /// Absent for 0, as in notes of programs that did not know it; so is the next one.
+    /// Absent for 0, as in ledgers of programs that did not know it; so is the next one.
     #[n(5)]
     crash_unknown: Option<u64>,
     #[n(6)]
-    reserve: Option<u64>,
+    allowance: Option<u64>,
 }
 
 #[derive(Encode, Decode)]
@@ -43,17 +43,17 @@ struct Destination {
     lost: u64,
 }
 
-/// Why a note could not be read.
+/// Why bytes are no ledger.
 #[derive(Debug, PartialEq, Eq)]
-pub struct NoteError(String);
+pub struct LedgerError(String);
 
-impl fmt::Display for NoteError {
+impl fmt::Display for LedgerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "not a ledger note: {}", self.0)
+        write!(f, "not a ledger: {}", self.0)
     }
 }
 
-impl std::error::Error for NoteError {}
+impl std::error::Error for LedgerError {}
 
 fn triple(counts: &PerSignal) -> [u64; 3] {
     [counts.traces, counts.logs, counts.metrics]
@@ -70,7 +70,7 @@ pub(crate) fn encode(ledger: &Ledger) -> Vec<u8> {
         &ledger.lost_crash,
         &ledger.refused,
     ];
-    let note = Note {
+    let written = Encoded {
         version: VERSION,
         signals: counts.into_iter().map(triple).collect(),
         kept_traces: ledger.kept_traces,
@@ -87,22 +87,22 @@ pub(crate) fn encode(ledger: &Ledger) -> Vec<u8> {
             })
             .collect(),
         crash_unknown: Some(ledger.crash_unknown).filter(|records| *records > 0),
-        reserve: Some(ledger.reserve).filter(|records| *records > 0),
+        allowance: Some(ledger.allowance).filter(|records| *records > 0),
     };
     let mut out = Vec::new();
     // Writing into a Vec cannot fail.
-    let written = minicbor::encode(&note, &mut out).is_ok();
-    debug_assert!(written);
+    let is_written = minicbor::encode(&written, &mut out).is_ok();
+    debug_assert!(is_written);
     out
 }
 
-pub(crate) fn decode(bytes: &[u8]) -> Result<Ledger, NoteError> {
-    let note: Note = minicbor::decode(bytes).map_err(|error| NoteError(error.to_string()))?;
-    if note.version != VERSION {
-        return Err(NoteError(format!("version {}, this program reads {VERSION}", note.version)));
+pub(crate) fn decode(bytes: &[u8]) -> Result<Ledger, LedgerError> {
+    let read: Encoded = minicbor::decode(bytes).map_err(|error| LedgerError(error.to_string()))?;
+    if read.version != VERSION {
+        return Err(LedgerError(format!("version {}, this program reads {VERSION}", read.version)));
     }
     let count = |index: usize| {
-        note.signals.get(index).map_or_else(PerSignal::default, |[traces, logs, metrics]| PerSignal {
+        read.signals.get(index).map_or_else(PerSignal::default, |[traces, logs, metrics]| PerSignal {
             traces: *traces,
             logs: *logs,
             metrics: *metrics,
@@ -117,11 +117,11 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Ledger, NoteError> {
         routed: count(5),
         lost_crash: count(6),
         refused: count(7),
-        kept_traces: note.kept_traces,
-        dropped_traces: note.dropped_traces,
-        crash_unknown: note.crash_unknown.unwrap_or(0),
-        reserve: note.reserve.unwrap_or(0),
-        destinations: note
+        kept_traces: read.kept_traces,
+        dropped_traces: read.dropped_traces,
+        crash_unknown: read.crash_unknown.unwrap_or(0),
+        allowance: read.allowance.unwrap_or(0),
+        destinations: read
             .destinations
             .into_iter()
             .map(|one| DestinationLedger {
