@@ -1,6 +1,7 @@
 //! A body on its way in: as protobuf, and what of it can be taken.
 
-use model::otlp::{Inspection, Pieces, fits, inspect, json};
+use model::otlp::{Inspection, Pieces, SpanFacts, fits, inspect, inspect_spans, json};
+use model::proto::ProtoError;
 use model::{Refusal, RefusalCounts, Signal};
 
 use crate::Form;
@@ -35,7 +36,26 @@ pub fn to_protobuf(signal: Signal, form: Form, body: &[u8], most: usize) -> Resu
 /// # Errors
 /// [`Unreadable`] when it is no request of its signal.
 pub fn look(signal: Signal, request: &[u8]) -> Result<Inspection, Unreadable> {
-    let found = inspect(signal, request);
+    told_apart(signal, request, inspect(signal, request))
+}
+
+/// Looks at a request as [`look`] does, and tells facts of its spans where it has some and all of it can be taken as it is.
+///
+/// # Errors
+/// As [`look`].
+pub fn look_for_facts(signal: Signal, request: &[u8]) -> Result<(Inspection, Option<SpanFacts>), Unreadable> {
+    match signal {
+        Signal::Traces => {
+            let (found, facts) =
+                inspect_spans(request).map_or_else(|error| (Err(error), None), |(found, facts)| (Ok(found), facts));
+            told_apart(signal, request, found).map(|found| (found, facts))
+        }
+        _ => look(signal, request).map(|found| (found, None)),
+    }
+}
+
+/// What was found, unless the request is one of another signal.
+fn told_apart(signal: Signal, request: &[u8], found: Result<Inspection, ProtoError>) -> Result<Inspection, Unreadable> {
     let may_be_another = found.as_ref().map_or(true, |found| found.records == 0 && !request.is_empty());
     if may_be_another
         && let Some(other) = Signal::ALL.into_iter().find(|other| *other != signal && fits(*other, request))

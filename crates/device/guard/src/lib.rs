@@ -10,6 +10,8 @@ use model::{Refusal, RefusalCounts, Signal};
 pub struct Passed {
     /// The request, rewritten where a rule says so.
     pub request: Vec<u8>,
+    /// Whether a rule rewrote it: what was told of its bytes before holds no more.
+    pub rewritten: bool,
     /// Records that a rule took out of it, by reason. Their producer is not told: they count as received and filtered.
     pub dropped: RefusalCounts,
 }
@@ -33,6 +35,6 @@ impl Guard {
     /// # Errors
     /// [`Denied`] when a rule cannot be applied to it: then nothing of it may be written.
     pub fn admit(&mut self, _signal: Signal, request: Vec<u8>) -> Result<Passed, Denied> {
-        Ok(Passed { request, dropped: RefusalCounts::default() })
+        Ok(Passed { request, rewritten: false, dropped: RefusalCounts::default() })
     }
 }

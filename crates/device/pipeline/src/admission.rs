@@ -9,7 +9,7 @@ mod repeats;
 mod shares;
 
 use guard::{Denied, Guard, Passed};
-use model::otlp::{Inspection, Pieces};
+use model::otlp::{Inspection, Pieces, SpanFacts};
 use model::proto::ProtoError;
 use model::{Answer, Lane, Refusal, Signal};
 use recorder::{Content, Recording};
@@ -18,7 +18,7 @@ use red::Red;
 use crate::books::NotAdmitted;
 
 pub use lanes::LaneRules;
-pub use look::Looked;
+pub use look::{Looked, Piece};
 pub use permits::MAX_RECORDING;
 pub(crate) use permits::Needs;
 pub(crate) use plan::Plan;
@@ -135,24 +135,28 @@ impl Admission {
 /// The plan of a request.
 impl Admission {
     /// A request as it goes on: mended, without what is not taken.
-    pub(crate) fn mended(&self, signal: Signal, body: Vec<u8>, found: &Inspection) -> Vec<u8> {
-        // Requests one after the other are one request.
-        if found.is_clean() { body } else { Pieces::new(signal, &body, self.wall_ns).flatten().collect() }
+    pub(crate) fn mended(&self, signal: Signal, body: Vec<u8>, found: &Inspection, facts: Option<SpanFacts>) -> Piece {
+        match found.is_clean() {
+            true => Piece { bytes: body, facts },
+            // Requests one after the other are one request.
+            false => Pieces::new(signal, &body, self.wall_ns).flatten().collect::<Vec<u8>>().into(),
+        }
     }
 
     /// The guard's work on a clean request, and the plan of what it lets pass.
     pub(crate) fn plan(
         &mut self,
         signal: Signal,
-        body: Vec<u8>,
+        Piece { bytes, facts }: Piece,
         names_lane: bool,
     ) -> Result<(Vec<u8>, Plan), NotAdmitted> {
         let denied = |Denied { reason, why }| NotAdmitted::Bad { reason, why };
-        let Passed { request, dropped } = self.guard.admit(signal, body).map_err(denied)?;
+        let Passed { request, rewritten, dropped } = self.guard.admit(signal, bytes).map_err(denied)?;
         let plan = self.plan_of_passed(signal, &request, names_lane);
         let unreadable = |error: ProtoError| NotAdmitted::Bad { reason: Refusal::Malformed, why: error.to_string() };
         let plan = plan.map_err(unreadable)?;
-        Ok((request, Plan { dropped: (dropped.total() > 0).then(|| Box::new(dropped)), ..plan }))
+        let facts = facts.filter(|_| !rewritten && plan.rest.is_none());
+        Ok((request, Plan { dropped: (dropped.total() > 0).then(|| Box::new(dropped)), facts, ..plan }))
     }
 
     /// The plan of a request that passed the guard before: one of the recorder's files.

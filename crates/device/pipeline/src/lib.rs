@@ -21,7 +21,7 @@ mod pipeline;
 mod ticket;
 mod undecided;
 
-pub use admission::{Admitted, LaneRules, Looked, MAX_RECORDING};
+pub use admission::{Admitted, LaneRules, Looked, MAX_RECORDING, Piece};
 pub use books::{Books, Counters, WAIT};
 pub use outbox::{Batch, LaneStanding, MAX_QUEUED, Watermarks};
 pub use pipeline::{

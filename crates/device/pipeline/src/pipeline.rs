@@ -16,14 +16,14 @@ mod resume;
 use std::ops::Range;
 
 use ledger::{Ledger, PerSignal};
-use model::otlp::count_records;
+use model::otlp::{SpanFacts, count_records};
 use model::proto::ProtoError;
 use model::{Answer, Lane, Refusal, Request, Signal, TraceId};
 use recorder::{Content, EntryId, Progress};
 use red::Red;
 use sampling::{Decided, Raised, Remembered, Sampler};
 
-use crate::admission::{Admission, Admitted, Entering, LaneRules, Looked, Plan};
+use crate::admission::{Admission, Admitted, Entering, LaneRules, Looked, Piece, Plan};
 use crate::books::{Books, Counters, Incoming, NotAdmitted, WAIT};
 use crate::exemplars;
 use crate::outbox::{Batch, LaneStanding, Outbox, Pressure, Watermarks};
@@ -155,8 +155,8 @@ impl Pipeline {
         now_ns: u64,
     ) -> Result<Admitted, Answer> {
         let found = looked.found();
-        let body = self.admission.mended(signal, body, found);
-        let admitted = self.admit_piece(signal, body, looked.key(), looked, now_ns).inspect_err(|answer| {
+        let piece = self.admission.mended(signal, body, found, looked.facts().cloned());
+        let admitted = self.admit_piece(signal, piece, looked.key(), looked, now_ns).inspect_err(|answer| {
             if let Answer::Wait(_) = answer {
                 self.books.refused(signal, found.records);
             }
@@ -172,24 +172,24 @@ impl Pipeline {
     pub fn admit_piece(
         &mut self,
         signal: Signal,
-        body: Vec<u8>,
+        piece: Piece,
         key: Option<&[u8]>,
         looked: &Looked,
         now_ns: u64,
     ) -> Result<Admitted, Answer> {
-        let admitted = self.reserve(signal, body, key, looked.found().names_lane, now_ns);
+        let admitted = self.reserve(signal, piece, key, looked.found().names_lane, now_ns);
         admitted.map_err(|why| self.not_admitted(why))
     }
 
     fn reserve(
         &mut self,
         signal: Signal,
-        body: Vec<u8>,
+        piece: Piece,
         key: Option<&[u8]>,
         names_lane: bool,
         now_ns: u64,
     ) -> Result<Admitted, NotAdmitted> {
-        let (body, plan) = self.admission.plan(signal, body, names_lane)?;
+        let (body, plan) = self.admission.plan(signal, piece, names_lane)?;
         let traces = self.undecided.traces_of(signal, &body);
         if !self.undecided.could_hold(traces) {
             let why = format!(
@@ -275,10 +275,10 @@ impl Pipeline {
             self.undecided.took(sequence);
         }
         let mut facts = Incoming::default();
-        let own = plan.own().iter().map(|(lane, request)| (Some(*lane), request.as_slice()));
+        let own = plan.own().iter().map(|(lane, request)| (Some(*lane), request.as_slice(), None));
         let taken = own
-            .chain([(None, plan.rest(body))])
-            .try_for_each(|(lane, request)| self.take_into(signal, lane, request, now_ns, &mut facts));
+            .chain([(None, plan.rest(body), plan.facts())])
+            .try_for_each(|(lane, request, known)| self.take_into(signal, lane, request, known, now_ns, &mut facts));
         self.books.came_in(signal, &facts);
         self.recall(None, now_ns);
         (facts, taken)
@@ -289,6 +289,7 @@ impl Pipeline {
         signal: Signal,
         lane: Option<Lane>,
         request: &[u8],
+        known: Option<&SpanFacts>,
         now_ns: u64,
         facts: &mut Incoming,
     ) -> Result<(), ProtoError> {
@@ -301,7 +302,7 @@ impl Pipeline {
                 undecided.admit_exemplars(&parked, now_ns, passing, facts)
             }
             (_, Some(lane)) => passing.own_lane(lane).admit(signal, request, admission.red(), facts),
-            (Signal::Traces, None) => undecided.admit_spans(request, now_ns, admission.red(), passing, facts),
+            (Signal::Traces, None) => undecided.admit_spans((request, known), now_ns, admission.red(), passing, facts),
             (Signal::Logs, None) => undecided.admit_log_records(request, now_ns, passing, facts),
         }
     }
@@ -314,8 +315,8 @@ impl Pipeline {
     }
 
     /// Books pieces of a request as refused.
-    pub fn refuse_pieces(&mut self, signal: Signal, pieces: impl Iterator<Item = Vec<u8>>) {
-        let records = pieces.map(|piece| count_records(signal, &piece).unwrap_or(0)).sum();
+    pub fn refuse_pieces(&mut self, signal: Signal, pieces: impl Iterator<Item = Piece>) {
+        let records = pieces.map(|piece| count_records(signal, &piece.bytes).unwrap_or(0)).sum();
         self.books.refused(signal, records);
     }
 

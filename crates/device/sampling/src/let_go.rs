@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use foldhash::fast::RandomState;
 use model::TraceId;
 
 use crate::index::Entries;
@@ -22,8 +23,11 @@ fn fingerprint(trace: &TraceId) -> u64 {
 /// The traces, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct LetGo {
-    entries: HashMap<TraceId, Entries>,
+    /// Trace ids are random, and the hash has a key of its own: a fast one does.
+    entries: HashMap<TraceId, Entries, RandomState>,
     order: VecDeque<TraceId>,
+    /// Bytes of the longer lists of entries.
+    heap_bytes: usize,
     /// Fingerprints of traces whose entries are forgotten, each at a place that follows from it; the later one stays.
     forgotten: Vec<u64>,
     /// Of traces that are kept now.
@@ -40,19 +44,31 @@ impl LetGo {
             return;
         }
         match self.entries.get_mut(&trace) {
-            Some(known) => entries.iter().for_each(|entry| {
-                known.add(*entry);
-            }),
+            Some(known) => {
+                self.heap_bytes -= known.heap_bytes();
+                entries.iter().for_each(|entry| {
+                    known.add(*entry);
+                });
+                self.heap_bytes += known.heap_bytes();
+            }
             None => {
-                self.entries.insert(trace, entries.clone());
+                let own = entries.clone();
+                self.heap_bytes += own.heap_bytes();
+                self.entries.insert(trace, own);
                 self.order.push_back(trace);
             }
         }
     }
 
+    fn remove(&mut self, trace: &TraceId) -> Option<Entries> {
+        let entries = self.entries.remove(trace)?;
+        self.heap_bytes -= entries.heap_bytes();
+        Some(entries)
+    }
+
     fn forget_oldest(&mut self) {
         if let Some(trace) = self.order.pop_front() {
-            self.entries.remove(&trace);
+            self.remove(&trace);
             if self.forgotten.is_empty() {
                 self.forgotten = vec![0; FORGOTTEN];
             }
@@ -63,7 +79,7 @@ impl LetGo {
 
     /// A trace is kept: what was let go of it is wanted. True when something was, and nobody knows any more where it stands.
     pub(crate) fn keep(&mut self, trace: &TraceId) -> bool {
-        if let Some(entries) = self.entries.remove(trace) {
+        if let Some(entries) = self.remove(trace) {
             self.order.retain(|other| other != trace);
             self.wanted.push((*trace, entries));
             return false;
@@ -94,8 +110,6 @@ impl LetGo {
     }
 
     pub(crate) fn bytes(&self) -> u64 {
-        (self.forgotten.len() * size_of::<u64>()
-            + self.order.len() * BYTES
-            + self.entries.values().map(Entries::heap_bytes).sum::<usize>()) as u64
+        (self.forgotten.len() * size_of::<u64>() + self.order.len() * BYTES + self.heap_bytes) as u64
     }
 }

@@ -224,6 +224,36 @@ impl<'a> SpanView<'a> {
         Ok(view)
     }
 
+    /// Only the trace id of a `Span` message.
+    ///
+    /// # Errors
+    /// As [`SpanView::read`].
+    pub fn trace_id_of(bytes: &[u8]) -> Result<Option<TraceId>, ProtoError> {
+        let (mut id, mut reader) = (None, Reader::new(bytes));
+        while let Some((number, value)) = reader.next_field()? {
+            if let (1, Value::Bytes(bytes)) = (number, value) {
+                id = Some(bytes);
+            }
+        }
+        Ok(id.and_then(TraceId::from_bytes))
+    }
+
+    /// Only the times of a `Span` message: start and end.
+    ///
+    /// # Errors
+    /// As [`SpanView::read`].
+    pub fn times_of(bytes: &[u8]) -> Result<(u64, u64), ProtoError> {
+        let (mut start_ns, mut end_ns, mut reader) = (0, 0, Reader::new(bytes));
+        while let Some(field) = reader.next_field()? {
+            match field {
+                (7, Value::Fixed64(time)) => start_ns = time,
+                (8, Value::Fixed64(time)) => end_ns = time,
+                _ => {}
+            }
+        }
+        Ok((start_ns, end_ns))
+    }
+
     /// Takes note of a field of the message; the last one of a number counts.
     #[inline(always)]
     pub(super) fn take(&mut self, number: u32, value: Value<'a>) -> Result<(), ProtoError> {

@@ -1,7 +1,7 @@
 //! The look at a request before anything of it is admitted: whether it came before, what of it can be taken, what has to be
 //! mended. A large one is then admitted in pieces.
 
-use model::otlp::{Inspection, PIECE_BYTES, PIECE_PARTS, Pieces};
+use model::otlp::{Inspection, PIECE_BYTES, PIECE_PARTS, Pieces, SpanFacts};
 use model::{Answer, Refusal, Request, Signal};
 use otlp::answer::why_rejected;
 use otlp::intake::{self, Unreadable};
@@ -19,6 +19,22 @@ pub struct Looked {
     pub(super) key: Option<Box<[u8]>>,
     /// Records that go together at most.
     most: u64,
+    /// Of its spans, where all of it can be taken as it is.
+    facts: Option<SpanFacts>,
+}
+
+/// A request of records that go on as they are, or a piece of one.
+#[derive(Debug, Clone)]
+pub struct Piece {
+    pub(crate) bytes: Vec<u8>,
+    /// Of its spans, where they are known: nobody need walk its bytes to read them.
+    pub(crate) facts: Option<SpanFacts>,
+}
+
+impl From<Vec<u8>> for Piece {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { bytes, facts: None }
+    }
 }
 
 impl Looked {
@@ -30,8 +46,16 @@ impl Looked {
     }
 
     /// The request in pieces.
-    pub fn pieces<'a>(&self, signal: Signal, body: &'a [u8], wall_ns: u64) -> Pieces<'a> {
-        Pieces::new(signal, body, wall_ns).with_records(self.most)
+    pub fn pieces<'a>(&'a self, signal: Signal, body: &'a [u8], wall_ns: u64) -> impl Iterator<Item = Piece> + use<'a> {
+        let known = self.facts.as_ref().map(|facts| facts.pieces(body, self.most));
+        let walked = self.facts.is_none().then(|| Pieces::new(signal, body, wall_ns).with_records(self.most));
+        let known = known.into_iter().flatten().map(|(bytes, facts)| Piece { bytes, facts: Some(facts) });
+        known.chain(walked.into_iter().flatten().map(Piece::from))
+    }
+
+    /// Facts of its spans, where all of it can be taken as it is.
+    pub(crate) fn facts(&self) -> Option<&SpanFacts> {
+        self.facts.as_ref()
     }
 
     /// The key of the whole request, which its last piece is admitted with.
@@ -61,9 +85,9 @@ impl Admission {
         if let Some(key) = &key {
             self.known(key)?;
         }
-        let found = intake::look(request.signal, &request.body);
-        let found = found.map_err(|Unreadable { reason, why }| NotAdmitted::Bad { reason, why })?;
-        Ok(Looked { found, key, most: most_together })
+        let looked = intake::look_for_facts(request.signal, &request.body);
+        let (found, facts) = looked.map_err(|Unreadable { reason, why }| NotAdmitted::Bad { reason, why })?;
+        Ok(Looked { found, key, most: most_together, facts })
     }
 
     /// Whether a request with this key came before.

@@ -1,6 +1,6 @@
 //! The plan of a request: where its records go. It is made once, at admission, and serves the live path, a restart, and a fetch.
 
-use model::otlp::{count_records, for_each_scope};
+use model::otlp::{SpanFacts, count_records, for_each_scope};
 use model::proto::ProtoError;
 use model::{Lane, RefusalCounts, Signal};
 use sampling::{LineFacts, LineRule};
@@ -18,6 +18,8 @@ pub(crate) struct Plan {
     pub(super) not_allowed: u64,
     /// Records that the guard took out, by reason; `None` when it took none.
     pub(super) dropped: Option<Box<RefusalCounts>>,
+    /// Of the spans of the whole request, where they are known and all of it goes the usual way.
+    pub(super) facts: Option<SpanFacts>,
 }
 
 impl Plan {
@@ -41,9 +43,15 @@ impl Plan {
         self.dropped.as_deref()
     }
 
+    /// Facts of the spans that go the usual way, where they are known.
+    pub(crate) fn facts(&self) -> Option<&SpanFacts> {
+        self.facts.as_ref()
+    }
+
     /// Bytes that it holds itself.
     pub(super) fn bytes(&self) -> usize {
-        self.own.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() + self.rest.as_ref().map_or(0, Vec::len)
+        let own: usize = self.own.iter().map(|(_, bytes)| bytes.len()).sum();
+        own + self.rest.as_ref().map_or(0, Vec::len) + self.facts.as_ref().map_or(0, SpanFacts::bytes)
     }
 
     /// Bytes for the lanes that are never evicted, mission and audit.

@@ -144,9 +144,9 @@ impl Batch {
     fn measure(&mut self, sections: &Sections) -> Result<(), ProtoError> {
         for_each_scope::<ProtoError>(&sections.traces, |scope| {
             for item in scope.items() {
-                let span = SpanView::read(item?)?;
-                self.add(Signal::Traces, span.start_ns);
-                self.spread(span.end_ns);
+                let (start_ns, end_ns) = SpanView::times_of(item?)?;
+                self.add(Signal::Traces, start_ns);
+                self.spread(end_ns);
             }
             Ok(())
         })?;

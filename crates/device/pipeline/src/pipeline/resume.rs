@@ -115,7 +115,7 @@ impl Resume<'_> {
         let Pipeline { undecided, outbox, books, .. } = &mut *self.pipeline;
         let (passing, mut facts) = (outbox.passing(), Incoming::default());
         let walked = match signal {
-            Signal::Traces => undecided.admit_spans(request, self.now_ns, None, passing, &mut facts),
+            Signal::Traces => undecided.admit_spans((request, None), self.now_ns, None, passing, &mut facts),
             _ => undecided.admit_log_records(request, self.now_ns, passing, &mut facts),
         };
         let again = books.came_again(signal, &facts);

@@ -1,6 +1,8 @@
 //! Records that come in: what waits goes into the recorder, what is decided or needs no decision goes on.
 
-use model::otlp::{LogView, STATUS_ERROR, STATUS_OK, SpanView, for_each_scope, string_attribute};
+use model::otlp::{
+    LogView, STATUS_ERROR, STATUS_OK, SpanFacts, SpanView, for_each_scope, for_each_scope_of_spans, string_attribute,
+};
 use model::proto::{ProtoError, varint_len};
 use model::{Signal, TraceId};
 use recorder::Content;
@@ -95,13 +97,14 @@ impl EntryUse {
 }
 
 impl Undecided {
-    /// Takes in the spans of a request, and counts each in `red`. Those of kept traces go on to `passing`.
+    /// Takes in the spans of a request, by their facts where they are known, and counts each in `red`. Those of kept traces go on to
+    /// `passing`.
     ///
     /// # Errors
     /// Where the bytes do not walk; `facts` tell what came before.
     pub(crate) fn admit_spans(
         &mut self,
-        request: &[u8],
+        (request, known): (&[u8], Option<&SpanFacts>),
         now_ns: u64,
         mut red: Option<&mut Red>,
         passing: &mut Builder,
@@ -110,13 +113,12 @@ impl Undecided {
         let entry = self.recorder.next_id();
         let sampler = &mut self.sampler;
         let mut used = EntryUse::default();
-        for_each_scope::<ProtoError>(request, |scope| {
+        for_each_scope_of_spans::<ProtoError>(request, known, |scope, spans| {
             let service = string_attribute(scope.resource.resource, 1, "service.name").unwrap_or_default();
             let around = field_bytes(scope.resource.resource) + field_bytes(scope.scope) + 2 * GROUP_BYTES;
             let of_resource = sampler.conditions().of_resource(scope.resource.resource);
-            for item in scope.items() {
-                let item = item?;
-                let span = SpanView::read(item)?;
+            for span in spans {
+                let span = span?;
                 if let Some(red) = &mut red {
                     red.observe(scope.resource.resource, service, &span);
                 }
@@ -126,9 +128,9 @@ impl Undecided {
                 };
                 let conditions = of_resource | sampler.conditions().of_span(&span);
                 let part = span_part(&span, conditions, around as u32);
-                let route = sampler.part(trace, part, field_bytes(item) as u64, entry, now_ns);
+                let route = sampler.part(trace, part, field_bytes(span.bytes()) as u64, entry, now_ns);
                 if used.note(route, facts) {
-                    passing.span(&scope, item);
+                    passing.span(&scope, span.bytes());
                     if let Some(red) = &mut red {
                         let put = red.exemplar(scope.resource.resource, service, &span, passing.exemplars());
                         facts.exemplars += u64::from(put);

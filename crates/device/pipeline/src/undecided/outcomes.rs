@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use foldhash::fast::RandomState;
 use model::otlp::{ScopeGroup, SpanView, for_each_scope, string_attribute};
 use model::proto::ProtoError;
 use model::{Signal, TraceId};
@@ -16,15 +17,19 @@ use crate::outbox::{FRAME_BYTES, Frames};
 
 use super::{Rules, Undecided};
 
+/// How a kept trace is delivered.
+#[derive(Clone, Copy)]
+struct Delivered {
+    policy: Option<u16>,
+    threshold: u64,
+    /// It was booked as sampled out before.
+    recalled: bool,
+}
+
 /// What a decision means for a record.
 #[derive(Clone, Copy)]
 enum Outcome {
-    Deliver {
-        policy: Option<u16>,
-        threshold: u64,
-        /// It was booked as sampled out before.
-        recalled: bool,
-    },
+    Deliver(Delivered),
     Discard,
     /// No span came: log records fall to their rule, exemplars are dead.
     WithoutSpans,
@@ -38,7 +43,7 @@ impl Outcome {
             Some(Verdict::Keep) if decided.let_go => Outcome::AfterAll,
             Some(Verdict::Keep) => {
                 let Decided { policy, threshold, recalled, .. } = *decided;
-                Outcome::Deliver { policy, threshold, recalled }
+                Outcome::Deliver(Delivered { policy, threshold, recalled })
             }
             Some(Verdict::Drop) => Outcome::Discard,
             None => Outcome::WithoutSpans,
@@ -48,7 +53,7 @@ impl Outcome {
 
 /// What is applied together: the outcome of each trace, and the entries in which it is meant. An entry that is walked for one trace
 /// may hold parts of another one that were released earlier, before its first span came: they keep that outcome.
-struct Outcomes<'a>(HashMap<TraceId, (Outcome, &'a [EntryId])>);
+struct Outcomes<'a>(HashMap<TraceId, (Outcome, &'a [EntryId]), RandomState>);
 
 impl Outcomes<'_> {
     fn of(&self, trace: TraceId, entry: EntryId) -> Option<Outcome> {
@@ -87,7 +92,7 @@ impl Undecided {
     /// delivered, and takes the pins off. `red` gives exemplars for kept spans.
     pub(crate) fn apply(&mut self, decided: &[Decided], mut red: Option<&mut Red>) -> (Frames, Applied) {
         let mut facts = Applied::default();
-        let mut outcomes = Outcomes(HashMap::with_capacity(decided.len()));
+        let mut outcomes = Outcomes(HashMap::with_capacity_and_hasher(decided.len(), RandomState::default()));
         let mut entries: BTreeSet<EntryId> = BTreeSet::new();
         for one in decided {
             match one.verdict {
@@ -129,10 +134,16 @@ impl Undecided {
                 let service = string_attribute(scope.resource.resource, 1, "service.name").unwrap_or_default();
                 for item in scope.items() {
                     let item = item?;
+                    let trace = SpanView::trace_id_of(item)?;
+                    let outcome = trace.and_then(|trace| applying.outcomes.of(trace, entry));
+                    let Some(Outcome::Deliver(delivered)) = outcome else {
+                        applying.left_out_span(outcome);
+                        continue;
+                    };
+                    // Most are not delivered: only those that are get read.
                     let span = SpanView::read(item)?;
-                    let outcome = span.trace_id.and_then(|trace| applying.outcomes.of(trace, entry));
-                    applying.span(outcome, &scope, item, &span, sampler);
-                    if let (Some(Outcome::Deliver { .. }), Some(red)) = (outcome, &mut red) {
+                    applying.deliver_span(delivered, &scope, &span, sampler);
+                    if let Some(red) = &mut red {
                         let exemplars = applying.frames.builder().exemplars();
                         let put = red.exemplar(scope.resource.resource, service, &span, exemplars);
                         applying.facts.exemplars += u64::from(put);
@@ -155,7 +166,7 @@ impl Undecided {
                 Ok(())
             }),
             Content::Exemplars => exemplars::for_each(bytes, |trace, series| {
-                if let Some(Outcome::Deliver { .. } | Outcome::AfterAll) = applying.outcomes.of(trace, entry) {
+                if let Some(Outcome::Deliver(_) | Outcome::AfterAll) = applying.outcomes.of(trace, entry) {
                     applying.facts.exemplars += 1;
                     exemplars::put(series, applying.frames.builder().exemplars());
                 }
@@ -166,28 +177,24 @@ impl Undecided {
 }
 
 impl Applying<'_> {
-    fn span(
-        &mut self,
-        outcome: Option<Outcome>,
-        scope: &ScopeGroup<'_>,
-        item: &[u8],
-        span: &SpanView<'_>,
-        sampler: &Sampler,
-    ) {
+    /// A span that is not delivered.
+    fn left_out_span(&mut self, outcome: Option<Outcome>) {
         match outcome {
-            Some(Outcome::Deliver { policy, threshold, recalled }) => {
-                if recalled {
-                    self.facts.recalled.add(Signal::Traces, 1);
-                }
-                let policy = policy.filter(|_| self.rules.record_policy && span.parent_span_id.is_none());
-                let policy = policy.and_then(|position| sampler.policy_name(position));
-                let written = with_decision(item, span, policy, self.rules.tracestate.then_some(threshold));
-                self.frames.room_for(written.len()).span(scope, &written);
-            }
             Some(Outcome::Discard | Outcome::WithoutSpans) => self.facts.left_out.add(Signal::Traces, 1),
             // No span of it was released.
-            Some(Outcome::AfterAll) | None => {}
+            Some(Outcome::AfterAll | Outcome::Deliver(_)) | None => {}
         }
+    }
+
+    fn deliver_span(&mut self, delivered: Delivered, scope: &ScopeGroup<'_>, span: &SpanView<'_>, sampler: &Sampler) {
+        let Delivered { policy, threshold, recalled } = delivered;
+        if recalled {
+            self.facts.recalled.add(Signal::Traces, 1);
+        }
+        let policy = policy.filter(|_| self.rules.record_policy && span.parent_span_id.is_none());
+        let policy = policy.and_then(|position| sampler.policy_name(position));
+        let written = with_decision(span.bytes(), span, policy, self.rules.tracestate.then_some(threshold));
+        self.frames.room_for(written.len()).span(scope, &written);
     }
 
     fn log_record(&mut self, outcome: Option<Outcome>, scope: &ScopeGroup<'_>, item: &[u8], record: &LineFacts) {
@@ -204,7 +211,7 @@ impl Applying<'_> {
             }
             Some(Outcome::AfterAll) if goes_alone() => return,
             Some(Outcome::AfterAll) => true,
-            Some(Outcome::Deliver { recalled, .. }) => recalled,
+            Some(Outcome::Deliver(delivered)) => delivered.recalled,
         };
         if recalled {
             self.facts.recalled.add(Signal::Logs, 1);
