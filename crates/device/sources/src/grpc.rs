@@ -151,7 +151,7 @@ async fn answer(request: Request<Incoming>, intake: &Intake, limits: &Rc<Limits>
     }
     let encoding = text("grpc-encoding").to_owned();
     let key = idempotency_key(request.headers());
-    let message = match collect(request.into_body(), PREFIX, BESIDE, limits).await {
+    let message = match collect(request.into_body(), PREFIX, BESIDE, limits, announced).await {
         Ok(held) => unframe(held, &encoding, limits),
         Err(reason) => Err((reason, explain(reason, limits))),
     };
@@ -182,6 +182,12 @@ fn taken(message: &[u8]) -> Response<Reply> {
     framed.extend_from_slice(&(message.len() as u32).to_be_bytes());
     framed.extend_from_slice(message);
     head(Reply { message: Some(Bytes::from(framed)), trailers: Some(trailers) })
+}
+
+/// The bytes of the message and its frame, by what stands in front of it.
+fn announced(begin: &[u8]) -> Option<usize> {
+    let [_, length @ ..] = *begin.first_chunk::<PREFIX>()?;
+    usize::try_from(u32::from_be_bytes(length)).ok()?.checked_add(PREFIX)
 }
 
 /// Takes the one message out of its frame (gRPC over HTTP2, "Length-Prefixed-Message").

@@ -183,7 +183,7 @@ impl Asked<'_> {
         let fail = |reason| (reason, explain(reason, limits));
         let encoding = self.list(header::CONTENT_ENCODING);
         let Some(body) = self.body.take() else { return Err(fail(Refusal::CutOff)) };
-        let held = collect(body, 0, 0, limits).await;
+        let held = collect(body, 0, 0, limits, |_| None).await;
         self.unread = held.is_err();
         let held = coding::undo(&encoding, held.map_err(fail)?).map_err(fail)?;
         let most = limits.settings.max_request.min(limits.room());

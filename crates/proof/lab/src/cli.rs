@@ -118,6 +118,9 @@ struct CostOptions {
     /// Also count the bytes that are copied
     #[arg(long)]
     copies: bool,
+    /// Keep callgrind's profiles in this directory, for callgrind_annotate
+    #[arg(long, value_name = "DIRECTORY")]
+    profiles: Option<PathBuf>,
     #[command(flatten)]
     output: OutputOptions,
 }
@@ -423,7 +426,7 @@ async fn cost_command(options: CostOptions) -> Result<ExitCode> {
         serde_json::from_slice(&text).with_context(|| format!("{} holds other figures", path.display()))
     });
     let against = against.transpose()?;
-    let args = CostArgs { agent, copies: options.copies };
+    let args = CostArgs { agent, copies: options.copies, profiles: options.profiles };
     let Some(figures) = unless_told_to_stop(cost(&args, console)).await? else { return Ok(ExitCode::SUCCESS) };
     options.output.write(&serde_json::to_value(&figures)?)?;
     let faults = against.map_or_else(Vec::new, |before| compare(&before, &figures));

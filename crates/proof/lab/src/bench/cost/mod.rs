@@ -35,6 +35,8 @@ pub(crate) struct CostArgs {
     pub(crate) agent: PathBuf,
     /// Count copied bytes as well, which takes twice as long.
     pub(crate) copies: bool,
+    /// Keep callgrind's profiles in this directory.
+    pub(crate) profiles: Option<PathBuf>,
 }
 
 /// One kind of traffic, and how it is taken in.
@@ -173,6 +175,10 @@ async fn measure(args: &CostArgs, scenario: &Scenario) -> Result<ScenarioCost> {
     let run = under(&tool, &args.agent, scenario, directory.path(), true).await?;
     // The first dump; what ended the program comes in another.
     let text = std::fs::read(profile.with_extension("out.1")).context("callgrind wrote no profile")?;
+    if let Some(kept) = &args.profiles {
+        std::fs::create_dir_all(kept)?;
+        std::fs::write(kept.join(format!("callgrind.out.{}", scenario.name)), &text)?;
+    }
     let profile = Profile::read(&String::from_utf8_lossy(&text));
     if profile.functions.len() < 100 {
         bail!(
