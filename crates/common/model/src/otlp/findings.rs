@@ -108,10 +108,13 @@ impl Findings {
     fn pair(&mut self, bytes: &[u8], depth: u32) -> Result<(), ProtoError> {
         if let Some((key, value)) = scalar_pair(bytes) {
             self.names_lane |= key == LANE_ATTRIBUTE.as_bytes();
-            self.text(key);
             self.parts += 1;
-            if let ScalarValue::Text(text) = value {
-                self.text(text);
+            // Where all of the pair is ASCII, so are its texts.
+            if !is_ascii(bytes) {
+                self.text(key);
+                if let ScalarValue::Text(text) = value {
+                    self.text(text);
+                }
             }
             return Ok(());
         }
@@ -159,16 +162,24 @@ impl Findings {
     }
 }
 
-/// Whether the bytes are UTF-8. Most texts are short and ASCII: they are told eight bytes at a time.
+/// Whether the bytes are UTF-8. Most texts are short and ASCII.
 #[inline]
 pub(super) fn is_utf8(text: &[u8]) -> bool {
+    is_ascii(text) || std::str::from_utf8(text).is_ok()
+}
+
+/// Whether all bytes are below 128: told eight at a time, the last eight whatever was told of them before.
+#[inline]
+fn is_ascii(bytes: &[u8]) -> bool {
     const HIGH: u64 = 0x8080_8080_8080_8080;
-    let (chunks, rest) = text.as_chunks::<8>();
-    let mut bits = rest.iter().fold(0, |bits, byte| bits | u64::from(*byte));
-    for chunk in chunks {
+    let mut bits = match bytes.last_chunk::<8>() {
+        Some(last) => u64::from_le_bytes(*last),
+        None => bytes.iter().fold(0, |bits, byte| bits | u64::from(*byte)),
+    };
+    for chunk in bytes.as_chunks::<8>().0 {
         bits |= u64::from_le_bytes(*chunk);
     }
-    bits & HIGH == 0 || std::str::from_utf8(text).is_ok()
+    bits & HIGH == 0
 }
 
 /// How many varints are packed.
@@ -265,4 +276,25 @@ pub(super) fn point_schema(kind: u32) -> Option<&'static Message> {
         11 => &schema::SUMMARY_DATA_POINT,
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: texts of every length up to 40, with one byte of every value at every place. Guarantees: UTF-8 is told as the standard
+    /// library tells it.
+    #[test]
+    fn utf8_is_told_as_always() {
+        for length in 0..40 {
+            for place in 0..length {
+                for value in [0, 0x41, 0x7f, 0x80, 0xc3, 0xff] {
+                    let mut text = vec![b'a'; length];
+                    text[place] = value;
+                    assert_eq!(is_utf8(&text), std::str::from_utf8(&text).is_ok(), "{text:?}");
+                }
+            }
+        }
+        assert!(is_utf8("ein Schiff \u{1f6a2}".as_bytes()) && is_utf8(b""));
+    }
 }
