@@ -7,16 +7,10 @@ pub const PIECE: usize = 32 << 10;
 /// Compresses one piece of at most [`PIECE`] bytes into the end of `out`; stores it where that is not smaller. Returns the
 /// length of what was appended: equal to the content's when it is stored.
 pub fn compress(content: &[u8], out: &mut Vec<u8>) -> usize {
-    let start = out.len();
-    out.resize(start + lz4_flex::block::get_maximum_output_size(content.len()), 0);
-    let written = lz4_flex::block::compress_into(content, &mut out[start..]).unwrap_or(usize::MAX);
-    if written < content.len() {
-        out.truncate(start + written);
-        return written;
-    }
-    out.truncate(start);
-    out.extend_from_slice(content);
-    content.len()
+    let compressed = lz4_flex::block::compress(content);
+    let smaller = if compressed.len() < content.len() { compressed.as_slice() } else { content };
+    out.extend_from_slice(smaller);
+    smaller.len()
 }
 
 /// Appends the content of a piece of `raw_len` bytes to `out`; `false` when the data is not such a piece.

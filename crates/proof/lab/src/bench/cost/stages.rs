@@ -55,7 +55,7 @@ impl Stage {
 }
 
 /// Beginnings of paths, the first that fits counts.
-const BY_PATH: [(&str, Stage); 38] = [
+const BY_PATH: [(&str, Stage); 39] = [
     ("model::otlp::inspect", Stage::Look),
     ("model::otlp::pieces", Stage::Look),
     ("model::otlp::findings", Stage::Look),
@@ -83,6 +83,7 @@ const BY_PATH: [(&str, Stage); 38] = [
     ("edge::lanes", Stage::Route),
     ("pipeline::", Stage::Route),
     ("journal::", Stage::Journal),
+    ("segment::lz4", Stage::Recorder),
     ("segment::", Stage::Journal),
     ("disk::", Stage::Journal),
     ("edge::vault", Stage::Journal),
