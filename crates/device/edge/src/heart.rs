@@ -30,6 +30,7 @@ pub(crate) struct Heart<'a> {
     last_drop: u64,
     /// When it was last looked whether the data directory is there.
     last_look: u64,
+    memory: memory::Watch,
     /// Records that went to the disk thread and are not known to be durable.
     unsaved: u64,
     /// Undecided records that the next life goes on with.
@@ -57,6 +58,7 @@ impl<'a> Heart<'a> {
             committed_ledger: Vec::new(),
             last_drop: 0,
             last_look: 0,
+            memory: memory::Watch::default(),
             unsaved: 0,
             kept: PerSignal::default(),
             reported: Reported::default(),
@@ -91,7 +93,7 @@ impl<'a> Heart<'a> {
             pipeline.is_full() || due(self.last_commit, self.config.journal.commit_delay.0)
         };
         self.report_refusals(now);
-        let short = memory::look(self.agent.limits(), self.config.memory.map(|limit| limit.0), now);
+        let short = self.memory.is_short(self.agent.limits(), self.config.memory.map(|limit| limit.0), now);
         // A commit is about to need memory, and little of the code that ran before it.
         if commit || short || due(self.last_drop, PAGES_EVERY) {
             self.last_drop = now;

@@ -49,15 +49,39 @@ pub(crate) fn is_short(resident: u64, limit: u64) -> bool {
     resident > limit - MARGIN.min(limit / 6)
 }
 
-/// Looks whether memory is short, and lets one large body in at a time then. What runs is in memory at that moment: pages are given
-/// back afterwards.
-pub(crate) fn look(limits: &Limits, limit: Option<u64>, now_ns: u64) -> bool {
-    let short = limit.is_some_and(|limit| is_short(resident(), limit));
+/// Looks at what the program has in memory, and gives it, bytes: where that is nearly all that it may take, one large body comes in at
+/// a time. What runs is in memory at that moment: pages are given back afterwards.
+pub(crate) fn look(limits: &Limits, limit: u64, now_ns: u64) -> u64 {
+    let resident = resident();
+    let short = is_short(resident, limit);
     limits.press(short);
     if short {
         log::warn_limited("memory", now_ns, "nearly all of `memory` is taken: large requests come in one by one");
     }
-    short
+    resident
+}
+
+/// Looks at the memory again and again: seldom while much of it is left, since a look costs as much as several spans.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    next_ns: u64,
+    short: bool,
+}
+
+impl Watch {
+    /// The wait between looks while a third of the memory or more is left.
+    const SELDOM_NS: u64 = 500_000_000;
+
+    /// Whether memory is short, as it was when it was looked at last: now, where that is due.
+    pub(crate) fn is_short(&mut self, limits: &Limits, limit: Option<u64>, now_ns: u64) -> bool {
+        if let Some(limit) = limit.filter(|_| now_ns >= self.next_ns) {
+            let resident = look(limits, limit, now_ns);
+            self.short = is_short(resident, limit);
+            let wait = if resident < limit - limit / 3 { Self::SELDOM_NS } else { 0 };
+            self.next_ns = now_ns.saturating_add(wait);
+        }
+        self.short
+    }
 }
 
 /// The program's own code and constants, as they lie in memory.

@@ -68,7 +68,7 @@ impl Shared {
     pub(crate) fn watch_growth(self: &Rc<Self>, limits: &Rc<Limits>, limit: Option<u64>) {
         let (weak, shared) = (Rc::downgrade(limits), Rc::clone(self));
         limits.before_growth(move || {
-            if let Some(limits) = weak.upgrade() {
+            if let (Some(limits), Some(limit)) = (weak.upgrade(), limit) {
                 memory::look(&limits, limit, shared.clock.now_ns());
             }
             shared.pages.give_back();
