@@ -80,7 +80,7 @@ fn options() -> Options {
         total_bytes: 4 << 20,
         lane_bytes: [u64::MAX; Lane::ALL.len()],
         lane_ages: [u64::MAX; Lane::ALL.len()],
-        holds: Vec::new(),
+        queue_limits: Vec::new(),
         history_bytes: 1 << 20,
         free_space_floor: 0,
         cut_uncommitted: true,

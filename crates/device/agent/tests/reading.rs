@@ -27,7 +27,7 @@ fn journal_in(path: &Path) -> Journal<RealDisk> {
         device: "test-1".to_owned(),
         destinations: vec!["hub".to_owned()],
         total_bytes: 24 << 20,
-        holds: Vec::new(),
+        queue_limits: Vec::new(),
         lane_bytes: [u64::MAX; 6],
         lane_ages: [u64::MAX; 6],
         history_bytes: 0,

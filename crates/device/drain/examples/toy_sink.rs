@@ -36,7 +36,7 @@ fn main() {
         lane_ages: [u64::MAX; Lane::ALL.len()],
         free_space_floor: 0,
         cut_uncommitted: false,
-        holds: Vec::new(),
+        queue_limits: Vec::new(),
     };
     let disk = RealDisk::new(&directory.path().join("data")).unwrap();
     let (mut journal, _) = Journal::open(disk, options, Stamp::default()).unwrap();

@@ -60,7 +60,7 @@ fn journal() -> Journal<ModelDisk> {
         lane_bytes: [u64::MAX; Lane::ALL.len()],
         lane_ages: [u64::MAX; Lane::ALL.len()],
         free_space_floor: 0,
-        holds: Vec::new(),
+        queue_limits: Vec::new(),
         cut_uncommitted: false,
     };
     Journal::open(ModelDisk::new(), options, Stamp::default()).unwrap().0

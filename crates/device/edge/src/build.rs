@@ -27,12 +27,12 @@ pub fn journal_options(config: &Config) -> journal::Options {
         device: config.device.id.clone(),
         total_bytes: config.journal.budget.0,
         destinations: config.destinations.iter().map(|one| one.name.clone()).collect(),
-        holds: config
+        queue_limits: config
             .destinations
             .iter()
             .map(|one| one.max_hold)
             .map(|hold| {
-                hold.map(|hold| journal::Hold { bytes: hold.bytes.0, age_ns: hold.age.map_or(u64::MAX, nanos) })
+                hold.map(|hold| journal::QueueLimit { bytes: hold.bytes.0, age_ns: hold.age.map_or(u64::MAX, nanos) })
             })
             .collect(),
         lane_bytes: config.lanes.budgets.bytes_in_order().map(|bytes| bytes.map_or(u64::MAX, |bytes| bytes.0)),

@@ -26,7 +26,7 @@ fn i13_what_kills_starts_is_set_aside() {
         device: "d".into(),
         destinations: vec!["hub".into()],
         total_bytes: 4 << 20,
-        holds: Vec::new(),
+        queue_limits: Vec::new(),
         lane_bytes: [u64::MAX; 6],
         lane_ages: [u64::MAX; 6],
         history_bytes: 0,

@@ -3,8 +3,8 @@
 use std::io;
 
 use disk::{Disk, read_exact_at};
-use model::Epoch;
-use segment::{FieldReader, FieldWriter, VERSION};
+use model::{Epoch, Lane};
+use segment::{FieldReader, FieldWriter, Row, VERSION, first_of_name, lane_dir, stated_epoch};
 
 use crate::error::JournalError;
 
@@ -63,4 +63,27 @@ pub fn fresh_epoch() -> Result<Epoch, JournalError> {
             return Ok(Epoch(epoch));
         }
     }
+}
+
+/// The epoch that a directory is read under: from its file, else from the segments.
+pub(crate) fn find<D: Disk>(disk: &D) -> Result<Option<Epoch>, JournalError> {
+    Ok(match read(disk)? {
+        EpochRead::Good(epoch) => Some(epoch),
+        EpochRead::Damaged | EpochRead::Missing => of_segments(disk),
+    })
+}
+
+/// The epoch that the first segment with a right header states.
+pub(crate) fn of_segments<D: Disk>(disk: &D) -> Option<Epoch> {
+    for lane in Lane::ALL {
+        let dir = lane_dir(lane);
+        for name in disk.list(&dir).unwrap_or_default() {
+            let Some(first) = first_of_name(&name) else { continue };
+            let Ok(file) = disk.open(&format!("{dir}/{name}")) else { continue };
+            if let Some(epoch) = stated_epoch(disk, &file, Row::Lane(lane), first) {
+                return Some(epoch);
+            }
+        }
+    }
+    None
 }

@@ -1,25 +1,26 @@
-//! The journal itself: what it holds, and the way in (append, commit).
+//! The journal: what it holds, and in which order a commit comes about. What lanes, cursors and space do is theirs.
 
-use std::io;
+mod recovery;
 
 use disk::Disk;
 use model::{Epoch, Lane, Stamp};
-use segment::{Extent, GapRecord};
-use wire::{FRAME_CAP, FrameHeader, Gap};
+use wire::{FRAME_CAP, FrameHeader};
 
 use crate::attachment::Attachment;
-use crate::commit_record::{CommitRecords, Heads, Riding, Starts};
-use crate::cursor::{CursorFile, Place};
+use crate::commit_record::Riding;
+use crate::cursors::{Confirmed, Cursors, Depth, Lost, QueueLimit, StoredBlock};
 use crate::error::{AppendError, JournalError};
-use crate::lane::{Core, FrameMeta, LaneState};
+use crate::lane::{FrameMeta, LaneLog};
+use crate::log::Log;
 use crate::mutants::{self, Mutant};
-use crate::space::Spare;
+use crate::space::{self, Space, Stretch};
 use crate::stats::Stats;
-use crate::window::Window;
+
+pub use recovery::Opening;
 
 /// Frames are synced, without waiting for the caller's commit, when more than this many bytes wait for it.
 const UNSYNCED_CAP: u64 = 256 << 10;
-/// The smallest total budget: an open and a sealed segment for each lane, the spare one and the small files.
+/// The smallest total budget: an open and a sealed segment for each lane, the reserve and the small files.
 pub const MIN_TOTAL_BYTES: u64 = 512 << 10;
 
 /// How the journal is to work.
@@ -36,46 +37,17 @@ pub struct Options {
     pub history_bytes: u64,
     /// The most bytes that each lane may take, by its number; [`u64::MAX`] for no bound of its own.
     pub lane_bytes: [u64; Lane::ALL.len()],
-    /// How old a sealed segment's newest record may get, by the lane's number, nanoseconds; what is older is given up for all
+    /// How old a sealed segment's newest record may get, by the lane's number, nanoseconds; what is older is evicted for all
     /// destinations. Looked at only while the clock is synchronised; [`u64::MAX`] for any age. Without effect on lanes that
     /// never yield.
     pub lane_ages: [u64; Lane::ALL.len()],
     /// Bytes that are left free on the file system.
     pub free_space_floor: u64,
+    /// For each destination what may wait for it at most; `None`, or a list that is too short: as much as there is room for.
+    pub queue_limits: Vec<Option<QueueLimit>>,
     /// Whether frames that a crash left behind the last commit are cut: where what they held is recorded elsewhere, and comes
     /// again.
     pub cut_uncommitted: bool,
-    /// For each destination what it may hold at most; `None`, or a list that is too short: as much as there is room for.
-    pub holds: Vec<Option<crate::hold::Hold>>,
-}
-
-/// One destination and its place in every lane.
-pub(crate) struct Destination<F> {
-    pub(crate) cursor: CursorFile<F>,
-    pub(crate) windows: [Window; Lane::ALL.len()],
-    /// Whether a cursor moved since the file was written.
-    pub(crate) dirty: bool,
-    /// Where it stood before what was given up since the last commit: the file says no more until the gap records are durable.
-    pub(crate) untold: [Option<Place>; Lane::ALL.len()],
-}
-
-impl<F> Destination<F> {
-    /// Up to where it needs nothing of a lane any more: it has it, or it was told that it will not get it.
-    pub(crate) fn done_with(&self, index: usize) -> u64 {
-        let confirmed = self.windows[index].confirmed;
-        self.untold[index].map_or(confirmed, |place| place.confirmed.min(confirmed))
-    }
-}
-
-/// Records that a destination will never get, for the ledger (P1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lost {
-    /// Index in [`Options::destinations`].
-    pub destination: usize,
-    /// What was lost, once for all destinations; [`Gap::records`] counts all records of the stretch.
-    pub gap: Gap,
-    /// Records of it that this destination had not confirmed.
-    pub records: u64,
 }
 
 /// What a commit made durable.
@@ -104,38 +76,21 @@ pub struct LaneEnds {
 
 /// The lanes on disk. Plain and synchronous: one thread owns it.
 pub struct Journal<D: Disk> {
-    pub(crate) core: Core<D>,
-    pub(crate) options: Options,
-    pub(crate) lanes: [LaneState<D::File>; Lane::ALL.len()],
-    pub(crate) destinations: Vec<Destination<D::File>>,
-    pub(crate) records: CommitRecords<D::File>,
-    pub(crate) spare: Spare,
-    /// What the journal took, or asked for, when there last was more free than the floor; at open, what it has.
-    pub(crate) rightful: u64,
+    log: Log<D>,
+    cursors: Cursors<D::File>,
+    space: Space,
     /// Entry bytes of each lane when it was opened.
-    pub(crate) bytes_at_open: [u64; Lane::ALL.len()],
-    /// Gap records that are not in their lane yet.
-    pub(crate) due: Vec<GapRecord>,
-    pub(crate) lost: Vec<Lost>,
-    /// Stretches of lanes that are replaced by what the next commit makes durable: their files go after it.
-    pub(crate) thinned: Vec<(usize, Extent)>,
-    /// Reused for reading.
-    pub(crate) scratch: Vec<u8>,
+    bytes_at_open: [u64; Lane::ALL.len()],
     /// Held for as long as the journal lives.
-    pub(crate) lock: D::File,
+    lock: D::File,
 }
 
+fn index_of(lane: Lane) -> usize {
+    usize::from(lane.number())
+}
+
+/// In.
 impl<D: Disk> Journal<D> {
-    /// The disk that it is on, for files of others beside its own.
-    pub fn disk(&self) -> &D {
-        &self.core.disk
-    }
-
-    /// The epoch of the data directory.
-    pub fn epoch(&self) -> Epoch {
-        self.core.epoch
-    }
-
     /// Seals a frame body ([`wire::encode_body`]) with the lane's next sequence and buffers it. It is durable, and can be
     /// sent, after the next [`Journal::commit`].
     ///
@@ -143,25 +98,24 @@ impl<D: Disk> Journal<D> {
     /// [`AppendError::Full`] when there is no room even after other lanes yielded as P11 allows. After any error nothing
     /// of the frame is kept and its sequence is not used.
     pub fn append(&mut self, lane: Lane, body: &[u8], meta: FrameMeta, stamp: Stamp) -> Result<u64, AppendError> {
-        let index = usize::from(lane.number());
         // Identity and stamp take at most this much besides the device's name.
-        let frame_len = body.len() + self.core.device.len() + 96;
+        let frame_len = body.len() + self.log.lanes.device().len() + 96;
         if frame_len > FRAME_CAP {
             return Err(AppendError::TooLarge { found: frame_len, cap: FRAME_CAP });
         }
-        self.make_fit(index, frame_len, stamp)?;
-        let (epoch, device) = (self.core.epoch, self.core.device.as_str());
-        let sequence = self.lanes[index]
-            .push(meta, |seq, out| {
-                wire::seal_frame(&FrameHeader { device, epoch, lane, seq, stamp }, body, out);
-            })
-            .map_err(|error| JournalError::Internal(format!("cannot buffer a frame of lane {lane}: {error}")))?;
-        if mutants::is_on(Mutant::SentEarly) && self.lanes[index].sync(&mut self.core).is_ok() {
-            self.lanes[index].committed = self.lanes[index].synced;
+        self.make_room(lane, frame_len, stamp)?;
+        let pushed = self.log.lanes.push(index_of(lane), meta, |shared, seq, out| {
+            let (device, epoch) = (shared.device(), shared.epoch());
+            wire::seal_frame(&FrameHeader { device, epoch, lane, seq, stamp }, body, out);
+        });
+        let sequence =
+            pushed.map_err(|error| JournalError::Internal(format!("cannot buffer a frame of lane {lane}: {error}")))?;
+        if mutants::is_on(Mutant::SentEarly) && self.log.lanes.sync(index_of(lane)).is_ok() {
+            self.log.lanes.commit_early(index_of(lane));
         }
-        if self.lanes.iter().map(LaneState::unsynced_bytes).sum::<u64>() > UNSYNCED_CAP {
+        if self.log.lanes.unsynced_bytes() > UNSYNCED_CAP {
             // Bounds memory (P9). An error here is the commit's to report: the frame is buffered.
-            let _ = self.sync_lanes(stamp);
+            let _ = self.space.sync_lanes(&mut self.log, &mut self.cursors, stamp);
         }
         Ok(sequence)
     }
@@ -172,13 +126,13 @@ impl<D: Disk> Journal<D> {
     /// # Errors
     /// As [`Journal::append`].
     pub fn make_room(&mut self, lane: Lane, frame_len: usize, stamp: Stamp) -> Result<(), AppendError> {
-        self.make_fit(usize::from(lane.number()), frame_len, stamp)
+        self.space.make_fit(&mut self.log, &mut self.cursors, index_of(lane), frame_len, stamp)
     }
 
     /// Makes everything that was appended durable, and with it the attachments (the latest of each kind is kept): one sync per
     /// lane touched, directories where a segment was made, then the commit record. Only then may it be sent.
     ///
-    /// Also writes the gap records that are due, and gives up segments that every destination has confirmed.
+    /// Also writes the gap records that are due, and removes segments that every destination has confirmed.
     ///
     /// # Errors
     /// [`JournalError::Disk`] when the disk failed. Nothing is committed then, and nothing buffered is lost: call again.
@@ -187,46 +141,25 @@ impl<D: Disk> Journal<D> {
         if !mutants::is_on(Mutant::PlaceUnseen) {
             self.check_place()?;
         }
-        self.write_due_gaps(stamp)?;
-        self.sync_lanes(stamp)?;
-        for lane in &mut self.lanes {
-            lane.settle_early(&mut self.core);
-            lane.sync_names(&mut self.core)?;
+        self.space.write_due_gaps(&mut self.log, &mut self.cursors, stamp)?;
+        self.space.sync_lanes(&mut self.log, &mut self.cursors, stamp)?;
+        self.log.lanes.settle()?;
+        self.log.write_record(&riding)?;
+        if self.log.gaps.due().is_empty() {
+            self.cursors.reported();
         }
-        self.write_record(&riding)?;
-        if self.due.is_empty() {
-            for destination in &mut self.destinations {
-                destination.dirty |= destination.untold.iter().any(Option::is_some);
-                destination.untold = Default::default();
-            }
-        }
-        let mut commit = Commit::default();
-        for lane in &mut self.lanes {
-            commit.frames += lane.synced.next - lane.committed.next;
-            commit.records += lane.synced.records - lane.committed.records;
-            lane.committed = lane.synced;
-            lane.watermark_ns = lane.latest_ns;
-        }
-        if self.keep_house(stamp).is_err() {
+        let (frames, records) = self.log.lanes.commit();
+        if self.space.keep_house(&mut self.log, &mut self.cursors, stamp).is_err() {
             // What had to be durable is. History stays a little longer, and the next commit tries again.
-            self.core.counts.failed_syncs += 1;
+            self.log.lanes.counts_mut().failed_syncs += 1;
         }
-        if commit.frames > 0 {
-            // Between two commits the tables would only be resident. An encoder that cannot be made anew goes on as it is.
-            let _as_it_was = self.core.encoder.rest();
-        }
-        Ok(commit)
+        Ok(Commit { frames, records })
     }
 
-    /// Writes the commit record, unless the last one says the same.
-    fn write_record(&mut self, riding: &Riding<'_>) -> Result<(), JournalError> {
-        let heads: Heads = std::array::from_fn(|index| self.lanes[index].synced);
-        let starts: Starts = std::array::from_fn(|index| self.lanes[index].start());
-        let committed: Heads = std::array::from_fn(|index| self.lanes[index].committed);
-        if self.records.says(&committed, &heads, &starts, riding) {
-            return Ok(());
-        }
-        self.records.write(&self.core.disk, self.core.epoch, &heads, &starts, riding, &mut self.core.counts)
+    /// Whether something waits for [`Journal::commit`].
+    pub fn has_uncommitted(&self) -> bool {
+        !self.log.gaps.due().is_empty()
+            || self.log.lanes.iter().any(|lane| lane.has_unsynced() || lane.synced() != lane.committed())
     }
 
     /// Whether the data directory is still where it was, with the files that are written now: what is written into files that
@@ -235,74 +168,116 @@ impl<D: Disk> Journal<D> {
     /// # Errors
     /// [`JournalError::Disk`] that names what is gone.
     pub fn check_place(&self) -> Result<(), JournalError> {
-        let disk = &self.core.disk;
+        let disk = self.disk();
         disk::check_place(disk, "lock", &self.lock)?;
-        for (path, file) in self.records.open_files() {
+        for (path, file) in self.log.records.open_files() {
             disk::check_place(disk, path, file)?;
         }
-        for file in self.lanes.iter().filter_map(LaneState::open_file) {
+        for file in self.log.lanes.iter().filter_map(LaneLog::open_file) {
             disk::check_place(disk, &file.path(), file.file())?;
         }
         Ok(())
     }
+}
 
-    /// Whether something waits for [`Journal::commit`].
-    pub fn has_uncommitted(&self) -> bool {
-        !self.due.is_empty() || self.lanes.iter().any(|lane| lane.has_unsynced() || lane.synced != lane.committed)
+/// Out.
+impl<D: Disk> Journal<D> {
+    /// Appends committed blocks that the destination has not been given yet to `out`, up to `max_bytes`, but at least one
+    /// if there is one. Mission goes first, then audit; the other lanes share by bytes; each lane goes oldest first. A
+    /// block that cannot be read is skipped and declared as a gap.
+    ///
+    /// # Errors
+    /// [`JournalError::Options`] when there is no such destination. [`JournalError::Disk`] when the disk does not answer at
+    /// all: nothing is lost for that.
+    pub fn next_blocks(
+        &mut self,
+        destination: usize,
+        max_bytes: usize,
+        out: &mut Vec<StoredBlock>,
+    ) -> Result<(), JournalError> {
+        self.cursors.next_blocks(&mut self.log, destination, max_bytes, out)
+    }
+
+    /// What the destination was given and has not confirmed is given again by the next [`Journal::next_blocks`].
+    pub fn rewind(&mut self, destination: usize) {
+        self.cursors.rewind(destination);
+    }
+
+    /// As [`Journal::rewind`], for one range of one lane: what the destination refused for now.
+    pub fn rewind_range(&mut self, destination: usize, lane: Lane, first: u64, last: u64) {
+        self.cursors.rewind_range(destination, index_of(lane), first, last);
+    }
+
+    /// The destination lost what it had confirmed (a hub restored from a backup): it has the lane only up to
+    /// `next_expected - 1`. What is still held, history included, is given to it again; a gap record `hub-restore` tells
+    /// of the rest. Returns the records that it gets again, which the ledger had as delivered.
+    ///
+    /// Asking again while the replay is on its way changes nothing; nor does a hub that waits for a gap record.
+    ///
+    /// # Errors
+    /// [`JournalError::Options`] when there is no such destination.
+    pub fn replay(&mut self, destination: usize, lane: Lane, next_expected: u64) -> Result<u64, JournalError> {
+        self.cursors.replay(&mut self.log, destination, index_of(lane), next_expected)
+    }
+
+    /// The destination has these sequences (inclusive). Ranges may come in any order, again, and for more than was handed
+    /// out (a hub that is ahead of the cursor says so at connect). The cursor moves over what is confirmed without gaps,
+    /// and is written by [`Journal::sync_cursors`] or when a commit needs it.
+    ///
+    /// # Errors
+    /// As [`Journal::next_blocks`]; what is known to be confirmed stays so.
+    pub fn confirm(
+        &mut self,
+        destination: usize,
+        lane: Lane,
+        first: u64,
+        last: u64,
+    ) -> Result<Confirmed, JournalError> {
+        self.cursors.confirm(&mut self.log, destination, index_of(lane), first, last)
+    }
+
+    /// The destination says that it has everything of a lane below `next_expected`. Where the frame before that is the same one
+    /// here, as `is_same` tells by its bytes, the cursor goes there; where it is another one, or is not held, nothing changes: a
+    /// copy of this directory may have sent other frames under these sequences.
+    ///
+    /// # Errors
+    /// As [`Journal::confirm`].
+    pub fn skip(
+        &mut self,
+        destination: usize,
+        lane: Lane,
+        next_expected: u64,
+        is_same: impl FnOnce(&[u8]) -> bool,
+    ) -> Result<Confirmed, JournalError> {
+        self.cursors.skip(&mut self.log, destination, index_of(lane), next_expected, is_same)
+    }
+
+    /// What the destination still has to get, over all lanes, buffered frames included.
+    ///
+    /// # Errors
+    /// As [`Journal::next_blocks`].
+    pub fn depth(&mut self, destination: usize) -> Result<Depth, JournalError> {
+        self.cursors.depth(&mut self.log, destination)
+    }
+
+    /// Whether the destination has blocks on their way.
+    pub fn has_in_flight(&self, destination: usize) -> bool {
+        self.cursors.has_in_flight(destination)
+    }
+
+    /// Empties the queue of a destination, of one lane or of all but mission and audit. What is committed is released, told in
+    /// its lane by a gap `dropped`, and booked as lost to this destination; what other destinations wait for stays. Gives the
+    /// records released.
+    ///
+    /// # Errors
+    /// [`JournalError::Options`] for an unknown destination; [`JournalError::Disk`] when the disk cannot be read.
+    pub fn drop_queue(&mut self, destination: usize, lane: Option<Lane>) -> Result<u64, JournalError> {
+        self.cursors.drop_queue(&mut self.log, destination, lane)
     }
 
     /// What was lost since the last call, for each destination that loses by it.
     pub fn take_lost(&mut self) -> Vec<Lost> {
-        std::mem::take(&mut self.lost)
-    }
-
-    /// The ends of every lane that was ever used.
-    pub fn heads(&self) -> Vec<LaneEnds> {
-        let done = |index, next: u64| {
-            let done = self.destinations.iter().map(|destination| destination.done_with(index)).min();
-            done.map_or(next - 1, |done| done.min(next - 1))
-        };
-        self.lanes
-            .iter()
-            .enumerate()
-            .filter(|(_, lane)| lane.committed.next > 1)
-            .map(|(index, lane)| LaneEnds {
-                lane: lane.lane,
-                next: lane.committed.next,
-                oldest: lane.oldest().min(lane.committed.next),
-                done: done(index, lane.committed.next),
-                watermark_ns: lane.watermark_ns,
-            })
-            .collect()
-    }
-
-    /// Figures.
-    pub fn stats(&mut self) -> Stats {
-        let counts = self.core.counts;
-        let buffers: usize = self.lanes.iter().map(LaneState::resident_bytes).sum();
-        let windows: usize = self
-            .destinations
-            .iter()
-            .flat_map(|destination| &destination.windows)
-            .map(|window| window.blocks.capacity() * size_of::<crate::window::Known>() + size_of::<Window>())
-            .sum();
-        let resident = buffers
-            + windows
-            + self.core.encoder.resident_bytes()
-            + self.records.resident_bytes()
-            + self.scratch.capacity();
-        Stats {
-            bytes_written: counts.written,
-            syncs: counts.syncs,
-            failed_syncs: counts.failed_syncs,
-            corrupt_blocks: self.core.corrupt_blocks,
-            lane_bytes: std::array::from_fn(|index| {
-                self.lanes[index].bytes().saturating_sub(self.bytes_at_open[index])
-            }),
-            segments: self.lanes.iter().map(|lane| lane.segments.len() as u64).sum(),
-            disk_bytes: self.disk_bytes(),
-            resident_bytes: resident as u64,
-        }
+        self.cursors.take_lost()
     }
 
     /// Writes the cursors that moved. [`Journal::commit`] does so only when it has to: a cursor that is lost in a crash
@@ -311,66 +286,156 @@ impl<D: Disk> Journal<D> {
     /// # Errors
     /// [`JournalError::Disk`]; the cursors stay as they are in memory.
     pub fn sync_cursors(&mut self) -> Result<(), JournalError> {
-        for destination in self.destinations.iter_mut().filter(|destination| destination.dirty) {
-            let places = std::array::from_fn(|lane| {
-                let window = &destination.windows[lane];
-                let place = Place { confirmed: window.confirmed, records: window.records_before };
-                destination.untold[lane].unwrap_or(place)
-            });
-            destination.cursor.write(&self.core.disk, self.core.epoch, &places, &mut self.core.counts)?;
-            destination.dirty = false;
-        }
-        Ok(())
+        self.cursors.sync(&mut self.log)
+    }
+}
+
+/// Fewer records for the same story.
+impl<D: Disk> Journal<D> {
+    /// Whether less than an eighth is left of what a lane, or the whole journal, may take. History does not count: it goes
+    /// before anything is evicted.
+    pub fn is_short(&self, lane: Lane) -> bool {
+        self.space.is_short(&self.log, &self.cursors, index_of(lane))
     }
 
+    /// The oldest segments of a lane behind the sequence `behind` that can be replaced: sealed, committed, and of which no
+    /// destination has anything, or anything on its way.
+    pub fn stretch(&self, lane: Lane, behind: u64) -> Option<Stretch> {
+        space::stretch(&self.log, &self.cursors, lane, behind)
+    }
+
+    /// Calls `each` with every frame of a stretch that is no gap record, in order. `false` when some of it cannot be read, or
+    /// `each` wants no more.
+    pub fn each_frame(&mut self, stretch: &Stretch, each: impl FnMut(&[u8]) -> bool) -> bool {
+        let positions = space::positions(&self.log, stretch);
+        self.log.lanes.each_frame(index_of(stretch.lane), positions, (stretch.first, stretch.last), each)
+    }
+
+    /// Replaces a stretch by frames with these bodies. Frames and gap record are durable with the next
+    /// [`Journal::commit`]; then the old ones go. The records that are fewer now are booked as lost to every destination.
+    ///
+    /// `false` when there is no room for the frames, or the stretch is not what it was: nothing has changed then.
+    ///
+    /// # Errors
+    /// [`JournalError`]; nothing has changed then.
+    pub fn replace(
+        &mut self,
+        stretch: &Stretch,
+        frames: &[(Vec<u8>, FrameMeta)],
+        stamp: Stamp,
+    ) -> Result<bool, JournalError> {
+        self.space.replace(&mut self.log, &mut self.cursors, stretch, frames, stamp)
+    }
+}
+
+/// What it is and has.
+impl<D: Disk> Journal<D> {
+    /// The disk that it is on, for files of others beside its own.
+    pub fn disk(&self) -> &D {
+        self.log.lanes.disk()
+    }
+
+    /// The epoch of the data directory.
+    pub fn epoch(&self) -> Epoch {
+        self.log.lanes.epoch()
+    }
+
+    /// The ends of every lane that was ever used.
+    pub fn heads(&self) -> Vec<LaneEnds> {
+        let used = self.log.lanes.iter().enumerate().filter(|(_, lane)| lane.committed().next > 1);
+        let ends = used.map(|(index, lane)| {
+            let next = lane.committed().next;
+            LaneEnds {
+                lane: lane.lane(),
+                next,
+                oldest: lane.oldest().min(next),
+                done: self.cursors.done(index).map_or(next - 1, |done| done.min(next - 1)),
+                watermark_ns: lane.watermark_ns(),
+            }
+        });
+        ends.collect()
+    }
+
+    /// Bytes of each lane, by its number, that some destination has not confirmed. Whole segments, since room comes back by
+    /// whole segments; of the one that is being written, what is in it. History is not counted: it goes before anything is
+    /// refused.
+    pub fn backlog(&self) -> [u64; Lane::ALL.len()] {
+        std::array::from_fn(|index| {
+            let lane = self.log.lanes.lane(index);
+            let done = self.cursors.done(index).unwrap_or(u64::MAX);
+            let waiting = lane.segments().iter().rev().take_while(|segment| segment.last > done);
+            let bytes = waiting.enumerate().map(|(from_newest, segment)| match from_newest == 0 && lane.is_open() {
+                true => segment.data_end,
+                false => segment.disk_bytes,
+            });
+            bytes.sum::<u64>() + lane.unsynced_bytes()
+        })
+    }
+
+    /// What it did since it was opened, and takes now.
+    pub fn stats(&mut self) -> Stats {
+        let resident =
+            self.log.lanes.resident_bytes() + self.cursors.resident_bytes() + self.log.records.resident_bytes();
+        let (lanes, counts) = (&self.log.lanes, self.log.lanes.counts());
+        Stats {
+            bytes_written: counts.written,
+            syncs: counts.syncs,
+            failed_syncs: counts.failed_syncs,
+            corrupt_blocks: lanes.corrupt_blocks(),
+            lane_bytes: std::array::from_fn(|index| {
+                lanes.lane(index).bytes().saturating_sub(self.bytes_at_open[index])
+            }),
+            segments: lanes.iter().map(|lane| lane.segments().len() as u64).sum(),
+            disk_bytes: self.space.disk_bytes(&self.log, &self.cursors),
+            resident_bytes: resident as u64,
+        }
+    }
+}
+
+/// For those who put a data directory in order.
+impl<D: Disk> Journal<D> {
     /// Writes both commit records anew, with what is committed.
     pub(crate) fn rewrite_records(&mut self) -> Result<(), JournalError> {
         for _ in 0..2 {
-            self.records.repeat(&self.core.disk, self.core.epoch, &mut self.core.counts)?;
+            self.log.prove_disk()?;
         }
         Ok(())
     }
 
-    /// Syncs every lane that has something. A lane whose segment fails is tried once more in a new segment, under the
-    /// same sequences: they were never sent.
-    fn sync_lanes(&mut self, stamp: Stamp) -> Result<(), JournalError> {
-        for index in 0..self.lanes.len() {
-            if !self.lanes[index].has_unsynced() {
-                continue;
-            }
-            if self.lanes[index].is_open() && self.lanes[index].sync(&mut self.core).is_ok() {
-                continue;
-            }
-            self.open_segment(index, 0, stamp).map_err(|error| match error {
-                AppendError::Journal(error) => error,
-                full => JournalError::io("find room for", segment::lane_dir(self.lanes[index].lane))(io::Error::new(
-                    io::ErrorKind::StorageFull,
-                    full.to_string(),
-                )),
-            })?;
-            self.lanes[index].sync(&mut self.core)?;
-        }
-        Ok(())
+    /// How many destinations there are.
+    pub(crate) fn destinations(&self) -> usize {
+        self.cursors.len()
     }
 
-    /// Sees to it that a frame of this length surely finds room in the lane's open segment.
-    fn make_fit(&mut self, index: usize, frame_len: usize, stamp: Stamp) -> Result<(), AppendError> {
-        let lane = &mut self.lanes[index];
-        if lane.block_is_full(frame_len) {
-            lane.close_block(&mut self.core)?;
-        }
-        if lane.fits(frame_len) {
-            return Ok(());
-        }
-        // Compressed, the open block takes less than was set aside for it.
-        lane.close_block(&mut self.core)?;
-        if lane.fits(frame_len) {
-            return Ok(());
-        }
-        if lane.is_open() {
-            // A segment that fails is given up; what is pending then goes into the new one.
-            let _ = lane.sync(&mut self.core);
-        }
-        self.open_segment(index, frame_len, stamp)
+    /// Up to where everything of a lane is confirmed by a destination.
+    pub(crate) fn confirmed(&self, destination: usize, lane: Lane) -> u64 {
+        self.cursors.confirmed(destination, index_of(lane))
+    }
+
+    /// The sequence after the last committed one of a lane.
+    pub(crate) fn committed(&self, lane: Lane) -> u64 {
+        self.log.lanes.lane(index_of(lane)).committed().next
+    }
+
+    /// Ends a lane's open block, so that the next frame begins another one.
+    pub(crate) fn close_block(&mut self, lane: Lane) -> Result<(), JournalError> {
+        self.log.lanes.close_block(index_of(lane))
+    }
+
+    /// The most bytes that wait for a sync in a lane.
+    pub(crate) fn most_unsynced(&self) -> u64 {
+        self.log.lanes.iter().map(LaneLog::unsynced_bytes).max().unwrap_or_default()
+    }
+
+    /// Gap records that are due.
+    #[cfg(test)]
+    pub(crate) fn due_gaps(&self) -> &[segment::GapRecord] {
+        self.log.gaps.due()
+    }
+
+    /// A lane.
+    #[cfg(test)]
+    pub(crate) fn lane(&self, lane: Lane) -> &LaneLog<D::File> {
+        self.log.lanes.lane(index_of(lane))
     }
 }

@@ -8,46 +8,44 @@
 //! - after a crash: [`Journal::open`] and its [`Recovery`]
 
 mod attachment;
-mod backlog;
 mod commit_record;
-mod cursor;
-mod drain;
+mod cursor_file;
+mod cursors;
+mod damage;
 mod error;
-mod hold;
-mod holes;
+mod gap_log;
 mod identity;
 mod journal;
+mod known_gaps;
 mod lane;
-mod lane_recovery;
+mod lanes;
+mod log;
 #[cfg(feature = "mutants")]
 pub mod mutants;
 #[cfg(not(feature = "mutants"))]
 mod mutants;
 pub mod reader;
-mod recovery;
 mod renew;
 mod repair;
-mod skip;
+mod replacement;
+mod shared;
 mod space;
 mod stats;
 #[cfg(test)]
 mod tests;
-mod thinning;
 mod verify;
-mod window;
+mod yielding;
 
 pub use attachment::{ATTACHMENT_CAP, Attachment, AttachmentKind, RECORDER_LEN};
-pub use backlog::largest_segment;
-pub use drain::{Confirmed, Depth, StoredBlock};
+pub use cursors::{Confirmed, Depth, Lost, QueueLimit, StoredBlock};
+pub use damage::{Damage, Recovery, Unbooked};
 pub use error::{AppendError, JournalError};
-pub use hold::Hold;
 pub use identity::{fresh_epoch, set_epoch};
-pub use journal::{Commit, Journal, LaneEnds, Lost, MIN_TOTAL_BYTES, Options};
+pub use journal::{Commit, Journal, LaneEnds, MIN_TOTAL_BYTES, Opening, Options};
 pub use lane::FrameMeta;
-pub use recovery::{Damage, Opening, Recovery, Unbooked};
 pub use renew::{CarryOver, Renewed, renew};
 pub use repair::{Repaired, repair};
 pub use segment::MIN_SEGMENT;
+pub use space::{Stretch, largest_segment};
 pub use stats::Stats;
-pub use thinning::Stretch;
 pub use verify::{Finding, Verified, verify};

@@ -11,8 +11,7 @@ use model::{Epoch, Lane, TraceId};
 use segment::{EntryKind, FIXED, Footer, Row, Search, SegmentFile, SegmentKey, Step, block_of, firsts};
 
 use crate::error::JournalError;
-use crate::identity::{self, EpochRead};
-use crate::recovery::epoch_of_segments;
+use crate::identity;
 
 /// What is looked for: blocks that pass all of it. They are told by their bounds and filters, so that a block may hold
 /// nothing of it; that is for the caller to see.
@@ -100,10 +99,7 @@ impl<D: Disk> Reader<D> {
     /// # Errors
     /// [`JournalError::Disk`] when there is no journal, [`JournalError::Version`] when a later program wrote it.
     pub fn open(disk: D) -> Result<Self, JournalError> {
-        let epoch = match identity::read(&disk)? {
-            EpochRead::Good(epoch) => Some(epoch),
-            EpochRead::Damaged | EpochRead::Missing => epoch_of_segments(&disk),
-        };
+        let epoch = identity::find(&disk)?;
         let nothing = || io::Error::new(io::ErrorKind::NotFound, "there is no journal in this directory");
         match epoch {
             Some(epoch) => Ok(Self { disk, epoch }),
@@ -127,7 +123,7 @@ impl<D: Disk> Reader<D> {
     /// # Errors
     /// [`JournalError::Disk`], [`JournalError::Version`].
     pub fn confirmed(&self) -> Result<Vec<(String, [u64; Lane::ALL.len()])>, JournalError> {
-        crate::cursor::all(&self.disk, self.epoch)
+        crate::cursor_file::all(&self.disk, self.epoch)
     }
 
     /// The segments of a lane, oldest first.

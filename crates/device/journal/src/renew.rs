@@ -4,26 +4,18 @@
 use std::io;
 use std::ops::ControlFlow;
 
-use disk::{Disk, Subdirectory, read_exact_at};
+use disk::{Disk, Subdirectory};
 use model::{Epoch, Lane, Signal, Stamp};
-use segment::{FieldReader, Row};
 use wire::{Inflater, RawBlock, Section};
 
 use crate::attachment::{Attachment, AttachmentKind};
+use crate::damage::Recovery;
 use crate::error::{AppendError, JournalError};
+use crate::identity;
 use crate::journal::{Journal, Options};
 use crate::lane::FrameMeta;
 use crate::reader::{Filter, FoundBlock, Reader};
-use crate::recovery::Recovery;
-use crate::{commit_record, cursor, identity};
-
-/// Where the new directory is made, beside the old one.
-const DIR: &str = "renewed";
-/// Says that it is whole, and names its files.
-const READY: &str = "renewed/ready";
-const TEMPORARY: &str = "renewed/ready.tmp";
-/// The most bytes that the list of files may have.
-const READY_CAP: u64 = 1 << 20;
+use crate::replacement::{self, DIR};
 
 /// What went over to a new epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +62,7 @@ pub fn renew<D: Disk>(
     let whole = || Subdirectory::new(disk, "");
     let within = || Subdirectory::new(disk, DIR);
     let (old, recovery) = Journal::open(whole(), options.clone(), stamp)?;
-    clear(disk)?;
+    replacement::clear(disk)?;
     disk.create_dir(DIR).map_err(JournalError::io("create", DIR))?;
     disk.sync_dir("").map_err(JournalError::io("sync directory of", DIR))?;
     identity::set_epoch(&within(), epoch)?;
@@ -85,98 +77,8 @@ pub fn renew<D: Disk>(
         recovery: &recovery,
     })?;
     let renewed = moving.finish(frames, &carried, &recovery)?;
-    let paths = files(&within())?;
-    let mut ready = paths.join("\n").into_bytes();
-    let crc = crc32c::crc32c(&ready);
-    ready.splice(0..0, crc.to_le_bytes());
-    disk::replace(disk, DIR, TEMPORARY, READY, &ready)?;
-    finish(disk)?;
+    replacement::complete(disk)?;
     Ok(renewed)
-}
-
-/// Puts a new directory that is whole in the old one's place; a crash may have come before it was done. One that is not whole
-/// is removed by the next [`renew`].
-pub(crate) fn finish<D: Disk>(disk: &D) -> Result<(), JournalError> {
-    let file = match disk.open(READY) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(JournalError::io("open", READY)(error)),
-    };
-    let len = disk.len(&file).map_err(JournalError::io("measure", READY))?;
-    let mut bytes = vec![0; len.min(READY_CAP) as usize];
-    let whole = matches!(read_exact_at(disk, &file, 0, &mut bytes), Ok(true)) && bytes.len() >= 4;
-    let list = bytes.get(4..).unwrap_or_default();
-    if !whole || crc32c::crc32c(list) != FieldReader::at(&bytes, 0).u32() {
-        let damaged = io::Error::new(io::ErrorKind::InvalidData, "the list of a new epoch's files is damaged");
-        return Err(JournalError::io("read", READY)(damaged));
-    }
-    let list = String::from_utf8_lossy(list);
-    let paths: Vec<&str> = list.split('\n').collect();
-    for dir in dirs() {
-        disk.create_dir(&dir).map_err(JournalError::io("create", &dir))?;
-    }
-    for path in &paths {
-        let from = format!("{DIR}/{path}");
-        match disk.rename(&from, path) {
-            // It was renamed before the crash.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(JournalError::io("rename", from)(error)),
-            Ok(()) => {}
-        }
-    }
-    // The names are durable before the list goes that could bring them about again.
-    sync_dirs(disk)?;
-    let old = files(disk)?;
-    for path in old.iter().filter(|path| !paths.contains(&path.as_str())) {
-        disk.remove(path).map_err(JournalError::io("remove", path))?;
-    }
-    sync_dirs(disk)?;
-    disk.remove(READY).map_err(JournalError::io("remove", READY))?;
-    disk.sync_dir(DIR).map_err(JournalError::io("sync directory of", READY))
-}
-
-fn sync_dirs<D: Disk>(disk: &D) -> Result<(), JournalError> {
-    for dir in dirs().chain([String::new()]) {
-        disk.sync_dir(&dir).map_err(JournalError::io("sync directory of", &dir))?;
-    }
-    Ok(())
-}
-
-/// Directories with files of a journal, those above first.
-fn dirs() -> impl Iterator<Item = String> {
-    ["lanes".to_owned(), cursor::DIR.to_owned()].into_iter().chain(Row::all().map(Row::dir))
-}
-
-/// The files of a journal.
-fn files<D: Disk>(disk: &D) -> Result<Vec<String>, JournalError> {
-    let mut files: Vec<String> = Vec::new();
-    for path in [identity::PATH, commit_record::PATHS[0], commit_record::PATHS[1], "spare"] {
-        match disk.open(path) {
-            Ok(_) => files.push(path.to_owned()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(JournalError::io("open", path)(error)),
-        }
-    }
-    for dir in Row::all().map(Row::dir).chain([cursor::DIR.to_owned()]) {
-        match disk.list(&dir) {
-            Ok(names) => {
-                let ours = names.iter().filter(|name| name.ends_with(".seg") || name.ends_with(".cur"));
-                files.extend(ours.map(|name| format!("{dir}/{name}")));
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(JournalError::io("list", dir)(error)),
-        }
-    }
-    Ok(files)
-}
-
-/// Removes what an attempt left that did not come to its end.
-fn clear<D: Disk>(disk: &D) -> Result<(), JournalError> {
-    for path in files(&Subdirectory::new(disk, DIR))? {
-        let path = format!("{DIR}/{path}");
-        disk.remove(&path).map_err(JournalError::io("remove", path))?;
-    }
-    Ok(())
 }
 
 struct Move<'a, D: Disk> {
@@ -208,7 +110,7 @@ impl<D: Disk> Move<'_, D> {
             kept.chain(carried).map(|(kind, bytes)| Attachment { kind: *kind, bytes }).collect();
         self.new.commit(self.stamp, &attachments)?;
         let mut lost = Vec::new();
-        for destination in 0..self.old.destinations.len() {
+        for destination in 0..self.old.destinations() {
             for lane in Lane::ALL {
                 self.confirm(destination, lane)?;
             }
@@ -219,17 +121,12 @@ impl<D: Disk> Move<'_, D> {
         Ok(Renewed { from: self.old.epoch(), to: self.new.epoch(), frames, lost })
     }
 
-    /// How far a destination has a lane of the old epoch.
-    fn confirmed(&self, destination: usize, lane: Lane) -> u64 {
-        self.old.destinations[destination].windows[usize::from(lane.number())].confirmed
-    }
-
     /// Blocks of the new epoch are those of the old one, less what every destination has and what told of gaps in the old
     /// one's sequences: cursors stay at the border of a block.
     fn lane(&mut self, lane: Lane) -> Result<u64, JournalError> {
-        let all = (0..self.old.destinations.len()).map(|destination| self.confirmed(destination, lane)).min();
+        let all = (0..self.old.destinations()).map(|destination| self.old.confirmed(destination, lane)).min();
         let from = all.unwrap_or(0);
-        let end = self.old.lanes[usize::from(lane.number())].committed.next;
+        let end = self.old.committed(lane);
         let reader = Reader::open(Subdirectory::new(self.disk, ""))?;
         let (new, stamp) = (&mut self.new, self.stamp);
         let (mut frames, mut failed) = (0, None);
@@ -255,7 +152,7 @@ impl<D: Disk> Move<'_, D> {
 
     /// Puts a destination behind those blocks of a lane that it has and another one has not.
     fn confirm(&mut self, destination: usize, lane: Lane) -> Result<(), JournalError> {
-        let behind = self.moved_before(lane, self.confirmed(destination, lane))?;
+        let behind = self.moved_before(lane, self.old.confirmed(destination, lane))?;
         if behind > 0 {
             self.new.confirm(destination, lane, 1, behind)?;
         }
@@ -264,7 +161,7 @@ impl<D: Disk> Move<'_, D> {
 
     /// How many frames of a lane went over whose old sequence is at most this one.
     fn moved_before(&self, lane: Lane, confirmed: u64) -> Result<u64, JournalError> {
-        let all = (0..self.old.destinations.len()).map(|destination| self.confirmed(destination, lane)).min();
+        let all = (0..self.old.destinations()).map(|destination| self.old.confirmed(destination, lane)).min();
         let from = all.unwrap_or(0);
         let reader = Reader::open(Subdirectory::new(self.disk, ""))?;
         let mut inflater = Inflater::new();
@@ -320,8 +217,8 @@ fn append<D: Disk>(
         })?;
         count += 1;
     }
-    new.lanes[usize::from(block.lane.number())].close_block(&mut new.core)?;
-    if new.lanes.iter().any(|lane| lane.unsynced_bytes() > 128 << 10) {
+    new.close_block(block.lane)?;
+    if new.most_unsynced() > 128 << 10 {
         new.commit(stamp, &[])?;
     }
     Ok(count)

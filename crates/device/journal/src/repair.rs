@@ -4,11 +4,12 @@ use disk::Disk;
 use model::Stamp;
 use segment::{Row, SegmentKey, firsts, rewrite, totals_after};
 
-use crate::cursor;
+use crate::damage::Recovery;
 use crate::error::JournalError;
 use crate::journal::{Journal, Options};
-use crate::recovery::Recovery;
-use crate::verify::{Verified, epoch_of, is_whole, verify};
+use crate::space::RESERVE_PATH;
+use crate::verify::{Verified, is_whole, verify};
+use crate::{cursor_file, identity};
 
 /// What a repair did.
 #[derive(Debug, Clone, Default)]
@@ -39,7 +40,7 @@ pub fn repair<D: Disk>(disk: D, options: Options, stamp: Stamp) -> Result<Repair
         repaired.after = repaired.before.clone();
         return Ok(repaired);
     }
-    if let Some(epoch) = epoch_of(&disk)? {
+    if let Some(epoch) = identity::find(&disk)? {
         for row in Row::all() {
             let firsts = firsts(&disk, row)?;
             let mut before = None;
@@ -54,13 +55,13 @@ pub fn repair<D: Disk>(disk: D, options: Options, stamp: Stamp) -> Result<Repair
             }
         }
         let damaged = |path: &str| repaired.before.findings.iter().any(|finding| finding.path == path);
-        if damaged("spare") {
-            disk.remove("spare").map_err(JournalError::io("remove", "spare"))?;
-            repaired.rewritten.push("spare".into());
+        if damaged(RESERVE_PATH) {
+            disk.remove(RESERVE_PATH).map_err(JournalError::io("remove", RESERVE_PATH))?;
+            repaired.rewritten.push(RESERVE_PATH.into());
         }
-        let cursors: Vec<String> = options.destinations.iter().map(|name| cursor::path(name)).collect();
+        let cursors: Vec<String> = options.destinations.iter().map(|name| cursor_file::path(name)).collect();
         for path in cursors.iter().filter(|path| damaged(path)) {
-            cursor::rewrite(&disk, path, epoch)?;
+            cursor_file::rewrite(&disk, path, epoch)?;
             repaired.rewritten.push(path.clone());
         }
     }
@@ -69,6 +70,6 @@ pub fn repair<D: Disk>(disk: D, options: Options, stamp: Stamp) -> Result<Repair
     journal.rewrite_records()?;
     journal.commit(stamp, &[])?;
     repaired.recovery = recovery;
-    repaired.after = verify(&journal.core.disk)?;
+    repaired.after = verify(journal.disk())?;
     Ok(repaired)
 }

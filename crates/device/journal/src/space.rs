@@ -1,92 +1,104 @@
-//! Room: budgets, the order in which lanes yield (P11), gap records and the file set aside for them, history.
+//! Room: budgets, the order in which lanes yield (P11), the file that is set aside for gap records.
+
+mod evict;
+mod replace;
+mod upkeep;
 
 use std::io;
-use std::ops::Range;
 
 use disk::Disk;
 use model::{Lane, Stamp};
-use segment::{EntryKind, Extent, FIXED, GapRecord, MIN_SEGMENT, Step, earliest};
-use wire::{Gap, GapReason};
+use segment::{MIN_SEGMENT, lane_dir};
 
-use crate::cursor::FILE_LEN;
+use crate::cursors::{Cursors, QueueLimit};
 use crate::error::{AppendError, JournalError};
-use crate::journal::{Destination, Journal, Lost};
-use crate::lane::LaneState;
+use crate::log::Log;
 use crate::mutants::{self, Mutant};
+use crate::yielding::yields;
+
+pub use replace::Stretch;
+pub(crate) use replace::{positions, stretch};
 
 /// The largest segment, unless a single frame needs more.
-pub(crate) const MAX_SEGMENT: u64 = 4 << 20;
+const MAX_SEGMENT: u64 = 4 << 20;
 /// The most that a segment grows by because it was filled quickly; beyond it only a backlog makes segments larger.
-pub(crate) const MAX_BRISK_SEGMENT: u64 = 256 << 10;
+const MAX_BRISK_SEGMENT: u64 = 256 << 10;
 /// Evictions that make no room, before a lane is taken for full.
 const MOST_IN_VAIN: u32 = 4;
-/// Gap records that wait for room; beyond it neighbours of a lane are joined.
-const DUE_CAP: usize = 64;
-const SPARE_PATH: &str = "spare";
-
 /// A file of [`MIN_SEGMENT`] zero bytes that becomes a segment by renaming, so that a gap record finds room on a full disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Spare {
-    Ready,
-    Missing,
+pub(crate) const RESERVE_PATH: &str = "spare";
+
+/// The largest segment that a lane makes which may take `lane_bytes` of a journal's `total_bytes`, unless a single frame
+/// needs more.
+pub fn largest_segment(total_bytes: u64, lane_bytes: u64) -> u64 {
+    let of_lane = (lane_bytes / 8).max(MAX_BRISK_SEGMENT);
+    (total_bytes / 256).clamp(MIN_SEGMENT, MAX_SEGMENT).min(of_lane)
 }
 
-/// How early a lane yields: the highest number first, 0 never (P11).
-pub(crate) fn yields(lane: Lane) -> u8 {
-    match lane {
-        Lane::Mission | Lane::Audit => 0,
-        Lane::Traces | Lane::Logs => 1,
-        Lane::Metrics => 2,
-        Lane::Debug => 3,
+/// What lanes may take, and keep.
+#[derive(Debug, Clone)]
+pub(crate) struct Budgets {
+    /// Everything together, on disk.
+    pub(crate) total_bytes: u64,
+    /// Segments that every destination has confirmed.
+    pub(crate) history_bytes: u64,
+    /// Each lane, by its number.
+    pub(crate) lane_bytes: [u64; Lane::ALL.len()],
+    /// How old a sealed segment's newest record may get, by the lane's number, nanoseconds.
+    pub(crate) lane_ages: [u64; Lane::ALL.len()],
+    /// What is left free on the file system.
+    pub(crate) free_space_floor: u64,
+    /// What each destination may keep waiting.
+    pub(crate) queue_limits: Vec<Option<QueueLimit>>,
+}
+
+/// Who may take how much, and what stands ready when nothing is left.
+pub(crate) struct Space {
+    budgets: Budgets,
+    /// Whether the file that is set aside is there.
+    has_reserve: bool,
+    /// What the journal took, or asked for, when there last was more free than the floor; at open, what it has.
+    rightful: u64,
+}
+
+impl Space {
+    /// Looks for the file that is set aside.
+    pub(crate) fn open<D: Disk>(
+        budgets: Budgets,
+        log: &Log<D>,
+        cursors: &Cursors<D::File>,
+    ) -> Result<Self, JournalError> {
+        let disk = log.lanes.disk();
+        let mut has_reserve = false;
+        match disk.open(RESERVE_PATH) {
+            Ok(file) if disk.len(&file).is_ok_and(|len| len == MIN_SEGMENT) => has_reserve = true,
+            // A crash left it shorter.
+            Ok(_) => disk.remove(RESERVE_PATH).map_err(JournalError::io("remove", RESERVE_PATH))?,
+            Err(_) => {}
+        }
+        let mut space = Self { budgets, has_reserve, rightful: 0 };
+        space.rightful = space.disk_bytes(log, cursors);
+        Ok(space)
     }
-}
 
-/// Losses that the caller has not taken yet; beyond it those of a kind are added up.
-const LOST_CAP: usize = 256;
-
-pub(crate) fn book(lost: &mut Vec<Lost>, news: Lost) {
-    let alike = |other: &&mut Lost| {
-        other.destination == news.destination && other.gap.lane == news.gap.lane && other.gap.reason == news.gap.reason
-    };
-    if lost.len() >= LOST_CAP
-        && let Some(other) = lost.iter_mut().find(alike)
-    {
-        other.records += news.records;
-        join(&mut other.gap, &news.gap);
-        return;
-    }
-    lost.push(news);
-}
-
-/// Widens a gap so that it spans another one of its lane.
-pub(crate) fn join(gap: &mut Gap, other: &Gap) {
-    gap.first = gap.first.min(other.first);
-    gap.last = gap.last.max(other.last);
-    gap.records += other.records;
-    gap.start_ns = earliest(gap.start_ns, other.start_ns);
-    gap.end_ns = gap.end_ns.max(other.end_ns);
-}
-
-impl<D: Disk> Journal<D> {
     /// Bytes that all files take.
-    pub(crate) fn disk_bytes(&self) -> u64 {
-        let lanes: u64 = self.lanes.iter().map(LaneState::disk_bytes).sum();
-        let spare = if self.spare == Spare::Ready { MIN_SEGMENT } else { 0 };
+    pub(crate) fn disk_bytes<D: Disk>(&self, log: &Log<D>, cursors: &Cursors<D::File>) -> u64 {
+        let reserve = if self.has_reserve { MIN_SEGMENT } else { 0 };
         // Epoch and lock take a page.
-        lanes + spare + self.records.disk_bytes() + 2 * 4096 + FILE_LEN * self.destinations.len() as u64
+        log.lanes.disk_bytes() + reserve + log.records.disk_bytes() + 2 * 4096 + cursors.disk_bytes()
     }
 
     /// Whether a new segment stays within the budget and above the floor of free space. Where others fill the disk the journal
     /// does not grow, but may have again what it had when they did not.
-    pub(crate) fn affords(&mut self, size: u64) -> bool {
-        let owed = if self.spare == Spare::Missing { MIN_SEGMENT } else { 0 };
-        let after = self.disk_bytes() + size;
-        if after + owed > self.options.total_bytes {
+    fn affords<D: Disk>(&mut self, log: &Log<D>, cursors: &Cursors<D::File>, size: u64) -> bool {
+        let owed = if self.has_reserve { 0 } else { MIN_SEGMENT };
+        let after = self.disk_bytes(log, cursors) + size;
+        if after + owed > self.budgets.total_bytes {
             return false;
         }
-        let floor = self.options.free_space_floor;
+        let floor = self.budgets.free_space_floor;
         // A file system that does not say how much is free says so when the segment is made.
-        if floor == 0 || self.core.disk.free_space().map_or(true, |free| free >= floor.saturating_add(size)) {
+        if floor == 0 || log.lanes.disk().free_space().map_or(true, |free| free >= floor.saturating_add(size)) {
             self.rightful = after;
             return true;
         }
@@ -95,51 +107,149 @@ impl<D: Disk> Journal<D> {
 
     /// A size for the lane's next segment: small on a device with little to keep, larger when segments fill quickly or a
     /// backlog stands.
-    fn wanted_size(&self, index: usize) -> u64 {
-        let lane = &self.lanes[index];
+    fn wanted_size<D: Disk>(&self, log: &Log<D>, index: usize) -> u64 {
+        let lane = log.lanes.lane(index);
         // One of many: what is open has no index, and a query reads all of it.
         // Points are thinned by whole segments.
-        let most = if lane.lane == Lane::Metrics { MAX_BRISK_SEGMENT } else { MAX_SEGMENT };
-        let largest = (self.options.total_bytes / 256).clamp(MIN_SEGMENT, most);
-        let brisk = lane.next_size.min(MAX_BRISK_SEGMENT);
+        let most = if lane.lane() == Lane::Metrics { MAX_BRISK_SEGMENT } else { MAX_SEGMENT };
+        let largest = (self.budgets.total_bytes / 256).clamp(MIN_SEGMENT, most);
+        let brisk = lane.suggested_size().min(MAX_BRISK_SEGMENT);
         (lane.disk_bytes() / 8).max(brisk).clamp(MIN_SEGMENT, largest).next_multiple_of(4096)
     }
 
+    /// Whether a lane stays within its own budget with a new segment.
+    fn is_within<D: Disk>(&self, log: &Log<D>, index: usize, size: u64) -> bool {
+        log.lanes.lane(index).disk_bytes() + size <= self.budgets.lane_bytes[index]
+    }
+
+    /// Makes a segment when it is affordable; `false` when it is not, or the disk is full.
+    fn try_segment<D: Disk>(
+        &mut self,
+        log: &mut Log<D>,
+        cursors: &Cursors<D::File>,
+        index: usize,
+        size: u64,
+    ) -> Result<bool, JournalError> {
+        if !self.affords(log, cursors, size) {
+            return Ok(false);
+        }
+        match log.lanes.create_segment(index, size, None) {
+            Ok(()) => Ok(true),
+            Err(error) if error.is_full() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes the file that is set aside a lane's segment; `false` when there is none.
+    fn use_reserve<D: Disk>(&mut self, log: &mut Log<D>, index: usize) -> Result<bool, JournalError> {
+        if !std::mem::take(&mut self.has_reserve) {
+            return Ok(false);
+        }
+        log.lanes.create_segment(index, MIN_SEGMENT, Some(RESERVE_PATH))?;
+        Ok(true)
+    }
+
+    /// Sets the file aside when there is room for it.
+    fn renew_reserve<D: Disk>(&mut self, log: &Log<D>) -> Result<(), JournalError> {
+        match log.lanes.disk().create(RESERVE_PATH, MIN_SEGMENT) {
+            Ok(_) => self.has_reserve = true,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.has_reserve = true,
+            Err(error) if disk::is_full(&error) => {}
+            Err(error) => return Err(JournalError::io("create", RESERVE_PATH)(error)),
+        }
+        Ok(())
+    }
+
+    /// Sees to it that a frame of this length surely finds room in the lane's open segment.
+    pub(crate) fn make_fit<D: Disk>(
+        &mut self,
+        log: &mut Log<D>,
+        cursors: &mut Cursors<D::File>,
+        index: usize,
+        frame_len: usize,
+        stamp: Stamp,
+    ) -> Result<(), AppendError> {
+        if log.lanes.lane(index).block_is_full(frame_len) {
+            log.lanes.close_block(index)?;
+        }
+        if log.lanes.lane(index).fits(frame_len) {
+            return Ok(());
+        }
+        // Compressed, the open block takes less than was set aside for it.
+        log.lanes.close_block(index)?;
+        if log.lanes.lane(index).fits(frame_len) {
+            return Ok(());
+        }
+        if log.lanes.lane(index).is_open() {
+            // A segment that fails is abandoned; what is pending then goes into the new one.
+            let _ = log.lanes.sync(index);
+        }
+        self.open_segment(log, cursors, index, frame_len, stamp)
+    }
+
+    /// Syncs every lane that has something. A lane whose segment fails is tried once more in a new segment, under the
+    /// same sequences: they were never sent.
+    pub(crate) fn sync_lanes<D: Disk>(
+        &mut self,
+        log: &mut Log<D>,
+        cursors: &mut Cursors<D::File>,
+        stamp: Stamp,
+    ) -> Result<(), JournalError> {
+        for index in 0..Lane::ALL.len() {
+            let lane = log.lanes.lane(index);
+            if !lane.has_unsynced() || (lane.is_open() && log.lanes.sync(index).is_ok()) {
+                continue;
+            }
+            self.open_segment(log, cursors, index, 0, stamp).map_err(|error| match error {
+                AppendError::Journal(error) => error,
+                full => JournalError::io("find room for", lane_dir(log.lanes.lane(index).lane()))(io::Error::new(
+                    io::ErrorKind::StorageFull,
+                    full.to_string(),
+                )),
+            })?;
+            log.lanes.sync(index)?;
+        }
+        Ok(())
+    }
+
     /// Opens a new segment that has room for what is pending in the lane and one more frame, making room as P11 allows.
-    pub(crate) fn open_segment(&mut self, index: usize, frame_len: usize, stamp: Stamp) -> Result<(), AppendError> {
-        let needed = self.lanes[index].size_for(frame_len).next_multiple_of(4096).max(MIN_SEGMENT);
-        let mut size = self.wanted_size(index).max(needed);
+    fn open_segment<D: Disk>(
+        &mut self,
+        log: &mut Log<D>,
+        cursors: &mut Cursors<D::File>,
+        index: usize,
+        frame_len: usize,
+        stamp: Stamp,
+    ) -> Result<(), AppendError> {
+        let needed = log.lanes.lane(index).size_for(frame_len).next_multiple_of(4096).max(MIN_SEGMENT);
+        let mut size = self.wanted_size(log, index).max(needed);
         let (mut stepped, mut beyond) = ([false; Lane::ALL.len()], false);
         let (mut least, mut in_vain) = (u64::MAX, 0);
         loop {
-            let within = beyond || self.lanes[index].disk_bytes() + size <= self.options.lane_bytes[index];
-            if within && self.affords(size) {
-                match self.lanes[index].create_segment(&mut self.core, size, None) {
-                    Ok(()) => return Ok(()),
-                    Err(error) if error.is_full() => {}
-                    Err(error) => return Err(error.into()),
-                }
+            let within = beyond || self.is_within(log, index, size);
+            if within && self.try_segment(log, cursors, index, size)? {
+                return Ok(());
             }
             if size > needed {
                 size = needed;
                 continue;
             }
             let freed = match within {
-                true => self.free_something(index, size, stamp)?,
-                false => self.free_own(index, size, stamp)?,
+                true => self.free_something(log, cursors, index, size, stamp)?,
+                false => self.free_own(log, cursors, index, size, stamp)?,
             };
             // Gap records that have to be told again may take what their eviction gives.
-            let left = self.disk_bytes();
+            let left = self.disk_bytes(log, cursors);
             in_vain += u32::from(freed && left >= least);
             least = least.min(left);
-            if freed && in_vain < MOST_IN_VAIN || self.step_aside(index, !within, &mut stepped)? {
+            if freed && in_vain < MOST_IN_VAIN || self.step_aside(log, cursors, index, !within, &mut stepped)? {
                 continue;
             }
             // What was taken has to be written, and a lane that yields must not stand still: with nothing left to give up it
             // goes beyond its own budget by this segment.
-            let taken = frame_len == 0 || yields(self.lanes[index].lane) > 0;
-            if within || !taken {
-                return Err(AppendError::Full { lane: self.lanes[index].lane, needed: size });
+            let lane = log.lanes.lane(index).lane();
+            if within || (frame_len > 0 && yields(lane) == 0) {
+                return Err(AppendError::Full { lane, needed: size });
             }
             beyond = true;
         }
@@ -148,396 +258,83 @@ impl<D: Disk> Journal<D> {
     /// The newest segment of a lane never goes. Where a large one is all that could be given up, a small one is made behind it,
     /// so that it is the newest no more; once in each lane, since what is asked for may replace it. `false` when that helps
     /// nobody.
-    fn step_aside(
+    fn step_aside<D: Disk>(
         &mut self,
+        log: &mut Log<D>,
+        cursors: &Cursors<D::File>,
         asking: usize,
         own: bool,
         stepped: &mut [bool; Lane::ALL.len()],
     ) -> Result<bool, JournalError> {
-        let class = yields(self.lanes[asking].lane);
+        let class = yields(log.lanes.lane(asking).lane());
         for (index, stepped) in stepped.iter_mut().enumerate() {
-            let lane = &self.lanes[index];
-            let Some(newest) = lane.segments.back() else { continue };
-            let done = self.destinations.iter().all(|destination| destination.done_with(index) >= newest.last);
-            let may_go = done || yields(lane.lane) >= class.max(1);
+            let lane = log.lanes.lane(index);
+            let Some(newest) = lane.segments().back() else { continue };
+            let may_go = cursors.are_done(index, newest.last) || yields(lane.lane()) >= class.max(1);
             let blocks = !newest.is_empty()
-                && newest.last < lane.committed.next
+                && newest.last < lane.committed().next
                 && newest.disk_bytes > MIN_SEGMENT
                 && !lane.has_unsynced();
             if *stepped || (own && index != asking) || !may_go || !blocks {
                 continue;
             }
             *stepped = true;
-            if self.affords(MIN_SEGMENT) {
-                match self.lanes[index].create_segment(&mut self.core, MIN_SEGMENT, None) {
-                    Ok(()) => return Ok(true),
-                    Err(error) if error.is_full() => {}
-                    Err(error) => return Err(error),
-                }
-            }
-            if self.spare == Spare::Ready {
-                self.spare = Spare::Missing;
-                self.lanes[index].create_segment(&mut self.core, MIN_SEGMENT, Some(SPARE_PATH))?;
+            if self.try_segment(log, cursors, index, MIN_SEGMENT)? || self.use_reserve(log, index)? {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    /// Gives up what a lane itself has, because of its own budget. `false` when there is nothing to give up.
-    fn free_own(&mut self, index: usize, size: u64, stamp: Stamp) -> Result<bool, JournalError> {
-        if !self.lanes[index].segments.is_empty() && self.is_history(index, 0) {
-            self.free_own_history(index)?;
-            return Ok(true);
-        }
-        if yields(self.lanes[index].lane) == 0 {
-            return Ok(false);
-        }
-        self.evict(index, size, stamp)
-    }
-
-    /// Removes a lane's oldest segment, which is history.
-    pub(crate) fn free_own_history(&mut self, index: usize) -> Result<(), JournalError> {
-        // Without the cursor on disk, the missing segment would look like a loss after a crash.
-        self.sync_cursors()?;
-        self.lanes[index].remove_segment(&self.core, 0)?;
-        self.forget_holes(index);
-        Ok(())
-    }
-
-    /// Gives up history, else what yields before the lane or with it. `false` when there is nothing left to give up.
-    fn free_something(&mut self, index: usize, size: u64, stamp: Stamp) -> Result<bool, JournalError> {
-        if self.free_history()? {
-            return Ok(true);
-        }
-        let asking = yields(self.lanes[index].lane);
-        for class in (asking.max(1)..=3).rev() {
-            let mut lanes: Vec<usize> =
-                (0..self.lanes.len()).filter(|lane| yields(self.lanes[*lane].lane) == class).collect();
-            lanes.sort_by_key(|lane| std::cmp::Reverse(self.lanes[*lane].disk_bytes()));
-            for lane in lanes {
-                if self.evict(lane, size, stamp)? {
-                    return Ok(true);
-                }
-            }
-        }
-        Ok(false)
-    }
-
-    /// Whether every destination is done with a segment. The newest one of a lane is never history: its name says which
-    /// sequences were used.
-    pub(crate) fn is_history(&self, index: usize, position: usize) -> bool {
-        let lane = &self.lanes[index];
-        let segment = &lane.segments[position];
-        position + 1 < lane.segments.len()
-            && segment.last < lane.committed.next
-            && self.destinations.iter().all(|destination| destination.done_with(index) >= segment.last)
-    }
-
-    /// The oldest segment that every destination is done with, and the bytes of all of them.
-    pub(crate) fn history(&self) -> (Option<usize>, u64) {
-        let mut oldest: Option<(u64, usize)> = None;
-        let mut bytes = 0;
-        for (index, lane) in self.lanes.iter().enumerate() {
-            for position in 0..lane.segments.len() {
-                if !self.is_history(index, position) {
-                    break;
-                }
-                let segment = &lane.segments[position];
-                bytes += segment.disk_bytes;
-                if position == 0 && oldest.is_none_or(|(end, _)| segment.end_ns < end) {
-                    oldest = Some((segment.end_ns, index));
-                }
-            }
-        }
-        (oldest.map(|(_, index)| index), bytes)
-    }
-
-    fn free_history(&mut self) -> Result<bool, JournalError> {
-        let (Some(index), _) = self.history() else { return Ok(false) };
-        self.free_own_history(index)?;
-        Ok(true)
-    }
-
-    /// Forgets holes that everyone is past.
-    pub(crate) fn forget_holes(&mut self, index: usize) {
-        let oldest = self.lanes[index].oldest();
-        let tails = self.destinations.iter().map(|destination| destination.windows[index].tail);
-        let needed = tails.min().unwrap_or(oldest).min(oldest);
-        self.lanes[index].holes.forget_below(needed);
-    }
-
-    /// After a commit: give up what destinations and lanes may not hold, and history beyond its budget, shrink lanes that are drained, renew the spare file.
-    pub(crate) fn keep_house(&mut self, stamp: Stamp) -> Result<(), JournalError> {
-        self.remove_thinned()?;
-        self.enforce_holds(stamp)?;
-        self.enforce_ages(stamp)?;
-        for index in 0..self.lanes.len() {
-            let lane = &self.lanes[index];
-            let Some(newest) = lane.segments.back() else { continue };
-            let done = lane.is_open()
-                && !newest.is_empty()
-                && newest.disk_bytes > 2 * MAX_BRISK_SEGMENT
-                && self.destinations.iter().all(|destination| destination.windows[index].confirmed >= newest.last);
-            if done && self.affords(MIN_SEGMENT) {
-                match self.lanes[index].create_segment(&mut self.core, MIN_SEGMENT, None) {
-                    Err(error) if !error.is_full() => return Err(error),
-                    _ => {}
-                }
-            }
-        }
-        while self.history().1 > self.options.history_bytes {
-            if !self.free_history()? {
-                break;
-            }
-        }
-        if self.spare == Spare::Missing && self.disk_bytes() + MIN_SEGMENT <= self.options.total_bytes {
-            self.renew_spare()?;
-        }
-        Ok(())
-    }
-
-    /// Makes the spare file when there is room for it.
-    pub(crate) fn renew_spare(&mut self) -> Result<(), JournalError> {
-        match self.core.disk.create(SPARE_PATH, MIN_SEGMENT) {
-            Ok(_) => self.spare = Spare::Ready,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.spare = Spare::Ready,
-            Err(error) if disk::is_full(&error) => {}
-            Err(error) => return Err(JournalError::io("create", SPARE_PATH)(error)),
-        }
-        Ok(())
-    }
-
-    /// Sees to it that a gap record fits into the lane's open segment; takes the spare file when nothing else is left.
-    fn fit_gap(&mut self, index: usize) -> Result<bool, JournalError> {
-        if self.lanes[index].is_open() {
-            if self.lanes[index].fits_gap(&self.core.device) {
+    /// Sees to it that a gap record fits into the lane's open segment; takes the file set aside when nothing else is left.
+    fn fit_gap<D: Disk>(
+        &mut self,
+        log: &mut Log<D>,
+        cursors: &Cursors<D::File>,
+        index: usize,
+    ) -> Result<bool, JournalError> {
+        if log.lanes.lane(index).is_open() {
+            if log.lanes.lane(index).fits_gap(log.lanes.device()) {
                 return Ok(true);
             }
-            // When this fails the segment is given up, and what is pending goes into the next one.
-            let _ = self.lanes[index].sync(&mut self.core);
-            if self.lanes[index].fits_gap(&self.core.device) {
+            // When this fails the segment is abandoned, and what is pending goes into the next one.
+            let _ = log.lanes.sync(index);
+            if log.lanes.lane(index).fits_gap(log.lanes.device()) {
                 return Ok(true);
             }
         }
-        let size = self.lanes[index].size_for(1024).next_multiple_of(4096).max(MIN_SEGMENT);
-        if self.affords(size) {
-            match self.lanes[index].create_segment(&mut self.core, size, None) {
-                Ok(()) => return Ok(true),
-                Err(error) if error.is_full() => {}
-                Err(error) => return Err(error),
-            }
+        let size = log.lanes.lane(index).size_for(1024).next_multiple_of(4096).max(MIN_SEGMENT);
+        if self.try_segment(log, cursors, index, size)? {
+            return Ok(true);
         }
-        if self.spare == Spare::Missing || size > MIN_SEGMENT {
-            return Ok(false);
-        }
-        self.spare = Spare::Missing;
-        self.lanes[index].create_segment(&mut self.core, MIN_SEGMENT, Some(SPARE_PATH))?;
-        Ok(true)
+        Ok(size <= MIN_SEGMENT && self.use_reserve(log, index)?)
     }
 
     /// Writes the gap records that are due, as far as there is room for them. They are synced with the next sync.
-    pub(crate) fn write_due_gaps(&mut self, stamp: Stamp) -> Result<(), JournalError> {
-        while let Some(due) = self.due.last().copied() {
+    pub(crate) fn write_due_gaps<D: Disk>(
+        &mut self,
+        log: &mut Log<D>,
+        cursors: &mut Cursors<D::File>,
+        stamp: Stamp,
+    ) -> Result<(), JournalError> {
+        while let Some(due) = log.gaps.due().last().copied() {
             let index = usize::from(due.gap.lane.number());
-            if !self.fit_gap(index)? {
-                match self.open_segment(index, 1024, stamp) {
+            if !self.fit_gap(log, cursors, index)? {
+                match self.open_segment(log, cursors, index, 1024, stamp) {
                     Ok(()) => {}
                     Err(AppendError::Journal(error)) => return Err(error),
                     Err(_) => break,
                 }
             }
-            if !self.due.contains(&due) {
-                // Making room gave its stretch up, and told it with that.
+            if !log.gaps.due().contains(&due) {
+                // Making room evicted its stretch, and told it with that.
                 continue;
             }
             if !mutants::is_on(Mutant::GapLost) {
-                self.lanes[index].push_gap(&mut self.core, &due, stamp)?;
+                log.lanes.push_gap(index, &due, stamp)?;
             }
-            self.due.retain(|other| *other != due);
+            log.gaps.written(&due);
         }
         Ok(())
-    }
-
-    /// Notes that a stretch cannot be read any more: its gap record becomes due, destinations that still needed it lose
-    /// its records, and everyone goes round it.
-    pub(crate) fn declare(&mut self, index: usize, span: Extent, reason: GapReason, start_ns: u64, end_ns: u64) {
-        let lane = self.lanes[index].lane;
-        let (first, last) = (span.first, span.last);
-        let gap = Gap { lane, first, last, reason, records: span.records(), start_ns, end_ns };
-        self.lose(index, &span, &gap, 0);
-        let next = self.lanes[index].next;
-        self.lanes[index].holes.tell(&span, next);
-        self.tell_later(gap, &span, true);
-    }
-
-    /// Makes a gap record due. `exact` where nobody can have the stretch any more.
-    pub(crate) fn tell_later(&mut self, gap: Gap, span: &Extent, exact: bool) {
-        let alike = |due: &&mut GapRecord| due.gap.lane == gap.lane && due.gap.reason == gap.reason;
-        if self.due.len() >= DUE_CAP
-            && let Some(due) = self.due.iter_mut().find(alike)
-        {
-            // Says more than was lost; frames that are stored override a gap at the hub.
-            join(&mut due.gap, &gap);
-            due.exact = false;
-            return;
-        }
-        self.due.push(GapRecord { gap, before: span.before, after: span.after, exact });
-    }
-
-    /// Books a lost stretch for every destination that has neither confirmed it nor has it on its way; `instead` records stand
-    /// elsewhere in the lane for those of it.
-    pub(crate) fn lose(&mut self, index: usize, span: &Extent, gap: &Gap, instead: u64) {
-        let holes = &self.lanes[index].holes;
-        for (number, destination) in self.destinations.iter_mut().enumerate() {
-            let window = &mut destination.windows[index];
-            let before = span.before.max(window.records_before);
-            let records = window.would_lose(span, holes.records_between(before, span.after));
-            if window.confirmed < span.last {
-                book(&mut self.lost, Lost { destination: number, gap: *gap, records: records.saturating_sub(instead) });
-            }
-            window.punch(span);
-            destination.dirty |= window.settle();
-        }
-        self.lanes[index].holes.insert(*span);
-    }
-
-    /// Whether a segment has something on its way to a destination.
-    pub(crate) fn is_on_its_way(&self, index: usize, position: usize) -> bool {
-        let segment = &self.lanes[index].segments[position];
-        let in_flight =
-            |destination: &Destination<D::File>| destination.windows[index].in_flight(segment.first, segment.last);
-        !mutants::is_on(Mutant::EvictInFlight) && self.destinations.iter().any(in_flight)
-    }
-
-    /// Evicts the oldest whole segments of a lane that nobody has on the way, until about `size` bytes are free.
-    fn evict(&mut self, index: usize, size: u64, stamp: Stamp) -> Result<bool, JournalError> {
-        let lane = &self.lanes[index];
-        // A little more than asked for, so that there is not a gap record for every segment.
-        let slack = (self.options.total_bytes / 64).min(lane.disk_bytes() / 16);
-        let newest = lane.segments.len().saturating_sub(1);
-        let from = (0..newest).find(|position| !self.is_on_its_way(index, *position));
-        let Some(from) = from else { return Ok(false) };
-        let (mut to, mut freed) = (from, 0);
-        while to < newest && freed < size + slack && !self.is_on_its_way(index, to) {
-            freed += lane.segments[to].disk_bytes;
-            to += 1;
-        }
-        self.evict_segments(index, from..to, stamp)
-    }
-
-    /// Evicts some segments of a lane, which nobody has on the way, and not its newest. The gap record is durable before
-    /// anything is removed; `false`, and nothing is, when there is no room for it.
-    pub(crate) fn evict_segments(
-        &mut self,
-        index: usize,
-        positions: Range<usize>,
-        stamp: Stamp,
-    ) -> Result<bool, JournalError> {
-        let (from, to) = (positions.start, positions.end);
-        let lane = &self.lanes[index];
-        let (start, end) = (&lane.segments[from], &lane.segments[to]);
-        let span =
-            Extent { first: start.first, last: end.first - 1, before: start.records_before, after: end.records_before };
-        let gone = || lane.segments.range(from..to);
-        // What every destination has of it is not lost.
-        let places =
-            self.destinations.iter().map(|one| (one.windows[index].confirmed, one.windows[index].records_before));
-        let had = places.min().filter(|(confirmed, _)| (span.first..span.last).contains(confirmed));
-        let (first, before) = had.map_or((span.first, span.before), |(confirmed, before)| (confirmed + 1, before));
-        let known = lane.holes.records_between(before, span.after);
-        let gap = Gap {
-            lane: lane.lane,
-            first,
-            last: span.last,
-            reason: GapReason::Evicted,
-            records: span.after.saturating_sub(before + known),
-            start_ns: gone().fold(0, |time, segment| earliest(time, segment.start_ns)),
-            end_ns: gone().map(|segment| segment.end_ns).max().unwrap_or_default(),
-        };
-        if !self.fit_gap(index)? {
-            return Ok(false);
-        }
-        let mut told = GapRecord { gap, before, after: span.after, exact: true };
-        // What is due of the stretch is told here: a crash before its own gap record would leave its records untold.
-        let goes_with_it = move |due: &GapRecord| {
-            due.exact && due.gap.lane == gap.lane && gap.first <= due.gap.first && due.gap.last <= gap.last
-        };
-        told.gap.records += self.due.iter().filter(|due| goes_with_it(due)).map(|due| due.gap.records).sum::<u64>();
-        let mut again = Vec::new();
-        let needed =
-            |journal: &Self, sequence: u64| journal.destinations.iter().any(|other| other.done_with(index) < sequence);
-        for earlier in self.gaps_within(index, from..to, needed) {
-            // What an evicted gap record told has to be told again: with this one where they touch.
-            let touches = earlier.exact && earlier.gap.reason == gap.reason && earlier.gap.last + 1 == told.gap.first;
-            if touches {
-                join(&mut told.gap, &earlier.gap);
-                told.before = earlier.before;
-            } else {
-                self.lanes[index].push_gap(&mut self.core, &earlier, stamp)?;
-                again.push(earlier.extent());
-                if !self.fit_gap(index)? {
-                    return Ok(false);
-                }
-            }
-        }
-        self.lanes[index].push_gap(&mut self.core, &told, stamp)?;
-        if self.lanes[index].sync(&mut self.core).is_err() {
-            // What was pending is now due in another segment; without a durable gap record nothing may go.
-            return Ok(false);
-        }
-        self.lanes[index].sync_names(&mut self.core)?;
-        if self.core.cut {
-            // So that a crash does not cut the gap record, whose frames are gone.
-            let head = self.lanes[index].synced;
-            self.records.advance(&self.core.disk, self.core.epoch, index, head, &mut self.core.counts)?;
-        }
-        self.due.retain(|due| !goes_with_it(due));
-        self.lose(index, &span, &gap, 0);
-        let last = self.lanes[index].next - 1;
-        again.push(told.extent());
-        for told in &again {
-            self.lanes[index].holes.tell(told, last);
-        }
-        // What tells of earlier losses, and every destination has, is not told again: their cursors must know it.
-        self.sync_cursors()?;
-        for _ in from..to {
-            self.lanes[index].remove_segment(&self.core, from)?;
-        }
-        self.forget_holes(index);
-        Ok(true)
-    }
-
-    /// What gap records in some segments of a lane told, the newest first: those at sequences that are `needed`.
-    pub(crate) fn gaps_within(
-        &mut self,
-        index: usize,
-        positions: Range<usize>,
-        needed: impl Fn(&Self, u64) -> bool,
-    ) -> Vec<GapRecord> {
-        let mut gaps = Vec::new();
-        for position in positions {
-            let lane = &mut self.lanes[index];
-            let segment = lane.segments[position];
-            if !segment.has_gaps {
-                continue;
-            }
-            let number = lane.lane;
-            let mut at = FIXED;
-            while let Ok(file) = self.lanes[index].file(&self.core, segment.first)
-                && let Step::Entry { at: found, entry } = file.next_entry(&self.core.disk, at, segment.data_end)
-            {
-                at = found + entry.total_len();
-                if entry.kind == EntryKind::Gap
-                    && file.read_payload(&self.core.disk, found, &entry, &mut self.scratch)
-                    && let Some(told) = GapRecord::decode(number, &self.scratch)
-                    && needed(self, entry.last())
-                {
-                    gaps.push(told);
-                }
-            }
-        }
-        gaps.reverse();
-        gaps
     }
 }

@@ -4,13 +4,12 @@
 use std::io;
 
 use disk::Disk;
-use model::Epoch;
 use segment::{Row, SegmentFile, SegmentKey, firsts, walk};
 
 use crate::error::JournalError;
 use crate::identity::{self, EpochRead};
-use crate::recovery::epoch_of_segments;
-use crate::{commit_record, cursor};
+use crate::space::RESERVE_PATH;
+use crate::{commit_record, cursor_file};
 
 /// Bytes read at once where zeros are expected.
 const CHUNK: usize = 4 << 10;
@@ -62,9 +61,9 @@ pub fn verify<D: Disk>(disk: &D) -> Result<Verified, JournalError> {
         EpochRead::Good(epoch) => Some(epoch),
         EpochRead::Damaged => {
             verified.found(identity::PATH, 0, "the epoch cannot be read; it is taken from the segments");
-            epoch_of_segments(disk)
+            identity::of_segments(disk)
         }
-        EpochRead::Missing => epoch_of_segments(disk),
+        EpochRead::Missing => identity::of_segments(disk),
     };
     verified.count(disk, identity::PATH)?;
     let Some(epoch) = epoch else {
@@ -79,23 +78,23 @@ pub fn verify<D: Disk>(disk: &D) -> Result<Verified, JournalError> {
             }
         }
     }
-    if let Some(file) = verified.count(disk, "spare")? {
-        verified.zeros(disk, &file, "spare", 0, u64::MAX);
+    if let Some(file) = verified.count(disk, RESERVE_PATH)? {
+        verified.zeros(disk, &file, RESERVE_PATH, 0, u64::MAX);
     }
-    for name in list(disk, cursor::DIR)? {
-        let path = format!("{}/{name}", cursor::DIR);
+    for name in list(disk, cursor_file::DIR)? {
+        let path = format!("{}/{name}", cursor_file::DIR);
         if name.ends_with(".cur")
             && let Some(file) = verified.count(disk, &path)?
         {
             for slot in 0..2 {
-                let at = slot * cursor::SLOT;
-                if cursor::check(disk, &file, slot, epoch)? {
-                    verified.zeros(disk, &file, &path, at + cursor::LEN as u64, at + cursor::SLOT);
+                let at = slot * cursor_file::SLOT;
+                if cursor_file::check(disk, &file, slot, epoch)? {
+                    verified.zeros(disk, &file, &path, at + cursor_file::LEN as u64, at + cursor_file::SLOT);
                 } else {
                     verified.found(&path, at, "the cursor cannot be read; blocks are sent again");
                 }
             }
-            verified.zeros(disk, &file, &path, cursor::FILE_LEN, u64::MAX);
+            verified.zeros(disk, &file, &path, cursor_file::FILE_LEN, u64::MAX);
         }
     }
     for row in Row::all() {
@@ -188,12 +187,4 @@ pub(crate) fn is_whole<D: Disk>(disk: &D, key: &SegmentKey, limit: u64) -> Resul
     let mut verified = Verified::default();
     verified.segment(disk, key, limit)?;
     Ok(verified.findings.is_empty())
-}
-
-/// The epoch that a directory is read under.
-pub(crate) fn epoch_of<D: Disk>(disk: &D) -> Result<Option<Epoch>, JournalError> {
-    Ok(match identity::read(disk)? {
-        EpochRead::Good(epoch) => Some(epoch),
-        EpochRead::Damaged | EpochRead::Missing => epoch_of_segments(disk),
-    })
 }

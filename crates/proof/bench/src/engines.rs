@@ -146,7 +146,7 @@ impl JournalQueue {
             device: "bench".into(),
             destinations: vec!["hub".into()],
             total_bytes: 1 << 30,
-            holds: Vec::new(),
+            queue_limits: Vec::new(),
             lane_bytes: [u64::MAX; 6],
             lane_ages: [u64::MAX; 6],
             history_bytes: 0,

@@ -58,7 +58,7 @@ impl World {
             self.notes
         );
         // P1: note and what it does not know of add up to what is there.
-        let held: u64 = journal.lanes.iter().map(|lane| lane.records).sum();
+        let held: u64 = Lane::ALL.iter().map(|lane| journal.lane(*lane).records()).sum();
         let after: u64 = recovery.unbooked.iter().map(|after| after.records).sum();
         if let Some(note) = note {
             assert_eq!(note + after, held);
@@ -66,17 +66,17 @@ impl World {
         self.counted = held;
         self.last_note = note;
         self.notes.clear();
-        for lane in &journal.lanes {
+        for lane in Lane::ALL.map(|lane| journal.lane(lane)) {
             for (kept, text) in std::mem::take(&mut self.buffered) {
                 // What had not been committed is there as a whole prefix or not at all; its numbers are free then.
-                if kept.0 == lane.lane && kept.1 < lane.synced.next {
+                if kept.0 == lane.lane() && kept.1 < lane.synced().next {
                     self.committed.insert(kept, text);
-                } else if kept.0 != lane.lane {
+                } else if kept.0 != lane.lane() {
                     self.buffered.insert(kept, text);
                 }
             }
-            let known = self.committed.range((lane.lane, 0)..=(lane.lane, u64::MAX)).next_back();
-            assert!(known.is_none_or(|((_, seq), _)| *seq < lane.synced.next), "a committed sequence is free again");
+            let known = self.committed.range((lane.lane(), 0)..=(lane.lane(), u64::MAX)).next_back();
+            assert!(known.is_none_or(|((_, seq), _)| *seq < lane.synced().next), "a committed sequence is free again");
         }
         self.buffered.clear();
         Some(journal)
@@ -316,7 +316,7 @@ fn a_tear_before_an_intact_block() {
         let texts = [body(&noise(seed, 15_000)), body("small")];
         for text in &texts {
             journal.append(Lane::Logs, text, meta(1), STAMP).unwrap();
-            journal.lanes[usize::from(Lane::Logs.number())].close_block(&mut journal.core).unwrap();
+            journal.close_block(Lane::Logs).unwrap();
         }
         // The write happens, the sync does not.
         disk.cut_after(1);

@@ -4,10 +4,10 @@ mod crash;
 mod damage;
 mod fixtures;
 mod flow;
-mod hold;
 mod missing;
 mod reading;
 mod real;
+mod release;
 mod renewal;
 mod space;
 mod thinning;
@@ -30,7 +30,7 @@ pub(crate) fn options() -> Options {
         device: "vessel-1".into(),
         destinations: vec!["hub".into(), "otlp".into()],
         total_bytes: 64 << 20,
-        holds: Vec::new(),
+        queue_limits: Vec::new(),
         lane_bytes: [u64::MAX; 6],
         lane_ages: [u64::MAX; 6],
         history_bytes: 0,
@@ -201,9 +201,10 @@ pub(crate) fn drain(journal: &mut Journal<ModelDisk>, destination: usize, hub: &
             if !journal.has_uncommitted() {
                 return;
             }
-            let before = journal.due.len();
+            let before = journal.due_gaps().len();
             journal.commit(STAMP, &[]).unwrap();
-            assert!(journal.due.len() < before.max(1), "gap records find no room: {:?}", journal.due);
+            let due = journal.due_gaps();
+            assert!(due.len() < before.max(1), "gap records find no room: {due:?}");
             continue;
         }
         for block in &blocks {

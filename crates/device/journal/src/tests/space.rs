@@ -372,9 +372,9 @@ fn a_gap_record_finds_room_on_a_full_disk() {
     let (mut journal, _) = open(&disk, &small(1 << 20));
     let mut blocks = Vec::new();
     journal.next_blocks(0, 10_000, &mut blocks).unwrap();
-    assert_eq!(journal.due.len(), 1, "{blocks:?}");
+    assert_eq!(journal.due_gaps().len(), 1, "{blocks:?}");
     journal.commit(STAMP, &[]).unwrap();
-    assert!(journal.due.is_empty());
+    assert!(journal.due_gaps().is_empty());
     assert!(disk.used() <= 1 << 20);
     let mut hub = Hub::default();
     journal.rewind(0);
@@ -396,7 +396,7 @@ fn a_large_segment_does_not_block_its_lane() {
     let append = |journal: &mut Journal<ModelDisk>, number: u64, len: usize| {
         journal.append(Lane::Metrics, &body(&noise(number, len)), meta(1), STAMP).unwrap();
         journal.commit(STAMP, &[]).unwrap();
-        assert!(journal.lanes[usize::from(Lane::Metrics.number())].disk_bytes() <= (128 + 80) << 10);
+        assert!(journal.lane(Lane::Metrics).disk_bytes() <= (128 + 80) << 10);
     };
     for number in 0..6 {
         append(&mut journal, number, 64_000);

@@ -76,7 +76,7 @@ impl World {
     /// No more counts as delivered than ever came. Where lanes are evicted that is not so after a power cut: what was given up behind the
     /// last note is not in its books.
     pub(crate) fn delivered_came(&self, when: &str) -> Check {
-        let exact = !self.damaged && !self.may_evict() && self.options.journal.holds.iter().all(Option::is_none);
+        let exact = !self.damaged && !self.may_evict() && self.options.journal.queue_limits.iter().all(Option::is_none);
         let Some((_, pipeline)) = self.up.as_ref().filter(|_| exact) else { return Ok(()) };
         for (name, hub) in DESTINATIONS.iter().zip(&self.hubs) {
             let one = pipeline.ledger().destinations.iter().find(|one| one.name == *name);

@@ -1,7 +1,7 @@
 //! How journal and recorder of a seed work.
 
 use edge::StorageOptions;
-use journal::{Hold, Options};
+use journal::{Options, QueueLimit};
 use model::Lane;
 use recorder::FileOptions;
 
@@ -21,7 +21,10 @@ pub(super) fn options(
         destinations: DESTINATIONS.map(str::to_owned).to_vec(),
         total_bytes: if small { 512 << 10 } else { 4 << 20 },
         // The second destination is not required in one seed of four.
-        holds: vec![None, setting.seed.is_multiple_of(4).then_some(Hold { bytes: 96 << 10, age_ns: u64::MAX })],
+        queue_limits: vec![
+            None,
+            setting.seed.is_multiple_of(4).then_some(QueueLimit { bytes: 96 << 10, age_ns: u64::MAX }),
+        ],
         lane_ages: lane_ages(setting.seed),
         lane_bytes: Lane::ALL.map(|lane| if long_outage && lane == Lane::Metrics { 128 << 10 } else { u64::MAX }),
         history_bytes,

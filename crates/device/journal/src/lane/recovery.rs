@@ -10,14 +10,15 @@ use segment::{
 };
 use wire::GapReason;
 
+use super::LaneLog;
 use crate::commit_record::{CommitRead, Head};
-use crate::cursor::Place;
+use crate::cursor_file::Position;
+use crate::damage::{Damage, Recovery, span_damage};
 use crate::error::JournalError;
-use crate::lane::{Core, LaneState};
 use crate::mutants::{self, Mutant};
-use crate::recovery::{Damage, Recovery, span_damage};
+use crate::shared::Shared;
 
-/// What the drain has to know of a recovered lane.
+/// What cursors have to know of a recovered lane.
 pub(crate) struct LaneFound {
     /// The first sequence that the files name, or should; the next one when there is no file.
     pub(crate) start: u64,
@@ -39,14 +40,15 @@ struct Walk {
     named: u64,
     /// Whether there is something behind the last readable entry.
     dirty: bool,
-    holes: Vec<Extent>,
+    /// What cannot be read between its entries.
+    gaps: Vec<Extent>,
     sealed: bool,
     good_header: bool,
     watermark_ns: u64,
 }
 
 struct Scan<'a, D: Disk> {
-    core: &'a mut Core<D>,
+    shared: &'a mut Shared<D>,
     lane: Lane,
     /// What the commit record says is committed.
     head: Head,
@@ -61,19 +63,19 @@ pub(crate) struct Reached {
     /// The one that is furthest.
     pub(crate) most: u64,
     /// The one that is least far; `None` when no cursor can be read.
-    pub(crate) least: Option<Place>,
+    pub(crate) least: Option<Position>,
 }
 
 pub(crate) fn recover_lane<D: Disk>(
-    core: &mut Core<D>,
+    shared: &mut Shared<D>,
     lane: Lane,
     record: &CommitRead,
     reached: Reached,
     recovery: &mut Recovery,
-) -> Result<(LaneState<D::File>, LaneFound), JournalError> {
-    let mut state = LaneState::new(lane);
+) -> Result<(LaneLog<D::File>, LaneFound), JournalError> {
+    let mut state = LaneLog::new(lane);
     let head = record.heads[usize::from(lane.number())];
-    let mut names = match core.disk.list(&lane_dir(lane)) {
+    let mut names = match shared.disk().list(&lane_dir(lane)) {
         Ok(names) => {
             state.dir_made = true;
             // A process that was killed may have left names unsynced that are seen now.
@@ -84,7 +86,7 @@ pub(crate) fn recover_lane<D: Disk>(
         Err(error) => return Err(JournalError::io("list", lane_dir(lane))(error)),
     };
     names.sort_unstable();
-    let mut scan = Scan { core, lane, head, trusted: record.trusted, payload: Vec::new(), gaps: Vec::new() };
+    let mut scan = Scan { shared, lane, head, trusted: record.trusted, payload: Vec::new(), gaps: Vec::new() };
     scan.set_foreign_aside(&mut names, recovery)?;
     scan.drop_unused(&mut names)?;
     scan.drop_uncommitted(&mut names)?;
@@ -96,13 +98,13 @@ pub(crate) fn recover_lane<D: Disk>(
         let newest = position + 1 == names.len();
         let limit = names.get(position + 1).copied().unwrap_or(u64::MAX);
         let before = state.segments.back().copied();
-        let file = SegmentFile::open_settled(&scan.core.disk, state.key(scan.core.epoch, first))?;
+        let file = SegmentFile::open_settled(scan.shared.disk(), state.key(scan.shared.epoch(), first))?;
         let walk = scan.walk(&file, before.as_ref(), limit, newest)?;
         state.watermark_ns = state.watermark_ns.max(walk.watermark_ns).max(walk.segment.end_ns);
-        for hole in &walk.holes {
-            recovery.corrupt.push(span_damage(lane, first, FIXED, hole));
+        for gap in &walk.gaps {
+            recovery.corrupt.push(span_damage(lane, first, FIXED, gap));
         }
-        found.lost.extend(&walk.holes);
+        found.lost.extend(&walk.gaps);
         if newest {
             (next, records) = scan.finish(&walk, recovery, &mut found.lost);
         }
@@ -120,14 +122,14 @@ pub(crate) fn recover_lane<D: Disk>(
         found.start = next;
     }
     let gaps = std::mem::take(&mut scan.gaps);
-    finish_evictions(scan.core, &mut state, &gaps, recovery)?;
+    finish_evictions(scan.shared, &mut state, &gaps, recovery)?;
     for (lost, sequence) in &gaps {
-        state.holes.tell(&lost.extent(), *sequence);
+        state.gaps.report(&lost.extent(), *sequence);
         if !lost.exact {
             continue;
         }
-        state.holes.insert(lost.extent());
-        found.lost = found.lost.iter().flat_map(|lost| state.holes.uncovered(*lost)).collect();
+        state.gaps.insert(lost.extent());
+        found.lost = found.lost.iter().flat_map(|lost| state.gaps.uncovered(*lost)).collect();
     }
     let should_begin = record.starts.map(|starts| starts[usize::from(lane.number())]);
     if let Some(begin) = should_begin.filter(|begin| begin.next < found.start) {
@@ -151,7 +153,7 @@ pub(crate) fn recover_lane<D: Disk>(
 /// The files begin later than at the last commit. Cursors are durable before history goes, and gap records before what is evicted
 /// does; what neither explains was there, and somebody removed it.
 fn begins_later<F>(
-    state: &LaneState<F>,
+    state: &LaneLog<F>,
     mut span: Extent,
     reached: Reached,
     found: &mut LaneFound,
@@ -164,7 +166,7 @@ fn begins_later<F>(
     if span.first > span.last || mutants::is_on(Mutant::StartForgotten) {
         return;
     }
-    let missing = state.holes.uncovered(span);
+    let missing = state.gaps.uncovered(span);
     let Some(first) = missing.first() else { return };
     (found.start, found.records_before) = (first.first, Some(first.before));
     for span in &missing {
@@ -175,8 +177,8 @@ fn begins_later<F>(
 
 /// Removes segments whose gap record is durable, and that a crash kept.
 fn finish_evictions<D: Disk>(
-    core: &mut Core<D>,
-    state: &mut LaneState<D::File>,
+    shared: &mut Shared<D>,
+    state: &mut LaneLog<D::File>,
     gaps: &Gaps,
     recovery: &mut Recovery,
 ) -> Result<(), JournalError> {
@@ -187,7 +189,7 @@ fn finish_evictions<D: Disk>(
         while position + 1 < state.segments.len() {
             let (first, end) = (state.segments[position].first, state.segments[position + 1].first - 1);
             if span.first <= first && end <= span.last {
-                state.remove_segment(core, position)?;
+                state.remove_segment(shared, position)?;
                 recovery.evictions_finished += 1;
             } else {
                 position += 1;
@@ -199,7 +201,7 @@ fn finish_evictions<D: Disk>(
 
 impl<D: Disk> Scan<'_, D> {
     fn key(&self, first: u64) -> SegmentKey {
-        SegmentKey { epoch: self.core.epoch, row: Row::Lane(self.lane), first }
+        SegmentKey { epoch: self.shared.epoch(), row: Row::Lane(self.lane), first }
     }
 
     /// Segments of another epoch, with a right header, were copied here: renamed, so that nothing ever takes them for ours.
@@ -207,14 +209,14 @@ impl<D: Disk> Scan<'_, D> {
         let mut ours = Vec::with_capacity(names.len());
         for first in names.drain(..) {
             let path = self.key(first).path();
-            let file = self.core.disk.open(&path).map_err(JournalError::io("open", &path))?;
-            let epoch = stated_epoch(&self.core.disk, &file, Row::Lane(self.lane), first);
-            if epoch.is_none_or(|epoch| epoch == self.core.epoch) {
+            let file = self.shared.disk().open(&path).map_err(JournalError::io("open", &path))?;
+            let epoch = stated_epoch(self.shared.disk(), &file, Row::Lane(self.lane), first);
+            if epoch.is_none_or(|epoch| epoch == self.shared.epoch()) {
                 ours.push(first);
                 continue;
             }
             let aside = format!("{path}.foreign");
-            self.core.disk.rename(&path, &aside).map_err(JournalError::io("rename", path))?;
+            self.shared.disk().rename(&path, &aside).map_err(JournalError::io("rename", path))?;
             recovery.foreign.push(aside);
         }
         *names = ours;
@@ -229,7 +231,7 @@ impl<D: Disk> Scan<'_, D> {
                 break;
             }
             let path = self.key(newest).path();
-            self.core.disk.remove(&path).map_err(JournalError::io("remove", path))?;
+            self.shared.disk().remove(&path).map_err(JournalError::io("remove", path))?;
             names.pop();
         }
         Ok(())
@@ -242,7 +244,7 @@ impl<D: Disk> Scan<'_, D> {
                 break;
             }
             let path = self.key(newest).path();
-            self.core.disk.remove(&path).map_err(JournalError::io("remove", path))?;
+            self.shared.disk().remove(&path).map_err(JournalError::io("remove", path))?;
             names.pop();
         }
         Ok(())
@@ -250,20 +252,20 @@ impl<D: Disk> Scan<'_, D> {
 
     /// Whether a sequence is to be cut: its frame was never committed, and what it holds is recorded elsewhere.
     fn cuts(&self, sequence: u64) -> bool {
-        self.core.cut && self.trusted && sequence >= self.head.next
+        self.shared.cuts_uncommitted() && self.trusted && sequence >= self.head.next
     }
 
     fn is_unused(&self, first: u64) -> Result<bool, JournalError> {
-        let file = SegmentFile::open_settled(&self.core.disk, self.key(first))?;
-        let len = file.size(&self.core.disk)?;
-        Ok(matches!(file.next_entry(&self.core.disk, FIXED, len), Step::End { .. }))
+        let file = SegmentFile::open_settled(self.shared.disk(), self.key(first))?;
+        let len = file.size(self.shared.disk())?;
+        Ok(matches!(file.next_entry(self.shared.disk(), FIXED, len), Step::End { .. }))
     }
 
     fn is_sealed(&self, first: u64) -> Result<bool, JournalError> {
         let key = self.key(first);
-        let file = SegmentFile::open(&self.core.disk, key).map_err(JournalError::io("open", key.path()))?;
-        let len = file.size(&self.core.disk)?;
-        Ok(file.footer(&self.core.disk, len).is_some())
+        let file = SegmentFile::open(self.shared.disk(), key).map_err(JournalError::io("open", key.path()))?;
+        let len = file.size(self.shared.disk())?;
+        Ok(file.footer(self.shared.disk(), len).is_some())
     }
 
     /// Reads what a file holds: of a sealed one only header and footer, unless it has gap records.
@@ -274,20 +276,20 @@ impl<D: Disk> Scan<'_, D> {
         limit: u64,
         newest: bool,
     ) -> Result<Walk, JournalError> {
-        let (key, len) = (*file.key(), file.size(&self.core.disk)?);
-        let header = file.header(&self.core.disk)?;
+        let (key, len) = (*file.key(), file.size(self.shared.disk())?);
+        let header = file.header(self.shared.disk())?;
         let totals = header.unwrap_or_else(|| self.totals(file, before, len));
         let mut walk = Walk {
             segment: Segment::empty(key.first, totals.records_before, totals.bytes_before, len),
             expected: key.first,
             named: 0,
             dirty: false,
-            holes: Vec::new(),
+            gaps: Vec::new(),
             sealed: false,
             good_header: header.is_some(),
             watermark_ns: totals.watermark_ns,
         };
-        match file.footer(&self.core.disk, len) {
+        match file.footer(self.shared.disk(), len) {
             Some(footer) if footer.last < limit && !self.cuts(footer.last) => {
                 walk.segment.apply_footer(&footer);
                 walk.expected = footer.last + 1;
@@ -304,7 +306,7 @@ impl<D: Disk> Scan<'_, D> {
     /// What a header that cannot be read said, from the first entry behind it, else from the segment before.
     fn totals(&self, file: &SegmentFile<D::File>, before: Option<&Segment>, len: u64) -> SegmentHeader {
         let key = file.key();
-        let records_before = match (file.next_entry(&self.core.disk, FIXED, len), before) {
+        let records_before = match (file.next_entry(self.shared.disk(), FIXED, len), before) {
             _ if key.first == 1 => 0,
             (Step::Entry { entry, .. }, before) if entry.first == key.first || before.is_none() => entry.records_before,
             (_, before) => before.map_or(0, |before| before.records_after),
@@ -315,9 +317,9 @@ impl<D: Disk> Scan<'_, D> {
 
     fn collect_gaps(&mut self, file: &SegmentFile<D::File>, segment: &Segment) {
         let mut at = FIXED;
-        while let Step::Entry { at: found, entry } = file.next_entry(&self.core.disk, at, segment.data_end) {
+        while let Step::Entry { at: found, entry } = file.next_entry(self.shared.disk(), at, segment.data_end) {
             at = found + entry.total_len();
-            if entry.kind == EntryKind::Gap && file.read_payload(&self.core.disk, found, &entry, &mut self.payload) {
+            if entry.kind == EntryKind::Gap && file.read_payload(self.shared.disk(), found, &entry, &mut self.payload) {
                 self.gaps.extend(GapRecord::decode(self.lane, &self.payload).map(|lost| (lost, entry.first)));
             }
         }
@@ -326,7 +328,7 @@ impl<D: Disk> Scan<'_, D> {
     fn walk_entries(&mut self, file: &SegmentFile<D::File>, walk: &mut Walk, limit: u64, newest: bool, len: u64) {
         let mut at = FIXED;
         loop {
-            let (found, entry) = match file.next_entry(&self.core.disk, at, len) {
+            let (found, entry) = match file.next_entry(self.shared.disk(), at, len) {
                 Step::Entry { at, entry } => (at, entry),
                 Step::End { dirty } => {
                     walk.dirty |= dirty;
@@ -342,7 +344,7 @@ impl<D: Disk> Scan<'_, D> {
                 // Written again in the next segment, after a sync of this one failed.
                 return;
             }
-            if !file.read_payload(&self.core.disk, found, &entry, &mut self.payload) {
+            if !file.read_payload(self.shared.disk(), found, &entry, &mut self.payload) {
                 walk.named = walk.named.max(entry.last());
                 walk.dirty = true;
                 continue;
@@ -356,7 +358,7 @@ impl<D: Disk> Scan<'_, D> {
                     walk.dirty = true;
                     return;
                 }
-                walk.holes.push(Extent {
+                walk.gaps.push(Extent {
                     first: walk.expected,
                     last: entry.first - 1,
                     before: walk.segment.records_after,
@@ -416,7 +418,7 @@ impl<D: Disk> Scan<'_, D> {
     /// be read.
     fn keep(
         &mut self,
-        state: &mut LaneState<D::File>,
+        state: &mut LaneLog<D::File>,
         walk: &Walk,
         file: SegmentFile<D::File>,
         may_reopen: bool,
@@ -429,12 +431,13 @@ impl<D: Disk> Scan<'_, D> {
                 state.reopen_empty(file, capacity);
                 return Ok(());
             }
-            self.core.disk.remove(&file.path()).map_err(JournalError::io("remove", file.path()))?;
+            self.shared.disk().remove(&file.path()).map_err(JournalError::io("remove", file.path()))?;
             state.dir_dirty = true;
             return Ok(());
         }
+        let (disk, counts) = self.shared.io();
         if !walk.sealed
-            && let Ok(len) = seal_indexed(&self.core.disk, &file, &segment, &mut self.core.counts)
+            && let Ok(len) = seal_indexed(disk, &file, &segment, counts)
         {
             segment.disk_bytes = len;
         }

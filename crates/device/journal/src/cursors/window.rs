@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use segment::Extent;
 
+use crate::cursor_file::Position;
+
 /// The most blocks that are known ahead of a cursor: blocks on their way, and confirmed ones behind one that is not.
 pub(crate) const WINDOW_BLOCKS: usize = 256;
 
@@ -16,10 +18,10 @@ pub(crate) enum State {
     /// Confirmed, behind something that is not.
     Confirmed,
     /// Cannot be read; told to the destination by a gap record.
-    Hole,
+    Lost,
 }
 
-/// A stretch ahead of the cursor: one block, or a hole.
+/// A stretch ahead of the cursor: one block, or a gap.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Known {
     pub(crate) first: u64,
@@ -38,19 +40,19 @@ pub(crate) struct Known {
 #[derive(Debug)]
 pub(crate) struct Window {
     /// Everything up to here is done.
-    pub(crate) confirmed: u64,
+    confirmed: u64,
     /// Records in the lane up to there.
-    pub(crate) records_before: u64,
-    pub(crate) blocks: VecDeque<Known>,
+    records_before: u64,
+    blocks: VecDeque<Known>,
     /// The next sequence to be looked up, and the records before it.
-    pub(crate) tail: u64,
-    pub(crate) tail_records: u64,
+    tail: u64,
+    tail_records: u64,
     /// Where to look: first sequence of the segment and offset. `None` when it has to be found.
-    pub(crate) place: Option<(u64, u64)>,
+    lookup: Option<(u64, u64)>,
     /// Bytes handed out, for fairness between lanes.
-    pub(crate) served: u64,
+    served: u64,
     /// Up to where it was declared that the destination lost what it had confirmed.
-    pub(crate) restored: u64,
+    restored: u64,
 }
 
 impl Window {
@@ -61,14 +63,102 @@ impl Window {
             blocks: VecDeque::new(),
             tail: confirmed + 1,
             tail_records: records_before,
-            place: None,
+            lookup: None,
             served: 0,
             restored: 0,
         }
     }
 
+    /// As [`Window::new`]; the entry behind it stands in this segment at this offset.
+    pub(crate) fn new_at(confirmed: u64, records_before: u64, segment: u64, at: u64) -> Self {
+        Self { lookup: Some((segment, at)), ..Self::new(confirmed, records_before) }
+    }
+
+    /// Everything up to here is done.
+    pub(crate) fn confirmed(&self) -> u64 {
+        self.confirmed
+    }
+
+    /// How far it is, for the cursor's file.
+    pub(crate) fn position(&self) -> Position {
+        Position { confirmed: self.confirmed, records: self.records_before }
+    }
+
+    /// The next sequence to be looked up.
+    pub(crate) fn tail(&self) -> u64 {
+        self.tail
+    }
+
+    /// Records in the lane before the next sequence to be looked up.
+    pub(crate) fn tail_records(&self) -> u64 {
+        self.tail_records
+    }
+
+    /// Where to look for it: first sequence of the segment and offset. `None` when it has to be found.
+    pub(crate) fn lookup(&self) -> Option<(u64, u64)> {
+        self.lookup
+    }
+
+    /// From now on looks there.
+    pub(crate) fn look_at(&mut self, segment: u64, at: u64) {
+        self.lookup = Some((segment, at));
+    }
+
+    /// Bytes handed out.
+    pub(crate) fn served(&self) -> u64 {
+        self.served
+    }
+
+    /// A lane that had nothing for a while gets no credit for it.
+    pub(crate) fn raise_served(&mut self, least: u64) {
+        self.served = self.served.max(least);
+    }
+
+    /// Up to where it was declared that the destination lost what it had confirmed.
+    pub(crate) fn restored(&self) -> u64 {
+        self.restored
+    }
+
+    pub(crate) fn set_restored(&mut self, last: u64) {
+        self.restored = last;
+    }
+
+    /// Goes on at another place.
+    pub(crate) fn move_to(&mut self, place: Self) {
+        *self = Self { served: self.served, restored: self.restored, ..place };
+    }
+
     pub(crate) fn is_full(&self) -> bool {
         self.blocks.len() >= WINDOW_BLOCKS
+    }
+
+    /// Whether nothing is known ahead of the cursor.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.blocks.is_empty()
+    }
+
+    /// The first block that waits.
+    pub(crate) fn first_waiting(&self) -> Option<&Known> {
+        self.blocks.iter().find(|known| known.state == State::Waiting)
+    }
+
+    /// The first block that is not done.
+    pub(crate) fn first_undone(&self) -> Option<&Known> {
+        self.blocks.iter().find(|known| matches!(known.state, State::Waiting | State::InFlight))
+    }
+
+    /// Records in the lane before a known block.
+    pub(crate) fn records_before(&self, first: u64) -> u64 {
+        let ahead = self.blocks.iter().take_while(|other| other.first < first).map(|other| other.records);
+        self.records_before + ahead.sum::<u64>()
+    }
+
+    /// A block of so many bytes is handed out.
+    pub(crate) fn hand_out(&mut self, first: u64, bytes: u64) {
+        self.served += bytes;
+        if let Some(known) = self.blocks.iter_mut().find(|other| other.first == first) {
+            known.state = State::InFlight;
+        }
     }
 
     /// Appends what was looked up and moves the tail behind it.
@@ -82,7 +172,7 @@ impl Window {
     pub(crate) fn settle(&mut self) -> bool {
         let before = self.confirmed;
         while let Some(front) = self.blocks.front() {
-            if !matches!(front.state, State::Confirmed | State::Hole) {
+            if !matches!(front.state, State::Confirmed | State::Lost) {
                 break;
             }
             self.confirmed = front.last;
@@ -122,6 +212,15 @@ impl Window {
         }
     }
 
+    /// As [`Window::rewind`], for what touches one range.
+    pub(crate) fn rewind_range(&mut self, first: u64, last: u64) {
+        for known in &mut self.blocks {
+            if known.state == State::InFlight && known.first <= last && first <= known.last {
+                known.state = State::Waiting;
+            }
+        }
+    }
+
     /// Whether a block of this stretch is on its way.
     pub(crate) fn in_flight(&self, first: u64, last: u64) -> bool {
         self.blocks.iter().any(|known| known.state == State::InFlight && known.first <= last && first <= known.last)
@@ -144,18 +243,18 @@ impl Window {
         self.blocks.iter().filter(taken).map(|known| known.records).sum()
     }
 
-    /// How many records of a stretch this destination does not get when the stretch is lost; `holes` are those records
+    /// How many records of a stretch this destination does not get when the stretch is lost; `known` are those records
     /// of it that were lost before.
-    pub(crate) fn would_lose(&self, span: &Extent, holes: u64) -> u64 {
+    pub(crate) fn would_lose(&self, span: &Extent, known: u64) -> u64 {
         let ahead = span.after.saturating_sub(span.before.max(self.records_before));
-        ahead.saturating_sub(self.spoken_for(span)).saturating_sub(holes)
+        ahead.saturating_sub(self.spoken_for(span)).saturating_sub(known)
     }
 
     /// Takes a stretch that cannot be read any more out of the way.
     pub(crate) fn punch(&mut self, span: &Extent) {
         for known in &mut self.blocks {
             if known.state == State::Waiting && known.first >= span.first && known.last <= span.last {
-                known.state = State::Hole;
+                known.state = State::Lost;
             }
         }
         if span.first <= self.tail && self.tail <= span.last {
@@ -169,15 +268,15 @@ impl Window {
                 segment: 0,
                 at: 0,
                 start_ns: 0,
-                state: State::Hole,
+                state: State::Lost,
             });
-            self.place = None;
+            self.lookup = None;
         }
     }
 
     /// Records ahead of the cursor that are not to be sent any more.
     pub(crate) fn done_ahead(&self) -> u64 {
-        let done = |known: &&Known| matches!(known.state, State::Confirmed | State::Hole);
+        let done = |known: &&Known| matches!(known.state, State::Confirmed | State::Lost);
         self.blocks.iter().filter(done).map(|known| known.records).sum()
     }
 
@@ -189,5 +288,9 @@ impl Window {
     /// Whether something is on its way.
     pub(crate) fn any_in_flight(&self) -> bool {
         self.blocks.iter().any(|known| known.state == State::InFlight)
+    }
+
+    pub(crate) fn resident_bytes(&self) -> usize {
+        self.blocks.capacity() * size_of::<Known>() + size_of::<Self>()
     }
 }

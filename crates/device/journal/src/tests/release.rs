@@ -5,12 +5,12 @@ use model::{Lane, Stamp};
 use wire::GapReason;
 
 use super::{Hub, STAMP, body, disk_of_epoch, drain, meta, noise, open, options};
-use crate::{FrameMeta, Hold, Journal, Options};
+use crate::{FrameMeta, Journal, Options, QueueLimit};
 
 const HOUR: u64 = 3_600_000_000_000;
 
-fn two(holds: Vec<Option<Hold>>) -> Options {
-    Options { destinations: vec!["hub".into(), "other".into()], total_bytes: 8 << 20, holds, ..options() }
+fn two(queue_limits: Vec<Option<QueueLimit>>) -> Options {
+    Options { destinations: vec!["hub".into(), "other".into()], total_bytes: 8 << 20, queue_limits, ..options() }
 }
 
 fn fill(journal: &mut Journal<ModelDisk>, lane: Lane, frames: u64, stamp: Stamp) {
@@ -67,7 +67,7 @@ fn a_dropped_queue_is_told_and_is_nobody_elses() {
 #[test]
 fn a_dead_destination_does_not_pin_the_disk() {
     let disk = disk_of_epoch(1);
-    let hold = Hold { bytes: 256 << 10, age_ns: u64::MAX };
+    let hold = QueueLimit { bytes: 256 << 10, age_ns: u64::MAX };
     let (mut journal, _) = open(&disk, &two(vec![None, Some(hold)]));
     let mut hub = Hub::default();
     fill(&mut journal, Lane::Logs, 150, STAMP);
@@ -100,7 +100,7 @@ fn a_dead_destination_does_not_pin_the_disk() {
 #[test]
 fn age_counts_by_a_clock_that_is_right() {
     let disk = disk_of_epoch(1);
-    let hold = Hold { bytes: u64::MAX, age_ns: HOUR };
+    let hold = QueueLimit { bytes: u64::MAX, age_ns: HOUR };
     let (mut journal, _) = open(&disk, &two(vec![Some(hold), None]));
     fill(&mut journal, Lane::Logs, 200, STAMP);
     // The records are of the first microseconds of 1970.

@@ -22,20 +22,20 @@ pub(crate) const FILE_LEN: u64 = 2 * SLOT;
 
 /// How far a destination is in one lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Place {
+pub(crate) struct Position {
     /// The sequence up to which everything is confirmed; 0 when nothing is.
     pub(crate) confirmed: u64,
     /// Records up to there.
     pub(crate) records: u64,
 }
 
-pub(crate) type Places = [Place; Lane::ALL.len()];
+pub(crate) type Positions = [Position; Lane::ALL.len()];
 
 /// What a cursor file says.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct CursorRead {
     /// The newest readable state; `None` when there is none.
-    pub(crate) places: Option<Places>,
+    pub(crate) positions: Option<Positions>,
     /// Whether a slot is damaged, so that there may have been a newer state.
     pub(crate) damaged: bool,
 }
@@ -136,18 +136,20 @@ impl<F> CursorFile<F> {
         if bytes[4] != VERSION {
             return Err(JournalError::version(self.path.clone(), bytes[4]));
         }
-        let mut places = Places::default();
-        for place in &mut places {
-            *place = Place { confirmed: fields.u64(), records: fields.u64() };
+        let mut positions = Positions::default();
+        for position in &mut positions {
+            *position = Position { confirmed: fields.u64(), records: fields.u64() };
         }
         // What goes on from here has to stay readable.
-        if places.iter().any(|place| place.confirmed > MOST / 2 || place.records > MOST / 2) || counter > MOST {
+        if positions.iter().any(|position| position.confirmed > MOST / 2 || position.records > MOST / 2)
+            || counter > MOST
+        {
             read.damaged = true;
             return Ok(());
         }
         if counter > self.counter {
             self.counter = counter;
-            read.places = Some(places);
+            read.positions = Some(positions);
         }
         Ok(())
     }
@@ -157,15 +159,15 @@ impl<F> CursorFile<F> {
         &mut self,
         disk: &D,
         epoch: Epoch,
-        places: &Places,
+        positions: &Positions,
         counters: &mut IoCounts,
     ) -> Result<(), JournalError> {
         let counter = self.counter + 1;
         let mut bytes = [0; LEN];
         let mut fields = FieldWriter::new(&mut bytes);
         fields.put(&MAGIC).put(&[VERSION, 0, 0, 0]).u64(counter).u64(epoch.0);
-        for place in places {
-            fields.u64(place.confirmed).u64(place.records);
+        for position in positions {
+            fields.u64(position.confirmed).u64(position.records);
         }
         let crc = crc32c::crc32c(&bytes[..CRC_AT]);
         FieldWriter::new(&mut bytes[CRC_AT..]).u32(crc);
@@ -214,7 +216,7 @@ pub(crate) fn all<D: Disk>(disk: &D, epoch: Epoch) -> Result<Vec<(String, [u64; 
         for slot in 0..2 {
             cursor.read_slot(disk, &file, slot, epoch, &mut read)?;
         }
-        found.push((destination.to_owned(), read.places.unwrap_or_default().map(|place| place.confirmed)));
+        found.push((destination.to_owned(), read.positions.unwrap_or_default().map(|position| position.confirmed)));
     }
     found.sort();
     Ok(found)
@@ -238,8 +240,8 @@ pub(crate) fn rewrite<D: Disk>(disk: &D, path: &str, epoch: Epoch) -> Result<(),
         old.read_slot(disk, &file, slot, epoch, &mut read)?;
     }
     old.make(disk)?;
-    match read.places {
-        Some(places) => old.write(disk, epoch, &places, &mut IoCounts::default()),
+    match read.positions {
+        Some(positions) => old.write(disk, epoch, &positions, &mut IoCounts::default()),
         None => Ok(()),
     }
 }

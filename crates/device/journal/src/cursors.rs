@@ -1,0 +1,263 @@
+//! How far each destination is in each lane: what it has, what is on its way, what it will never get.
+
+mod delivery;
+mod lookup;
+mod release;
+mod window;
+
+use disk::Disk;
+use model::Lane;
+use segment::{Extent, Segment};
+use window::Window;
+use wire::{Gap, GapReason};
+
+use crate::cursor_file::{self, CursorFile, CursorRead, Position};
+use crate::error::JournalError;
+use crate::gap_log::join;
+use crate::log::Log;
+
+pub use delivery::{Confirmed, Depth, StoredBlock};
+pub use release::QueueLimit;
+
+/// Records that a destination will never get, for the ledger (P1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lost {
+    /// Index in [`crate::Options::destinations`].
+    pub destination: usize,
+    /// What was lost, once for all destinations; [`Gap::records`] counts all records of the stretch.
+    pub gap: Gap,
+    /// Records of it that this destination had not confirmed.
+    pub records: u64,
+}
+
+/// Losses that the caller has not taken yet; beyond it those of a kind are added up.
+const LOST_CAP: usize = 256;
+
+/// One destination and its place in every lane.
+struct Destination<F> {
+    cursor: CursorFile<F>,
+    windows: [Window; Lane::ALL.len()],
+    /// Whether a cursor moved since the file was written.
+    dirty: bool,
+    /// Where it stood before what was released since the last commit: the file says no more until the gap records are durable.
+    unreported: [Option<Position>; Lane::ALL.len()],
+}
+
+impl<F> Destination<F> {
+    /// Up to where it needs nothing of a lane any more: it has it, or it was told that it will not get it.
+    fn done_with(&self, index: usize) -> u64 {
+        let confirmed = self.windows[index].confirmed();
+        self.unreported[index].map_or(confirmed, |position| position.confirmed.min(confirmed))
+    }
+
+    /// The window of a lane goes on at another place, and what is done is passed over.
+    fn settle(&mut self, index: usize) {
+        self.dirty |= self.windows[index].settle();
+    }
+}
+
+/// All destinations. A lane is named by its number.
+pub(crate) struct Cursors<F> {
+    destinations: Vec<Destination<F>>,
+    lost: Vec<Lost>,
+}
+
+/// What is known of a lane when it was recovered.
+pub(crate) struct Begin {
+    /// The first sequence that the files name, or should; the next one when there is no file.
+    pub(crate) start: u64,
+    /// Records before it, where it is one that a file should name.
+    pub(crate) records_before: Option<u64>,
+}
+
+impl<F> Cursors<F> {
+    /// Puts every destination at its cursor, or at the oldest frame when it has none.
+    pub(crate) fn open<D: Disk<File = F>>(
+        log: &mut Log<D>,
+        files: Vec<(CursorFile<F>, CursorRead)>,
+        begins: &[Begin],
+    ) -> Self {
+        let mut destinations = Vec::with_capacity(files.len());
+        for (cursor, read) in files {
+            let windows = std::array::from_fn(|index| {
+                let start = begins.get(index).map_or(1, |begin| begin.start);
+                // What is older than all files was confirmed by a state of the cursor that cannot be read any more.
+                let position = read.positions.map(|positions| positions[index]);
+                let position = position.filter(|position| !read.damaged || position.confirmed + 1 >= start);
+                let confirmed = position.map_or(start - 1, |position| position.confirmed);
+                let records = position.map(|position| position.records);
+                let records = records.or_else(|| begins.get(index).and_then(|begin| begin.records_before));
+                let last = log.lanes.lane(index).next() - 1;
+                lookup::window_at(log, index, confirmed.min(last), records)
+            });
+            let dirty = read.positions.is_none();
+            destinations.push(Destination { cursor, windows, dirty, unreported: Default::default() });
+        }
+        Self { destinations, lost: Vec::new() }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.destinations.len()
+    }
+
+    /// Up to where everything of a lane is confirmed by a destination.
+    pub(crate) fn confirmed(&self, destination: usize, index: usize) -> u64 {
+        self.destinations[destination].windows[index].confirmed()
+    }
+
+    /// Up to where no destination needs anything of a lane any more; `None` when there is no destination.
+    pub(crate) fn done(&self, index: usize) -> Option<u64> {
+        self.destinations.iter().map(|destination| destination.done_with(index)).min()
+    }
+
+    /// Whether every destination is done with a lane up to a sequence.
+    pub(crate) fn are_done(&self, index: usize, last: u64) -> bool {
+        self.destinations.iter().all(|destination| destination.done_with(index) >= last)
+    }
+
+    /// Whether every destination has a lane up to a sequence.
+    pub(crate) fn have(&self, index: usize, last: u64) -> bool {
+        self.destinations.iter().all(|destination| destination.windows[index].confirmed() >= last)
+    }
+
+    /// How far the destination is that is least far in a lane.
+    pub(crate) fn least(&self, index: usize) -> Option<Position> {
+        let positions = self.destinations.iter().map(|destination| destination.windows[index].position());
+        positions.min_by_key(|position| (position.confirmed, position.records))
+    }
+
+    /// Whether a segment of a lane has something on its way to a destination.
+    pub(crate) fn has_on_its_way(&self, index: usize, segment: &Segment) -> bool {
+        let in_flight =
+            |destination: &Destination<F>| destination.windows[index].in_flight(segment.first, segment.last);
+        self.destinations.iter().any(in_flight)
+    }
+
+    /// Whether no destination has anything of a segment, or anything of it on its way; `false` when there is no destination.
+    pub(crate) fn need_all_of(&self, index: usize, segment: &Segment) -> bool {
+        let untouched =
+            |destination: &Destination<F>| destination.windows[index].is_untouched(segment.first, segment.last);
+        !self.destinations.is_empty() && self.destinations.iter().all(untouched)
+    }
+
+    /// The lowest sequence of a lane that is looked up next.
+    fn tail(&self, index: usize) -> Option<u64> {
+        self.destinations.iter().map(|destination| destination.windows[index].tail()).min()
+    }
+
+    /// Forgets gaps of a lane that everyone is past.
+    pub(crate) fn forget_gaps<D: Disk<File = F>>(&self, log: &mut Log<D>, index: usize) {
+        let oldest = log.lanes.lane(index).oldest();
+        let needed = self.tail(index).unwrap_or(oldest).min(oldest);
+        log.lanes.gaps_mut(index).forget_below(needed);
+    }
+
+    /// What was lost since the last call, for each destination that loses by it.
+    pub(crate) fn take_lost(&mut self) -> Vec<Lost> {
+        std::mem::take(&mut self.lost)
+    }
+
+    fn book(&mut self, news: Lost) {
+        let alike = |other: &&mut Lost| {
+            other.destination == news.destination
+                && other.gap.lane == news.gap.lane
+                && other.gap.reason == news.gap.reason
+        };
+        if self.lost.len() >= LOST_CAP
+            && let Some(other) = self.lost.iter_mut().find(alike)
+        {
+            other.records += news.records;
+            join(&mut other.gap, &news.gap);
+            return;
+        }
+        self.lost.push(news);
+    }
+
+    /// Notes that a stretch cannot be read any more: its gap record becomes due, destinations that still needed it lose
+    /// its records, and everyone goes round it.
+    pub(crate) fn declare<D: Disk<File = F>>(
+        &mut self,
+        log: &mut Log<D>,
+        index: usize,
+        extent: Extent,
+        reason: GapReason,
+        start_ns: u64,
+    ) {
+        let lane = log.lanes.lane(index);
+        let (first, last) = (extent.first, extent.last);
+        let gap = Gap { lane: lane.lane(), first, last, reason, records: extent.records(), start_ns, end_ns: 0 };
+        let next = lane.next();
+        self.lose(log, index, &extent, &gap, 0);
+        log.lanes.gaps_mut(index).report(&extent, next);
+        log.gaps.report(gap, &extent, true);
+    }
+
+    /// Books a lost stretch for every destination that has neither confirmed it nor has it on its way; `instead` records stand
+    /// elsewhere in the lane for those of it.
+    pub(crate) fn lose<D: Disk<File = F>>(
+        &mut self,
+        log: &mut Log<D>,
+        index: usize,
+        extent: &Extent,
+        gap: &Gap,
+        instead: u64,
+    ) {
+        let known = log.lanes.lane(index).gaps();
+        for number in 0..self.destinations.len() {
+            let window = &self.destinations[number].windows[index];
+            let before = extent.before.max(window.position().records);
+            let records = window.would_lose(extent, known.records_between(before, extent.after));
+            if window.confirmed() < extent.last {
+                self.book(Lost { destination: number, gap: *gap, records: records.saturating_sub(instead) });
+            }
+            self.pass_over(number, index, extent);
+        }
+        log.lanes.gaps_mut(index).insert(*extent);
+    }
+
+    /// Takes a stretch that cannot be read out of a destination's way.
+    fn pass_over(&mut self, number: usize, index: usize, extent: &Extent) {
+        let destination = &mut self.destinations[number];
+        destination.windows[index].punch(extent);
+        destination.settle(index);
+    }
+
+    /// Until the next commit, files say no more of a lane than they would now.
+    pub(crate) fn hold_back(&mut self, index: usize) {
+        for destination in &mut self.destinations {
+            let position = destination.windows[index].position();
+            destination.unreported[index].get_or_insert(position);
+        }
+    }
+
+    /// All gap records are durable: files may say how far destinations are.
+    pub(crate) fn reported(&mut self) {
+        for destination in &mut self.destinations {
+            destination.dirty |= destination.unreported.iter().any(Option::is_some);
+            destination.unreported = Default::default();
+        }
+    }
+
+    /// Writes the cursors that moved.
+    pub(crate) fn sync<D: Disk<File = F>>(&mut self, log: &mut Log<D>) -> Result<(), JournalError> {
+        let epoch = log.lanes.epoch();
+        let (disk, counts) = log.lanes.io();
+        for destination in self.destinations.iter_mut().filter(|destination| destination.dirty) {
+            let positions = std::array::from_fn(|lane| {
+                destination.unreported[lane].unwrap_or(destination.windows[lane].position())
+            });
+            destination.cursor.write(disk, epoch, &positions, counts)?;
+            destination.dirty = false;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn resident_bytes(&self) -> usize {
+        self.destinations.iter().flat_map(|destination| &destination.windows).map(Window::resident_bytes).sum()
+    }
+
+    /// Bytes that cursor files take on disk.
+    pub(crate) fn disk_bytes(&self) -> u64 {
+        cursor_file::FILE_LEN * self.destinations.len() as u64
+    }
+}
