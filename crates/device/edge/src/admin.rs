@@ -237,7 +237,7 @@ async fn queue(agent: &Agent, path: &str, query: &str) -> Result<String, String>
         "drop" => return drop_queue(agent, name, query).await,
         _ => return Err("there are /queue/pause/NAME, /queue/resume/NAME and /queue/drop/NAME".to_owned()),
     };
-    match agent.shared().pause(name, paused) {
+    match agent.shared().destinations.pause(name, paused) {
         true => Ok(format!("{name}: {what}d")),
         false => Err(format!("no destination has the name {name}")),
     }
@@ -245,7 +245,7 @@ async fn queue(agent: &Agent, path: &str, query: &str) -> Result<String, String>
 
 async fn drop_queue(agent: &Agent, name: &str, query: &str) -> Result<String, String> {
     let shared = agent.shared();
-    let position = shared.destinations.borrow().iter().position(|one| one.name() == name);
+    let position = shared.destinations.position(name);
     let position = position.ok_or_else(|| format!("no destination has the name {name}"))?;
     let lane: Option<model::Lane> = match query.strip_prefix("lane=") {
         None => None,

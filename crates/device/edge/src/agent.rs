@@ -104,8 +104,7 @@ impl Agent {
 
     /// Why it does not do all of its work, though it runs: an operator has to act. `None` when all is well.
     pub(crate) fn unready(&self) -> Option<String> {
-        let destinations = self.shared.destinations.borrow();
-        let mut unwell: Vec<String> = destinations.iter().filter_map(|one| one.status().unwell()).collect();
+        let mut unwell = self.shared.destinations.unwell();
         if self.is_full() {
             unwell.push("all connections of producers are in use".to_owned());
         }
@@ -123,10 +122,8 @@ impl Agent {
             Err(error) => Some(error.to_string()),
         };
         let state = self.state.borrow();
-        let mut destinations = self.shared.destinations.borrow_mut();
-        for (destination, depth) in destinations.iter_mut().zip(&state.depths) {
-            destination.queued(depth.records, depth.bytes, depth.oldest_ns.unwrap_or(0));
-        }
+        self.shared.destinations.set_depths(&state.depths);
+        let destinations = self.shared.destinations.all();
         let pipeline = self.shared.pipeline.borrow();
         let disk_error = self.disk_error().or(stalls).unwrap_or_default();
         let snapshot = Snapshot {

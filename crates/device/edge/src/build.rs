@@ -4,7 +4,6 @@ use std::fmt::Write;
 use std::path::Path;
 
 use config::{Config, DestinationKind};
-use drain::Destination;
 use model::Lane;
 use recorder::FileOptions;
 use red::Red;
@@ -106,12 +105,6 @@ fn coarse_watermarks(config: &Config) -> String {
 /// The length of a step to which metrics are thinned, nanoseconds; 0 for never.
 pub(crate) fn thin_step(config: &Config) -> u64 {
     u64::try_from(config.journal.thin.0.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// What is known of a destination at the start.
-pub(crate) fn destination(destination: &config::Destination) -> Destination {
-    let heartbeat = (destination.kind == DestinationKind::Hub).then_some(destination.heartbeat.0);
-    Destination::new(&destination.name, destination.max_backoff.0, heartbeat)
 }
 
 /// The protocol of a destination.

@@ -63,7 +63,6 @@ impl DrainTask {
     /// Delivers until the program ends.
     pub(crate) async fn run(mut self) {
         let mut leaving = self.shared.leaving.subscribe();
-        let resumed = Rc::clone(&self.shared.resumed[self.index]);
         loop {
             if *leaving.borrow_and_update() {
                 // Whom it does not reach now it would not reach in a second either.
@@ -93,7 +92,7 @@ impl DrainTask {
                     let wait = self.failed(&error);
                     let by_operator = tokio::select! {
                         () = tokio::time::sleep(wait) => false,
-                        () = resumed.notified() => true,
+                        () = self.shared.destinations.resumed(self.index) => true,
                         _leaving = leaving.changed() => false,
                     };
                     self.with(|one| one.waited(by_operator));
@@ -161,6 +160,6 @@ impl DrainTask {
 
     /// What is known of the destination.
     fn with<T>(&self, each: impl FnOnce(&mut Destination) -> T) -> T {
-        each(&mut self.shared.destinations.borrow_mut()[self.index])
+        self.shared.destinations.with(self.index, each)
     }
 }

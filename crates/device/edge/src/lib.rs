@@ -11,6 +11,7 @@ mod commits;
 mod dead_letters;
 mod delivery;
 mod descriptors;
+mod destinations;
 mod disk_state;
 mod disk_thread;
 mod error;

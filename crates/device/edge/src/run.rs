@@ -14,10 +14,11 @@ use tokio::task::JoinHandle;
 
 use crate::access::access;
 use crate::agent::Agent;
-use crate::build::{check_memory, destination, settings, sink};
+use crate::build::{check_memory, settings, sink};
 use crate::clock::Clock;
 use crate::commits::Commits;
 use crate::delivery::DrainTask;
+use crate::destinations::Destinations;
 use crate::error::{StartError, start_error};
 use crate::gate::Gate;
 use crate::heart::{Heart, TICK};
@@ -108,9 +109,7 @@ where
         watermarks: Cell::default(),
         settles: config.sampling.longest_wait().saturating_add(config.journal.commit_delay.0).saturating_add(TICK),
         leaving: watch::Sender::new(false),
-        incidents: RefCell::default(),
-        destinations: RefCell::new(config.destinations.iter().map(destination).collect()),
-        resumed: config.destinations.iter().map(|_| Rc::default()).collect(),
+        destinations: Destinations::of(config),
     });
     let limits = Limits::with(settings(config));
     let shares = connections(config)?;

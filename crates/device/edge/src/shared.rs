@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use drain::{Destination, Incidents, SendError};
+use drain::SendError;
 use model::{Lane, Refusal};
 use pipeline::Pipeline;
 use sources::Limits;
@@ -12,6 +12,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::clock::Clock;
 use crate::commits::Commits;
+use crate::destinations::Destinations;
 use crate::disk_thread::{DiskThread, DiskThreadError};
 use crate::gate::Gate;
 use crate::log;
@@ -34,11 +35,7 @@ pub(crate) struct Shared {
     pub(crate) pipeline: Rc<RefCell<Pipeline>>,
     /// Wall time up to which everything that came in is committed: for lanes without decisions, and for traces.
     pub(crate) watermarks: Cell<(u64, u64)>,
-    pub(crate) destinations: RefCell<Vec<Destination>>,
-    /// By destination: ends its waiting, an operator wants to see it tried now.
-    pub(crate) resumed: Vec<Rc<Notify>>,
-    /// The destination that wants an incident window open.
-    pub(crate) incidents: RefCell<Incidents>,
+    pub(crate) destinations: Destinations,
     pub(crate) commits: Commits,
     /// After how long what comes in is committed and decided, whatever it is, as configured.
     pub(crate) settles: Duration,
@@ -73,18 +70,6 @@ impl Shared {
             }
             shared.pages.give_back();
         });
-    }
-
-    /// Pauses or resumes a destination; false when there is none of this name.
-    pub(crate) fn pause(&self, name: &str, paused: bool) -> bool {
-        let mut destinations = self.destinations.borrow_mut();
-        let Some(position) = destinations.iter().position(|one| one.name() == name) else { return false };
-        destinations[position].pause(paused);
-        if !paused {
-            self.resumed[position].notify_one();
-        }
-        log::info(&format!("destination {name}: {} by an operator", if paused { "paused" } else { "resumed" }));
-        true
     }
 
     /// Tells the pipeline what each lane has on disk that some destination has not confirmed, by the lane's number.

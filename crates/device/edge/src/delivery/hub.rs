@@ -54,7 +54,7 @@ impl DrainTask {
             Sink::Otlp(_) => return Ok(()),
         };
         let shared = &self.shared;
-        if let Some(for_ns) = shared.incidents.borrow_mut().answered(self.index, answer.incident_s) {
+        if let Some(for_ns) = shared.destinations.incident(self.index, answer.incident_s) {
             shared.pipeline.borrow_mut().set_remote_incident(for_ns, shared.clock.now_ns());
         }
         let mut again = 0;
