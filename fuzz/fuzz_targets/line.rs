@@ -3,11 +3,11 @@
 
 use libfuzzer_sys::fuzz_target;
 use model::proto::{put_bytes, put_message};
-use sampling::{LineFacts, LineRule};
+use sampling::{LogRecordFacts, LogRecordRule};
 
 fn check(record: &[u8]) {
-    let rule = LineRule { min_severity: Some(17), min_duration_ms: Some(200.0) };
-    if let Ok(line) = LineFacts::read(record, &[rule]) {
+    let rule = LogRecordRule { min_severity: Some(17), min_duration_ms: Some(200.0) };
+    if let Ok(line) = LogRecordFacts::read(record, &[rule]) {
         assert!(line.severity <= 24);
         assert!(!line.has_own_trace_id || line.trace_id.is_some());
         let _kept = rule.keeps(&line);

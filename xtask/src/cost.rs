@@ -1,4 +1,4 @@
-//! `cargo xtask bench cost` and `bench cpu`: what records cost, held against the figures that are committed, and printed into the page.
+//! `cargo xtask bench cost` and `bench cpu`: what records cost, held against the results that are committed, and printed into the page.
 
 use crate::build;
 use crate::tools::{cargo, root, run, target_dir};
@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 const PAGE: &str = "docs/cost.md";
-const COST: &str = "docs/figures/cost.json";
-const CPU: &str = "docs/figures/cpu.json";
+const COST: &str = "docs/results/cost.json";
+const CPU: &str = "docs/results/cpu.json";
 /// Around what these commands write.
 const COST_MARKS: [&str; 2] = ["<!-- cost: cargo xtask bench cost --write -->", "<!-- end of cost -->"];
 const CPU_MARKS: [&str; 2] = ["<!-- cpu: cargo xtask bench cpu --write -->", "<!-- end of cpu -->"];
@@ -29,7 +29,7 @@ fn lab() -> Result<Command> {
     Ok(lab)
 }
 
-/// Instructions, allocations and copied bytes by stage. Fails where a stage grew by 3 %; with `--write`, the figures and the page are
+/// Instructions, allocations and copied bytes by stage. Fails where a stage grew by 3 %; with `--write`, the results and the page are
 /// written anew instead; further options are passed on.
 pub(crate) fn cost(options: &[String]) -> Result<()> {
     let (write, options) = take_write(options);
@@ -43,7 +43,7 @@ pub(crate) fn cost(options: &[String]) -> Result<()> {
     run(lab.args(["--against", COST]).args(options))
 }
 
-/// CPU beside the Collector. With `--write`, the figures and the page are written anew; further options are passed on.
+/// CPU beside the Collector. With `--write`, the results and the page are written anew; further options are passed on.
 pub(crate) fn cpu(options: &[String]) -> Result<()> {
     let (write, options) = take_write(options);
     let programs = build::programs()?;
@@ -67,22 +67,22 @@ fn take_write(options: &[String]) -> (bool, Vec<&String>) {
     (rest.len() < options.len(), rest)
 }
 
-/// Prints the figures that are there into the page.
+/// Prints the results that are there into the page.
 fn print() -> Result<()> {
     let root = root()?;
     let mut page = fs::read_to_string(root.join(PAGE)).with_context(|| format!("cannot read {PAGE}"))?;
     for (file, marks, table) in [(COST, COST_MARKS, cost_table as fn(&Value) -> String), (CPU, CPU_MARKS, cpu_table)] {
-        // Figures that were never made leave their place as it is.
+        // Results that were never made leave their place as it is.
         let Ok(text) = fs::read_to_string(root.join(file)) else { continue };
-        let figures: Value = serde_json::from_str(&text).with_context(|| format!("{file} is no JSON"))?;
-        page = between(&page, marks, &table(&figures))?;
+        let results: Value = serde_json::from_str(&text).with_context(|| format!("{file} is no JSON"))?;
+        page = between(&page, marks, &table(&results))?;
     }
     fs::write(root.join(PAGE), page).with_context(|| format!("cannot write {PAGE}"))
 }
 
 fn between(page: &str, [begin, end]: [&str; 2], text: &str) -> Result<String> {
     let (Some((before, rest)), Some((_, after))) = (page.split_once(begin), page.split_once(end)) else {
-        bail!("{PAGE} has no place for figures between {begin} and {end}");
+        bail!("{PAGE} has no place for results between {begin} and {end}");
     };
     if !rest.contains(end) {
         bail!("{PAGE}: {end} stands before {begin}");
@@ -94,8 +94,8 @@ fn between(page: &str, [begin, end]: [&str; 2], text: &str) -> Result<String> {
 const STAGES: [&str; 11] =
     ["intake", "look", "route", "red", "sampler", "recorder", "decision", "encode", "journal", "sink", "rest"];
 
-fn cost_table(figures: &Value) -> String {
-    let scenarios: Vec<(&String, &Value)> = figures["scenarios"].as_object().into_iter().flatten().collect();
+fn cost_table(results: &Value) -> String {
+    let scenarios: Vec<(&String, &Value)> = results["scenarios"].as_object().into_iter().flatten().collect();
     let mut text = String::new();
     for (name, scenario) in &scenarios {
         let bytes = scenario["bytes_per_record"].as_f64().unwrap_or_default();
@@ -121,12 +121,12 @@ fn cost_table(figures: &Value) -> String {
     text
 }
 
-fn cpu_table(figures: &Value) -> String {
+fn cpu_table(results: &Value) -> String {
     let mut text = String::from(
         "| spans/s | recorder | program | CPU s per 1 M spans | of the Collector | resident MB | written MB | kept, missing, unwanted |\n\
          |---|---|---|---|---|---|---|---|\n",
     );
-    for row in figures["rows"].as_array().into_iter().flatten() {
+    for row in results["rows"].as_array().into_iter().flatten() {
         let number = |key: &str, digits: usize| {
             row[key].as_f64().map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
         };
@@ -154,16 +154,16 @@ fn cpu_table(figures: &Value) -> String {
 mod tests {
     use super::*;
 
-    /// Scenario: figures of one scenario are printed into a page, twice. Guarantees: they stand between the marks, in the order of a
+    /// Scenario: results of one scenario are printed into a page, twice. Guarantees: they stand between the marks, in the order of a
     /// record's way, and nothing else changes.
     #[test]
-    fn figures_stand_between_their_marks() {
+    fn results_stand_between_their_marks() {
         let [begin, end] = COST_MARKS;
         let page = format!("a\n{begin}\nold\n{end}\nb\n");
-        let figures = serde_json::json!({"scenarios": {"http": {"what": "spans", "bytes_per_record": 300.0,
+        let results = serde_json::json!({"scenarios": {"http": {"what": "spans", "bytes_per_record": 300.0,
             "total": {"instructions": 3.0}, "stages": {"look": {"instructions": 1.0}, "sink": {"instructions": 2.0}}}}});
-        let once = between(&page, COST_MARKS, &cost_table(&figures)).unwrap();
-        assert_eq!(between(&once, COST_MARKS, &cost_table(&figures)).unwrap(), once);
+        let once = between(&page, COST_MARKS, &cost_table(&results)).unwrap();
+        assert_eq!(between(&once, COST_MARKS, &cost_table(&results)).unwrap(), once);
         assert!(once.starts_with("a\n") && once.ends_with("b\n") && !once.contains("old"));
         let (look, sink) = (once.find("| look | 1 |").unwrap(), once.find("| sink | 2 |").unwrap());
         assert!(look < sink && once.contains("| **all** | 3 |"), "{once}");

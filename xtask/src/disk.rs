@@ -9,12 +9,12 @@ use std::process::{Command, Stdio};
 /// Before a program that may mount file systems which nobody else sees.
 const APART: [&str; 3] = ["unshare", "--map-root-user", "--mount"];
 
-/// Runs the drill; `--figures` writes what comes out into docs/figures.
+/// Runs the drill; `--results` writes what comes out into docs/results.
 pub(crate) fn task(options: &[String]) -> Result<()> {
-    let figures = match options {
+    let results = match options {
         [] => false,
-        [option] if option == "--figures" => true,
-        _ => bail!("the only option is --figures"),
+        [option] if option == "--results" => true,
+        _ => bail!("the only option is --results"),
     };
     let mut report = Report::new("disk");
     let apart = || {
@@ -32,8 +32,8 @@ pub(crate) fn task(options: &[String]) -> Result<()> {
         let mut drill = apart();
         drill.current_dir(root()?).arg(&programs.lab).args(["drill", "disk"]);
         drill.arg("--agent").arg(&programs.agent).arg("--hub").arg(&programs.hub);
-        if figures {
-            drill.arg("--output").arg(root()?.join("docs/figures/disk.json"));
+        if results {
+            drill.arg("--output").arg(root()?.join("docs/results/disk.json"));
         }
         run(&mut drill)
     });

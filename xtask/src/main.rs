@@ -42,20 +42,20 @@ usage: cargo xtask TASK [OPTIONS]
   clients             SDKs in four languages send to the agent at once; every field of every record is compared with what
                       was sent (--long SECONDS: how long one of their spans lasts; --only NAME: some of them)
   hostile [OPTIONS]   every attack at once on both programs, beside an honest producer (--seconds S, --report FILE)
-  prove NAME          a long proof, with its report in docs/figures; without a name, which there are
+  prove NAME          a long proof, with its report in docs/results; without a name, which there are
   test-browser        the page of a demonstration, clicked through in headless Chromium
   mutants             smoke run and kill drill must fail, in the right field, with programs that are broken on purpose
   sampling            the goldens of sampling, replayed on a simulated clock; fidelity under load in little memory
   kill [--kills N]    the agent is killed so often (200) under load, link up and down, with every trace kept and with
-                      sampling; everything is compared by id (--figures: the outcome goes into docs/figures)
-  disk                a small file system is filled by someone else under load (--figures: into docs/figures)
+                      sampling; everything is compared by id (--results: the outcome goes into docs/results)
+  disk                a small file system is filled by someone else under load (--results: into docs/results)
   deploy              units and manifests of deploy/, read by systemd, by Kubernetes' schemas and by the programs
   fuzz [--seconds N]  the fuzz targets, each for so long (60)
   bench NAME ...      a benchmark of the lab with programs as they ship (footprint: the static agent; cost: fails where a stage
-                      costs 3 % more than the figures say, --write writes them; cpu: beside the Collector)
+                      costs 3 % more than the results say, --write writes them; cpu: beside the Collector)
   dist [OPTIONS]      the programs as they ship, static, for x86_64 and aarch64, with their lists and checksums
                       (--program NAME, --arch ARCH, --output DIR, --jobs N, --fallback: static glibc)
-  figures [OPTIONS]   measures what ships (--hub FILE), and prints it into docs/reproducibility.md
+  results [OPTIONS]   measures what ships (--hub FILE), and prints it into docs/reproducibility.md
   test-containers     the images of that under podman, on both architectures (--images DIR)
   sign --key FILE     sign the checksums of that with Ed25519, as cosign verifies it
   test-signature      Debian's cosign accepts such a signature, and refuses what was changed
@@ -96,7 +96,7 @@ fn run() -> Result<()> {
         Some("deploy") => no_options(&rest).and_then(|()| deploy::task()),
         Some("disk") => disk::task(&rest),
         Some("dist") => dist::task(&rest),
-        Some("figures") => dist::figures::task(&rest),
+        Some("results") => dist::results::task(&rest),
         Some("test-containers") => containers::task(&rest),
         Some("sign") => dist::sign::task(&rest),
         Some("test-signature") => no_options(&rest).and_then(|()| dist::sign::test()),

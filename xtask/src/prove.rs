@@ -1,5 +1,5 @@
 //! `cargo xtask prove NAME`: the long proofs, one command each. They are too long to guard every landing; each writes its report
-//! into docs/figures, with the commit that it ran on.
+//! into docs/results, with the commit that it ran on.
 
 use crate::tools::{cargo, root, run, target_dir};
 use crate::{build, containers, dist, hostile, kill};
@@ -22,12 +22,12 @@ const PROOFS: [Proof; 6] = [
     Proof {
         name: "kill",
         about: "200 kills of the agent under load, in each of its modes (1.5 h)",
-        run: || kill::task(&words(&["--kills", "200", "--figures"])),
+        run: || kill::task(&words(&["--kills", "200", "--results"])),
     },
     Proof {
         name: "hostile",
         about: "half an hour of every attack at once, beside an honest producer",
-        run: || hostile::task(&words(&["--seconds", "1800", "--report", "docs/figures/hostile.json"])),
+        run: || hostile::task(&words(&["--seconds", "1800", "--report", "docs/results/hostile.json"])),
     },
     Proof {
         name: "fidelity",
@@ -36,9 +36,9 @@ const PROOFS: [Proof; 6] = [
     },
     Proof { name: "repro", about: "everything that ships, built twice by strangers: the same bits (1 h)", run: repro },
     Proof {
-        name: "figures",
+        name: "results",
         about: "what ships, measured: sizes, memory, an outage of two hours (30 min)",
-        run: || dist::figures::task(&[]),
+        run: || dist::results::task(&[]),
     },
 ];
 
@@ -62,7 +62,7 @@ fn crash() -> Result<()> {
     run(cargo()?.args(["build", "--locked", "--release", "--package", "lightship-crash"]))?;
     let programs = build::programs()?;
     let mut lab = Command::new(&programs.lab);
-    lab.current_dir(root()?).args(["crash", "--", "--seeds", "100000", "--output", "docs/figures/crash.json"]);
+    lab.current_dir(root()?).args(["crash", "--", "--seeds", "100000", "--output", "docs/results/crash.json"]);
     run(&mut lab)
 }
 
@@ -70,7 +70,7 @@ fn crash() -> Result<()> {
 fn repro() -> Result<()> {
     let output = target_dir()?.join("dist");
     let output = output.to_str().context("the target directory's name is not UTF-8")?;
-    dist::repro::task(&words(&["--report", "docs/figures/repro.json", "--output", output]))?;
+    dist::repro::task(&words(&["--report", "docs/results/repro.json", "--output", output]))?;
     dist::sign::test()?;
     containers::task(&[])
 }
@@ -89,5 +89,5 @@ fn fidelity() -> Result<()> {
         "12",
     ]);
     lab.arg("--agent").arg(&programs.agent).arg("--hub").arg(&programs.hub);
-    run(lab.args(["--output", "docs/figures/fidelity-2500.json"]))
+    run(lab.args(["--output", "docs/results/fidelity-2500.json"]))
 }

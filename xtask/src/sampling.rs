@@ -6,7 +6,7 @@ use crate::tools::{root, run};
 use anyhow::Result;
 use std::process::Command;
 
-/// (spans a second, MiB, seconds); ten minutes each stand in docs/figures.
+/// (spans a second, MiB, seconds); ten minutes each stand in docs/results.
 const LOADS: [(&str, &str, &str); 2] = [("2500", "12", "60"), ("10000", "24", "30")];
 
 /// Replays `tests/sampling` and drills.

@@ -24,7 +24,7 @@ pub use otlp::{AckLevel, Cors, OtlpSource};
 pub use policy::{Policy, PolicyKind, RateAllocation, SeverityLevel, StatusCode};
 pub use read::{ConfigError, load, parse};
 pub use red::{Dimension, HistogramKind, Red, Temporality};
-pub use sampling::{Adaptive, Incident, IncidentAlert, LineRule, LogRules, RouteShare, Sampling};
+pub use sampling::{Adaptive, Incident, IncidentAlert, LogRecordRule, LogRules, RouteShare, Sampling};
 #[cfg(feature = "schema")]
 pub use schema::schema;
 pub use serde_saphyr::Spanned;

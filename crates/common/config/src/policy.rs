@@ -80,7 +80,7 @@ pub enum PolicyKind {
     TraceFlags,
     /// Keeps traces with a span, or a resource, whose truth value is this.
     BooleanAttribute,
-    /// Keeps traces with a log line of at least this level. Ours.
+    /// Keeps traces with a log record of at least this level. Ours.
     LogSeverity,
     /// Keeps what all parts keep.
     And,

@@ -136,16 +136,16 @@ fn any_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> 
 #[serde(deny_unknown_fields)]
 pub struct LogRules {
     /// For lines without a trace id; absent: all are kept.
-    #[serde(default = "LineRule::all")]
-    pub untraced: LineRule,
+    #[serde(default = "LogRecordRule::all")]
+    pub untraced: LogRecordRule,
     /// For lines whose trace sent no span within `log_wait`; absent: WARN and above.
-    #[serde(default = "LineRule::warnings")]
-    pub spanless: LineRule,
+    #[serde(default = "LogRecordRule::warnings")]
+    pub spanless: LogRecordRule,
 }
 
 impl Default for LogRules {
     fn default() -> Self {
-        Self { untraced: LineRule::all(), spanless: LineRule::warnings() }
+        Self { untraced: LogRecordRule::all(), spanless: LogRecordRule::warnings() }
     }
 }
 
@@ -153,7 +153,7 @@ impl Default for LogRules {
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub struct LineRule {
+pub struct LogRecordRule {
     /// From this level on; absent: not by level.
     pub min_severity: Option<SeverityLevel>,
     /// From this duration on, told by a field such as `duration_ms` or `latency_ms`; absent: not by duration.
@@ -163,7 +163,7 @@ pub struct LineRule {
     pub all: bool,
 }
 
-impl LineRule {
+impl LogRecordRule {
     fn all() -> Self {
         Self { min_severity: None, min_duration: None, all: true }
     }

@@ -77,9 +77,9 @@ pub enum Lane {
     Mission = 0,
     /// Audit records: never dropped by the agent.
     Audit = 1,
-    /// Kept traces, with their log lines and exemplars.
+    /// Kept traces, with their log records and exemplars.
     Traces = 2,
-    /// Log lines that belong to no trace.
+    /// Log records that belong to no trace.
     Logs = 3,
     /// Metric points.
     Metrics = 4,

@@ -165,7 +165,7 @@ impl Order<'_> {
         read.map_err(|error| Failure::unwell(error.to_string()))
     }
 
-    /// Dropped traces of which a record passes, whole, and lines without a trace that a rule left out.
+    /// Dropped traces of which a record passes, whole, and log records without a trace that a rule left out.
     fn recorder(&self, text: &str) -> Result<String, Failure> {
         let reader = reader(self.place)?;
         let (mut wanted, mut more) = (BTreeSet::new(), false);
@@ -216,8 +216,8 @@ impl Order<'_> {
         Ok(said + "\n")
     }
 
-    /// Gives the agent all spans and lines of the dropped traces that the files hold from their beginning on, and lines without
-    /// a trace that pass, of which it takes those that it left out. Gives these traces and the number of these lines.
+    /// Gives the agent all spans and log records of the dropped traces that the files hold from their beginning on, and log records without
+    /// a trace that pass, of which it takes those that it left out. Gives these traces and the number of these log records.
     fn give_dropped(
         &self,
         reader: &Reader<RealDisk>,

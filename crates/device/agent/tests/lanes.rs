@@ -6,7 +6,7 @@ mod support;
 use model::proto::{put_bytes, put_fixed64, put_message, put_uint};
 use support::{Agent, PROTOBUF, now_ns, request, run, text_attribute, wait_until};
 
-/// A line of `length` bytes that does not compress.
+/// A log record of `length` bytes that does not compress.
 fn line(out: &mut Vec<u8>, number: u64, length: usize, lane: Option<&str>) {
     let mut state = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut body = format!("line {number} ");
@@ -32,7 +32,7 @@ fn found(agent: &Agent, filter: &str) -> usize {
     String::from_utf8_lossy(&output.stdout).lines().count()
 }
 
-/// Scenario: lines for mission are sent one by one, the agent is killed right after an answer; so without the recorder in
+/// Scenario: log records for mission are sent one by one, the agent is killed right after an answer; so without the recorder in
 /// files, and with it. Guarantees: what was answered is there (P2), whatever the source's acknowledgement level.
 #[test]
 fn mission_is_durable_when_it_is_answered() {
@@ -53,7 +53,7 @@ fn mission_is_durable_when_it_is_answered() {
     }
 }
 
-/// Scenario: a rule puts a service's lines into audit, whose budget is small, and nothing is ever delivered; meanwhile lines
+/// Scenario: a rule puts a service's log records into audit, whose budget is small, and nothing is ever delivered; meanwhile log records
 /// without a rule go on. Guarantees: audit is refused when its lane is full, with none of it taken, and nothing that was
 /// answered is missing; the others are still taken (P11, P1).
 #[test]

@@ -76,7 +76,7 @@ fn send(agent: &Agent) {
     }
 }
 
-/// Scenario: an agent with no network takes in a trace, its lines and a point; they are looked for while the trace is
+/// Scenario: an agent with no network takes in a trace, its log records and a point; they are looked for while the trace is
 /// undecided, after it was decided, and after the agent was killed. Guarantees: the command line finds each of them once at
 /// any of these moments, in every form, and says what is lost.
 #[test]
@@ -232,7 +232,7 @@ fn a_dropped_trace_is_fetched() {
 }
 
 /// Scenario: a trace is dropped, its agent is killed and started again, so that only the recorder's files have it; it is asked
-/// for twice. A line is left out by its rule and asked for. Guarantees: both are delivered whole, the trace once, through the
+/// for twice. A log record is left out by its rule and asked for. Guarantees: both are delivered whole, the trace once, through the
 /// books, which balance (P1, P4); into the lane that is named.
 #[test]
 fn what_only_files_have_is_fetched() {
@@ -295,7 +295,7 @@ fn history_is_fetched() {
     assert_eq!((&books["generated"]["metrics"], &books["difference"]), (&1.into(), &0.into()));
     let lanes = says(&["journal", "ls", "--config", &config], 0);
     assert!(lanes.contains("debug"), "{lanes}");
-    // Spans and points of the same identity are one record to whoever looks, the copies of lines are not told apart.
+    // Spans and points of the same identity are one record to whoever looks, the copies of log records are not told apart.
     assert!(says(&["trace", "--config", &config, "07070707070707070707070707070707"], 0).contains("2 spans"));
     says(&["fetch", "--config", &config, "--lane", "cargo", "last 1h"], 2);
 }

@@ -48,7 +48,7 @@ fn restart(agent: &mut Agent) {
     agent.restart_logged();
 }
 
-/// Scenario: the agent is told to end while a trace is undecided: a good span and a line came, and the failed span that keeps it comes after
+/// Scenario: the agent is told to end while a trace is undecided: a good span and a log record came, and the failed span that keeps it comes after
 /// the next start; a second trace was kept before, and a good span of it comes late. Guarantees: the first trace is judged once, whole, and
 /// delivered whole; the second one's late span follows its decision; nothing is lost, and the books balance (P1, P4).
 #[test]

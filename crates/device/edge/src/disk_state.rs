@@ -27,7 +27,7 @@ pub struct DiskStatus {
     pub heads: Vec<LaneEnds>,
     /// What each destination still has to get.
     pub depths: Vec<Depth>,
-    /// Figures.
+    /// Results.
     pub stats: Stats,
     /// Metric points that were thinned out, since the start.
     pub thinned: u64,
@@ -375,7 +375,7 @@ impl<D: Disk> DiskState<D> {
         self.storage.check_place()
     }
 
-    /// Heads, depths and figures.
+    /// Heads, depths and counts.
     pub fn status(&mut self) -> DiskStatus {
         let depths = (0..self.destinations)
             .map(|destination| self.storage.journal.depth(destination).unwrap_or_default())

@@ -219,7 +219,7 @@ impl DiskThread {
         self.ask(|reply| Job::Look { reply }).await
     }
 
-    /// Heads, depths and figures; an error when the disk stalls.
+    /// Heads, depths and counts; an error when the disk stalls.
     pub(crate) async fn status(&self) -> Result<DiskStatus, DiskThreadError> {
         let status = self.ask(|reply| Job::Status { reply });
         tokio::time::timeout(PATIENCE, status).await.unwrap_or(Err(DiskThreadError("does not answer: the disk stalls")))

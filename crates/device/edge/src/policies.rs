@@ -1,9 +1,9 @@
-//! The sampler, the rules of lines and the RED metrics, from their configuration.
+//! The sampler, the rules of log records and the RED metrics, from their configuration.
 
 use config::{Config, OwnLane, Policy as Written, PolicyKind, StatusCode};
 use model::Lane;
 use sampling::{
-    Adaptive, Alert, Condition, Conditions, DEFAULT_SALT, LineRule, MAX_CONDITIONS, Policy, PolicyRule, Regex,
+    Adaptive, Alert, Condition, Conditions, DEFAULT_SALT, LogRecordRule, MAX_CONDITIONS, Policy, PolicyRule, Regex,
     RouteShare, STATUS_MASK_ERROR, STATUS_MASK_OK, STATUS_MASK_UNSET, Sampler, Share, TokenBucket,
 };
 
@@ -78,9 +78,9 @@ fn alert(written: &config::IncidentAlert, longest_ns: u64, conditions: &mut Cond
     })
 }
 
-/// What happens to lines that no trace decides, and what is written on kept records.
+/// What happens to log records that no trace decides, and what is written on kept records.
 pub(crate) fn rules(config: &Config) -> Rules {
-    let line = |rule: &config::LineRule| LineRule {
+    let line = |rule: &config::LogRecordRule| LogRecordRule {
         min_severity: if rule.all { Some(0) } else { rule.min_severity.map(config::SeverityLevel::number) },
         min_duration_ms: rule.min_duration.map(|span| span.0.as_secs_f64() * 1e3),
     };

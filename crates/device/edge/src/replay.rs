@@ -251,7 +251,7 @@ impl<W: Write> Replay<'_, W> {
             ("incidents_by_alert", sampling.incidents_by_alert),
             ("late_parts", sampling.late_parts),
             ("trace_ids_from_fields", counters.trace_ids_from_fields),
-            ("lines_by_rule", counters.log_records_by_rule),
+            ("log_records_by_rule", counters.log_records_by_rule),
             ("refused_spans", ledger.refused.traces),
             ("most_pending_spans", self.most_pending.0),
             ("index_bytes_then", self.most_pending.1),

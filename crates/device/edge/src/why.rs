@@ -6,7 +6,7 @@ use config::Config;
 use model::otlp::{SpanView, for_each_scope};
 use model::proto::ProtoError;
 use model::{Signal, TraceId};
-use sampling::{Evidence, LineFacts, Part, STATUS_MASK_ERROR, STATUS_MASK_OK, STATUS_MASK_UNSET};
+use sampling::{Evidence, LogRecordFacts, Part, STATUS_MASK_ERROR, STATUS_MASK_OK, STATUS_MASK_UNSET};
 
 use crate::error::{StartError, start_error};
 use crate::policies::sampler;
@@ -32,8 +32,8 @@ pub fn why(config: &Config, trace: TraceId, requests: &[(Signal, Vec<u8>)]) -> R
                         span_part(&span, conditions, 0)
                     }
                     Signal::Logs => {
-                        let line = LineFacts::read(item, &[])?;
-                        Part::Line { severity: line.severity, time_ns: line.time_ns }
+                        let line = LogRecordFacts::read(item, &[])?;
+                        Part::LogRecord { severity: line.severity, time_ns: line.time_ns }
                     }
                     Signal::Metrics => continue,
                 };

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use model::otlp::SpanView;
 use model::otlp::schema::{any_value, key_value};
 use model::proto::{Reader, Value, put_bytes, put_message};
-use sampling::{ALWAYS, LineFacts, OtState, with_threshold};
+use sampling::{ALWAYS, LogRecordFacts, OtState, with_threshold};
 
 /// The attribute of the Collector's tail sampling processor.
 const POLICY: &[u8] = b"tailsampling.policy";
@@ -56,7 +56,7 @@ pub(crate) fn with_decision<'a>(
 }
 
 /// A `LogRecord` whose trace and span ids stand in their own fields, so that every backend joins it to its trace.
-pub(crate) fn with_ids<'a>(item: &'a [u8], facts: &LineFacts) -> Cow<'a, [u8]> {
+pub(crate) fn with_ids<'a>(item: &'a [u8], facts: &LogRecordFacts) -> Cow<'a, [u8]> {
     let Some(trace) = facts.trace_id.filter(|_| !facts.has_own_trace_id) else { return Cow::Borrowed(item) };
     let mut out = item.to_vec();
     put_bytes(&mut out, LOG_TRACE_ID, &trace.0);

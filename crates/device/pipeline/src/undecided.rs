@@ -12,7 +12,7 @@ use std::ops::Range;
 use model::otlp::PIECE_RECORDS;
 use model::{Signal, TraceId};
 use recorder::{Content, Recorder};
-use sampling::{Decided, EntryId, Fetch, LineRule, Remembered, Sampler, Verdict};
+use sampling::{Decided, EntryId, Fetch, LogRecordRule, Remembered, Sampler, Verdict};
 
 #[cfg(feature = "mutants")]
 use crate::mutants::Mutant;
@@ -32,9 +32,9 @@ const EARLY_TRACES: usize = 64;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rules {
     /// For log records without a trace.
-    pub without_trace: LineRule,
+    pub without_trace: LogRecordRule,
     /// For log records of traces that never sent a span.
-    pub without_spans: LineRule,
+    pub without_spans: LogRecordRule,
     /// Whether the root of a kept trace says which policy kept it (`tailsampling.policy`).
     pub record_policy: bool,
     /// Whether the threshold of consistent probability is written into the `tracestate` of kept spans.
@@ -43,7 +43,12 @@ pub struct Rules {
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { without_trace: LineRule::ALL, without_spans: LineRule::WARNINGS, record_policy: true, tracestate: true }
+        Self {
+            without_trace: LogRecordRule::ALL,
+            without_spans: LogRecordRule::WARNINGS,
+            record_policy: true,
+            tracestate: true,
+        }
     }
 }
 

@@ -79,7 +79,7 @@ fn accept(pipeline: &mut Pipeline, signal: Signal, body: Vec<u8>) {
     assert_eq!(pipeline.accept(Request { signal, body, key: None }, 0), Answer::Accepted);
 }
 
-/// (lane, spans, lines, points) of each batch, in the order of lanes.
+/// (lane, spans, log records, points) of each batch, in the order of lanes.
 fn counts(batches: &[Batch]) -> Vec<(Lane, u64, u64, u64)> {
     let count = |batch: &Batch| (batch.lane, batch.records.traces, batch.records.logs, batch.records.metrics);
     let mut counts: Vec<_> = batches.iter().map(count).collect();
@@ -149,7 +149,7 @@ fn read_calls(batches: &[Batch]) -> i64 {
     calls
 }
 
-/// Scenario: a rule for lines of a level, another one for a service, and a source whose lane is debug; a resource that names
+/// Scenario: a rule for log records of a level, another one for a service, and a source whose lane is debug; a resource that names
 /// a lane for all that is under it. Guarantees: the attribute goes before the rules, the first rule before the others, a
 /// rule before the source.
 #[test]

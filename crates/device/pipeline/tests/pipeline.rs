@@ -16,7 +16,7 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Sta
 use pipeline::{Batch, NotTaken, Pipeline, Rules, Source};
 use prost::Message;
 use red::Red;
-use sampling::{LineRule, Options, Policy, PolicyRule, STATUS_MASK_ERROR, Sampler};
+use sampling::{LogRecordRule, Options, Policy, PolicyRule, STATUS_MASK_ERROR, Sampler};
 use wire::Section;
 
 const SECOND: u64 = 1_000_000_000;
@@ -105,11 +105,11 @@ fn accept(pipeline: &mut Pipeline, signal: Signal, body: Vec<u8>, now_ns: u64) -
     pipeline.accept(Request { signal, body, key: None }, now_ns)
 }
 
-/// What came out: trace ids of spans, texts of lines, trace ids of exemplars, points.
+/// What came out: trace ids of spans, texts of log records, trace ids of exemplars, points.
 #[derive(Default, Debug, PartialEq, Eq)]
 struct Out {
     spans: Vec<u8>,
-    trace_lines: Vec<String>,
+    trace_log_records: Vec<String>,
     free_lines: Vec<String>,
     exemplars: BTreeSet<u8>,
     points: usize,
@@ -132,8 +132,11 @@ fn read(batches: &[Batch]) -> Out {
                     for resource in LogsData::decode(bytes.as_slice()).unwrap().resource_logs {
                         for line in resource.scope_logs.into_iter().flat_map(|scope| scope.log_records) {
                             let Some(any_value::Value::StringValue(text)) = line.body.unwrap().value else { panic!() };
-                            let to =
-                                if batch.lane == Lane::Traces { &mut out.trace_lines } else { &mut out.free_lines };
+                            let to = if batch.lane == Lane::Traces {
+                                &mut out.trace_log_records
+                            } else {
+                                &mut out.free_lines
+                            };
                             to.push(text);
                         }
                     }
@@ -167,9 +170,9 @@ fn read(batches: &[Batch]) -> Out {
     out
 }
 
-/// Scenario: a slow trace whose line comes first, a failed one, a fast one with line and exemplar, lines and points
+/// Scenario: a slow trace whose log record comes first, a failed one, a fast one with line and exemplar, log records and points
 /// without a trace; then late parts of a kept and of a dropped trace.
-/// Guarantees: spans, lines and exemplars follow one decision; points lose nothing but their exemplars; the books balance
+/// Guarantees: spans, log records and exemplars follow one decision; points lose nothing but their exemplars; the books balance
 /// at every step (P1, P4, P5).
 #[test]
 fn everything_of_a_trace_follows_its_decision() {
@@ -191,7 +194,7 @@ fn everything_of_a_trace_follows_its_decision() {
     balanced(&pipeline, 2);
     let out = read(&pipeline.take_batches());
     assert_eq!(out.spans, [1, 2]);
-    assert_eq!(out.trace_lines, ["slow begins"]);
+    assert_eq!(out.trace_log_records, ["slow begins"]);
     assert!(out.exemplars.is_superset(&BTreeSet::from([1])) && out.exemplars.is_subset(&BTreeSet::from([1, 2])));
     balanced(&pipeline, 5);
     assert_eq!(pipeline.policy_keeps().collect::<Vec<_>>(), [("errors", 1), ("slow", 1)]);
@@ -199,14 +202,14 @@ fn everything_of_a_trace_follows_its_decision() {
     accept(&mut pipeline, Signal::Traces, spans(vec![span(1, 4, 1, false), span(3, 5, 1, false)]), 3 * SECOND);
     accept(&mut pipeline, Signal::Logs, lines(&[(Some(1), info, "late"), (Some(3), info, "late too")]), 3 * SECOND);
     let out = read(&pipeline.take_batches());
-    assert_eq!((out.spans, out.trace_lines), (vec![1], vec!["late".to_owned()]));
+    assert_eq!((out.spans, out.trace_log_records), (vec![1], vec!["late".to_owned()]));
     balanced(&pipeline, 7);
     pipeline.tick(9 * SECOND);
     assert!(pipeline.is_idle());
     balanced(&pipeline, 7);
 }
 
-/// Scenario: a fast success with a line and an exemplar is dropped; a harmless late span comes, then a failed one.
+/// Scenario: a fast success with a log record and an exemplar is dropped; a harmless late span comes, then a failed one.
 /// Guarantees: all of it is delivered after all, once, with its exemplar, and the books balance (P1, P4, P5).
 #[test]
 fn a_dropped_trace_is_kept_after_all() {
@@ -216,27 +219,27 @@ fn a_dropped_trace_is_kept_after_all() {
     accept(&mut pipeline, Signal::Metrics, point_with_exemplars(&[1, 2]), 0);
     pipeline.tick(2 * SECOND);
     let out = read(&pipeline.take_batches());
-    assert_eq!((out.spans.len(), out.trace_lines.len(), out.exemplars.len()), (0, 0, 0));
+    assert_eq!((out.spans.len(), out.trace_log_records.len(), out.exemplars.len()), (0, 0, 0));
     accept(&mut pipeline, Signal::Traces, spans(vec![span(1, 3, 6, false)]), 3 * SECOND);
     assert_eq!(pipeline.ledger().sampled_out.traces, 3);
     accept(&mut pipeline, Signal::Traces, spans(vec![span(1, 4, 7, true)]), 4 * SECOND);
     let out = read(&pipeline.take_batches());
-    assert_eq!((out.spans, out.trace_lines), (vec![1, 1, 1], vec!["one".to_owned()]));
+    assert_eq!((out.spans, out.trace_log_records), (vec![1, 1, 1], vec!["one".to_owned()]));
     assert_eq!(out.exemplars, BTreeSet::from([1]));
     assert_eq!(pipeline.ledger().sampled_out.traces, 1);
     assert_eq!(pipeline.sampling().recalled_traces, 1);
     accept(&mut pipeline, Signal::Logs, lines(&[(Some(1), 9, "late"), (Some(2), 9, "late too")]), 5 * SECOND);
-    assert_eq!(read(&pipeline.take_batches()).trace_lines, ["late"]);
+    assert_eq!(read(&pipeline.take_batches()).trace_log_records, ["late"]);
     assert!(pipeline.is_idle());
     assert_eq!(pipeline.ledger().difference(|_| 1 + 3 + 1 + 1), 0);
 }
 
-/// Scenario: lines without a trace under the rule "errors, and what takes 200 ms and more"; a line whose trace id stands
+/// Scenario: log records without a trace under the rule "errors, and what takes 200 ms and more"; a log record whose trace id stands
 /// in an attribute. Guarantees: the rule decides the first; the second follows its trace, with the id in its own field
 /// (P4).
 #[test]
 fn lines_follow_rules_and_fields() {
-    let lua = LineRule { min_severity: Some(17), min_duration_ms: Some(200.0) };
+    let lua = LogRecordRule { min_severity: Some(17), min_duration_ms: Some(200.0) };
     let mut pipeline = pipeline(1 << 20).with_rules(Rules { without_trace: lua, ..Rules::default() });
     let text = |key: &str, value: &str| KeyValue {
         key: key.into(),
@@ -264,7 +267,7 @@ fn lines_follow_rules_and_fields() {
     assert_eq!(pipeline.ledger().filtered.logs, 1);
     pipeline.tick(2 * SECOND);
     let batches = pipeline.take_batches();
-    assert_eq!(read(&batches).trace_lines, ["with id"]);
+    assert_eq!(read(&batches).trace_log_records, ["with id"]);
     let sections: Vec<Section> = batches.iter().flat_map(|batch| wire::decode_body(&batch.body).unwrap()).collect();
     let found = sections.iter().find_map(|section| match section {
         Section::Logs(bytes) => Some(LogsData::decode(bytes.as_slice()).unwrap()),
@@ -274,7 +277,7 @@ fn lines_follow_rules_and_fields() {
     assert_eq!(pipeline.ledger().difference(|_| 3), 0);
 }
 
-/// Scenario: lines of a trace that never sends a span. Guarantees: warnings stand alone in the logs lane, the rest is
+/// Scenario: log records of a trace that never sends a span. Guarantees: warnings stand alone in the logs lane, the rest is
 /// sampled out, and the books balance (P1, P4).
 #[test]
 fn lines_without_spans_fall_to_their_level() {
@@ -282,12 +285,12 @@ fn lines_without_spans_fall_to_their_level() {
     accept(&mut pipeline, Signal::Logs, lines(&[(Some(1), 9, "info"), (Some(1), 13, "warn")]), 0);
     pipeline.tick(4 * SECOND);
     let out = read(&pipeline.take_batches());
-    assert_eq!((out.free_lines, out.trace_lines.len()), (vec!["warn".to_owned()], 0));
+    assert_eq!((out.free_lines, out.trace_log_records.len()), (vec!["warn".to_owned()], 0));
     assert!(pipeline.is_idle());
     assert_eq!(pipeline.ledger().difference(|_| 1), 0);
 }
 
-/// Scenario: one request has lines of two traces. The first one's lines wait in vain for a span and are let go; then its span
+/// Scenario: one request has log records of two traces. The first one's log records wait in vain for a span and are let go; then its span
 /// comes, and both traces are decided in the same tick. Guarantees: what was let go comes after all with a trace that is kept, and
 /// stays out with one that is dropped; what was delivered alone is neither booked nor delivered a second time because the request is
 /// walked again (P1, P4).
@@ -305,7 +308,10 @@ fn what_was_let_go_keeps_its_fate() {
         pipeline.tick(6 * SECOND);
         let out = read(&pipeline.take_batches());
         let after_all: &[&str] = if error { &["kept", "let go", "let go too"] } else { &["kept"] };
-        assert_eq!((out.trace_lines, out.free_lines.len()), (after_all.iter().map(ToString::to_string).collect(), 0));
+        assert_eq!(
+            (out.trace_log_records, out.free_lines.len()),
+            (after_all.iter().map(ToString::to_string).collect(), 0)
+        );
         assert_eq!(out.spans, if error { vec![2, 1] } else { vec![2] });
         assert_eq!(pipeline.ledger().difference(|_| pipeline.ledger().routed.total()), 0);
         assert_eq!(
@@ -370,13 +376,14 @@ fn bad_bodies_are_refused() {
     assert_eq!(pipeline.ledger().received.total(), 0);
 }
 
-/// Scenario: requests are given by order after their decision: from the recorder spans of a kept and a dropped trace, lines of
+/// Scenario: requests are given by order after their decision: from the recorder spans of a kept and a dropped trace, log records of
 /// it, one that a rule left out and one that it let through, and a point; then from history, and bytes that are none; then
 /// without end. Guarantees: of the recorder only what was not delivered is taken, and its booking goes over; of history all is, as
 /// made once more; the books balance (P1), and what waits is bounded (P9).
 #[test]
 fn only_what_was_not_delivered_is_fetched() {
-    let mut pipeline = pipeline(1 << 20).with_rules(Rules { without_trace: LineRule::WARNINGS, ..Rules::default() });
+    let mut pipeline =
+        pipeline(1 << 20).with_rules(Rules { without_trace: LogRecordRule::WARNINGS, ..Rules::default() });
     let given = [
         (Signal::Traces, spans(vec![span(2, 2, 5, true), span(3, 3, 199, false)]), 1),
         (Signal::Logs, lines(&[(Some(3), 9, "fast"), (None, 9, "quiet"), (None, 17, "loud")]), 2),
@@ -413,7 +420,7 @@ fn only_what_was_not_delivered_is_fetched() {
     assert_eq!(full, Some(6), "256 KiB wait for the disk");
 }
 
-/// Scenario: nothing is undecided; a line and then a span of a trace come, and the trace is decided; the wall clock is put right
+/// Scenario: nothing is undecided; a log record and then a span of a trace come, and the trace is decided; the wall clock is put right
 /// by an hour meanwhile. Guarantees: what came of traces is decided up to now, up to the moment at which the oldest undecided part
 /// came, and up to now again; when the clock goes back, so does this (P3).
 #[test]
@@ -422,7 +429,7 @@ fn u3_what_is_decided_has_an_edge() {
     assert_eq!(pipeline.decided_to(5 * SECOND, START), START);
     accept(&mut pipeline, Signal::Logs, lines(&[(Some(1), 9, "before its span")]), 10 * SECOND);
     accept(&mut pipeline, Signal::Traces, spans(vec![span(1, 1, 1, true)]), 11 * SECOND);
-    // A two-hundredth of the wait for lines earlier at most.
+    // A two-hundredth of the wait for log records earlier at most.
     let behind = START - pipeline.decided_to(12 * SECOND, START);
     assert!((2 * SECOND..2 * SECOND + SECOND / 50).contains(&behind), "{behind}");
     assert_eq!(pipeline.decided_to(12 * SECOND, START - 3600 * SECOND), START - 3600 * SECOND - behind);
@@ -465,9 +472,9 @@ fn r3_a_refused_request_gives_its_place_back() {
     }
 }
 
-/// Scenario: lines of two traces come, and nobody sends a span until they are let go: INFO is left out, a WARN goes alone. Then spans
+/// Scenario: log records of two traces come, and nobody sends a span until they are let go: INFO is left out, a WARN goes alone. Then spans
 /// come: of the first trace a failed one, of the second a fast one; of a third trace a fast span, and an error when it was dropped.
-/// Guarantees: the lines that were left out of a kept trace come after all, each once; a dropped trace's stay out; the books balance (P4).
+/// Guarantees: the log records that were left out of a kept trace come after all, each once; a dropped trace's stay out; the books balance (P4).
 #[test]
 fn s1_lines_before_a_late_span_follow_it() {
     let mut pipeline = pipeline(64 << 10);
@@ -476,16 +483,16 @@ fn s1_lines_before_a_late_span_follow_it() {
     accept(&mut pipeline, Signal::Logs, before, 0);
     pipeline.tick(5 * SECOND);
     let out = read(&pipeline.take_batches());
-    assert_eq!((out.free_lines, out.trace_lines.len()), (vec!["warn".to_owned()], 0));
+    assert_eq!((out.free_lines, out.trace_log_records.len()), (vec!["warn".to_owned()], 0));
     let late = vec![span(1, 1, 1, true), span(2, 2, 1, false), span(3, 3, 1, false)];
     accept(&mut pipeline, Signal::Traces, spans(late), 6 * SECOND);
     pipeline.tick(9 * SECOND);
     let out = read(&pipeline.take_batches());
-    assert_eq!((out.trace_lines, out.free_lines.len()), (vec!["info".to_owned()], 0));
+    assert_eq!((out.trace_log_records, out.free_lines.len()), (vec!["info".to_owned()], 0));
     accept(&mut pipeline, Signal::Traces, spans(vec![span(3, 4, 1, true)]), 10 * SECOND);
     let out = read(&pipeline.take_batches());
-    assert_eq!((out.trace_lines, out.free_lines.len()), (vec!["recalled".to_owned()], 0));
-    assert_eq!((pipeline.sampling().lines_recalled, pipeline.ledger().sampled_out.logs), (2, 1));
+    assert_eq!((out.trace_log_records, out.free_lines.len()), (vec!["recalled".to_owned()], 0));
+    assert_eq!((pipeline.sampling().log_records_recalled, pipeline.ledger().sampled_out.logs), (2, 1));
     assert!(pipeline.is_idle());
     assert_eq!(pipeline.ledger().difference(|_| pipeline.ledger().routed.total()), 0);
 }
@@ -510,7 +517,7 @@ fn s1_lines_that_are_gone_are_counted() {
     accept(&mut pipeline, Signal::Traces, spans(vec![span(1, 1, 1, true)]), 6 * SECOND);
     pipeline.tick(9 * SECOND);
     let stats = pipeline.sampling();
-    assert_eq!((stats.lines_recalled, stats.lines_recalled_too_late), (0, 1), "{stats:?}");
+    assert_eq!((stats.log_records_recalled, stats.log_records_recalled_too_late), (0, 1), "{stats:?}");
     assert_eq!(pipeline.ledger().sampled_out.logs, 1);
 }
 

@@ -10,7 +10,7 @@ use crate::index::Entries;
 pub struct Decided {
     /// The trace.
     pub trace: TraceId,
-    /// Keep or drop; `None` for a trace of which no span came: its lines stand alone, its exemplars are dead.
+    /// Keep or drop; `None` for a trace of which no span came: its log records stand alone, its exemplars are dead.
     pub verdict: Option<Verdict>,
     /// Position of the policy that kept it (or dropped it, for a drop policy); see [`crate::Sampler::policy_name`].
     pub policy: Option<u16>,

@@ -1,4 +1,4 @@
-//! The fields of a JSON object in a log line's text (RFC 8259): top level only, borrowed, without escapes resolved.
+//! The fields of a JSON object in a log record's text (RFC 8259): top level only, borrowed, without escapes resolved.
 
 /// Bodies longer than this are not looked into.
 const LONGEST: usize = 64 << 10;

@@ -20,7 +20,7 @@ pub struct Options {
     pub after_root_ns: u64,
     /// Decided when its root was seen and nothing came for so long; 0: never earlier.
     pub quiet_ns: u64,
-    /// From the first line of a trace to the moment when its lines stand alone, when no span came.
+    /// From the first log record of a trace to the moment when its log records stand alone, when no span came.
     pub log_wait_ns: u64,
     /// How long decisions are remembered at least.
     pub remember_ns: u64,

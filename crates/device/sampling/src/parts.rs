@@ -28,8 +28,8 @@ pub struct SpanPart {
 pub enum Part {
     /// A span.
     Span(SpanPart),
-    /// A log line.
-    Line {
+    /// A log record.
+    LogRecord {
         /// `SeverityNumber`; 0 when unset.
         severity: u8,
         /// Unix nanoseconds; 0 when unknown.

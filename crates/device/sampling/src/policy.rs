@@ -28,7 +28,7 @@ pub struct Evidence {
     pub bytes: u64,
     /// Bits of the statuses that its spans have.
     pub statuses: u8,
-    /// The highest severity of its log lines (`SeverityNumber`); 0 when none has one.
+    /// The highest severity of its log records (`SeverityNumber`); 0 when none has one.
     pub severity: u8,
     /// Bits of the [`crate::Conditions`] that its spans and their resources met.
     pub conditions: u64,
@@ -117,7 +117,7 @@ pub enum PolicyRule {
         /// At most; `None`: no bound.
         max: Option<u32>,
     },
-    /// Keeps traces with a log line of at least this severity (`SeverityNumber`).
+    /// Keeps traces with a log record of at least this severity (`SeverityNumber`).
     LogSeverity(u8),
     /// Keeps what a function says, for programs that are put together in Rust; a configuration cannot name one.
     Function(fn(&Evidence) -> bool),

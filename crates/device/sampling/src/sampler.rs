@@ -22,7 +22,7 @@ use crate::stats::Stats;
 /// A trace with a root is quiet when nothing came for this part of the wait.
 const QUIET_PART: u64 = 4;
 
-/// This part of the memory remembers where lines stand whose trace sent no span in time.
+/// This part of the memory remembers where log records stand whose trace sent no span in time.
 const LET_GO_PART: u64 = 32;
 
 /// Alerts that wait to be told.
@@ -93,7 +93,7 @@ impl Sampler {
 
     /// Takes note of a part of a trace, of so many bytes, that stands in a recorder entry. `now_ns` is monotonic.
     ///
-    /// Lines and exemplars do not start a trace's wait: it runs from the first span.
+    /// Log records and exemplars do not start a trace's wait: it runs from the first span.
     pub fn part(&mut self, trace: TraceId, part: Part, bytes: u64, entry: EntryId, now_ns: u64) -> Route {
         if let Part::Span(span) = part {
             let failed = span.status == STATUS_MASK_ERROR;
@@ -119,7 +119,7 @@ impl Sampler {
         slot.last_ns = now_ns;
         let evidence = &mut slot.evidence;
         evidence.bytes += bytes;
-        if let Part::Line { severity, .. } = part {
+        if let Part::LogRecord { severity, .. } = part {
             evidence.severity = evidence.severity.max(severity);
         }
         if let Part::Span(span) = part {
@@ -168,7 +168,7 @@ impl Sampler {
         let Some(offset) = self.wall_offset_ns else { return false };
         let time = match part {
             Part::Span(span) => span.end_ns,
-            Part::Line { time_ns, .. } => *time_ns,
+            Part::LogRecord { time_ns, .. } => *time_ns,
             Part::Exemplar => 0,
         };
         time != 0 && i64::try_from(time).unwrap_or(i64::MAX) < self.decisions.known_since_ns().saturating_add(offset)
@@ -407,7 +407,7 @@ impl Sampler {
         match verdict {
             Verdict::Keep => {
                 self.stats.kept_traces += 1;
-                self.stats.lines_recalled_too_late += u64::from(self.let_go.keep(&evidence.trace));
+                self.stats.log_records_recalled_too_late += u64::from(self.let_go.keep(&evidence.trace));
                 each(decided(judgement, self.index.remove(place)));
             }
             Verdict::Drop => {
@@ -440,7 +440,7 @@ impl Sampler {
             self.remember(evidence.trace, Verdict::Keep, now_ns);
             self.stats.recalled_traces += 1;
             self.stats.kept_traces += 1;
-            self.stats.lines_recalled_too_late += u64::from(self.let_go.keep(&evidence.trace));
+            self.stats.log_records_recalled_too_late += u64::from(self.let_go.keep(&evidence.trace));
             each(Decided {
                 trace: evidence.trace,
                 verdict: Some(Verdict::Keep),
@@ -454,10 +454,10 @@ impl Sampler {
         }
         for (trace, entries) in self.let_go.take_wanted() {
             if !holds(&entries) {
-                self.stats.lines_recalled_too_late += 1;
+                self.stats.log_records_recalled_too_late += 1;
                 continue;
             }
-            self.stats.lines_recalled += 1;
+            self.stats.log_records_recalled += 1;
             each(Decided {
                 trace,
                 verdict: Some(Verdict::Keep),

@@ -36,7 +36,7 @@ fn span(start_ns: u64, end_ns: u64, status: u8, root: bool) -> Part {
     Part::Span(SpanPart { start_ns, end_ns, status, root, ..SpanPart::default() })
 }
 
-const LINE: Part = Part::Line { severity: 9, time_ns: 0 };
+const LINE: Part = Part::LogRecord { severity: 9, time_ns: 0 };
 
 fn tick(sampler: &mut Sampler, now: u64) -> Vec<Decided> {
     let mut decided = Vec::new();
@@ -50,7 +50,7 @@ fn recall(sampler: &mut Sampler, now: u64, held: bool) -> Vec<Decided> {
     decided
 }
 
-/// Scenario: two spans of 100 units each that together span 200; an error in a child; a fast success; lines before and
+/// Scenario: two spans of 100 units each that together span 200; an error in a child; a fast success; log records before and
 /// after. Guarantees: the whole trace is judged, once, at its wait, with all entries that hold parts (P4).
 #[test]
 fn a_trace_is_judged_whole() {
@@ -82,7 +82,7 @@ fn a_trace_is_judged_whole() {
     assert_eq!(stats.kept_share, 0.75);
 }
 
-/// Scenario: lines without any span; then a span comes after all. Guarantees: lines wait for `log_wait` and then stand
+/// Scenario: log records without any span; then a span comes after all. Guarantees: log records wait for `log_wait` and then stand
 /// alone; nothing is decided for the trace, so that its spans are judged when they come (P4).
 #[test]
 fn lines_do_not_decide_a_trace() {
@@ -121,7 +121,7 @@ fn a_drop_becomes_a_keep() {
     assert_eq!(sampler.part(id(1), LINE, 9, 13, WAIT + 5), Route::Decided(Verdict::Keep));
     assert_eq!(sampler.part(id(2), LINE, 9, 13, WAIT + 5), Route::Decided(Verdict::Drop));
 
-    sampler.part(id(3), Part::Line { severity: 17, time_ns: 0 }, 9, 14, WAIT + 6);
+    sampler.part(id(3), Part::LogRecord { severity: 17, time_ns: 0 }, 9, 14, WAIT + 6);
     assert_eq!(recall(&mut sampler, WAIT + 6, true)[0].policy, Some(2));
     sampler.overwritten_before(5);
     assert_eq!(sampler.stats().recallable_traces, 0, "the fourth one is not held any more");
@@ -230,7 +230,7 @@ fn orders_stand_above_policies() {
 }
 
 /// Scenario: parts that are older than the memory of decisions. Guarantees: counted; spans are judged as a new trace,
-/// lines
+/// log records
 /// stand alone at once (P4).
 #[test]
 fn what_is_older_than_the_memory_is_judged_alone() {
@@ -238,10 +238,10 @@ fn what_is_older_than_the_memory_is_judged_alone() {
     let hour = 3_600_000_000_000;
     sampler.set_clocks(5_000, hour + 5_000);
     assert_eq!(sampler.part(id(1), span(hour - 20, hour - 1, 1, true), 9, 1, 5_000), Route::Waits { new_pin: true });
-    let old = Part::Line { severity: 9, time_ns: hour - 1 };
+    let old = Part::LogRecord { severity: 9, time_ns: hour - 1 };
     assert_eq!(sampler.part(id(2), old, 9, 1, 5_000), Route::Waits { new_pin: true });
     assert_eq!(sampler.part(id(1), old, 9, 1, 5_000), Route::Waits { new_pin: false }, "its trace is here");
-    let new = Part::Line { severity: 9, time_ns: hour };
+    let new = Part::LogRecord { severity: 9, time_ns: hour };
     assert_eq!(sampler.part(id(3), new, 9, 1, 5_000), Route::Waits { new_pin: true });
     assert_eq!(sampler.stats().late_unknown, 2);
     let at_once = tick(&mut sampler, 5_000);
@@ -310,9 +310,9 @@ fn a_dropped_trace_is_fetched() {
     assert_eq!(sampler.fetch(&id(1)), Fetch::Kept);
 }
 
-/// Scenario: a line, a span, a root that shortens the wait, another trace; decisions in between. Guarantees: what is told as the
+/// Scenario: a log record, a span, a root that shortens the wait, another trace; decisions in between. Guarantees: what is told as the
 /// oldest undecided moment is never later than the first part of the oldest undecided trace, and at most a two-hundredth of the
-/// wait for lines earlier where nothing shortened its wait (P3).
+/// wait for log records earlier where nothing shortened its wait (P3).
 #[test]
 fn u3_the_oldest_undecided_part_is_known() {
     let mut sampler = Sampler::new(Options { after_root_ns: 100, ..options() });

@@ -15,12 +15,12 @@ pub struct Stats {
     pub recalled_traces: u64,
     /// Traces that should have been kept after all, but were overwritten.
     pub recalled_too_late: u64,
-    /// Traces of which only lines or exemplars came.
+    /// Traces of which only log records or exemplars came.
     pub spanless_traces: u64,
-    /// Traces that were let go as such, and kept when a span came: their lines went after all.
-    pub lines_recalled: u64,
-    /// The same, but the recorder does not hold their lines any more.
-    pub lines_recalled_too_late: u64,
+    /// Traces that were let go as such, and kept when a span came: their log records went after all.
+    pub log_records_recalled: u64,
+    /// The same, but the recorder does not hold their log records any more.
+    pub log_records_recalled_too_late: u64,
     /// Traces decided before their wait was over, because memory ran short.
     pub decided_early: u64,
     /// Decisions forgotten before their time, because memory ran short.

@@ -86,7 +86,7 @@ fn options(chance: &mut Chance) -> Options {
 
 fn part(chance: &mut Chance) -> Part {
     match chance.below(4) {
-        0 => Part::Line { severity: chance.below(25) as u8, time_ns: 0 },
+        0 => Part::LogRecord { severity: chance.below(25) as u8, time_ns: 0 },
         1 if chance.below(4) == 0 => Part::Exemplar,
         _ => {
             let start_ns = 1_000_000 + chance.below(2_000);

@@ -208,7 +208,7 @@ pub struct Counters {
     /// Spans stored.
     #[prost(uint64, tag = "5")]
     pub spans: u64,
-    /// Log lines stored.
+    /// Log records stored.
     #[prost(uint64, tag = "6")]
     pub logs: u64,
     /// Metric points stored.

@@ -1,4 +1,4 @@
-//! Records as the store holds them in memory: one row per span, log line, series or exemplar, with its origin shared.
+//! Records as the store holds them in memory: one row per span, log record, series or exemplar, with its origin shared.
 
 use std::sync::Arc;
 
@@ -47,7 +47,7 @@ impl SpanRow {
     }
 }
 
-/// A log line as stored.
+/// A log record as stored.
 #[derive(Debug, Clone)]
 pub struct LogRow {
     /// Where it comes from.
@@ -113,7 +113,7 @@ impl ExemplarRow {
 pub struct Records {
     /// Spans.
     pub spans: Vec<SpanRow>,
-    /// Log lines.
+    /// Log records.
     pub logs: Vec<LogRow>,
     /// Series with their points.
     pub series: Vec<SeriesRow>,

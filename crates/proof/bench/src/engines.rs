@@ -13,7 +13,7 @@ use model::{Epoch, Lane, Stamp};
 use serde::{Deserialize, Serialize};
 use wire::BlockEncoder;
 
-use crate::work::{Figures, Frames, Load, Phase};
+use crate::work::{Frames, Load, Phase, Results};
 
 /// Bytes that a reader takes at once.
 const READ_BYTES: usize = 64 << 10;
@@ -43,7 +43,7 @@ trait Queue {
 }
 
 /// Does the work and measures it.
-pub(crate) fn run(name: Name, phase: Phase, directory: &Path, load: &Load) -> Result<Figures> {
+pub(crate) fn run(name: Name, phase: Phase, directory: &Path, load: &Load) -> Result<Results> {
     let mut queue: Box<dyn Queue> = match name {
         Name::Journal => Box::new(JournalQueue::open(directory)?),
         Name::Fjall => Box::new(FjallQueue::open(directory)?),
@@ -70,7 +70,7 @@ pub(crate) fn run(name: Name, phase: Phase, directory: &Path, load: &Load) -> Re
     // What is still in the page cache belongs to the work.
     sync_tree(directory)?;
     let written_bytes = written()? - before;
-    Ok(Figures {
+    Ok(Results {
         frames: taken,
         delivered_bytes: bytes,
         written_bytes,

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use crate::engines::Name;
-use crate::work::{Figures, Load, Phase};
+use crate::work::{Load, Phase, Results};
 
 /// What is asked for.
 #[derive(Debug, Args)]
@@ -26,7 +26,7 @@ pub(crate) struct Options {
     /// The commit that is measured, for the report; the lab tells it
     #[arg(long)]
     commit: Option<String>,
-    /// How often everything runs; figures are medians
+    /// How often everything runs; results are medians
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     repeats: u32,
     #[command(flatten)]
@@ -48,7 +48,7 @@ struct Run {
     engine: Name,
     phase: Phase,
     #[serde(flatten)]
-    figures: Figures,
+    results: Results,
     /// The engine's seconds by the journal's, run one after the other: the median, the least and the most of all
     /// repeats. Above 1, the journal is faster.
     seconds_to_journal: [f64; 3],
@@ -65,7 +65,7 @@ written_bytes is what the kernel counts for the process, file system metadata no
 pub(crate) fn run(options: &Options) -> Result<()> {
     let mut runs: Vec<Run> = Vec::new();
     for phase in [Phase::Steady, Phase::Outage] {
-        let mut all: Vec<Vec<Figures>> = Vec::new();
+        let mut all: Vec<Vec<Results>> = Vec::new();
         for repeat in 1..=options.repeats {
             eprintln!("{}, {repeat} of {}", name(&phase)?, options.repeats);
             all.push(ENGINES.iter().map(|engine| child(*engine, phase, options)).collect::<Result<_>>()?);
@@ -73,13 +73,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         for (at, engine) in ENGINES.into_iter().enumerate() {
             let of_engine = || all.iter().filter_map(|repeat| Some((repeat.first()?, repeat.get(at)?)));
             let mut ratios: Vec<f64> =
-                of_engine().map(|(journal, figures)| figures.seconds / journal.seconds).collect();
+                of_engine().map(|(journal, results)| results.seconds / journal.seconds).collect();
             ratios.sort_by(f64::total_cmp);
-            let mut figures: Vec<&Figures> = of_engine().map(|(_, figures)| figures).collect();
-            figures.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
+            let mut results: Vec<&Results> = of_engine().map(|(_, results)| results).collect();
+            results.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
             let (Some(least), Some(most)) = (ratios.first(), ratios.last()) else { bail!("nothing was run") };
             let seconds_to_journal = [ratios[ratios.len() / 2], *least, *most];
-            runs.push(Run { engine, phase, seconds_to_journal, figures: figures[figures.len() / 2].clone() });
+            runs.push(Run { engine, phase, seconds_to_journal, results: results[results.len() / 2].clone() });
         }
     }
     let (load, repeats) = (options.load, options.repeats);
@@ -96,7 +96,7 @@ fn name(value: &impl ValueEnum) -> Result<String> {
     Ok(value.to_possible_value().context("a value without a name")?.get_name().to_owned())
 }
 
-fn child(engine: Name, phase: Phase, options: &Options) -> Result<Figures> {
+fn child(engine: Name, phase: Phase, options: &Options) -> Result<Results> {
     let place = match &options.directory {
         Some(directory) => tempfile::tempdir_in(directory)?,
         None => tempfile::tempdir()?,
@@ -125,10 +125,10 @@ fn table(report: &Report) -> Result<String> {
             "{:<8} {:<8} {:>20.2} {:>12} {:>12} {:>14} {:>14.2}",
             name(&run.phase)?,
             name(&run.engine)?,
-            run.figures.written_per_delivered,
-            run.figures.high_water_rss / 1024,
-            run.figures.anonymous_rss / 1024,
-            run.figures.disk_bytes_after / 1024,
+            run.results.written_per_delivered,
+            run.results.high_water_rss / 1024,
+            run.results.anonymous_rss / 1024,
+            run.results.disk_bytes_after / 1024,
             run.seconds_to_journal[0]
         )?;
     }

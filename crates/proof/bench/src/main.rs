@@ -52,7 +52,7 @@ fn main() -> ExitCode {
 }
 
 fn engine(name: Name, phase: Phase, directory: &std::path::Path, load: &Load) -> Result<()> {
-    let figures = engines::run(name, phase, directory, load)?;
-    println!("{}", serde_json::to_string(&figures)?);
+    let results = engines::run(name, phase, directory, load)?;
+    println!("{}", serde_json::to_string(&results)?);
     Ok(())
 }

@@ -94,7 +94,7 @@ impl Frames {
 
 /// What an engine did, as its own process saw it. Sizes in bytes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Figures {
+pub(crate) struct Results {
     /// Frames that came out again, in order.
     pub(crate) frames: u64,
     /// Bytes of the blocks that came out: what would go over the link.

@@ -1,8 +1,8 @@
 //! The command line.
 
 use crate::bench::{
-    CostArgs, CostFigures, CpuArgs, FootprintArgs, OutageArgs, SamplingArgs, WireArgs, compare, cost, cpu, footprint,
-    outage, sampling_figures, wire_figures,
+    CostArgs, CostResults, CpuArgs, FootprintArgs, OutageArgs, SamplingArgs, WireArgs, compare, cost, cpu, footprint,
+    outage, sampling_results, wire_results,
 };
 use crate::cli_drill::{self, DrillCommand};
 use crate::cli_options::{OutputOptions, fresh_seed};
@@ -46,7 +46,7 @@ enum Command {
     Replay(ReplayArgs),
     /// Run the assembled edge on a model disk with power cuts and every other fault, and check every promise
     Crash(ApartArgs),
-    /// Measure, and hold the figures against their limits
+    /// Measure, and hold the results against their limits
     #[command(subcommand)]
     Bench(BenchCommand),
 }
@@ -112,7 +112,7 @@ struct CostOptions {
     /// The agent's binary, with its symbols [default: lightship beside this program]
     #[arg(long, value_name = "FILE")]
     agent: Option<PathBuf>,
-    /// Fail where a stage costs 3 % more than in these figures
+    /// Fail where a stage costs 3 % more than in these results
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
     /// Also count the bytes that are copied
@@ -157,7 +157,7 @@ struct OutageOptions {
     /// How many times faster load and waits run
     #[arg(long, default_value_t = 8, value_name = "FACTOR", value_parser = clap::value_parser!(u32).range(1..=20))]
     speed: u32,
-    /// Minutes from one request of 250 KiB of spans, and one of random digits in a log line, to the next
+    /// Minutes from one request of 250 KiB of spans, and one of random digits in a log record, to the next
     #[arg(long, default_value_t = 10, value_name = "MINUTES", value_parser = clap::value_parser!(u64).range(1..))]
     large_minutes: u64,
     #[command(flatten)]
@@ -254,7 +254,7 @@ struct VesselArgs {
     /// The seed that decides every request; without it, a new one, which is printed
     #[arg(long)]
     seed: Option<u64>,
-    /// Also append the application's JSON log lines to this file
+    /// Also append the application's JSON log records to this file
     #[arg(long, value_name = "FILE")]
     log_file: Option<PathBuf>,
     /// The longest time that a record waits for its batch to fill, in milliseconds
@@ -355,10 +355,10 @@ async fn footprint_command(options: FootprintOptions) -> Result<ExitCode> {
     let agent = locate(options.agent.as_deref(), "lightship")?;
     let hub = options.hub.as_deref().map(|path| locate(Some(path), "lightship-hub")).transpose()?;
     let args = FootprintArgs { agent, hub, time: Duration::from_secs(options.seconds) };
-    let figures = unless_told_to_stop(footprint(&args, console)).await?;
-    options.output.write(&serde_json::to_value(&figures)?)?;
-    figures.faults.iter().for_each(|fault| console.bad(fault));
-    Ok(if figures.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let results = unless_told_to_stop(footprint(&args, console)).await?;
+    options.output.write(&serde_json::to_value(&results)?)?;
+    results.faults.iter().for_each(|fault| console.bad(fault));
+    Ok(if results.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn differential_command(options: DifferentialOptions) -> Result<ExitCode> {
@@ -402,10 +402,10 @@ async fn outage_command(options: OutageOptions) -> Result<ExitCode> {
     let agent = locate(options.agent.as_deref(), "lightship")?;
     let OutageOptions { seconds, speed, large_minutes, .. } = options;
     let args = OutageArgs { agent, time: Duration::from_secs(seconds), speed, large_minutes };
-    let figures = unless_told_to_stop(outage(&args, console)).await?;
-    options.output.write(&serde_json::to_value(&figures)?)?;
-    figures.faults.iter().for_each(|fault| console.bad(fault));
-    Ok(if figures.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let results = unless_told_to_stop(outage(&args, console)).await?;
+    options.output.write(&serde_json::to_value(&results)?)?;
+    results.faults.iter().for_each(|fault| console.bad(fault));
+    Ok(if results.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn sampling_command(options: SamplingOptions) -> Result<ExitCode> {
@@ -413,23 +413,23 @@ async fn sampling_command(options: SamplingOptions) -> Result<ExitCode> {
     let agent = locate(options.agent.as_deref(), "lightship")?;
     let collector = options.collector.as_deref().map(|path| locate(Some(path), "the Collector")).transpose()?;
     let args = SamplingArgs { agent, collector, seconds: options.seconds };
-    let figures = unless_told_to_stop(sampling_figures(&args, console)).await?;
-    options.output.write(&serde_json::to_value(&figures)?)?;
+    let results = unless_told_to_stop(sampling_results(&args, console)).await?;
+    options.output.write(&serde_json::to_value(&results)?)?;
     Ok(ExitCode::SUCCESS)
 }
 
 async fn cost_command(options: CostOptions) -> Result<ExitCode> {
     let console = Console::new();
     let agent = std::path::absolute(locate(options.agent.as_deref(), "lightship")?)?;
-    let against = options.against.as_deref().map(|path| -> Result<CostFigures> {
+    let against = options.against.as_deref().map(|path| -> Result<CostResults> {
         let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        serde_json::from_slice(&text).with_context(|| format!("{} holds other figures", path.display()))
+        serde_json::from_slice(&text).with_context(|| format!("{} holds other results", path.display()))
     });
     let against = against.transpose()?;
     let args = CostArgs { agent, copies: options.copies, profiles: options.profiles };
-    let Some(figures) = unless_told_to_stop(cost(&args, console)).await? else { return Ok(ExitCode::SUCCESS) };
-    options.output.write(&serde_json::to_value(&figures)?)?;
-    let faults = against.map_or_else(Vec::new, |before| compare(&before, &figures));
+    let Some(results) = unless_told_to_stop(cost(&args, console)).await? else { return Ok(ExitCode::SUCCESS) };
+    options.output.write(&serde_json::to_value(&results)?)?;
+    let faults = against.map_or_else(Vec::new, |before| compare(&before, &results));
     faults.iter().for_each(|fault| console.bad(fault));
     Ok(if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -440,14 +440,14 @@ async fn cpu_command(options: CpuOptions) -> Result<ExitCode> {
     let fluent_bit = options.fluent_bit.as_deref().map(|path| locate(Some(path), "Fluent Bit")).transpose()?;
     let rounds = usize::try_from(options.rounds).context("too many rounds")?;
     let args = CpuArgs { agent, collector, fluent_bit, seconds: options.seconds, rounds };
-    let figures = unless_told_to_stop(cpu(&args, Console::new())).await?;
-    options.output.write(&serde_json::to_value(&figures)?)?;
+    let results = unless_told_to_stop(cpu(&args, Console::new())).await?;
+    options.output.write(&serde_json::to_value(&results)?)?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn wire_command(options: &WireOptions) -> Result<ExitCode> {
-    let figures = wire_figures(WireArgs { seed: options.seed })?;
-    options.output.write(&serde_json::to_value(&figures)?)?;
+    let results = wire_results(WireArgs { seed: options.seed })?;
+    options.output.write(&serde_json::to_value(&results)?)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -489,7 +489,7 @@ async fn vessel(args: VesselArgs) -> Result<ExitCode> {
         }
         let now = vessel.totals();
         console.progress(&format!(
-            "{} users, {} requests, {} spans (+{}), {} log lines, {} points; {} retries, {} records not taken{}",
+            "{} users, {} requests, {} spans (+{}), {} log records, {} points; {} retries, {} records not taken{}",
             now.users,
             now.requests,
             now.spans,

@@ -106,12 +106,12 @@ async fn fidelity_command(options: FidelityOptions) -> Result<ExitCode> {
         load: Duration::from_secs(options.seconds),
         seed: options.seed.unwrap_or_else(fresh_seed),
     };
-    let figures = unless_told_to_stop(fidelity(&args, console))
+    let results = unless_told_to_stop(fidelity(&args, console))
         .await
         .with_context(|| format!("the drill with seed {} broke", args.seed))?;
-    options.output.write(&serde_json::to_value(&figures)?)?;
-    figures.faults.iter().for_each(|fault| console.bad(fault));
-    Ok(if figures.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    options.output.write(&serde_json::to_value(&results)?)?;
+    results.faults.iter().for_each(|fault| console.bad(fault));
+    Ok(if results.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn kill_command(options: KillOptions) -> Result<ExitCode> {
@@ -123,12 +123,12 @@ async fn kill_command(options: KillOptions) -> Result<ExitCode> {
         kills: options.kills,
         seed: options.seed.unwrap_or_else(fresh_seed),
     };
-    let figures = unless_told_to_stop(kill(&args, console))
+    let results = unless_told_to_stop(kill(&args, console))
         .await
         .with_context(|| format!("seed {} broke the drill", args.seed))?;
-    options.output.write(&serde_json::to_value(&figures)?)?;
-    figures.faults.iter().for_each(|fault| console.bad(fault));
-    Ok(if figures.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    options.output.write(&serde_json::to_value(&results)?)?;
+    results.faults.iter().for_each(|fault| console.bad(fault));
+    Ok(if results.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn disk_command(options: DiskOptions) -> Result<ExitCode> {
@@ -140,10 +140,10 @@ async fn disk_command(options: DiskOptions) -> Result<ExitCode> {
         full: Duration::from_secs(options.full),
         seed: options.seed.unwrap_or_else(fresh_seed),
     };
-    let figures = unless_told_to_stop(disk(&args, console))
+    let results = unless_told_to_stop(disk(&args, console))
         .await
         .with_context(|| format!("seed {} broke the drill", args.seed))?;
-    options.output.write(&serde_json::to_value(&figures)?)?;
-    figures.faults.iter().for_each(|fault| console.bad(fault));
-    Ok(if figures.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    options.output.write(&serde_json::to_value(&results)?)?;
+    results.faults.iter().for_each(|fault| console.bad(fault));
+    Ok(if results.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

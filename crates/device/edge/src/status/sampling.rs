@@ -96,17 +96,17 @@ impl Sampling<'_> {
                 sampling.spanless_traces,
             ),
             Family::counter(
-                "lines_recalled_traces_total",
+                "log_records_recalled_traces_total",
                 "Traces kept after their log records were released for want of a span: these went after all.",
-                sampling.lines_recalled,
+                sampling.log_records_recalled,
             ),
             Family::counter(
-                "lines_recalled_too_late_total",
+                "log_records_recalled_too_late_total",
                 "The same, but their log records were overwritten in the recorder.",
-                sampling.lines_recalled_too_late,
+                sampling.log_records_recalled_too_late,
             ),
             Family::counter(
-                "lines_by_rule_total",
+                "log_records_by_rule_total",
                 "Log records without a trace left out by their rule.",
                 counters.log_records_by_rule,
             ),

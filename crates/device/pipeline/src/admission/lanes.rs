@@ -7,7 +7,7 @@ use model::otlp::{
 use model::proto::ProtoError;
 use model::{Lane, Signal};
 use query::{View, What};
-use sampling::LineFacts;
+use sampling::LogRecordFacts;
 
 use super::plan::Plan;
 
@@ -116,7 +116,9 @@ impl LaneRules {
             Signal::Traces => of(What::Span(SpanView::read(item)?)).filter(|choice| choice.lane() != Lane::Debug),
             Signal::Logs => match of(What::Log(LogView::read(item)?)) {
                 // A log record of a trace follows it.
-                Some(choice) if choice.lane() == Lane::Debug && LineFacts::read(item, &[])?.trace_id.is_some() => None,
+                Some(choice) if choice.lane() == Lane::Debug && LogRecordFacts::read(item, &[])?.trace_id.is_some() => {
+                    None
+                }
                 choice => choice,
             },
             Signal::Metrics => {

@@ -3,7 +3,7 @@
 use model::otlp::{SpanFacts, count_records, for_each_scope};
 use model::proto::ProtoError;
 use model::{Lane, RefusalCounts, Signal};
-use sampling::{LineFacts, LineRule};
+use sampling::{LogRecordFacts, LogRecordRule};
 
 /// Where the records of a request go.
 #[derive(Debug, Default)]
@@ -69,7 +69,7 @@ impl Plan {
         &self,
         signal: Signal,
         request: &[u8],
-        without_trace: &LineRule,
+        without_trace: &LogRecordRule,
     ) -> Result<[bool; Lane::ALL.len()], ProtoError> {
         let mut lanes = [false; Lane::ALL.len()];
         let mut wants = |lane: Lane| lanes[usize::from(lane.number())] = true;
@@ -78,7 +78,7 @@ impl Plan {
         match signal {
             Signal::Logs => for_each_scope::<ProtoError>(rest, |scope| {
                 for item in scope.items() {
-                    let record = LineFacts::read(item?, &[*without_trace])?;
+                    let record = LogRecordFacts::read(item?, &[*without_trace])?;
                     if record.trace_id.is_some() {
                         wants(Lane::Traces);
                     } else if without_trace.keeps(&record) {

@@ -4,7 +4,7 @@ use model::Signal;
 use model::otlp::{Selection, SpanView, for_each_scope, string_attribute};
 use model::proto::ProtoError;
 use red::Red;
-use sampling::LineFacts;
+use sampling::LogRecordFacts;
 
 use crate::attributes::with_ids;
 use crate::books::Incoming;
@@ -42,7 +42,7 @@ impl OwnLane {
                     }
                     self.spans.push(&scope, item);
                 } else {
-                    let record = LineFacts::read(item, &[])?;
+                    let record = LogRecordFacts::read(item, &[])?;
                     facts.trace_ids_from_fields += u64::from(record.trace_id.is_some() && !record.has_own_trace_id);
                     self.log_records.push(&scope, &with_ids(item, &record));
                 }

@@ -6,7 +6,7 @@ use model::proto::ProtoError;
 use model::{Signal, TraceId};
 use query::{View, What, each_record};
 use recorder::Content;
-use sampling::{LineFacts, Verdict};
+use sampling::{LogRecordFacts, Verdict};
 
 use crate::attributes::with_ids;
 
@@ -15,7 +15,7 @@ use super::Undecided;
 /// The trace of a record, also when a log record has it in a field of another name.
 pub fn trace_of(view: &View<'_>) -> Option<TraceId> {
     match view.what {
-        What::Log(record) if record.trace_id.is_none() => LineFacts::read(view.item, &[]).ok()?.trace_id,
+        What::Log(record) if record.trace_id.is_none() => LogRecordFacts::read(view.item, &[]).ok()?.trace_id,
         _ => view.trace_id(),
     }
 }
@@ -60,7 +60,7 @@ impl Undecided {
             Signal::Logs => for_each_scope::<ProtoError>(request, |scope| {
                 for item in scope.items() {
                     let item = item?;
-                    let record = LineFacts::read(item, &[self.rules.without_trace])?;
+                    let record = LogRecordFacts::read(item, &[self.rules.without_trace])?;
                     let count = match record.trace_id {
                         Some(trace) if dropped(&trace) => &mut found.sampled_out,
                         None if !self.rules.without_trace.keeps(&record) => &mut found.filtered,

@@ -8,7 +8,7 @@ use model::{Signal, TraceId};
 use recorder::Content;
 use red::Red;
 use sampling::{
-    LineFacts, OtState, Part, Route, STATUS_MASK_ERROR, STATUS_MASK_OK, STATUS_MASK_UNSET, SpanPart, Verdict,
+    LogRecordFacts, OtState, Part, Route, STATUS_MASK_ERROR, STATUS_MASK_OK, STATUS_MASK_UNSET, SpanPart, Verdict,
 };
 
 use crate::attributes::with_ids;
@@ -160,7 +160,7 @@ impl Undecided {
         for_each_scope::<ProtoError>(request, |scope| {
             for item in scope.items() {
                 let item = item?;
-                let record = LineFacts::read(item, &[rules.without_trace])?;
+                let record = LogRecordFacts::read(item, &[rules.without_trace])?;
                 let Some(trace) = record.trace_id else {
                     if rules.without_trace.keeps(&record) {
                         facts.passing += 1;
@@ -171,7 +171,7 @@ impl Undecided {
                     continue;
                 };
                 facts.trace_ids_from_fields += u64::from(!record.has_own_trace_id);
-                let part = Part::Line { severity: record.severity, time_ns: record.time_ns };
+                let part = Part::LogRecord { severity: record.severity, time_ns: record.time_ns };
                 let route = sampler.part(trace, part, item.len() as u64, entry, now_ns);
                 if used.note(route, facts) {
                     passing.trace_log_record(&scope, &with_ids(item, &record));

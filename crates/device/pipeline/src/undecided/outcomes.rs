@@ -8,7 +8,7 @@ use model::proto::ProtoError;
 use model::{Signal, TraceId};
 use recorder::Content;
 use red::Red;
-use sampling::{Decided, EntryId, LineFacts, Sampler, Verdict};
+use sampling::{Decided, EntryId, LogRecordFacts, Sampler, Verdict};
 
 use crate::attributes::{with_decision, with_ids};
 use crate::books::Applied;
@@ -154,7 +154,7 @@ impl Undecided {
             Content::Request(_) => for_each_scope::<ProtoError>(bytes, |scope| {
                 for item in scope.items() {
                     let item = item?;
-                    let record = LineFacts::read(item, &[applying.rules.without_spans])?;
+                    let record = LogRecordFacts::read(item, &[applying.rules.without_spans])?;
                     let outcome = record.trace_id.and_then(|trace| applying.outcomes.of(trace, entry));
                     #[cfg(feature = "mutants")]
                     if matches!(outcome, Some(Outcome::Discard)) && self.mutant.keep_orphan_log_record() {
@@ -197,7 +197,7 @@ impl Applying<'_> {
         self.frames.room_for(written.len()).span(scope, &written);
     }
 
-    fn log_record(&mut self, outcome: Option<Outcome>, scope: &ScopeGroup<'_>, item: &[u8], record: &LineFacts) {
+    fn log_record(&mut self, outcome: Option<Outcome>, scope: &ScopeGroup<'_>, item: &[u8], record: &LogRecordFacts) {
         let goes_alone = || self.rules.without_spans.keeps(record);
         let recalled = match outcome {
             None => return,

@@ -4,7 +4,7 @@ use model::otlp::{LogView, ScopeGroup, Selection, SpanView, for_each_scope};
 use model::proto::ProtoError;
 use model::{Signal, TraceId};
 use recorder::Content;
-use sampling::{EntryId, LineFacts, Remembered};
+use sampling::{EntryId, LogRecordFacts, Remembered};
 
 use super::Undecided;
 
@@ -14,7 +14,7 @@ fn trace_of(signal: Signal, item: &[u8]) -> Result<Option<TraceId>, ProtoError> 
         Signal::Traces => SpanView::read(item)?.trace_id,
         Signal::Logs => {
             let own = LogView::read(item)?.trace_id;
-            if own.is_some() { own } else { LineFacts::read(item, &[])?.trace_id }
+            if own.is_some() { own } else { LogRecordFacts::read(item, &[])?.trace_id }
         }
         // Points were routed; their exemplars stay behind.
         Signal::Metrics => None,

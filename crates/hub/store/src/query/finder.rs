@@ -58,7 +58,7 @@ impl<'a> Finder<'a> {
         }
     }
 
-    /// How many log lines of a trace are stored.
+    /// How many log records of a trace are stored.
     pub(super) fn log_count(&self, trace: TraceId) -> usize {
         let packs = self.packs.iter().filter(|pack| pack.kind == Kind::Logs);
         let packed: usize =

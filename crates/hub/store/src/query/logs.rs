@@ -1,4 +1,4 @@
-//! Log lines: by trace, by filter, in the order of time.
+//! Log records: by trace, by filter, in the order of time.
 
 use std::collections::BTreeMap;
 
@@ -173,7 +173,7 @@ pub(super) fn visit_trace(query: Scoped<'_>, snapshot: &Snapshot, trace: TraceId
 }
 
 impl Scoped<'_> {
-    /// Finds log lines.
+    /// Finds log records.
     pub fn logs(&self, query: &LogQuery) -> LogPage {
         let mut matching = Matching::new(query);
         if let Some(trace) = query.trace_id {

@@ -188,7 +188,7 @@ impl Maker {
 }
 
 impl Scoped<'_> {
-    /// What pipes make of log lines; order, limit and place of the query say nothing here. Rows count as stored.
+    /// What pipes make of log records; order, limit and place of the query say nothing here. Rows count as stored.
     ///
     /// # Errors
     /// [`QueryError`] when the table would take too much memory.

@@ -59,7 +59,7 @@ pub struct TraceSummary {
     pub stored_spans: usize,
     /// Different spans whose status is an error.
     pub errors: usize,
-    /// Log lines as stored.
+    /// Log records as stored.
     pub logs: usize,
 }
 
@@ -81,9 +81,9 @@ pub struct TraceView {
     pub spans: Vec<SpanRow>,
     /// Rows as stored.
     pub stored_spans: usize,
-    /// Different log lines.
+    /// Different log records.
     pub logs: usize,
-    /// Log lines as stored.
+    /// Log records as stored.
     pub stored_logs: usize,
     /// Spans whose parent is not there.
     pub missing_parents: usize,

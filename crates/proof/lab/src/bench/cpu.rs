@@ -49,7 +49,7 @@ const SETTLE: Duration = Duration::from_secs(9);
 
 /// The outcome, as printed.
 #[derive(Debug, Serialize)]
-pub(crate) struct CpuFigures {
+pub(crate) struct CpuResults {
     commit: Option<String>,
     host: Host,
     seconds: u64,
@@ -135,7 +135,7 @@ impl Started {
 }
 
 /// Runs it.
-pub(crate) async fn cpu(args: &CpuArgs, console: Console) -> Result<CpuFigures> {
+pub(crate) async fn cpu(args: &CpuArgs, console: Console) -> Result<CpuResults> {
     let mut who = vec![Who::Collector, Who::Memory, Who::Files];
     match &args.fluent_bit {
         Some(_) => who.push(Who::FluentBit),
@@ -166,7 +166,7 @@ pub(crate) async fn cpu(args: &CpuArgs, console: Console) -> Result<CpuFigures> 
         let theirs = runs.get(&Who::Collector).map(|runs| median(runs, |run| run.cpu_per_million));
         rows.extend(who.iter().filter_map(|one| Some(row(*one, rate, runs.get(one)?, theirs))));
     }
-    Ok(CpuFigures {
+    Ok(CpuResults {
         commit: commit(),
         host: Host::this(),
         seconds: args.seconds,

@@ -150,29 +150,29 @@ pub(crate) async fn footprint(args: &FootprintArgs, console: Console) -> Result<
     Ok(footprint)
 }
 
-fn faults(figures: &Footprint) -> Vec<String> {
-    let limits = figures.limits;
+fn faults(results: &Footprint) -> Vec<String> {
+    let limits = results.limits;
     let mut faults = Vec::new();
     let mut over = |what: &str, value: u64, limit: u64, allowed: bool| {
         if !allowed {
             faults.push(format!("{what}: {value} bytes, the limit is {limit}"));
         }
     };
-    over("binary", figures.binary.bytes, limits.binary, figures.binary.bytes < limits.binary);
-    let high = figures.memory_at_end.high_water;
+    over("binary", results.binary.bytes, limits.binary, results.binary.bytes < limits.binary);
+    let high = results.memory_at_end.high_water;
     over("resident memory at most", high, limits.high_water, high < limits.high_water);
-    let both = figures.binary_and_data;
+    let both = results.binary_and_data;
     over("binary and data directory", both, limits.binary_and_data, both <= limits.binary_and_data);
-    if !figures.binary.stripped {
+    if !results.binary.stripped {
         faults.push("the binary is not stripped, so its size says nothing".to_owned());
     }
-    if figures.load.not_taken > 0 {
-        faults.push(format!("{} records were not taken", figures.load.not_taken));
+    if results.load.not_taken > 0 {
+        faults.push(format!("{} records were not taken", results.load.not_taken));
     }
     faults
 }
 
-/// The load while it runs: traces and metrics over gRPC, log lines over HTTP.
+/// The load while it runs: traces and metrics over gRPC, log records over HTTP.
 pub(crate) struct Run {
     load: Load,
     traces: Pipe,
@@ -192,7 +192,7 @@ impl Run {
         let often = if large_minutes == 1 { "minute".to_owned() } else { format!("{large_minutes} minutes") };
         let description = format!(
             "every {METRICS_SECONDS} s one export of {POINTS} points, every {TRACE_SECONDS} s a trace of 5 spans, every \
-             {LINE_SECONDS} s a log line; in each {often} one trace and one line fill a request of 236 to 250 KiB \
+             {LINE_SECONDS} s a log record; in each {often} one trace and one line fill a request of 236 to 250 KiB \
              (the limit is {} KiB)",
             LIMIT / 1024
         );

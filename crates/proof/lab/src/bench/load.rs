@@ -1,4 +1,4 @@
-//! The load of a typical device: 50 samples a second, 10 traces and 5 log lines a minute, and among them requests close
+//! The load of a typical device: 50 samples a second, 10 traces and 5 log records a minute, and among them requests close
 //! to the limit of 256 KiB.
 
 use crate::otlp::value::{attribute, int, text};
@@ -26,7 +26,7 @@ pub(crate) const METRICS_SECONDS: u64 = 10;
 pub(crate) const POINTS: u64 = 50 * METRICS_SECONDS;
 /// Seconds between two traces: 10 a minute.
 pub(crate) const TRACE_SECONDS: u64 = 6;
-/// Seconds between two log lines: 5 a minute.
+/// Seconds between two log records: 5 a minute.
 pub(crate) const LINE_SECONDS: u64 = 12;
 /// Traces and lines in a minute.
 const TRACES_PER_MINUTE: u64 = 60 / TRACE_SECONDS;
@@ -114,7 +114,7 @@ impl Load {
         Request { body: traces_request(resource(), scope(), spans), records }
     }
 
-    /// A log line without a trace, or one with a dump that fills a large request.
+    /// A log record without a trace, or one with a dump that fills a large request.
     pub(crate) fn line(&mut self, now_ns: u64) -> Request {
         self.lines += 1;
         let mut body = format!("controller cycle {} finished in {} us", self.lines, self.rng.between(300, 900));

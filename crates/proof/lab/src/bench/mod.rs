@@ -1,4 +1,4 @@
-//! Benchmarks: figures as JSON, with the limits they are held against.
+//! Benchmarks: results as JSON, with the limits they are held against.
 
 mod cost;
 mod cpu;
@@ -11,11 +11,11 @@ mod process;
 mod sampling;
 mod wire;
 
-pub(crate) use cost::{CostArgs, CostFigures, compare, cost};
+pub(crate) use cost::{CostArgs, CostResults, compare, cost};
 pub(crate) use cpu::{CpuArgs, cpu};
 pub(crate) use footprint::{FootprintArgs, footprint};
 pub(crate) use host::{Host, commit};
 pub(crate) use outage::{OutageArgs, outage};
 pub(crate) use process::{Memory, cpu_seconds};
-pub(crate) use sampling::{SamplingArgs, sampling_figures};
-pub(crate) use wire::{WireArgs, wire_figures};
+pub(crate) use sampling::{SamplingArgs, sampling_results};
+pub(crate) use wire::{WireArgs, wire_results};

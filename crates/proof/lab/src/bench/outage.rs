@@ -110,20 +110,20 @@ pub(crate) async fn outage(args: &OutageArgs, console: Console) -> Result<Outage
     Ok(outage)
 }
 
-fn faults(figures: &Outage) -> Vec<String> {
+fn faults(results: &Outage) -> Vec<String> {
     let mut faults = Vec::new();
-    if figures.binary_and_data > figures.binary_and_data_limit {
-        let (both, limit) = (figures.binary_and_data, figures.binary_and_data_limit);
+    if results.binary_and_data > results.binary_and_data_limit {
+        let (both, limit) = (results.binary_and_data, results.binary_and_data_limit);
         faults.push(format!("binary and data directory: {both} bytes, the limit is {limit}"));
     }
-    if figures.queued == 0 {
+    if results.queued == 0 {
         faults.push("nothing waits for the link, so there was no outage".to_owned());
     }
-    if figures.not_taken > 0 {
-        faults.push(format!("{} records were not taken", figures.not_taken));
+    if results.not_taken > 0 {
+        faults.push(format!("{} records were not taken", results.not_taken));
     }
-    if figures.ledger_difference != 0 {
-        faults.push(format!("the ledger does not add up: {}", figures.ledger_difference));
+    if results.ledger_difference != 0 {
+        faults.push(format!("the ledger does not add up: {}", results.ledger_difference));
     }
     faults
 }

@@ -33,7 +33,7 @@ pub(crate) struct SamplingArgs {
 
 /// The outcome, as printed.
 #[derive(Debug, Serialize)]
-pub(crate) struct SamplingFigures {
+pub(crate) struct SamplingResults {
     commit: Option<String>,
     host: Host,
     spans: u64,
@@ -138,7 +138,7 @@ async fn measure(process: u32, listen: std::net::SocketAddr, sent: &[Sent], seed
 }
 
 /// Runs it.
-pub(crate) async fn sampling_figures(args: &SamplingArgs, console: Console) -> Result<SamplingFigures> {
+pub(crate) async fn sampling_results(args: &SamplingArgs, console: Console) -> Result<SamplingResults> {
     let directory = tempfile::Builder::new().prefix("lightship-bench-").tempdir().context("no temporary directory")?;
     // Ten requests a second of 75 traces: about 225 spans.
     let sent = traffic(1, args.seconds, 75);
@@ -150,7 +150,7 @@ pub(crate) async fn sampling_figures(args: &SamplingArgs, console: Console) -> R
     let short: Vec<Sent> = traffic(1, 10, 75);
     console.event("counting instructions and allocations");
     let (instructions_per_span, allocations_per_span) = costs(&short, &args.agent, directory.path())?;
-    let mut figures = SamplingFigures {
+    let mut results = SamplingResults {
         commit: commit(),
         host: Host::this(),
         spans,
@@ -167,7 +167,7 @@ pub(crate) async fn sampling_figures(args: &SamplingArgs, console: Console) -> R
     };
     let Some(collector) = &args.collector else {
         eprintln!("SKIPPED the comparison with the Collector: name it with --collector FILE");
-        return Ok(figures);
+        return Ok(results);
     };
     console.event("the Collector under the traffic");
     let sink = Receiver::start(Protocol::Http, Inbox::default()).await?;
@@ -192,8 +192,8 @@ pub(crate) async fn sampling_figures(args: &SamplingArgs, console: Console) -> R
     if ours.spans_per_second < 0.9 * theirs.spans_per_second {
         bail!("the traffic was not the same: {ours:?}, {theirs:?}");
     }
-    figures.cpu_ratio = Some(ours.cpu_share / theirs.cpu_share);
-    figures.memory_ratio = Some(ours.high_water as f64 / theirs.high_water as f64);
-    (figures.agent, figures.collector) = (Some(ours), Some(theirs));
-    Ok(figures)
+    results.cpu_ratio = Some(ours.cpu_share / theirs.cpu_share);
+    results.memory_ratio = Some(ours.high_water as f64 / theirs.high_water as f64);
+    (results.agent, results.collector) = (Some(ours), Some(theirs));
+    Ok(results)
 }

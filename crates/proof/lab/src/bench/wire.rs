@@ -35,7 +35,7 @@ pub(crate) struct WireArgs {
 
 /// The outcome, as printed.
 #[derive(Debug, Serialize)]
-pub(crate) struct WireFigures {
+pub(crate) struct WireResults {
     commit: Option<String>,
     host: Host,
     seed: u64,
@@ -97,9 +97,9 @@ impl Request {
 }
 
 /// Measures.
-pub(crate) fn wire_figures(args: WireArgs) -> Result<WireFigures> {
+pub(crate) fn wire_results(args: WireArgs) -> Result<WireResults> {
     let batches = batches(args.seed).iter().map(measure).collect::<Result<_>>()?;
-    Ok(WireFigures {
+    Ok(WireResults {
         commit: commit(),
         host: Host::this(),
         seed: args.seed,
@@ -321,16 +321,16 @@ fn backlog(seed: u64) -> Batch {
 mod tests {
     use super::*;
 
-    /// Scenario: the batches of one seed, twice. Guarantees: the figures do not depend on chance or time, and every batch
+    /// Scenario: the batches of one seed, twice. Guarantees: the results do not depend on chance or time, and every batch
     /// has records.
     #[test]
-    fn figures_are_reproducible() {
-        let figures = || {
-            let figures = wire_figures(WireArgs { seed: 5 }).unwrap();
-            serde_json::to_value(&figures.batches).unwrap()
+    fn results_are_reproducible() {
+        let results = || {
+            let results = wire_results(WireArgs { seed: 5 }).unwrap();
+            serde_json::to_value(&results.batches).unwrap()
         };
-        let first = figures();
-        assert_eq!(first, figures());
+        let first = results();
+        assert_eq!(first, results());
         assert!(first.as_array().unwrap().iter().all(|figure| figure["records"].as_u64().unwrap() > 0));
     }
 }

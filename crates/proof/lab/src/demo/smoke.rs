@@ -8,7 +8,7 @@ use crate::demo::link::{Cut, Link};
 use crate::device::{Device, Setting, Upstream, Waits};
 use crate::hub::Hub;
 use crate::otlp::Protocol;
-use crate::reconcile::{AgentFigures, Verdict, Window, both_ledgers, judge, read_hub, red_calls};
+use crate::reconcile::{AgentResults, Verdict, Window, both_ledgers, judge, read_hub, red_calls};
 use crate::vessel::{Manifest, Options, Ramp, Totals, Vessel};
 use anyhow::{Context, Result, bail};
 use std::path::PathBuf;
@@ -224,7 +224,7 @@ async fn reconcile(
     let window = Window { start_ns: run.start_ns.saturating_sub(hour), end_ns: run.end_ns + hour };
     let found = read_hub(hub.http, window, manifest, METRICS_EVERY_MS).await?;
     let (stored_points, status) = both_ledgers(hub.http, device, DRAIN).await?;
-    let agent = AgentFigures {
+    let agent = AgentResults {
         status,
         stored_points,
         acknowledged: totals.tallies.each_ref().map(|tally| tally.taken),

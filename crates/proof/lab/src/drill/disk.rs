@@ -308,7 +308,7 @@ pub(crate) async fn disk(args: &DiskArgs, console: Console) -> Result<Disk> {
     device.stop().await?;
     hub.stop().await?;
 
-    let mut figures = Disk {
+    let mut results = Disk {
         passed: false,
         commit: commit(),
         host: Host::this(),
@@ -323,9 +323,9 @@ pub(crate) async fn disk(args: &DiskArgs, console: Console) -> Result<Disk> {
         records_after,
         faults: Vec::new(),
     };
-    figures.faults = faults(&figures, refused_after, same_process);
-    figures.passed = figures.faults.is_empty();
-    Ok(figures)
+    results.faults = faults(&results, refused_after, same_process);
+    results.passed = results.faults.is_empty();
+    Ok(results)
 }
 
 #[derive(Deserialize)]
@@ -400,18 +400,18 @@ impl Stored {
     }
 }
 
-fn faults(figures: &Disk, refused_after: u64, same_process: bool) -> Vec<String> {
+fn faults(results: &Disk, refused_after: u64, same_process: bool) -> Vec<String> {
     let mut faults = Vec::new();
     let mut unless = |holds: bool, fault: String| {
         if !holds {
             faults.push(fault);
         }
     };
-    let lane = |name: &str| figures.lanes.get(name).cloned().unwrap_or_default();
+    let lane = |name: &str| results.lanes.get(name).cloned().unwrap_or_default();
     let share = |name: &str| lane(name).told_lost as f64 / lane(name).taken.max(1) as f64;
     unless(same_process, "the agent did not live through it".to_owned());
-    unless(figures.least_free < 64 << 10, format!("{} bytes stayed free: the disk was not full", figures.least_free));
-    for (name, fate) in &figures.lanes {
+    unless(results.least_free < 64 << 10, format!("{} bytes stayed free: the disk was not full", results.least_free));
+    for (name, fate) in &results.lanes {
         // What was given up may have been taken all the same, when the answer came too late.
         let (told, most) = (fate.stored + fate.told_lost, fate.taken + fate.not_taken);
         let what = format!("{name}: {} to {most} taken, {told} stored or told as lost", fate.taken);
@@ -426,15 +426,15 @@ fn faults(figures: &Disk, refused_after: u64, same_process: bool) -> Vec<String>
         order[2] + order[3] == 0.0 || order[1] > 0.5,
         format!("traces or logs yielded while metrics had more: {order:?}"),
     );
-    let lost: u64 = figures.lanes.values().map(|fate| fate.told_lost).sum();
+    let lost: u64 = results.lanes.values().map(|fate| fate.told_lost).sum();
     unless(
-        lost == figures.agent_lost,
-        format!("the hub was told of {lost} lost records, the agent lost {}", figures.agent_lost),
+        lost == results.agent_lost,
+        format!("the hub was told of {lost} lost records, the agent lost {}", results.agent_lost),
     );
-    unless(figures.wrong_lines == 0, format!("{} lines are stored twice or were never sent", figures.wrong_lines));
-    unless(figures.ledger_difference == 0, format!("the ledger does not add up: {}", figures.ledger_difference));
+    unless(results.wrong_lines == 0, format!("{} lines are stored twice or were never sent", results.wrong_lines));
+    unless(results.ledger_difference == 0, format!("the ledger does not add up: {}", results.ledger_difference));
     unless(
-        figures.records_after > 0 && refused_after == 0,
+        results.records_after > 0 && refused_after == 0,
         format!("{refused_after} records were refused after space had returned"),
     );
     faults

@@ -8,7 +8,7 @@ use crate::console::Console;
 use crate::device::{Device, Setting, Upstream, Waits};
 use crate::hub::Hub;
 use crate::otlp::Protocol;
-use crate::reconcile::{AgentFigures, Verdict, Window, judge, read_hub, red_calls, stored_points};
+use crate::reconcile::{AgentResults, Verdict, Window, judge, read_hub, red_calls, stored_points};
 use crate::vessel::{Manifest, Options, Ramp, Totals, Vessel};
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
@@ -114,7 +114,7 @@ pub(crate) async fn fidelity(args: &FidelityArgs, console: Console) -> Result<Fi
     let (verdict, status) = reconcile(&hub, &device, args.seed, run, &manifest, &totals).await?;
     device.stop().await?;
     hub.stop().await?;
-    let mut figures = Fidelity {
+    let mut results = Fidelity {
         passed: false,
         commit: commit(),
         host: Host::this(),
@@ -133,18 +133,18 @@ pub(crate) async fn fidelity(args: &FidelityArgs, console: Console) -> Result<Fi
         verdict,
         faults: Vec::new(),
     };
-    figures.faults = faults(&figures, args);
-    figures.passed = figures.faults.is_empty();
-    Ok(figures)
+    results.faults = faults(&results, args);
+    results.passed = results.faults.is_empty();
+    Ok(results)
 }
 
-fn faults(figures: &Fidelity, args: &FidelityArgs) -> Vec<String> {
-    let mut faults = figures.verdict.faults.clone();
-    if figures.high_water >= figures.limit {
-        faults.push(format!("resident memory was {} bytes, the limit is {}", figures.high_water, figures.limit));
+fn faults(results: &Fidelity, args: &FidelityArgs) -> Vec<String> {
+    let mut faults = results.verdict.faults.clone();
+    if results.high_water >= results.limit {
+        faults.push(format!("resident memory was {} bytes, the limit is {}", results.high_water, results.limit));
     }
-    if figures.spans_per_second < 0.95 * args.spans_per_second as f64 {
-        faults.push(format!("only {:.0} spans a second were generated", figures.spans_per_second));
+    if results.spans_per_second < 0.95 * args.spans_per_second as f64 {
+        faults.push(format!("only {:.0} spans a second were generated", results.spans_per_second));
     }
     faults
 }
@@ -167,7 +167,7 @@ async fn reconcile(
     if delivered(&before) != delivered(&status) {
         bail!("the agent went on delivering while the hub was asked; run it again");
     }
-    let agent = AgentFigures {
+    let agent = AgentResults {
         status: status.clone(),
         stored_points: points,
         acknowledged: totals.tallies.each_ref().map(|tally| tally.taken),

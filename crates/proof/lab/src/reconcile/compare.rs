@@ -11,7 +11,7 @@ const EXAMPLES: usize = 5;
 /// How plan and hub differ.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Compared {
-    /// Traces that must be kept, found whole: every span and every log line.
+    /// Traces that must be kept, found whole: every span and every log record.
     pub(crate) stored: u64,
     /// Failed ones among them.
     pub(crate) errors_kept: u64,
@@ -19,7 +19,7 @@ pub(crate) struct Compared {
     pub(crate) lost: u64,
     /// Traces that miss something, must not be kept, or were never generated.
     pub(crate) orphan_traces: u64,
-    /// Log lines of a trace that is not stored or must not be kept.
+    /// Log records of a trace that is not stored or must not be kept.
     pub(crate) orphan_logs: u64,
     /// Exemplars whose trace is not stored.
     pub(crate) dead_exemplars: u64,
@@ -44,7 +44,7 @@ pub(crate) fn compare(manifest: &Manifest, found: &Found, lines: &Lines<'_>, fau
     for number in 0..manifest.loose_lines {
         if !lines.ids.contains_key(format!("loose-{number}").as_str()) {
             lost += 1;
-            faults.name("lost", || format!("log line loose-{number}"));
+            faults.name("lost", || format!("log record loose-{number}"));
         }
     }
     for point in manifest.points.iter().filter(|point| !found.has_point(point)) {
@@ -69,7 +69,7 @@ pub(crate) fn compare(manifest: &Manifest, found: &Found, lines: &Lines<'_>, fau
         let kept = planned.get(&trace).is_some_and(|request| request.should_keep);
         if !kept || !found.traces.contains_key(&trace) {
             orphan_logs += 1;
-            faults.name("orphan log line", || format!("{:?} of trace {trace}", line.id));
+            faults.name("orphan log record", || format!("{:?} of trace {trace}", line.id));
         }
     }
     let mut dead_exemplars = 0;

@@ -73,7 +73,7 @@ async fn documented_hub() -> SocketAddr {
 /// Scenario: a hub with two pages of traces and of lines, a span stored twice, an exemplar, a metric, and a ledger.
 /// Guarantees: all pages are read; rows and ids, states, values and the ledger's points are what the hub says.
 #[tokio::test]
-async fn all_pages_and_figures_are_read() {
+async fn all_pages_and_results_are_read() {
     let hub = documented_hub().await;
     let mut manifest = Manifest::default();
     for (time_ns, value) in [(1_000_000, 7.0), (2_000_000, 8.0)] {

@@ -12,4 +12,4 @@ pub(crate) use found::Found;
 pub(crate) use found::{FoundExemplar, FoundLine, FoundTrace};
 pub(crate) use hub::{Window, read_hub, red_calls, stored_lines, stored_points};
 pub(crate) use ledgers::both_ledgers;
-pub(crate) use verdict::{AgentFigures, Verdict, judge};
+pub(crate) use verdict::{AgentResults, Verdict, judge};

@@ -13,7 +13,7 @@ const LEAST_OF_EACH_KIND: u64 = 20;
 
 /// What the agent and the vessel's exporters say, beside the hub.
 #[derive(Debug, Clone)]
-pub(crate) struct AgentFigures {
+pub(crate) struct AgentResults {
     pub(crate) status: Status,
     /// Rows of points that the hub had stored at the moment of `status`.
     pub(crate) stored_points: u64,
@@ -36,11 +36,11 @@ pub(crate) struct Verdict {
     pub(crate) should_keep: u64,
     /// Traces that the agent says it kept.
     pub(crate) kept: u64,
-    /// Traces that must be kept, found whole at the hub: every span and every log line.
+    /// Traces that must be kept, found whole at the hub: every span and every log record.
     pub(crate) stored: u64,
-    /// Rows stored beyond one for each span, log line and point.
+    /// Rows stored beyond one for each span, log record and point.
     pub(crate) duplicates: u64,
-    /// Log lines at the hub of a trace that is not stored or must not be kept.
+    /// Log records at the hub of a trace that is not stored or must not be kept.
     pub(crate) orphan_logs: u64,
     /// Traces at the hub that miss something, or must not be kept.
     pub(crate) orphan_traces: u64,
@@ -66,7 +66,7 @@ pub(crate) struct Verdict {
     pub(crate) exactly_200ms: u64,
     /// Traces that are slow as a whole while no span of them is.
     pub(crate) slow_only_as_a_whole: u64,
-    /// Log lines generated, with and without a trace.
+    /// Log records generated, with and without a trace.
     pub(crate) lines: u64,
     /// Points handed over.
     pub(crate) points: u64,
@@ -77,7 +77,7 @@ pub(crate) struct Verdict {
 }
 
 /// Judges a run.
-pub(crate) fn judge(seed: u64, manifest: &Manifest, found: &Found, agent: &AgentFigures) -> Verdict {
+pub(crate) fn judge(seed: u64, manifest: &Manifest, found: &Found, agent: &AgentResults) -> Verdict {
     let mut faults = Faults::default();
     let lines = Lines::count(found);
     let count = |pick: &dyn Fn(&Request) -> bool| manifest.requests.iter().filter(|one| pick(one)).count() as u64;
@@ -90,7 +90,7 @@ pub(crate) fn judge(seed: u64, manifest: &Manifest, found: &Found, agent: &Agent
     let duplicates = span_surplus + lines.surplus + point_surplus;
     if duplicates > 0 {
         faults.name("duplicates", || {
-            format!("{span_surplus} spans, {} log lines, {} points", lines.surplus, point_surplus)
+            format!("{span_surplus} spans, {} log records, {} points", lines.surplus, point_surplus)
         });
     }
 
@@ -170,14 +170,14 @@ impl Verdict {
 
 /// Points that the hub has stored beyond those that were delivered. The agent counts all records that it delivered, so what
 /// is left after spans and lines are points.
-fn surplus_points(found: &Found, lines: &Lines<'_>, agent: &AgentFigures) -> u64 {
+fn surplus_points(found: &Found, lines: &Lines<'_>, agent: &AgentResults) -> u64 {
     let delivered: u64 = agent.status.ledger.destinations.iter().map(|destination| destination.delivered).sum();
     let spans: u64 = found.traces.values().map(|trace| trace.spans.len() as u64).sum();
     let points = delivered.saturating_sub(spans + lines.ids.len() as u64);
     agent.stored_points.saturating_sub(points)
 }
 
-fn red_difference(manifest: &Manifest, agent: &AgentFigures, faults: &mut Faults) -> u64 {
+fn red_difference(manifest: &Manifest, agent: &AgentResults, faults: &mut Faults) -> u64 {
     let names: HashSet<&String> = manifest.spans_by_name.keys().chain(agent.red_calls.keys()).collect();
     let mut difference = 0;
     for name in names {

@@ -16,7 +16,7 @@ const STATUS: &str = r#"{"epoch":"00000000000000aa","ledger":{
 struct Run {
     manifest: Manifest,
     found: Found,
-    agent: AgentFigures,
+    agent: AgentResults,
 }
 
 impl Run {
@@ -66,7 +66,7 @@ impl Run {
         let mut status: Status = serde_json::from_str(STATUS).unwrap();
         status.sampling.kept_traces = 75;
         let red_calls = manifest.spans_by_name.clone();
-        let agent = AgentFigures { status, stored_points: 9, acknowledged: [0; 3], not_taken: 0, red_calls };
+        let agent = AgentResults { status, stored_points: 9, acknowledged: [0; 3], not_taken: 0, red_calls };
         let mut run = Self { manifest, found, agent };
         // 75 traces with their lines, two lines without a trace, and nine points.
         run.delivered_too(75 * (4 + 2) + 2 + 9);
@@ -111,7 +111,7 @@ fn faulty(change: impl FnOnce(&mut Run)) -> Vec<(&'static str, u64)> {
     wrong
 }
 
-/// Scenario: a run in which everything is as planned. Guarantees: it passes, with its figures.
+/// Scenario: a run in which everything is as planned. Guarantees: it passes, with its results.
 #[test]
 fn a_good_run_passes() {
     let verdict = Run::good().judge();
@@ -179,10 +179,10 @@ fn what_should_not_be_there_is_an_orphan() {
     assert_eq!(faulty(|run| run.found.exemplars.push(exemplar(stored, "missing"))), [("dead_exemplars", 1)]);
 }
 
-/// Scenario: the agent's own figures are off: kept traces, the ledger, what it acknowledged, RED counts, refusals.
+/// Scenario: the agent's own results are off: kept traces, the ledger, what it acknowledged, RED counts, refusals.
 /// Guarantees: each shows in its field (P1, P6).
 #[test]
-fn the_agents_own_figures_are_compared() {
+fn the_agents_own_results_are_compared() {
     assert_eq!(faulty(|run| run.agent.status.sampling.kept_traces = 74), [("kept", 1)]);
     assert_eq!(faulty(|run| run.agent.status.ledger.pending.logs = 2), [("ledger_difference", 2)]);
     assert_eq!(faulty(|run| run.agent.acknowledged[1] = 4), [("ledger_difference", 4)]);

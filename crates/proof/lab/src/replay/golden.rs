@@ -42,7 +42,7 @@ pub(crate) struct Step {
     pub(crate) exemplars: Vec<Id>,
     /// A file of OTLP/JSON, one request in a line, as the Collector's file exporter writes it.
     pub(crate) otlp: Option<String>,
-    /// A file of an application's JSON log lines.
+    /// A file of an application's JSON log records.
     pub(crate) log: Option<String>,
     /// The program ends and begins anew.
     pub(crate) restart: bool,

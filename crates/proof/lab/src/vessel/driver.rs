@@ -40,7 +40,7 @@ pub(crate) struct Options {
     pub(crate) metrics_every: Duration,
     /// How far apart the parts of one trace may be emitted.
     pub(crate) spread: Duration,
-    /// Where the JSON log lines go as well.
+    /// Where the JSON log records go as well.
     pub(crate) log_file: Option<PathBuf>,
     /// Whether to remember everything for a reconciliation.
     pub(crate) remember: bool,

@@ -1,4 +1,4 @@
-//! The application's log lines, as OTLP log records and as the JSON lines of its log file.
+//! The application's log records, as OTLP log records and as the JSON lines of its log file.
 
 use crate::otlp::value::{any, attribute, text};
 use crate::vessel::fate::Fate;
@@ -36,7 +36,7 @@ impl Level {
     }
 }
 
-/// One log line.
+/// One log record.
 #[derive(Debug, Clone)]
 pub(crate) struct Line {
     /// Unique in the run: `REQUEST-COUNT` for a line of a request, `loose-COUNT` for one without.

@@ -12,7 +12,7 @@ pub(crate) struct Request {
     pub(crate) number: u64,
     pub(crate) trace: TraceId,
     pub(crate) spans: Vec<SpanId>,
-    /// Its log lines have the ids `NUMBER-0` up to this count.
+    /// Its log records have the ids `NUMBER-0` up to this count.
     pub(crate) lines: u64,
     pub(crate) fails: bool,
     pub(crate) length_ns: u64,
@@ -52,7 +52,7 @@ impl Manifest {
         self.spans_by_name.values().sum()
     }
 
-    /// All log lines, with and without a trace.
+    /// All log records, with and without a trace.
     pub(crate) fn lines(&self) -> u64 {
         self.requests.iter().map(|request| request.lines).sum::<u64>() + self.loose_lines
     }

@@ -1,6 +1,6 @@
-//! Whether costs grew since the figures that are committed.
+//! Whether costs grew since the results that are committed.
 
-use super::{CostFigures, ScenarioCost, StageCost};
+use super::{CostResults, ScenarioCost, StageCost};
 
 /// By so much a stage may grow.
 const TOLERANCE: f64 = 0.03;
@@ -8,7 +8,7 @@ const TOLERANCE: f64 = 0.03;
 const LEAST_SHARE: f64 = 0.02;
 
 /// What grew, each in a sentence; empty when nothing did.
-pub(crate) fn compare(before: &CostFigures, now: &CostFigures) -> Vec<String> {
+pub(crate) fn compare(before: &CostResults, now: &CostResults) -> Vec<String> {
     let mut faults = Vec::new();
     for (name, before) in &before.scenarios {
         let Some(now) = now.scenarios.get(name) else {
@@ -54,25 +54,25 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
-    fn figures(look: f64, sink: f64) -> CostFigures {
+    fn results(look: f64, sink: f64) -> CostResults {
         let cost = |instructions| StageCost { instructions, allocations: 1.0, copied_bytes: None };
         let stages = BTreeMap::from([("look".to_owned(), cost(look)), ("sink".to_owned(), cost(sink))]);
         let total = cost(look + sink);
         let one = ScenarioCost { what: String::new(), records: 1, bytes_per_record: 1.0, total, stages };
-        CostFigures { commit: None, host: None, scenarios: BTreeMap::from([("http".to_owned(), one)]) }
+        CostResults { commit: None, host: None, scenarios: BTreeMap::from([("http".to_owned(), one)]) }
     }
 
-    /// Scenario: the same figures, a stage that grows by 2 % and by 5 %, one that shrinks, a scenario that is missing. Guarantees: only
+    /// Scenario: the same results, a stage that grows by 2 % and by 5 %, one that shrinks, a scenario that is missing. Guarantees: only
     /// growth beyond 3 % and what is missing are told.
     #[test]
     fn growth_is_told() {
-        let before = figures(4000.0, 6000.0);
+        let before = results(4000.0, 6000.0);
         assert!(compare(&before, &before).is_empty());
-        assert!(compare(&before, &figures(4080.0, 6000.0)).is_empty());
-        assert!(compare(&before, &figures(2000.0, 6000.0)).is_empty());
-        let faults = compare(&before, &figures(4200.0, 5800.0));
+        assert!(compare(&before, &results(4080.0, 6000.0)).is_empty());
+        assert!(compare(&before, &results(2000.0, 6000.0)).is_empty());
+        let faults = compare(&before, &results(4200.0, 5800.0));
         assert!(faults.len() == 1 && faults[0].starts_with("http, look: 4200"), "{faults:?}");
-        let none = CostFigures { scenarios: BTreeMap::new(), ..before.clone() };
+        let none = CostResults { scenarios: BTreeMap::new(), ..before.clone() };
         assert_eq!(compare(&before, &none).len(), 1);
     }
 }

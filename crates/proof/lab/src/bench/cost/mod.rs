@@ -141,7 +141,7 @@ pub(crate) struct ScenarioCost {
 
 /// The outcome, as printed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct CostFigures {
+pub(crate) struct CostResults {
     commit: Option<String>,
     #[serde(skip_deserializing)]
     host: Option<Host>,
@@ -149,7 +149,7 @@ pub(crate) struct CostFigures {
 }
 
 /// Runs it; `None` where valgrind is not installed.
-pub(crate) async fn cost(args: &CostArgs, console: Console) -> Result<Option<CostFigures>> {
+pub(crate) async fn cost(args: &CostArgs, console: Console) -> Result<Option<CostResults>> {
     let has = |tool: &str| Command::new(tool).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     if has("valgrind").is_err() || has("callgrind_control").is_err() {
         eprintln!("SKIPPED the cost of records: valgrind is not installed");
@@ -165,7 +165,7 @@ pub(crate) async fn cost(args: &CostArgs, console: Console) -> Result<Option<Cos
         ));
         scenarios.insert(scenario.name.to_owned(), cost);
     }
-    Ok(Some(CostFigures { commit: commit(), host: Some(Host::this()), scenarios }))
+    Ok(Some(CostResults { commit: commit(), host: Some(Host::this()), scenarios }))
 }
 
 async fn measure(args: &CostArgs, scenario: &Scenario) -> Result<ScenarioCost> {

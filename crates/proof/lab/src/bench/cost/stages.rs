@@ -36,7 +36,7 @@ pub(super) const STAGES: [Stage; 11] = [
 ];
 
 impl Stage {
-    /// Its name in figures and tables.
+    /// Its name in results and tables.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Intake => "intake",
@@ -140,7 +140,7 @@ pub(super) fn by_stage(profile: &Profile) -> BTreeMap<Stage, Cost> {
         }
     }
     // In a fixed order, so that sums of floats are the same each time.
-    callers.iter_mut().for_each(|list| list.sort_by(|one, other| one.0.cmp(&other.0)));
+    callers.iter_mut().for_each(|list| list.sort_by_key(|one| one.0));
     let certain = |stage: Stage| {
         let mut shares: Shares = [0.0; STAGES.len()];
         shares[stage as usize] = 1.0;

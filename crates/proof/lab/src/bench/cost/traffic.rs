@@ -88,7 +88,7 @@ impl Traffic {
     /// Half of them are of a trace that sends no span.
     fn log_record(&mut self, now_ns: u64) -> LogRecord {
         let number = self.rng.between(0, 9_999);
-        let in_trace = number % 2 == 0;
+        let in_trace = number.is_multiple_of(2);
         LogRecord {
             time_unix_nano: now_ns,
             observed_time_unix_nano: now_ns,
@@ -148,7 +148,7 @@ mod tests {
     use model::otlp::count_records;
 
     /// Scenario: two generators of one seed. Guarantees: the same bytes, as many records as asked for, and the size of spans that the
-    /// figures are told for.
+    /// results are told for.
     #[test]
     fn the_same_seed_is_the_same_traffic() {
         const NOW: u64 = 1_767_225_600_000_000_000;

@@ -108,7 +108,7 @@ pub(crate) struct Kill {
 pub(crate) async fn kill(args: &KillArgs, console: Console) -> Result<Kill> {
     let directory = tempfile::Builder::new().prefix("lightship-kill-").tempdir().context("no temporary directory")?;
     let outcome = run(args, directory.path(), console).await;
-    if !outcome.as_ref().is_ok_and(|figures| figures.passed) {
+    if !outcome.as_ref().is_ok_and(|results| results.passed) {
         console.bad(&format!("the files of this run stay in {}", directory.keep().display()));
     }
     outcome

@@ -170,7 +170,7 @@ fn duplicates(facts: &Facts<'_>, lines: &Lines<'_>, verdict: &mut Verdict, fault
     }
     for (id, rows) in &lines.ids {
         let allowance = ids.get(id).copied().unwrap_or_default();
-        verdict.book(rows - 1, allowance, faults, || format!("log line {id}"));
+        verdict.book(rows - 1, allowance, faults, || format!("log record {id}"));
     }
     // See [`ledger_difference`]: then it is not known how many points are the agent's own.
     let surplus = if facts.mode == Mode::Received { 0 } else { surplus_points(facts) };

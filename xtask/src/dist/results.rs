@@ -1,4 +1,4 @@
-//! `cargo xtask figures`: measures what ships, and prints the figures into docs/reproducibility.md.
+//! `cargo xtask results`: measures what ships, and prints the results into docs/reproducibility.md.
 
 use crate::dist::compile;
 use crate::dist::job::{Job, Linkage};
@@ -14,12 +14,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// Around what this command writes.
-const MARKS: [&str; 2] = ["<!-- figures: cargo xtask figures -->", "<!-- end of figures -->"];
+const MARKS: [&str; 2] = ["<!-- results: cargo xtask results -->", "<!-- end of results -->"];
 const PAGE: &str = "docs/reproducibility.md";
 /// Made by `cargo xtask repro --report`.
-const REPRO: &str = "docs/figures/repro.json";
+const REPRO: &str = "docs/results/repro.json";
 /// Made by this command.
-const STATIC: &str = "docs/figures/static.json";
+const STATIC: &str = "docs/results/static.json";
 
 /// Measures and prints; `--print` prints again from the reports that are there.
 pub(crate) fn task(options: &[String]) -> Result<()> {
@@ -37,8 +37,8 @@ pub(crate) fn task(options: &[String]) -> Result<()> {
     }
     let root = root()?;
     if !only_print {
-        let figures = measure(&hub, seconds, speed)?;
-        let text = serde_json::to_string_pretty(&figures).context("the figures are no JSON")? + "\n";
+        let results = measure(&hub, seconds, speed)?;
+        let text = serde_json::to_string_pretty(&results).context("the results are no JSON")? + "\n";
         fs::write(root.join(STATIC), text).with_context(|| format!("cannot write {STATIC}"))?;
     }
     let read = |name: &str| -> Result<Value> {
@@ -46,7 +46,7 @@ pub(crate) fn task(options: &[String]) -> Result<()> {
         serde_json::from_str(&text).with_context(|| format!("{name} is no JSON"))
     };
     let page = fs::read_to_string(root.join(PAGE)).with_context(|| format!("cannot read {PAGE}"))?;
-    let page = with_figures(&page, &tables(&read(REPRO)?, &read(STATIC)?))?;
+    let page = with_results(&page, &tables(&read(REPRO)?, &read(STATIC)?))?;
     fs::write(root.join(PAGE), page).with_context(|| format!("cannot write {PAGE}"))
 }
 
@@ -101,15 +101,15 @@ fn report(bench: Child) -> Result<Value> {
     serde_json::from_slice(&done.stdout).context("the lab printed no report")
 }
 
-fn with_figures(page: &str, figures: &str) -> Result<String> {
+fn with_results(page: &str, results: &str) -> Result<String> {
     let [begin, end] = MARKS;
     let (Some((before, rest)), Some((_, after))) = (page.split_once(begin), page.split_once(end)) else {
-        bail!("{PAGE} has no place for figures between {begin} and {end}");
+        bail!("{PAGE} has no place for results between {begin} and {end}");
     };
     if !rest.contains(end) {
         bail!("{PAGE}: {end} stands before {begin}");
     }
-    Ok(format!("{before}{begin}\n\n{figures}\n{end}{after}"))
+    Ok(format!("{before}{begin}\n\n{results}\n{end}{after}"))
 }
 
 fn tables(repro: &Value, measured: &Value) -> String {
@@ -180,13 +180,13 @@ mod tests {
     /// Scenario: a page with the marks, without them, and with them the wrong way round. Guarantees: only what is between
     /// the marks is replaced, and printing twice changes nothing.
     #[test]
-    fn only_the_figures_are_replaced() {
+    fn only_the_results_are_replaced() {
         let [begin, end] = MARKS;
         let page = format!("before\n{begin}\nold\n{end}\nafter\n");
-        let once = with_figures(&page, "new\n").unwrap();
+        let once = with_results(&page, "new\n").unwrap();
         assert_eq!(once, format!("before\n{begin}\n\nnew\n\n{end}\nafter\n"));
-        assert_eq!(with_figures(&once, "new\n").unwrap(), once);
-        assert!(with_figures("nothing", "new").is_err());
-        assert!(with_figures(&format!("{end}{begin}"), "new").is_err());
+        assert_eq!(with_results(&once, "new\n").unwrap(), once);
+        assert!(with_results("nothing", "new").is_err());
+        assert!(with_results(&format!("{end}{begin}"), "new").is_err());
     }
 }

@@ -14,7 +14,7 @@ const SEVERITY_TEXT: u32 = 3;
 
 /// A log record, its fields normalised.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct LineFacts {
+pub struct LogRecordFacts {
     /// From the record, or from a field of another name.
     pub trace_id: Option<TraceId>,
     /// From the record, or from a field of another name.
@@ -29,23 +29,23 @@ pub struct LineFacts {
     pub duration_ms: Option<f64>,
 }
 
-/// When lines that no decision covers are delivered.
+/// When log records that no decision covers are delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct LineRule {
+pub struct LogRecordRule {
     /// From this `SeverityNumber` on; `None`: not by level.
     pub min_severity: Option<u8>,
     /// From this duration on, milliseconds; `None`: not by duration.
     pub min_duration_ms: Option<f64>,
 }
 
-impl LineRule {
-    /// Lines of WARN and above.
+impl LogRecordRule {
+    /// Log records of WARN and above.
     pub const WARNINGS: Self = Self { min_severity: Some(13), min_duration_ms: None };
     /// Every line.
     pub const ALL: Self = Self { min_severity: Some(0), min_duration_ms: None };
 
-    /// Whether it lets a line through.
-    pub fn keeps(&self, line: &LineFacts) -> bool {
+    /// Whether it lets a log record through.
+    pub fn keeps(&self, line: &LogRecordFacts) -> bool {
         self.min_severity.is_some_and(|least| line.severity >= least)
             || self.min_duration_ms.is_some_and(|least| line.duration_ms.is_some_and(|duration| duration >= least))
     }
@@ -56,12 +56,12 @@ impl LineRule {
     }
 }
 
-impl LineFacts {
+impl LogRecordFacts {
     /// Reads a `LogRecord`. Attributes and body are looked into only for what the record's own fields lack.
     ///
     /// # Errors
     /// [`ProtoError`] where the bytes are not protobuf.
-    pub fn read(record: &[u8], rules: &[LineRule]) -> Result<Self, ProtoError> {
+    pub fn read(record: &[u8], rules: &[LogRecordRule]) -> Result<Self, ProtoError> {
         let view = LogView::read(record)?;
         let mut facts = Self {
             trace_id: view.trace_id,
@@ -72,7 +72,7 @@ impl LineFacts {
             duration_ms: None,
         };
         let complete = facts.has_own_trace_id && facts.severity > 0;
-        if complete && !rules.iter().any(LineRule::asks_duration) {
+        if complete && !rules.iter().any(LogRecordRule::asks_duration) {
             return Ok(facts);
         }
         let mut reader = Reader::new(record);
@@ -308,10 +308,10 @@ mod tests {
         });
     }
 
-    fn with(key: &str, value: &str) -> LineFacts {
+    fn with(key: &str, value: &str) -> LogRecordFacts {
         let mut record = Vec::new();
         text(&mut record, 6, key, value.as_bytes());
-        LineFacts::read(&record, &[]).unwrap()
+        LogRecordFacts::read(&record, &[]).unwrap()
     }
 
     /// Scenario: ids under every name and in every form, and values that are none. Guarantees: each id is found, nothing
@@ -341,17 +341,17 @@ mod tests {
         let mut record = Vec::new();
         put_bytes(&mut record, 9, &[7; 16]);
         text(&mut record, 6, "trace_id", HEX.as_bytes());
-        let facts = LineFacts::read(&record, &[]).unwrap();
+        let facts = LogRecordFacts::read(&record, &[]).unwrap();
         assert_eq!((facts.trace_id, facts.has_own_trace_id), (Some(TraceId([7; 16])), true));
         let mut record = Vec::new();
         put_message(&mut record, 5, |out| {
             put_message(out, any_value::KVLIST, |out| text(out, 1, "trace_id", HEX.as_bytes()));
         });
-        assert_eq!(LineFacts::read(&record, &[]).unwrap().trace_id, Some(id()), "in a structured body");
+        assert_eq!(LogRecordFacts::read(&record, &[]).unwrap().trace_id, Some(id()), "in a structured body");
         let body = format!(r#"{{"level":"err","a":{{"trace_id":"x"}},"latency_ms":250.5,"trace_id":"{HEX}"}}"#);
         let mut record = Vec::new();
         put_message(&mut record, 5, |out| put_bytes(out, any_value::STRING, body.as_bytes()));
-        let facts = LineFacts::read(&record, &[]).unwrap();
+        let facts = LogRecordFacts::read(&record, &[]).unwrap();
         assert_eq!(
             (facts.trace_id, facts.severity, facts.duration_ms),
             (Some(id()), 17, Some(250.5)),
@@ -388,10 +388,10 @@ mod tests {
             put_bytes(out, 1, b"duration_ms");
             put_message(out, 2, |out| put_fixed64(out, any_value::DOUBLE, 200f64.to_bits()));
         });
-        let lua = LineRule { min_severity: Some(17), min_duration_ms: Some(200.0) };
-        let facts = LineFacts::read(&record, &[lua]).unwrap();
-        assert!(lua.keeps(&facts) && !LineRule::WARNINGS.keeps(&facts) && LineRule::ALL.keeps(&facts));
-        assert!(!LineRule { min_duration_ms: Some(200.1), ..lua }.keeps(&facts));
-        assert_eq!(LineFacts::read(&record, &[]).unwrap().duration_ms, None, "nobody asked");
+        let lua = LogRecordRule { min_severity: Some(17), min_duration_ms: Some(200.0) };
+        let facts = LogRecordFacts::read(&record, &[lua]).unwrap();
+        assert!(lua.keeps(&facts) && !LogRecordRule::WARNINGS.keeps(&facts) && LogRecordRule::ALL.keeps(&facts));
+        assert!(!LogRecordRule { min_duration_ms: Some(200.1), ..lua }.keeps(&facts));
+        assert_eq!(LogRecordFacts::read(&record, &[]).unwrap().duration_ms, None, "nobody asked");
     }
 }
