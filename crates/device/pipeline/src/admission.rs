@@ -137,7 +137,7 @@ impl Admission {
     /// A request as it goes on: mended, without what is not taken.
     pub(crate) fn mended(&self, signal: Signal, body: Vec<u8>, found: &Inspection, facts: Option<SpanFacts>) -> Piece {
         match found.is_clean() {
-            true => Piece { bytes: body, facts },
+            true => Piece::new(body, facts),
             // Requests one after the other are one request.
             false => Pieces::new(signal, &body, self.wall_ns).flatten().collect::<Vec<u8>>().into(),
         }
@@ -147,16 +147,16 @@ impl Admission {
     pub(crate) fn plan(
         &mut self,
         signal: Signal,
-        Piece { bytes, facts }: Piece,
+        piece: Piece,
         names_lane: bool,
     ) -> Result<(Vec<u8>, Plan), NotAdmitted> {
+        let (bytes, facts) = piece.into_parts();
         let denied = |Denied { reason, why }| NotAdmitted::Bad { reason, why };
         let Passed { request, rewritten, dropped } = self.guard.admit(signal, bytes).map_err(denied)?;
         let plan = self.plan_of_passed(signal, &request, names_lane);
         let unreadable = |error: ProtoError| NotAdmitted::Bad { reason: Refusal::Malformed, why: error.to_string() };
         let plan = plan.map_err(unreadable)?;
-        let facts = facts.filter(|_| !rewritten && plan.rest.is_none());
-        Ok((request, Plan { dropped: (dropped.total() > 0).then(|| Box::new(dropped)), facts, ..plan }))
+        Ok((request, plan.guarded(dropped, facts.filter(|_| !rewritten))))
     }
 
     /// The plan of a request that passed the guard before: one of the recorder's files.
@@ -186,7 +186,7 @@ impl Admission {
         needs: Needs,
         now_ns: u64,
     ) -> Result<Admitted, NotAdmitted> {
-        if !self.shares.take(&plan.claims, self.lanes.bytes_per_minute, now_ns) {
+        if !self.shares.take(plan.claims(), self.lanes.bytes_per_minute, now_ns) {
             return Err(NotAdmitted::Later { reason: Some(Refusal::LaneOverBudget), lane: None });
         }
         let permit = self.permits.reserve(needs, key.clone());

@@ -10,21 +10,22 @@
 //! 6. [`Pipeline::take_batches`], [`Pipeline::attachment`]: what is ready goes to the journal, and what rides with it
 //! 7. [`Pipeline::committed`]: it is on disk, and tickets are settled
 
+mod commands;
 mod fetch;
+mod pieces;
 mod resume;
-
-use std::ops::Range;
+mod view;
 
 use ledger::{Ledger, PerSignal};
 use model::otlp::{SpanFacts, count_records};
 use model::proto::ProtoError;
-use model::{Answer, Lane, Refusal, Request, Signal, TraceId};
-use recorder::{Content, EntryId, Progress};
+use model::{Answer, Lane, Refusal, Request, Signal};
+use recorder::Progress;
 use red::Red;
-use sampling::{Decided, Raised, Remembered, Sampler};
+use sampling::{Decided, Sampler};
 
 use crate::admission::{Admission, Admitted, Entering, LaneRules, Looked, Piece, Plan};
-use crate::books::{Books, Counters, Incoming, NotAdmitted, WAIT};
+use crate::books::{Books, Incoming, NotAdmitted, WAIT};
 use crate::exemplars;
 use crate::outbox::{Batch, LaneStanding, Outbox, Pressure, Watermarks};
 use crate::ticket::{Ticket, Tickets};
@@ -313,27 +314,6 @@ impl Pipeline {
         self.books.refused(signal, count_records(signal, body).unwrap_or(0));
         Answer::Wait(WAIT)
     }
-
-    /// Books pieces of a request as refused.
-    pub fn refuse_pieces(&mut self, signal: Signal, pieces: impl Iterator<Item = Piece>) {
-        let records = pieces.map(|piece| count_records(signal, &piece.bytes).unwrap_or(0)).sum();
-        self.books.refused(signal, records);
-    }
-
-    /// Books the look at a request all of whose pieces are taken in.
-    pub fn all_pieces_taken(&mut self, looked: &Looked) {
-        self.books.looked_at(looked.found());
-    }
-
-    /// How many pieces of a request are taken in already, because the room ended in the middle; that is forgotten.
-    pub fn pieces_taken(&mut self, signal: Signal, body: &[u8]) -> usize {
-        self.admission.pieces_taken(signal, body)
-    }
-
-    /// Remembers that so many first pieces of a request are taken in.
-    pub fn remember_pieces(&mut self, signal: Signal, body: &[u8], pieces: usize) {
-        self.admission.remember_pieces(signal, body, pieces);
-    }
 }
 
 /// Decisions.
@@ -364,31 +344,6 @@ impl Pipeline {
             self.apply(&dropped, lane);
             self.apply(&released, lane);
         }
-    }
-
-    /// Opens an incident window until then; in the past: ends every one that is open.
-    pub fn set_incident(&mut self, until_ns: u64, now_ns: u64) {
-        self.undecided.sampler_mut().set_incident(until_ns, now_ns);
-    }
-
-    /// A hub wants an incident window open for so long from now on; 0: not any more.
-    pub fn set_remote_incident(&mut self, for_ns: u64, now_ns: u64) {
-        self.undecided.sampler_mut().set_remote_incident(for_ns, now_ns);
-    }
-
-    /// Keeps every trace of a route until then; false when too many routes are kept already.
-    pub fn keep_route(&mut self, route: &str, until_ns: u64, now_ns: u64) -> bool {
-        self.undecided.sampler_mut().keep_route(route, until_ns, now_ns)
-    }
-
-    /// Alerts that were raised since the last call.
-    pub fn take_raised(&mut self) -> Vec<Raised> {
-        self.undecided.sampler_mut().take_raised()
-    }
-
-    /// Decisions that are remembered, with their ages in nanoseconds, oldest first.
-    pub fn decisions(&self, now_ns: u64) -> impl Iterator<Item = (Remembered, u64)> {
-        self.undecided.decisions(now_ns)
     }
 }
 
@@ -495,81 +450,5 @@ impl Pipeline {
     /// or end to refuse by that.
     pub fn set_backlog(&mut self, bytes: [u64; Lane::ALL.len()]) -> Vec<LaneStanding> {
         self.outbox.pressure_mut().set_backlog(bytes)
-    }
-}
-
-/// What is to be known of it.
-impl Pipeline {
-    /// The books.
-    pub fn books(&self) -> &Books {
-        &self.books
-    }
-
-    /// The books, to be told what happened behind the journal.
-    pub fn books_mut(&mut self) -> &mut Books {
-        &mut self.books
-    }
-
-    /// The ledger.
-    pub fn ledger(&self) -> &Ledger {
-        self.books.ledger()
-    }
-
-    /// Counters beside the ledger.
-    pub fn counters(&self) -> Counters {
-        Counters { odd_times: self.admission.odd_times(), ..self.books.counters() }
-    }
-
-    /// Where a trace stands with the sampler.
-    pub fn decision(&self, trace: &TraceId) -> sampling::Standing {
-        self.undecided.sampler().standing(trace)
-    }
-
-    /// The id that the recorder's next entry will have.
-    pub fn recorder_end(&self) -> EntryId {
-        self.undecided.recorder_end()
-    }
-
-    /// Calls `each` with the entries that the recorder holds in memory of these ids, in order, until it says false. Gives the id from
-    /// which to go on.
-    pub fn read_recorder(&mut self, ids: Range<EntryId>, each: impl FnMut(EntryId, Content, &[u8]) -> bool) -> EntryId {
-        self.undecided.read_entries(ids, each)
-    }
-
-    /// The sampler's counters.
-    pub fn sampling(&self) -> sampling::Stats {
-        self.undecided.sampler().stats()
-    }
-
-    /// How often each policy was the first to keep a trace, by name.
-    pub fn policy_keeps(&self) -> impl Iterator<Item = (&str, u64)> {
-        let sampler = self.undecided.sampler();
-        self.books.policy_keeps().filter_map(|(position, keeps)| Some((sampler.policy_name(position)?, keeps)))
-    }
-
-    /// How each lane that has watermarks stands.
-    pub fn lane_standings(&self) -> impl Iterator<Item = LaneStanding> {
-        self.outbox.pressure().lane_standings()
-    }
-
-    /// Requests that a lane refused by its watermarks, since start.
-    pub fn refused_by_lane(&self, lane: Lane) -> u64 {
-        self.books.refused_by_lane(lane)
-    }
-
-    /// Bytes in use: recorder, index, and what waits for the journal.
-    pub fn bytes(&self) -> u64 {
-        self.undecided.bytes() + self.outbox.bytes() as u64
-    }
-
-    /// The wall time up to which whatever came in of traces is decided, when it is `now_ns` and `wall_ns`; 0 while some of it
-    /// is from before a restart, and so nobody knows.
-    pub fn decided_to(&mut self, now_ns: u64, wall_ns: u64) -> u64 {
-        self.undecided.decided_to(now_ns, wall_ns)
-    }
-
-    /// Whether nothing is undecided or on its way to the journal.
-    pub fn is_idle(&self) -> bool {
-        self.books.is_idle()
     }
 }

@@ -215,7 +215,7 @@ impl Undecided {
         };
         let mut decided = Vec::new();
         sampler.recall(now_ns, pin_all, |one| decided.push(one));
-        let (released, dropped) = decided.into_iter().partition(|one| one.let_go);
+        let (released, dropped) = decided.into_iter().partition(|one| one.released);
         (dropped, released)
     }
 

@@ -290,8 +290,8 @@ fn lines_without_spans_fall_to_their_level() {
     assert_eq!(pipeline.ledger().difference(|_| 1), 0);
 }
 
-/// Scenario: one request has log records of two traces. The first one's log records wait in vain for a span and are let go; then its span
-/// comes, and both traces are decided in the same tick. Guarantees: what was let go comes after all with a trace that is kept, and
+/// Scenario: one request has log records of two traces. The first one's log records wait in vain for a span and are released; then its span
+/// comes, and both traces are decided in the same tick. Guarantees: what was released comes after all with a trace that is kept, and
 /// stays out with one that is dropped; what was delivered alone is neither booked nor delivered a second time because the request is
 /// walked again (P1, P4).
 #[test]
@@ -472,7 +472,7 @@ fn r3_a_refused_request_gives_its_place_back() {
     }
 }
 
-/// Scenario: log records of two traces come, and nobody sends a span until they are let go: INFO is left out, a WARN goes alone. Then spans
+/// Scenario: log records of two traces come, and nobody sends a span until they are released: INFO is left out, a WARN goes alone. Then spans
 /// come: of the first trace a failed one, of the second a fast one; of a third trace a fast span, and an error when it was dropped.
 /// Guarantees: the log records that were left out of a kept trace come after all, each once; a dropped trace's stay out; the books balance (P4).
 #[test]

@@ -22,8 +22,8 @@ pub struct Decided {
     pub bytes: u64,
     /// It was dropped before; the parts in the recorder are to be kept after all.
     pub recalled: bool,
-    /// Parts that were let go when no span had come; what went alone then has been delivered.
-    pub let_go: bool,
+    /// Parts that were released when no span had come; what went alone then has been delivered.
+    pub released: bool,
 }
 
 /// What asking for a trace comes to.

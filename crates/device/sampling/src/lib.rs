@@ -12,13 +12,13 @@ mod decisions;
 mod index;
 mod json;
 mod judge;
-mod let_go;
 mod limits;
 mod log_record;
 mod options;
 mod parts;
 mod policy;
 mod probability;
+mod released;
 mod sampler;
 mod stats;
 

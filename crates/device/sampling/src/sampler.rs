@@ -13,17 +13,17 @@ use crate::decisions::{Decisions, NewDecisions, Remembered, Verdict};
 use crate::index::EntryId;
 use crate::index::{Index, Place, State, push_grown, queue_bytes};
 use crate::judge::{Judge, Judgement};
-use crate::let_go::LetGo;
 use crate::options::Options;
 use crate::parts::{Part, Route};
 use crate::policy::{Evidence, STATUS_MASK_ERROR};
+use crate::released::Released;
 use crate::stats::Stats;
 
 /// A trace with a root is quiet when nothing came for this part of the wait.
 const QUIET_PART: u64 = 4;
 
 /// This part of the memory remembers where log records stand whose trace sent no span in time.
-const LET_GO_PART: u64 = 32;
+const RELEASED_PART: u64 = 32;
 
 /// Alerts that wait to be told.
 const MAX_RAISED: usize = 16;
@@ -47,7 +47,7 @@ pub struct Sampler {
     /// Dropped traces that the recorder may still hold, in the order of their decision.
     dropped: VecDeque<Place>,
     recalls: Vec<Place>,
-    let_go: LetGo,
+    released: Released,
     pending: u64,
     decisions: Decisions,
     /// From monotonic to wall time; `None` until it is told.
@@ -73,7 +73,7 @@ impl Sampler {
             quiet: VecDeque::new(),
             dropped: VecDeque::new(),
             recalls: Vec::new(),
-            let_go: LetGo::default(),
+            released: Released::default(),
             pending: 0,
             decisions,
             wall_offset_ns: None,
@@ -226,7 +226,7 @@ impl Sampler {
     fn fits(&self, traces: usize, most: u64) -> bool {
         let grown = self.tables_with(traces);
         let fits = grown == self.tables_with(0) || grown <= most;
-        fits && grown + self.index.lists_with(traces) + self.decisions.bytes() + self.let_go.bytes()
+        fits && grown + self.index.lists_with(traces) + self.decisions.bytes() + self.released.bytes()
             <= self.options.memory
     }
 
@@ -303,7 +303,7 @@ impl Sampler {
 
     /// Tells that the recorder holds nothing before this entry any more: dropped traces from before cannot be recalled.
     pub fn overwritten_before(&mut self, oldest: EntryId) {
-        self.let_go.overwritten_before(oldest);
+        self.released.overwritten_before(oldest);
         while let Some(place) = self.dropped.front().copied() {
             match self.index.get(place) {
                 Some(slot) if slot.state == State::Dropped => {
@@ -392,13 +392,13 @@ impl Sampler {
             entries,
             bytes: evidence.bytes,
             recalled: false,
-            let_go: false,
+            released: false,
         };
         if !slot.has_span {
             self.stats.spanless_traces += 1;
             let judgement = Judgement { verdict: None, policy: None, threshold: crate::probability::ALWAYS };
             let entries = self.index.remove(place);
-            self.let_go.add(evidence.trace, &entries, self.options.memory / LET_GO_PART);
+            self.released.add(evidence.trace, &entries, self.options.memory / RELEASED_PART);
             return each(decided(judgement, entries));
         }
         let judgement = self.judge.decide(&evidence, now_ns);
@@ -407,7 +407,7 @@ impl Sampler {
         match verdict {
             Verdict::Keep => {
                 self.stats.kept_traces += 1;
-                self.stats.log_records_recalled_too_late += u64::from(self.let_go.keep(&evidence.trace));
+                self.stats.log_records_recalled_too_late += u64::from(self.released.keep(&evidence.trace));
                 each(decided(judgement, self.index.remove(place)));
             }
             Verdict::Drop => {
@@ -440,7 +440,7 @@ impl Sampler {
             self.remember(evidence.trace, Verdict::Keep, now_ns);
             self.stats.recalled_traces += 1;
             self.stats.kept_traces += 1;
-            self.stats.log_records_recalled_too_late += u64::from(self.let_go.keep(&evidence.trace));
+            self.stats.log_records_recalled_too_late += u64::from(self.released.keep(&evidence.trace));
             each(Decided {
                 trace: evidence.trace,
                 verdict: Some(Verdict::Keep),
@@ -449,10 +449,10 @@ impl Sampler {
                 entries,
                 bytes: evidence.bytes,
                 recalled: true,
-                let_go: false,
+                released: false,
             });
         }
-        for (trace, entries) in self.let_go.take_wanted() {
+        for (trace, entries) in self.released.take_wanted() {
             if !holds(&entries) {
                 self.stats.log_records_recalled_too_late += 1;
                 continue;
@@ -466,14 +466,14 @@ impl Sampler {
                 entries,
                 bytes: 0,
                 recalled: true,
-                let_go: true,
+                released: true,
             });
         }
     }
 
     /// Whether a dropped trace is to be kept after all.
     pub fn has_recalls(&self) -> bool {
-        !self.recalls.is_empty() || self.let_go.has_wanted()
+        !self.recalls.is_empty() || self.released.has_wanted()
     }
 
     /// Remembers a decision that was not made here: by an earlier life whose undecided requests are taken in again, or by
@@ -583,7 +583,7 @@ impl Sampler {
 
     /// The bytes that are allocated.
     fn bytes(&self) -> u64 {
-        self.tables_with(0) + self.index.lists_with(0) + self.decisions.bytes() + self.let_go.bytes()
+        self.tables_with(0) + self.index.lists_with(0) + self.decisions.bytes() + self.released.bytes()
     }
 }
 

@@ -17,7 +17,7 @@ pub struct Stats {
     pub recalled_too_late: u64,
     /// Traces of which only log records or exemplars came.
     pub spanless_traces: u64,
-    /// Traces that were let go as such, and kept when a span came: their log records went after all.
+    /// Traces that were released as such, and kept when a span came: their log records went after all.
     pub log_records_recalled: u64,
     /// The same, but the recorder does not hold their log records any more.
     pub log_records_recalled_too_late: u64,

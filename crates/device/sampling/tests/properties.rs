@@ -172,7 +172,7 @@ fn later_arrivals_change_only_drop_to_keep() {
             sampler.recall(now, |_| holds, |one| decided.push(one));
             assert!(decided.iter().all(|one| holds && one.recalled && one.verdict == Some(Verdict::Keep)));
             sampler.tick(now, |one| decided.push(one));
-            for one in decided.into_iter().filter(|one| !one.let_go) {
+            for one in decided.into_iter().filter(|one| !one.released) {
                 // Without a span nothing is decided of the trace.
                 if let Some(verdict) = one.verdict {
                     verdicts.entry(one.trace).or_default().push(verdict);

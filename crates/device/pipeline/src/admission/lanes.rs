@@ -1,15 +1,13 @@
 //! Who goes into a lane of its own: records that say so, those of a source, those that pass a rule.
 
 use filter::{Field, Filter, Record, Value};
-use model::otlp::{
-    LANE_ATTRIBUTE, LogView, PointView, ScopeGroup, Selection, SpanView, for_each_scope, string_attribute,
-};
+use model::otlp::{LANE_ATTRIBUTE, LogView, PointView, ScopeGroup, SpanView, for_each_scope, string_attribute};
 use model::proto::ProtoError;
 use model::{Lane, Signal};
 use query::{View, What};
 use sampling::LogRecordFacts;
 
-use super::plan::Plan;
+use super::plan::{Plan, Sorting};
 
 /// Who goes where.
 #[derive(Debug, Default)]
@@ -54,49 +52,25 @@ impl LaneRules {
     /// # Errors
     /// Where the bytes do not walk.
     pub(super) fn plan(&self, signal: Signal, request: &[u8], names_lane: bool) -> Result<Plan, ProtoError> {
-        let mut plan = Plan::default();
         if self.source.is_none() && self.rules.is_empty() && !names_lane {
-            return Ok(plan);
+            return Ok(Plan::default());
         }
-        let mut own: Vec<(Lane, Selection)> = Vec::new();
-        let mut rest = Selection::default();
+        let mut sorting = Sorting::default();
         for_each_scope::<ProtoError>(request, |scope| {
             for item in scope.items() {
                 let item = item?;
-                let Some(choice) = self.choice(signal, &scope, item, &mut plan.not_allowed)? else {
-                    rest.push(&scope, item);
+                let Some(choice) = self.choice(signal, &scope, item, &mut sorting)? else {
+                    sorting.usual(&scope, item);
                     continue;
                 };
                 if let Choice::Claimed(Lane::Mission | Lane::Audit) = choice {
-                    let service = service_of(&scope);
-                    match plan.claims.iter_mut().find(|(other, _)| *other == service) {
-                        Some((_, bytes)) => *bytes += item.len() as u64,
-                        None => plan.claims.push((service, item.len() as u64)),
-                    }
+                    sorting.claim(service_of(&scope), item.len());
                 }
-                let lane = choice.lane();
-                match own.iter_mut().find(|(other, _)| *other == lane) {
-                    Some((_, selection)) => selection.push(&scope, item),
-                    None => {
-                        let mut selection = Selection::default();
-                        selection.push(&scope, item);
-                        own.push((lane, selection));
-                    }
-                }
+                sorting.own(choice.lane(), &scope, item);
             }
             Ok(())
         })?;
-        if own.is_empty() {
-            return Ok(plan);
-        }
-        let written = |selection: &Selection| {
-            let mut bytes = Vec::with_capacity(selection.bytes());
-            selection.write(&mut bytes);
-            bytes
-        };
-        plan.own = own.iter().map(|(lane, selection)| (*lane, written(selection))).collect();
-        plan.rest = Some(written(&rest));
-        Ok(plan)
+        Ok(sorting.finish())
     }
 
     /// The lane of its own that a record goes into; `None` when it goes the usual way.
@@ -105,11 +79,11 @@ impl LaneRules {
         signal: Signal,
         scope: &ScopeGroup<'_>,
         item: &[u8],
-        not_allowed: &mut u64,
+        sorting: &mut Sorting,
     ) -> Result<Option<Choice>, ProtoError> {
         let mut of = |what| {
             let view = View { device: &self.device, resource: scope.resource.resource, scope: scope.scope, item, what };
-            self.lane_of(&view, not_allowed)
+            self.lane_of(&view, sorting)
         };
         Ok(match signal {
             // A span is never debug: its trace is one decision.
@@ -136,10 +110,10 @@ impl LaneRules {
 
     /// What a record says itself, also when that is one of the usual lanes; else the first rule; else the source. A lane that it may
     /// not choose is as if it said nothing.
-    fn lane_of(&self, view: &View<'_>, not_allowed: &mut u64) -> Option<Choice> {
+    fn lane_of(&self, view: &View<'_>, sorting: &mut Sorting) -> Option<Choice> {
         if let Value::Text(name) = view.field(&Field::Attribute(LANE_ATTRIBUTE.to_owned())) {
             match name.parse() {
-                Ok(lane @ (Lane::Mission | Lane::Audit)) if !self.producers.contains(&lane) => *not_allowed += 1,
+                Ok(lane @ (Lane::Mission | Lane::Audit)) if !self.producers.contains(&lane) => sorting.not_allowed(),
                 _ => return own_lane(&name).map(Choice::Claimed),
             }
         }

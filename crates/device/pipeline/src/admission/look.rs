@@ -14,9 +14,9 @@ use super::repeats::{Seen, tag};
 /// What the look at a request found.
 #[derive(Debug)]
 pub struct Looked {
-    pub(super) found: Inspection,
+    found: Inspection,
     /// The producer's key with the digest of what came under it.
-    pub(super) key: Option<Box<[u8]>>,
+    key: Option<Box<[u8]>>,
     /// Records that go together at most.
     most: u64,
     /// Of its spans, where all of it can be taken as it is.
@@ -26,9 +26,26 @@ pub struct Looked {
 /// A request of records that go on as they are, or a piece of one.
 #[derive(Debug, Clone)]
 pub struct Piece {
-    pub(crate) bytes: Vec<u8>,
+    bytes: Vec<u8>,
     /// Of its spans, where they are known: nobody need walk its bytes to read them.
-    pub(crate) facts: Option<SpanFacts>,
+    facts: Option<SpanFacts>,
+}
+
+impl Piece {
+    /// Of a request, with the facts of its spans where they are known.
+    pub(super) fn new(bytes: Vec<u8>, facts: Option<SpanFacts>) -> Self {
+        Self { bytes, facts }
+    }
+
+    /// Its bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Its bytes, and the facts of its spans where they are known.
+    pub(super) fn into_parts(self) -> (Vec<u8>, Option<SpanFacts>) {
+        (self.bytes, self.facts)
+    }
 }
 
 impl From<Vec<u8>> for Piece {

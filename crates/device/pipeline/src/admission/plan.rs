@@ -1,6 +1,6 @@
 //! The plan of a request: where its records go. It is made once, at admission, and serves the live path, a restart, and a fetch.
 
-use model::otlp::{SpanFacts, count_records, for_each_scope};
+use model::otlp::{ScopeGroup, Selection, SpanFacts, count_records, for_each_scope};
 use model::proto::ProtoError;
 use model::{Lane, RefusalCounts, Signal};
 use sampling::{LogRecordFacts, LogRecordRule};
@@ -9,20 +9,87 @@ use sampling::{LogRecordFacts, LogRecordRule};
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     /// Requests of one lane each, none of them empty: they wait for no decision.
-    pub(super) own: Vec<(Lane, Vec<u8>)>,
+    own: Vec<(Lane, Vec<u8>)>,
     /// What goes the usual way, where that is not the whole request; may be empty.
-    pub(super) rest: Option<Vec<u8>>,
+    rest: Option<Vec<u8>>,
     /// What records put into mission and audit by their own attribute: service and bytes.
-    pub(super) claims: Vec<(u64, u64)>,
+    claims: Vec<(u64, u64)>,
     /// Records that name a lane that they may not choose.
-    pub(super) not_allowed: u64,
+    not_allowed: u64,
     /// Records that the guard took out, by reason; `None` when it took none.
-    pub(super) dropped: Option<Box<RefusalCounts>>,
+    dropped: Option<Box<RefusalCounts>>,
     /// Of the spans of the whole request, where they are known and all of it goes the usual way.
-    pub(super) facts: Option<SpanFacts>,
+    facts: Option<SpanFacts>,
+}
+
+/// A plan in the making: it takes the records of a request one by one.
+#[derive(Default)]
+pub(super) struct Sorting {
+    own: Vec<(Lane, Selection)>,
+    rest: Selection,
+    claims: Vec<(u64, u64)>,
+    not_allowed: u64,
+}
+
+impl Sorting {
+    /// A record goes the usual way.
+    pub(super) fn usual(&mut self, scope: &ScopeGroup<'_>, item: &[u8]) {
+        self.rest.push(scope, item);
+    }
+
+    /// A record goes into a lane of its own.
+    pub(super) fn own(&mut self, lane: Lane, scope: &ScopeGroup<'_>, item: &[u8]) {
+        let position = self.own.iter().position(|(other, _)| *other == lane).unwrap_or_else(|| {
+            self.own.push((lane, Selection::default()));
+            self.own.len() - 1
+        });
+        self.own[position].1.push(scope, item);
+    }
+
+    /// A record of this service claims bytes of mission or audit by its own attribute.
+    pub(super) fn claim(&mut self, service: u64, bytes: usize) {
+        match self.claims.iter_mut().find(|(other, _)| *other == service) {
+            Some((_, claimed)) => *claimed += bytes as u64,
+            None => self.claims.push((service, bytes as u64)),
+        }
+    }
+
+    /// A record names a lane that it may not choose.
+    pub(super) fn not_allowed(&mut self) {
+        self.not_allowed += 1;
+    }
+
+    /// The plan.
+    pub(super) fn finish(self) -> Plan {
+        let Self { own, rest, claims, not_allowed } = self;
+        let written = |selection: &Selection| {
+            let mut bytes = Vec::with_capacity(selection.bytes());
+            selection.write(&mut bytes);
+            bytes
+        };
+        Plan {
+            rest: (!own.is_empty()).then(|| written(&rest)),
+            own: own.iter().map(|(lane, selection)| (*lane, written(selection))).collect(),
+            claims,
+            not_allowed,
+            ..Plan::default()
+        }
+    }
 }
 
 impl Plan {
+    /// The same of a request that the guard let pass: without the records that it took out, and with the facts of its spans where
+    /// they still are what they were.
+    pub(super) fn guarded(self, dropped: RefusalCounts, facts: Option<SpanFacts>) -> Self {
+        let dropped = (dropped.total() > 0).then(|| Box::new(dropped));
+        Self { facts: facts.filter(|_| self.rest.is_none()), dropped, ..self }
+    }
+
+    /// What records put into mission and audit by their own attribute: service and bytes.
+    pub(super) fn claims(&self) -> &[(u64, u64)] {
+        &self.claims
+    }
+
     /// Requests of one lane each, that wait for no decision.
     pub(crate) fn own(&self) -> &[(Lane, Vec<u8>)] {
         &self.own

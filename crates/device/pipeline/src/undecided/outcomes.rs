@@ -40,7 +40,7 @@ enum Outcome {
 impl Outcome {
     fn of(decided: &Decided) -> Self {
         match decided.verdict {
-            Some(Verdict::Keep) if decided.let_go => Outcome::AfterAll,
+            Some(Verdict::Keep) if decided.released => Outcome::AfterAll,
             Some(Verdict::Keep) => {
                 let Decided { policy, threshold, recalled, .. } = *decided;
                 Outcome::Deliver(Delivered { policy, threshold, recalled })
@@ -97,7 +97,7 @@ impl Undecided {
         for one in decided {
             match one.verdict {
                 // It was counted with its spans.
-                Some(Verdict::Keep) if one.let_go => {}
+                Some(Verdict::Keep) if one.released => {}
                 Some(Verdict::Keep) => {
                     facts.kept_traces += 1;
                     facts.policies.extend(one.policy);

@@ -1,4 +1,4 @@
-//! Parts of traces that were let go without a decision because no span came in time: should their trace be kept later, they are
+//! Parts of traces that were released without a decision because no span came in time: should their trace be kept later, they are
 //! delivered after all, while the recorder holds them.
 
 use std::collections::{HashMap, VecDeque};
@@ -22,7 +22,7 @@ fn fingerprint(trace: &TraceId) -> u64 {
 
 /// The traces, oldest first.
 #[derive(Debug, Default)]
-pub(crate) struct LetGo {
+pub(crate) struct Released {
     /// Trace ids are random, and the hash has a key of its own: a fast one does.
     entries: HashMap<TraceId, Entries, RandomState>,
     order: VecDeque<TraceId>,
@@ -34,8 +34,8 @@ pub(crate) struct LetGo {
     wanted: Vec<(TraceId, Entries)>,
 }
 
-impl LetGo {
-    /// A trace was let go with these entries. At most so many bytes are remembered.
+impl Released {
+    /// A trace was released with these entries. At most so many bytes are remembered.
     pub(crate) fn add(&mut self, trace: TraceId, entries: &Entries, most_bytes: u64) {
         while !self.order.is_empty() && self.bytes() + BYTES as u64 > most_bytes {
             self.forget_oldest();
@@ -77,7 +77,7 @@ impl LetGo {
         }
     }
 
-    /// A trace is kept: what was let go of it is wanted. True when something was, and nobody knows any more where it stands.
+    /// A trace is kept: what was released of it is wanted. True when something was, and nobody knows any more where it stands.
     pub(crate) fn keep(&mut self, trace: &TraceId) -> bool {
         if let Some(entries) = self.remove(trace) {
             self.order.retain(|other| other != trace);
