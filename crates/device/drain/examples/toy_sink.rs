@@ -1,7 +1,7 @@
 //! A sink of one's own: appends every request to a file, and refuses none. `cargo run -p drain --example toy_sink`
 #![allow(clippy::unwrap_used, reason = "an example ends with a panic when it is wrong")]
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::Path;
 
@@ -16,35 +16,21 @@ struct FileSink<'a>(&'a Path);
 
 impl FileSink<'_> {
     fn export(&mut self, signal: Signal, request: &[u8]) -> Result<PartialSuccess, SendError> {
-        let path = self.0.join(signal.name());
-        let file = OpenOptions::new().create(true).append(true).open(path);
+        let file = OpenOptions::new().create(true).append(true).open(self.0.join(signal.name()));
         // What mends itself is tried again; the block stays in the journal.
         let failed = |error: std::io::Error| SendError::retry(Refusal::DiskFull, error.to_string());
-        file.and_then(|mut file: File| file.write_all(request)).map_err(failed)?;
-        Ok(PartialSuccess::default())
+        file.and_then(|mut file| file.write_all(request)).map(|()| PartialSuccess::default()).map_err(failed)
     }
 }
 
 fn main() {
     let directory = tempfile::tempdir().unwrap();
-    let options = Options {
-        device: "boat-1".into(),
-        destinations: vec!["file".into()],
-        total_bytes: 8 << 20,
-        history_bytes: 0,
-        lane_bytes: [u64::MAX; Lane::ALL.len()],
-        lane_ages: [u64::MAX; Lane::ALL.len()],
-        free_space_floor: 0,
-        cut_uncommitted: false,
-        queue_limits: Vec::new(),
-    };
-    let disk = RealDisk::new(&directory.path().join("data")).unwrap();
+    let options = Options::new("boat-1", &["file"], 8 << 20);
+    let disk = RealDisk::new(directory.path().join("data")).unwrap();
     let (mut journal, _) = Journal::open(disk, options, Stamp::default()).unwrap();
     // One log record, as a frame of the lane logs.
     let (mut request, mut frame) = (Vec::new(), Vec::new());
-    put_message(&mut request, 1, |out| {
-        put_message(out, 2, |out| put_message(out, 2, |out| put_bytes(out, 12, b"hello")))
-    });
+    put_message(&mut request, 1, |out| put_message(out, 2, |out| put_bytes(out, 2, &[0x62, 2, b'h', b'i'])));
     wire::encode_body(&[wire::SectionRef::Logs(&request)], &mut frame).unwrap();
     journal.append(Lane::Logs, &frame, FrameMeta { records: 1, ..FrameMeta::default() }, Stamp::default()).unwrap();
     journal.commit(Stamp::default(), &[]).unwrap();

@@ -50,6 +50,23 @@ pub struct Options {
     pub cut_uncommitted: bool,
 }
 
+impl Options {
+    /// The usual ones: no history, no bounds but the whole, nothing left free on the file system.
+    pub fn new(device: &str, destinations: &[&str], total_bytes: u64) -> Self {
+        Self {
+            device: device.to_owned(),
+            destinations: destinations.iter().map(|name| (*name).to_owned()).collect(),
+            total_bytes,
+            history_bytes: 0,
+            lane_bytes: [u64::MAX; Lane::ALL.len()],
+            lane_ages: [u64::MAX; Lane::ALL.len()],
+            free_space_floor: 0,
+            queue_limits: Vec::new(),
+            cut_uncommitted: false,
+        }
+    }
+}
+
 /// What a commit made durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Commit {
