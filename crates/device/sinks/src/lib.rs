@@ -7,6 +7,8 @@ mod answer;
 mod endpoint;
 #[cfg(feature = "otlp-grpc")]
 mod grpc;
+#[cfg(feature = "otlp-http")]
+mod gzip;
 mod http1;
 mod hub;
 #[cfg(any(feature = "otlp-http", feature = "otlp-grpc"))]

@@ -1,9 +1,6 @@
 //! OTLP (1.11) as a client: one export request out, its answer back.
 
 #[cfg(feature = "otlp-http")]
-use std::io::Write;
-
-#[cfg(feature = "otlp-http")]
 use bytes::Bytes;
 use drain::{Delivered, Delivery, PartialSuccess, SendError};
 use model::{Refusal, Signal};
@@ -16,11 +13,13 @@ use crate::answer::{export_response, failure};
 #[cfg(feature = "otlp-grpc")]
 use crate::grpc::GrpcClient;
 #[cfg(feature = "otlp-http")]
+use crate::gzip::Gzip;
+#[cfg(feature = "otlp-http")]
 use crate::http1::Client;
 
 enum Transport {
     #[cfg(feature = "otlp-http")]
-    Http(Client),
+    Http(Client, Gzip),
     #[cfg(feature = "otlp-grpc")]
     Grpc(GrpcClient),
 }
@@ -34,7 +33,7 @@ impl OtlpSink {
     /// A sink that speaks OTLP/HTTP and connects when it is first used.
     #[cfg(feature = "otlp-http")]
     pub fn http(access: Access) -> Self {
-        Self { transport: Transport::Http(Client::new(access)) }
+        Self { transport: Transport::Http(Client::new(access), Gzip::new()) }
     }
 
     /// A sink that speaks OTLP/gRPC and connects when it is first used.
@@ -74,10 +73,13 @@ impl OtlpSink {
     pub async fn export(&mut self, signal: Signal, request: &[u8]) -> Result<PartialSuccess, SendError> {
         match &mut self.transport {
             #[cfg(feature = "otlp-http")]
-            Transport::Http(client) => {
+            Transport::Http(client, gzip) => {
                 let headers = [("content-type", "application/x-protobuf"), ("content-encoding", "gzip")];
                 let path = format!("/v1/{}", signal.name());
-                let answer = client.post(&path, &headers, gzip(request)?).await?;
+                let body = gzip.compressed(request);
+                let body =
+                    body.ok_or_else(|| SendError::retry(Refusal::Unencodable, "the request cannot be compressed"))?;
+                let answer = client.post(&path, &headers, Bytes::from(body)).await?;
                 if !answer.status.is_success() {
                     return Err(failure(&answer, true));
                 }
@@ -92,13 +94,4 @@ impl OtlpSink {
             }
         }
     }
-}
-
-#[cfg(feature = "otlp-http")]
-fn gzip(body: &[u8]) -> Result<Bytes, SendError> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    let compressed = encoder.write_all(body).and_then(|()| encoder.finish());
-    compressed
-        .map(Bytes::from)
-        .map_err(|error| SendError::retry(Refusal::Unencodable, format!("cannot compress: {error}")))
 }
