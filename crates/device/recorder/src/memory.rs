@@ -67,6 +67,7 @@ pub struct Recorder {
     /// The block that was read last, inflated.
     inflated: Vec<u8>,
     inflated_first: Option<EntryId>,
+    compressor: lz4::Compressor,
     capacity: u64,
     /// Content of an open block beyond which it is closed.
     target: usize,
@@ -86,6 +87,7 @@ impl Recorder {
             tag: u64::MAX,
             inflated: Vec::new(),
             inflated_first: None,
+            compressor: lz4::Compressor::default(),
             capacity,
             target: PIECE.min(usize::try_from(capacity / 8).unwrap_or(PIECE)),
         }
@@ -195,15 +197,8 @@ impl Recorder {
     }
 
     fn put(&mut self, first: EntryId, slots: Box<[Slot]>, content: &[u8], pins: u32, tag: u64) {
-        let mut out = Vec::new();
-        let pieces = content
-            .chunks(PIECE)
-            .map(|raw| {
-                out.clear();
-                lz4::compress(raw, &mut out);
-                Piece { raw_len: raw.len() as u32, data: out.as_slice().into() }
-            })
-            .collect();
+        let piece = |raw: &[u8]| Piece { raw_len: raw.len() as u32, data: self.compressor.compressed(raw).into() };
+        let pieces = content.chunks(PIECE).map(piece).collect();
         let block = Block { first, slots, pieces, pins, tag };
         self.blocks_bytes += block.bytes();
         if self.blocks.len() == self.blocks.capacity() {
@@ -239,6 +234,13 @@ impl Recorder {
         }
         let slot = block.slots.get(usize::try_from(id - block.first).ok()?)?;
         Some((slot.content, self.inflated.get(range(slot))?))
+    }
+
+    /// Gives back what reading needed, where it is more than blocks usually take: the next reader comes soon.
+    pub fn release_large_buffer(&mut self) {
+        if self.inflated.capacity() > 2 * PIECE {
+            self.release_buffer();
+        }
     }
 
     /// Gives back what reading needed.

@@ -114,7 +114,7 @@ impl Undecided {
                 applying.facts.unreadable += 1;
             }
         }
-        self.recorder.release_buffer();
+        self.recorder.release_large_buffer();
         for one in decided {
             one.entries.iter().for_each(|entry| self.recorder.unpin(*entry));
         }
