@@ -302,7 +302,7 @@ impl Pipeline {
                 facts.passing += exemplars::split(request, passing.points(lane), &mut parked)?;
                 undecided.admit_exemplars(&parked, now_ns, passing, facts)
             }
-            (_, Some(lane)) => passing.own_lane(lane).admit(signal, request, admission.red(), facts),
+            (_, Some(lane)) => passing.own_lane(lane).route(signal, request, admission.red(), facts),
             (Signal::Traces, None) => undecided.admit_spans((request, known), now_ns, admission.red(), passing, facts),
             (Signal::Logs, None) => undecided.admit_log_records(request, now_ns, passing, facts),
         }

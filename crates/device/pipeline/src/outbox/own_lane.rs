@@ -20,11 +20,11 @@ pub(crate) struct OwnLane {
 }
 
 impl OwnLane {
-    /// Takes in the spans or log records of a request, past recorder and sampler. Spans count in `red` as all do.
+    /// Routes the spans or log records of a request to this lane, past recorder and sampler. Spans count in `red` as all do.
     ///
     /// # Errors
     /// Where the bytes do not walk; `facts` tell what came before.
-    pub(crate) fn admit(
+    pub(crate) fn route(
         &mut self,
         signal: Signal,
         request: &[u8],
