@@ -1,7 +1,7 @@
 //! A disk in memory that forgets what was not synced, for crash tests.
 //!
 //! It keeps two states: what the running program sees, and what would be there after a power cut. Faults are seeded: a cut
-//! after any number of operations, with each unsynced 512-byte sector and each unsynced name lost or kept by chance; a full
+//! after any number of operations, with each unsynced 512-byte sector and each unsynced name lost or kept at random; a full
 //! disk; syncs that fail and, as on Linux, leave the written pages looking clean; flipped bits; unreadable sectors.
 
 mod fault_counts;

@@ -44,7 +44,7 @@ struct Destination<F> {
 }
 
 impl<F> Destination<F> {
-    /// Up to where it needs nothing of a lane any more: it has it, or it was told that it will not get it.
+    /// Up to where it needs nothing of a lane any more: it has it, or it was reported that it will not get it.
     fn done_with(&self, index: usize) -> u64 {
         let confirmed = self.windows[index].confirmed();
         self.unreported[index].map_or(confirmed, |position| position.confirmed.min(confirmed))

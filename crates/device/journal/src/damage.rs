@@ -73,7 +73,7 @@ impl Recovery {
     }
 }
 
-/// What a lane lost, as it is told to the caller.
+/// What a lane lost, as it is reported to the caller.
 pub(crate) fn span_damage(lane: Lane, segment: u64, offset: u64, span: &Extent) -> Damage {
     Damage { lane, segment, offset, first: span.first, last: span.last, records: span.records() }
 }

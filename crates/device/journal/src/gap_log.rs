@@ -1,4 +1,4 @@
-//! What has to be told of what is lost: gap records that are not in their lane yet.
+//! What has to be reported of what is lost: gap records that are not in their lane yet.
 
 use segment::{Extent, GapRecord, earliest};
 use wire::Gap;
@@ -64,7 +64,7 @@ impl GapLog {
         self.replaced.last().copied().filter(|_| self.due.is_empty())
     }
 
-    /// The files of the stretch that [`GapLog::next_replaced`] told are gone.
+    /// The files of the stretch that [`GapLog::next_replaced`] gave are gone.
     pub(crate) fn removed(&mut self) {
         self.replaced.pop();
     }

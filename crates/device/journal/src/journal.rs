@@ -282,7 +282,7 @@ impl<D: Disk> Journal<D> {
         self.cursors.has_in_flight(destination)
     }
 
-    /// Empties the queue of a destination, of one lane or of all but mission and audit. What is committed is released, told in
+    /// Empties the queue of a destination, of one lane or of all but mission and audit. What is committed is released, reported in
     /// its lane by a gap `dropped`, and booked as lost to this destination; what other destinations wait for stays. Gives the
     /// records released.
     ///

@@ -66,10 +66,10 @@ impl KnownGaps {
 
     /// Notes that the gap record of a gap stands at `from` or behind it.
     pub(crate) fn report(&mut self, span: &Extent, from: u64) {
-        // What is told again stands at its new place only.
+        // What is reported again stands at its new place only.
         self.reported.retain(|one| one.first < span.first || span.last < one.last);
         if self.reported.len() > KEEP {
-            // The two oldest become one, told where the later one is: forgotten, a hub that has not got its gap record yet would
+            // The two oldest become one, reported where the later one is: forgotten, a hub that has not got its gap record yet would
             // be taken for one that was restored.
             let oldest = self.reported.remove(0);
             if let Some(next) = self.reported.first_mut() {

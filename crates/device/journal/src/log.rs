@@ -33,7 +33,7 @@ impl<D: Disk> Log<D> {
         self.records.advance(disk, epoch, index, head, counts)
     }
 
-    /// Before anything is given up as unreadable, the disk has to show that it works at all: the commit record is written again. A
+    /// Before anything is declared unreadable, the disk has to show that it works at all: the commit record is written again. A
     /// disk that was pulled out or went read-only must not turn a whole backlog into a gap.
     pub(crate) fn prove_disk(&mut self) -> Result<(), JournalError> {
         let epoch = self.lanes.epoch();

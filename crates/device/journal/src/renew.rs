@@ -17,7 +17,7 @@ use crate::lane::FrameMeta;
 use crate::reader::{Filter, FoundBlock, Reader};
 use crate::replacement::{self, DIR};
 
-/// What went over to a new epoch.
+/// What was migrated to a new epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Renewed {
     /// The epoch that ended.
@@ -98,7 +98,7 @@ impl<D: Disk> Move<'_, D> {
         Ok(frames)
     }
 
-    /// Commits what went over, with the attachments, and puts every destination where it was.
+    /// Commits what was migrated, with the attachments, and puts every destination where it was.
     fn finish(
         mut self,
         frames: u64,
@@ -159,7 +159,7 @@ impl<D: Disk> Move<'_, D> {
         Ok(())
     }
 
-    /// How many frames of a lane went over whose old sequence is at most this one.
+    /// How many frames of a lane were migrated whose old sequence is at most this one.
     fn moved_before(&self, lane: Lane, confirmed: u64) -> Result<u64, JournalError> {
         let all = (0..self.old.destinations()).map(|destination| self.old.confirmed(destination, lane)).min();
         let from = all.unwrap_or(0);

@@ -25,7 +25,7 @@ pub struct Repaired {
 }
 
 /// Repairs the journal of a data directory that no process has open: writes damaged segments anew with every block that
-/// can be read, and the small files with what is known, then opens and commits once, so that what is lost is told as gaps.
+/// can be read, and the small files with what is known, then opens and commits once, so that what is lost is reported as gaps.
 /// `options` are those of the device's configuration.
 ///
 /// # Errors

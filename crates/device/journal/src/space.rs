@@ -238,14 +238,14 @@ impl Space {
                 true => self.free_something(log, cursors, index, size, stamp)?,
                 false => self.free_own(log, cursors, index, size, stamp)?,
             };
-            // Gap records that have to be told again may take what their eviction gives.
+            // Gap records that have to be reported again may take what their eviction gives.
             let left = self.disk_bytes(log, cursors);
             in_vain += u32::from(freed && left >= least);
             least = least.min(left);
             if freed && in_vain < MOST_IN_VAIN || self.step_aside(log, cursors, index, !within, &mut stepped)? {
                 continue;
             }
-            // What was taken has to be written, and a lane that yields must not stand still: with nothing left to give up it
+            // What was taken has to be written, and a lane that yields must not stand still: with nothing left to evict it
             // goes beyond its own budget by this segment.
             let lane = log.lanes.lane(index).lane();
             if within || (frame_len > 0 && yields(lane) == 0) {
@@ -255,7 +255,7 @@ impl Space {
         }
     }
 
-    /// The newest segment of a lane never goes. Where a large one is all that could be given up, a small one is made behind it,
+    /// The newest segment of a lane never goes. Where a large one is all that could be evicted, a small one is made behind it,
     /// so that it is the newest no more; once in each lane, since what is asked for may replace it. `false` when that helps
     /// nobody.
     fn step_aside<D: Disk>(
@@ -327,7 +327,7 @@ impl Space {
                 }
             }
             if !log.gaps.due().contains(&due) {
-                // Making room evicted its stretch, and told it with that.
+                // Making room evicted its stretch, and reported it with that.
                 continue;
             }
             if !mutants::is_on(Mutant::GapLost) {

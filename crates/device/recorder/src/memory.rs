@@ -146,7 +146,7 @@ impl Recorder {
         }
     }
 
-    /// Entries that come next are told by this number, which never falls by much; the lowest one of a block counts.
+    /// Entries that come next have this number, which never falls by much; the lowest one of a block counts.
     pub fn set_tag(&mut self, tag: u64) {
         self.tag = tag;
     }

@@ -202,7 +202,7 @@ impl<F> FileRing<F> {
             }
             match self.write(disk, label, payload) {
                 Ok(first) => return Ok(first),
-                // The segment is given up where it was last whole; once more in a new one.
+                // The segment is abandoned where it was last whole; once more in a new one.
                 Err(error) => failed = Some(error),
             }
         }
@@ -215,7 +215,7 @@ impl<F> FileRing<F> {
 
     fn write<D: Disk<File = F>>(&mut self, disk: &D, label: Label, payload: &[u8]) -> Result<u64, DiskError> {
         let (Some(open), Some(segment)) = (self.open.as_mut(), self.segments.back_mut()) else {
-            let closed = io::Error::other("its newest segment was given up");
+            let closed = io::Error::other("its newest segment was abandoned");
             return Err(DiskError::io("write", self.row.dir())(closed));
         };
         let key = *open.file.key();
@@ -282,7 +282,7 @@ impl<F> FileRing<F> {
             match self.create(disk, size) {
                 Ok(()) => return Ok(()),
                 Err(error) if error.is_full() => {
-                    // Somebody else fills the disk: the row makes room for itself, but never gives up most of what it holds.
+                    // Somebody else fills the disk: the row makes room for itself, but never drops most of what it holds.
                     let many = self.segments.len() as u64 > SEGMENTS / 2;
                     if !(many && self.drop_oldest(disk, keep)?) {
                         return Err(RecorderError::Full(self.name()));
@@ -313,7 +313,7 @@ impl<F> FileRing<F> {
         Mark { next: self.next, newest: self.segments.back().copied() }
     }
 
-    /// Takes back what was appended since a mark, after the segment was given up: its sequences are given out again, in a new
+    /// Takes back what was appended since a mark, after the segment was abandoned: its sequences are given out again, in a new
     /// segment, which then owns them.
     pub(crate) fn take_back<D: Disk<File = F>>(&mut self, disk: &D, mark: Mark) {
         let Mark { next, newest } = mark;
@@ -351,7 +351,7 @@ impl<F> FileRing<F> {
         Ok(true)
     }
 
-    /// Makes everything that was written durable. When that fails the segment is given up: what was not synced may be lost in
+    /// Makes everything that was written durable. When that fails the segment is abandoned: what was not synced may be lost in
     /// a power cut, and nothing is synced in it again.
     pub(crate) fn sync<D: Disk<File = F>>(&mut self, disk: &D) -> Result<(), DiskError> {
         if self.dirty

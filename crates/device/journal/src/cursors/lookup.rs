@@ -49,7 +49,7 @@ impl<F> Cursors<F> {
                     log.prove_disk()?;
                 }
                 for part in news {
-                    // What another destination has was given up rightly, when this one was not configured.
+                    // What another destination has was rightly removed, when this one was not configured.
                     let dropped = self.destinations.iter().any(|other| other.windows[index].confirmed() >= part.last);
                     if !dropped {
                         log.lanes.count_corrupt();

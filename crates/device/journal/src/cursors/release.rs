@@ -107,7 +107,7 @@ impl<F> Cursors<F> {
         last: u64,
         after: u64,
     ) -> u64 {
-        // What is on its way is not waited for: confirmed later, it is told as lost and stored, and counts as stored.
+        // What is on its way is not waited for: confirmed later, it is reported as lost and stored, and counts as stored.
         self.destinations[destination].windows[index].rewind();
         let (lane, window) = (log.lanes.lane(index), &self.destinations[destination].windows[index]);
         let Position { confirmed, records: before } = window.position();
@@ -120,14 +120,14 @@ impl<F> Cursors<F> {
         let (start_ns, end_ns) =
             times.fold((0, 0), |(start, end), segment| (earliest(start, segment.start_ns), segment.end_ns.max(end)));
         let (lane, next) = (lane.lane(), lane.next());
-        let told = gaps_of(log, index, &extent);
-        // A stretch of gap records alone holds no record, and what they told is not told yet.
-        if records > 0 || !told.is_empty() {
+        let reported = gaps_of(log, index, &extent);
+        // A stretch of gap records alone holds no record, and what they reported is not reported yet.
+        if records > 0 || !reported.is_empty() {
             let mut gap =
                 Gap { lane, first: extent.first, last, reason: GapReason::Dropped, records, start_ns, end_ns };
             self.book(Lost { destination, gap, records });
-            // Gap records among what is released have to be told again: with this one where they touch.
-            for earlier in told {
+            // Gap records among what is released have to be reported again: with this one where they touch.
+            for earlier in reported {
                 if earlier.gap.reason == GapReason::Dropped && earlier.gap.last + 1 == gap.first {
                     join(&mut gap, &earlier.gap);
                     (extent.first, extent.before) = (earlier.gap.first, earlier.before);
@@ -149,7 +149,7 @@ impl<F> Cursors<F> {
     }
 }
 
-/// What gap records told that stand in a stretch of a lane.
+/// What gap records reported that stand in a stretch of a lane.
 fn gaps_of<D: Disk>(log: &mut Log<D>, index: usize, extent: &Extent) -> Vec<GapRecord> {
     let lane = log.lanes.lane(index);
     let (Some(from), to) = (lane.segment_at(extent.first), lane.segment_at(extent.last)) else { return Vec::new() };

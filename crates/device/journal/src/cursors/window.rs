@@ -17,7 +17,7 @@ pub(crate) enum State {
     InFlight,
     /// Confirmed, behind something that is not.
     Confirmed,
-    /// Cannot be read; told to the destination by a gap record.
+    /// Cannot be read; reported to the destination by a gap record.
     Lost,
 }
 
@@ -226,7 +226,7 @@ impl Window {
         self.blocks.iter().any(|known| known.state == State::InFlight && known.first <= last && first <= known.last)
     }
 
-    /// Whether nothing of a stretch was confirmed, is on its way, or was told as lost.
+    /// Whether nothing of a stretch was confirmed, is on its way, or was reported as lost.
     pub(crate) fn is_untouched(&self, first: u64, last: u64) -> bool {
         let waits = |known: &Known| known.state == State::Waiting && known.confirmed < known.first;
         self.confirmed < first
@@ -235,12 +235,12 @@ impl Window {
 
     /// Records of a stretch that this destination has confirmed or has on its way, ahead of the cursor.
     fn spoken_for(&self, span: &Extent) -> u64 {
-        let taken = |known: &&Known| {
+        let has_or_will = |known: &&Known| {
             matches!(known.state, State::Confirmed | State::InFlight)
                 && known.first >= span.first
                 && known.last <= span.last
         };
-        self.blocks.iter().filter(taken).map(|known| known.records).sum()
+        self.blocks.iter().filter(has_or_will).map(|known| known.records).sum()
     }
 
     /// How many records of a stretch this destination does not get when the stretch is lost; `known` are those records

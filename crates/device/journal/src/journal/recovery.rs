@@ -1,4 +1,4 @@
-//! Opening a data directory: what is found, what is cut, what is given up, and where the sequences go on.
+//! Opening a data directory: what is found, what is cut, what is lost, and where the sequences go on.
 
 use disk::{Disk, IoCounts};
 use model::{Epoch, Lane, Stamp};

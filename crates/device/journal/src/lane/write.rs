@@ -133,13 +133,13 @@ impl<F> LaneLog<F> {
         self.close_as(shared, EntryKind::Gap, &lost.encode())
     }
 
-    /// Makes a new segment, or the spare file under a new name, the open one, and seals the one before. No frame may
+    /// Makes a new segment, or the reserve under a new name, the open one, and seals the one before. No frame may
     /// wait for a sync unless there is no open segment. When it fails the open one stays.
     pub(crate) fn create_segment<D: Disk<File = F>>(
         &mut self,
         shared: &mut Shared<D>,
         size: u64,
-        spare: Option<&str>,
+        reserve: Option<&str>,
     ) -> Result<(), JournalError> {
         if !self.dir_made {
             let dir = lane_dir(self.lane);
@@ -157,9 +157,9 @@ impl<F> LaneLog<F> {
             self.open = None;
             self.segments.pop_back();
         }
-        let file = match spare {
-            Some(spare) => {
-                shared.disk().rename(spare, &path).map_err(JournalError::io("rename", spare))?;
+        let file = match reserve {
+            Some(reserve) => {
+                shared.disk().rename(reserve, &path).map_err(JournalError::io("rename", reserve))?;
                 shared.disk().open(&path).map_err(JournalError::io("open", &path))?
             }
             None => shared.disk().create(&path, size).map_err(JournalError::io("create", &path))?,
@@ -189,7 +189,7 @@ impl<F> LaneLog<F> {
         self.open = Some(Open { file, end: FIXED, capacity, syncs: 0 });
     }
 
-    /// Writes what is pending into the open segment and syncs it. When that fails the segment is given up: nothing is
+    /// Writes what is pending into the open segment and syncs it. When that fails the segment is abandoned: nothing is
     /// ever synced in it again, what was synced before stays readable, and what is pending stays so.
     pub(crate) fn sync<D: Disk<File = F>>(&mut self, shared: &mut Shared<D>) -> Result<(), JournalError> {
         self.close_block(shared)?;

@@ -67,7 +67,7 @@ pub(super) fn is_on_its_way<D: Disk>(log: &Log<D>, cursors: &Cursors<D::File>, i
 }
 
 impl Space {
-    /// Gives up what a lane itself has, because of its own budget. `false` when there is nothing to give up.
+    /// Removes or evicts what a lane itself has, because of its own budget. `false` when there is nothing to evict.
     pub(super) fn free_own<D: Disk>(
         &mut self,
         log: &mut Log<D>,
@@ -87,7 +87,7 @@ impl Space {
         self.evict(log, cursors, index, size, stamp)
     }
 
-    /// Gives up history, else what yields before the lane or with it. `false` when there is nothing left to give up.
+    /// Removes history, else evicts what yields before the lane or with it. `false` when there is nothing left to evict.
     pub(super) fn free_something<D: Disk>(
         &mut self,
         log: &mut Log<D>,
@@ -165,19 +165,19 @@ impl Space {
         if !self.fit_gap(log, cursors, index)? {
             return Ok(false);
         }
-        let mut told = GapRecord { gap, before, after: extent.after, exact: true };
-        // What is due of the stretch is told here: a crash before its own gap record would leave its records untold.
-        told.gap.records += log.gaps.goes_with(&gap).map(|due| due.gap.records).sum::<u64>();
+        let mut record = GapRecord { gap, before, after: extent.after, exact: true };
+        // What is due of the stretch is reported here: a crash before its own gap record would leave its records unreported.
+        record.gap.records += log.gaps.goes_with(&gap).map(|due| due.gap.records).sum::<u64>();
         let mut again = Vec::new();
         for (earlier, sequence) in log.lanes.gap_records(index, positions.clone()) {
             if cursors.are_done(index, sequence) {
                 continue;
             }
-            // What an evicted gap record told has to be told again: with this one where they touch.
-            let touches = earlier.exact && earlier.gap.reason == gap.reason && earlier.gap.last + 1 == told.gap.first;
+            // What an evicted gap record reported has to be reported again: with this one where they touch.
+            let touches = earlier.exact && earlier.gap.reason == gap.reason && earlier.gap.last + 1 == record.gap.first;
             if touches {
-                join(&mut told.gap, &earlier.gap);
-                told.before = earlier.before;
+                join(&mut record.gap, &earlier.gap);
+                record.before = earlier.before;
             } else {
                 log.lanes.push_gap(index, &earlier, stamp)?;
                 again.push(earlier.extent());
@@ -186,7 +186,7 @@ impl Space {
                 }
             }
         }
-        log.lanes.push_gap(index, &told, stamp)?;
+        log.lanes.push_gap(index, &record, stamp)?;
         if log.lanes.sync(index).is_err() {
             // What was pending is now due in another segment; without a durable gap record nothing may go.
             return Ok(false);
@@ -199,11 +199,11 @@ impl Space {
         log.gaps.written_with(&gap);
         cursors.lose(log, index, &extent, &gap, 0);
         let last = log.lanes.lane(index).next() - 1;
-        again.push(told.extent());
-        for told in &again {
-            log.lanes.gaps_mut(index).report(told, last);
+        again.push(record.extent());
+        for extent in &again {
+            log.lanes.gaps_mut(index).report(extent, last);
         }
-        // What tells of earlier losses, and every destination has, is not told again: their cursors must know it.
+        // What tells of earlier losses, and every destination has, is not reported again: their cursors must know it.
         cursors.sync(log)?;
         for _ in positions.clone() {
             log.lanes.remove_segment(index, positions.start)?;

@@ -121,7 +121,7 @@ impl Space {
             end_ns: gone().map(|segment| segment.end_ns).max().unwrap_or_default(),
         };
         let next = lane.next();
-        // Gap records among what goes have to be told again.
+        // Gap records among what goes have to be reported again.
         for (earlier, _) in log.lanes.gap_records(index, positions) {
             log.gaps.report(earlier.gap, &earlier.extent(), earlier.exact);
             log.lanes.gaps_mut(index).report(&earlier.extent(), next);
@@ -134,7 +134,7 @@ impl Space {
         Ok(true)
     }
 
-    /// After a commit: the files of what was replaced go, once nothing is left to be told of it.
+    /// After a commit: the files of what was replaced go, once nothing is left to be reported of it.
     pub(super) fn remove_replaced<D: Disk>(
         &mut self,
         log: &mut Log<D>,

@@ -20,8 +20,8 @@ struct World {
     /// Records handed to the journal since the epoch began, as a ledger would count them.
     counted: u64,
     appended: u64,
-    notes: Vec<u64>,
-    last_note: Option<u64>,
+    ledgers: Vec<u64>,
+    last_ledger: Option<u64>,
 }
 
 impl World {
@@ -35,8 +35,8 @@ impl World {
             buffered: BTreeMap::new(),
             counted: 0,
             appended: 0,
-            notes: Vec::new(),
-            last_note: None,
+            ledgers: Vec::new(),
+            last_ledger: None,
         }
     }
 
@@ -50,22 +50,22 @@ impl World {
             }
         };
         assert_eq!(recovery.corrupt, [], "a crash never damages what was committed");
-        let note = super::ledger(&recovery).map(|note| u64::from_le_bytes(note.try_into().unwrap()));
+        let ledger = super::ledger(&recovery).map(|ledger| u64::from_le_bytes(ledger.try_into().unwrap()));
         assert!(
-            note == self.last_note || note.is_some_and(|note| self.notes.contains(&note)),
-            "note {note:?}, committed was {:?}, tried were {:?}",
-            self.last_note,
-            self.notes
+            ledger == self.last_ledger || ledger.is_some_and(|ledger| self.ledgers.contains(&ledger)),
+            "ledger {ledger:?}, committed was {:?}, tried were {:?}",
+            self.last_ledger,
+            self.ledgers
         );
-        // P1: note and what it does not know of add up to what is there.
+        // P1: ledger and what it does not know of add up to what is there.
         let held: u64 = Lane::ALL.iter().map(|lane| journal.lane(*lane).records()).sum();
         let after: u64 = recovery.unbooked.iter().map(|after| after.records).sum();
-        if let Some(note) = note {
-            assert_eq!(note + after, held);
+        if let Some(ledger) = ledger {
+            assert_eq!(ledger + after, held);
         }
         self.counted = held;
-        self.last_note = note;
-        self.notes.clear();
+        self.last_ledger = ledger;
+        self.ledgers.clear();
         for lane in Lane::ALL.map(|lane| journal.lane(lane)) {
             for (kept, text) in std::mem::take(&mut self.buffered) {
                 // What had not been committed is there as a whole prefix or not at all; its numbers are free then.
@@ -108,13 +108,13 @@ impl World {
                 }
             }
             10..14 => {
-                let note = self.counted;
-                self.notes.push(note);
-                match journal.commit(STAMP, &[Attachment::ledger(&note.to_le_bytes())]) {
+                let ledger = self.counted;
+                self.ledgers.push(ledger);
+                match journal.commit(STAMP, &[Attachment::ledger(&ledger.to_le_bytes())]) {
                     Ok(_) => {
                         self.committed.append(&mut self.buffered);
-                        self.last_note = Some(note);
-                        self.notes.clear();
+                        self.last_ledger = Some(ledger);
+                        self.ledgers.clear();
                         false
                     }
                     Err(error) => self.fail("commit", &error, may_fail),

@@ -47,7 +47,7 @@ fn round(device: &mut Device, number: u64) -> Result<(), JournalError> {
     device.commit(&[number as u8; 20], &decisions, Progress { booked: next, needed: 1 }).map(drop)
 }
 
-/// A directory after two lives: sealed segments with indexes, open ones, both notes, a cursor, recorder and decisions. The
+/// A directory after two lives: sealed segments with indexes, open ones, both commit records, a cursor, recorder and decisions. The
 /// destination has the first two frames.
 fn whole() -> ModelDisk {
     let disk = disk_of_epoch(EPOCH);
@@ -111,7 +111,7 @@ fn first_segment(disk: &ModelDisk, dir: &str) -> String {
     disk.paths().into_iter().find(|path| path.starts_with(dir)).unwrap()
 }
 
-/// The power fails in the middle of a commit; the first way of it that leaves frames behind the note.
+/// The power fails in the middle of a commit; the first way of it that leaves frames behind the commit record.
 fn torn() -> ModelDisk {
     (0..200)
         .find_map(|seed| {
@@ -334,7 +334,7 @@ impl Found {
 }
 
 /// Scenario: every directory that version 0 left, whole, killed, torn by a power cut and damaged in each kind of file: before its
-/// notes said where lanes begin, and since. Guarantees: each opens and goes on; what is whole is delivered, recorded and remembered
+/// commit records said where lanes begin, and since. Guarantees: each opens and goes on; what is whole is delivered, recorded and remembered
 /// as it was; what is lost is told.
 #[test]
 fn version_0() {
@@ -367,9 +367,9 @@ fn version(version: &str) {
     assert_eq!((request.requests.len(), request.requests.get(&1)), (7, None));
     assert_eq!(request.gaps(), []);
 
-    let notes = find("flipped-notes");
-    notes.is_whole("flipped-notes", 2..ROUNDS, ROUNDS);
-    assert_eq!((ledger(&notes.recovery), &notes.recovery.foreign[..]), (None, &["epoch".to_owned()][..]));
+    let records = find("flipped-notes");
+    records.is_whole("flipped-notes", 2..ROUNDS, ROUNDS);
+    assert_eq!((ledger(&records.recovery), &records.recovery.foreign[..]), (None, &["epoch".to_owned()][..]));
 
     let cursor = find("flipped-cursor");
     cursor.is_whole("flipped-cursor", 0..ROUNDS, ROUNDS);
@@ -381,7 +381,7 @@ fn version(version: &str) {
 }
 
 /// Scenario: the directory of a busy device that was killed, as it was written when lanes, recorder and decisions were one part
-/// of the program. Guarantees: each destination gets what it had not, once, and is told what it gave up; the note, the undecided
+/// of the program. Guarantees: each destination gets what it had not, once, and is told what it released; the ledger, the undecided
 /// requests, those behind the last commit and the decisions are there (P1, P2, P3).
 #[test]
 fn a_busy_device_s_queue_is_delivered() {
@@ -402,7 +402,7 @@ fn a_busy_device_s_queue_is_delivered() {
             hub.gaps.iter().map(|gap| (gap.lane, gap.first, gap.last, gap.reason, gap.records)).collect();
         assert_eq!(gaps, [(Lane::Debug, 1, 2, GapReason::Dropped, 4)]);
     }
-    assert_eq!(device.journal.take_lost(), [], "it was booked when it was given up");
+    assert_eq!(device.journal.take_lost(), [], "it was booked when it was released");
     let recorder = &device.recorder;
     assert_eq!((recorder.progress(), recorder.bounds()), (Progress { booked: 13, needed: 5 }, (1, 15)));
     let requests = device.requests(5);

@@ -91,7 +91,7 @@ fn rewind_and_confirmations_in_any_order() {
     assert_eq!((blocks.len(), blocks[0].first), (1, 7));
 }
 
-/// Scenario: two destinations at different places, then a restart. Guarantees: each goes on from its own cursor, the note
+/// Scenario: two destinations at different places, then a restart. Guarantees: each goes on from its own cursor, the ledger
 /// is there, and segments go only when both have them (P3).
 #[test]
 fn restart_with_two_cursors() {

@@ -239,10 +239,10 @@ fn u6_what_the_hub_has_is_skipped_if_it_is_the_same() {
     assert!(all.has(Lane::Logs, other - 1, &body("another way")));
 }
 
-/// Scenario: frames of mission, audit and traces with every signal are synced, and the power goes before the note is. Guarantees:
+/// Scenario: frames of mission, audit and traces with every signal are synced, and the power goes before the commit record is. Guarantees:
 /// what they hold is told by signal, as it is (P1).
 #[test]
-fn r2_frames_behind_the_note_are_counted_by_signal() {
+fn r2_frames_behind_the_ledger_are_counted_by_signal() {
     use model::proto::{put_bytes, put_message};
     let record = |text: &str| {
         let mut request = Vec::new();

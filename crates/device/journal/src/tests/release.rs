@@ -96,7 +96,7 @@ fn a_dead_destination_does_not_pin_the_disk() {
 }
 
 /// Scenario: a destination may hold an hour; records get older, with and without a synchronised clock. Guarantees: what is older
-/// is given up only while the clock is known to be right.
+/// is released only while the clock is known to be right.
 #[test]
 fn age_counts_by_a_clock_that_is_right() {
     let disk = disk_of_epoch(1);
@@ -116,7 +116,7 @@ fn age_counts_by_a_clock_that_is_right() {
     assert_eq!(journal.depth(1).unwrap().records, 208);
 }
 
-/// Scenario: a destination's queue is given up, its cursor is written, and the power fails before the gap record is committed.
+/// Scenario: a destination's queue is released, its cursor is written, and the power fails before the gap record is committed.
 /// Guarantees: the cursor on disk says no more than was told: everything is queued again (P3).
 #[test]
 fn a_cursor_does_not_pass_what_is_not_told() {

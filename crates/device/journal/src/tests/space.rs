@@ -208,7 +208,7 @@ fn the_floor_of_free_space_holds() {
     assert!(held(&journal, Lane::Logs) > 500, "{:?} {:?}", journal.stats(), journal.heads());
 }
 
-/// Scenario: somebody else fills the disk down to less than the floor, and takes all that is given up. Guarantees: new frames
+/// Scenario: somebody else fills the disk down to less than the floor, and takes all that is evicted. Guarantees: new frames
 /// take the place of the oldest, nearly as much stays held as before, and nothing is refused.
 #[test]
 fn others_fill_the_disk() {
