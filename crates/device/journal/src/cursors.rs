@@ -120,9 +120,13 @@ impl<F> Cursors<F> {
         self.destinations.iter().all(|destination| destination.windows[index].confirmed() >= last)
     }
 
-    /// How far the destination is that is least far in a lane.
+    /// How far the destination is that is least far in a lane, as the cursors' files may say: what is released and not reported
+    /// yet counts as needed.
     pub(crate) fn least(&self, index: usize) -> Option<Position> {
-        let positions = self.destinations.iter().map(|destination| destination.windows[index].position());
+        let positions = self
+            .destinations
+            .iter()
+            .map(|destination| destination.unreported[index].unwrap_or(destination.windows[index].position()));
         positions.min_by_key(|position| (position.confirmed, position.records))
     }
 

@@ -1,4 +1,4 @@
-//! Giving up what one destination has not got.
+//! Releasing what one destination has not got.
 
 use disk::model::ModelDisk;
 use model::{Lane, Stamp};
@@ -154,7 +154,7 @@ const LATER: Stamp = Stamp { wall_ns: 2 * HOUR, synchronised: true, ..STAMP };
 /// trusts, and nothing that is on its way; else whole old segments go for both destinations, told once as `evicted` and booked;
 /// what is new, and other lanes, stay (P1, P3).
 #[test]
-fn what_is_too_old_for_its_lane_is_given_up_for_all() {
+fn what_is_too_old_for_its_lane_is_evicted_for_all() {
     let disk = disk_of_epoch(1);
     let (mut journal, _) = open(&disk, &with_age(Lane::Logs));
     fill(&mut journal, Lane::Logs, 200, STAMP);
@@ -229,7 +229,36 @@ fn history_of_a_lane_goes_with_its_age() {
     }
 }
 
-/// Scenario: a lane's lines wait for one of two destinations, some are confirmed and some not committed yet. Guarantees: the
+/// Scenario: one destination has the first blocks of a lane; at one commit the other one's old queue is released, and the same
+/// segments are evicted because of their age; the program is killed before what is released is reported. Guarantees: the next
+/// start does not take what the journal removed for removed by somebody; both are told of all that they did not get (P1, P3).
+#[test]
+fn what_is_released_and_evicted_at_once_is_not_missed() {
+    let disk = disk_of_epoch(1);
+    let limit = QueueLimit { bytes: u64::MAX, age_ns: HOUR };
+    let options = Options { queue_limits: vec![None, Some(limit)], ..with_age(Lane::Logs) };
+    let (mut journal, _) = open(&disk, &options);
+    fill(&mut journal, Lane::Logs, 200, STAMP);
+    let (mut blocks, mut hubs) = (Vec::new(), [Hub::default(), Hub::default()]);
+    journal.next_blocks(0, 1, &mut blocks).unwrap();
+    hubs[0].take(&blocks[0]);
+    journal.confirm(0, Lane::Logs, blocks[0].first, blocks[0].last).unwrap();
+    assert_eq!(blocks[0].first, 1);
+    journal.commit(LATER, &[]).unwrap();
+    let reasons: Vec<GapReason> = journal.take_lost().iter().map(|lost| lost.gap.reason).collect();
+    assert!(reasons.contains(&GapReason::Dropped) && reasons.contains(&GapReason::Evicted), "{reasons:?}");
+    drop(journal);
+    disk.kill();
+    let (mut journal, recovery) = open(&disk, &options);
+    assert_eq!((recovery.missing, recovery.corrupt), (vec![], vec![]));
+    let next = journal.heads()[0].next;
+    for (destination, hub) in hubs.iter_mut().enumerate() {
+        drain(&mut journal, destination, hub);
+        hub.is_whole(Lane::Logs, next);
+    }
+}
+
+/// Scenario: a lane's log records wait for one of two destinations, some are confirmed and some not committed yet. Guarantees: the
 /// backlog is what somebody still waits for, in bytes on disk, and falls as the slower one confirms; history is none of it (P11).
 #[test]
 fn the_backlog_is_what_somebody_waits_for() {
