@@ -61,6 +61,8 @@ pub(crate) struct LaneLog<F> {
     latest_ns: u64,
     watermark_ns: u64,
     gaps: KnownGaps,
+    /// Files of which nothing can be read, by their first sequences: they go when their gap records are durable.
+    unreadable: Vec<u64>,
     dir_made: bool,
     /// Whether names in the directory changed since it was synced.
     dir_dirty: bool,
@@ -87,6 +89,7 @@ impl<F> LaneLog<F> {
             latest_ns: 0,
             watermark_ns: 0,
             gaps: KnownGaps::default(),
+            unreadable: Vec::new(),
             dir_made: false,
             dir_dirty: false,
             next_size: 0,
@@ -240,6 +243,16 @@ impl<F> LaneLog<F> {
         disk::remove_if_there(shared.disk(), &path)?;
         self.segments.remove(index);
         self.dir_dirty = true;
+        Ok(())
+    }
+
+    /// Removes files of which nothing can be read.
+    pub(crate) fn remove_unreadable<D: Disk<File = F>>(&mut self, shared: &Shared<D>) -> Result<(), DiskError> {
+        while let Some(first) = self.unreadable.last() {
+            disk::remove_if_there(shared.disk(), &self.key(shared.epoch(), *first).path())?;
+            self.unreadable.pop();
+            self.dir_dirty = true;
+        }
         Ok(())
     }
 }

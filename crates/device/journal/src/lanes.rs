@@ -183,6 +183,12 @@ impl<D: Disk> Lanes<D> {
         Ok(self.lanes[index].remove_segment(&self.shared, position)?)
     }
 
+    /// Removes files of which nothing can be read.
+    pub(crate) fn remove_unreadable(&mut self) -> Result<(), JournalError> {
+        let Self { shared, lanes, .. } = self;
+        Ok(lanes.iter_mut().try_for_each(|lane| lane.remove_unreadable(shared))?)
+    }
+
     /// The next entry of a held segment at or behind an offset.
     ///
     /// # Errors

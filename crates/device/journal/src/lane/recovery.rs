@@ -414,8 +414,8 @@ impl<D: Disk> Scan<'_, D> {
         (walk.expected, if counted { records.max(self.head.records) } else { records })
     }
 
-    /// Takes a walked segment into the lane: sealed, reopened when it is empty and fits, or removed when nothing in it can
-    /// be read.
+    /// Takes a walked segment into the lane: sealed, or reopened when it is empty and fits. Where nothing in it can be read the
+    /// file goes, after its gap record when something of it was committed.
     fn keep(
         &mut self,
         state: &mut LaneLog<D::File>,
@@ -431,8 +431,14 @@ impl<D: Disk> Scan<'_, D> {
                 state.reopen_empty(file, capacity);
                 return Ok(());
             }
-            self.shared.disk().remove(&file.path()).map_err(JournalError::io("remove", file.path()))?;
-            state.dir_dirty = true;
+            if may_reopen {
+                // Nothing of it was committed, and its name is given out again.
+                self.shared.disk().remove(&file.path()).map_err(JournalError::io("remove", file.path()))?;
+                state.dir_dirty = true;
+            } else {
+                // Its name says that it was there until the gap record does.
+                state.unreadable.push(file.key().first);
+            }
             return Ok(());
         }
         let (disk, counts) = self.shared.io();

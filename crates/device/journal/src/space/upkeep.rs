@@ -29,6 +29,9 @@ impl Space {
         cursors: &mut Cursors<D::File>,
         stamp: Stamp,
     ) -> Result<(), JournalError> {
+        if log.gaps.due().is_empty() {
+            log.lanes.remove_unreadable()?;
+        }
         self.remove_replaced(log, cursors)?;
         cursors.enforce_limits(log, &self.budgets.queue_limits, stamp)?;
         self.enforce_ages(log, cursors, stamp)?;
