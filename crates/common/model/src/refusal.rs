@@ -13,7 +13,7 @@ macro_rules! reasons {
             /// All reasons.
             pub const ALL: &'static [Refusal] = &[$(Refusal::$name),*];
 
-            /// The reason's stable name in metrics, status and log records.
+            /// The reason's stable name in metrics, status and log lines.
             pub fn as_str(self) -> &'static str {
                 match self {
                     $(Refusal::$name => $text,)*

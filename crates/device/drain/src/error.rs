@@ -70,7 +70,7 @@ impl SendError {
     }
 }
 
-/// A server's words, fit for a log record and a status page: no control characters, not endless.
+/// A server's words, fit for a log line and a status page: no control characters, not endless.
 pub fn words(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let clean = text.chars().map(|character| if character.is_control() { ' ' } else { character });

@@ -1,4 +1,4 @@
-//! What a device may be called: a name stands in log records, on pages, in files' and series' keys.
+//! What a device may be called: a name stands in log lines, on pages, in files' and series' keys.
 
 /// Longest name, in bytes.
 const LONGEST: usize = 128;

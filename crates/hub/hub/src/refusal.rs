@@ -46,7 +46,7 @@ impl Refusal {
         }
     }
 
-    /// The reason, as counters and log records name it.
+    /// The reason, as counters and log lines name it.
     pub(crate) fn reason(&self) -> Reason {
         match self {
             Refusal::Malformed(_) => Reason::Malformed,
