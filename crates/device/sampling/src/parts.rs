@@ -13,7 +13,7 @@ pub struct SpanPart {
     pub status: u8,
     /// Whether it has no parent.
     pub root: bool,
-    /// From [`Conditions::of_span`] and [`Conditions::of_resource`].
+    /// From [`crate::Conditions::of_span`] and [`crate::Conditions::of_resource`].
     pub conditions: u64,
     /// Explicit randomness in its `tracestate`.
     pub randomness: Option<u64>,

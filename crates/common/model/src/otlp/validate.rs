@@ -7,7 +7,7 @@ use crate::{Refusal, Signal};
 /// Walks an OTLP export request down to its last attribute.
 ///
 /// # Errors
-/// [`ProtoError`] where any part of it is not protobuf, or attributes nest deeper than [`MAX_DEPTH`]. Offsets count from
+/// [`ProtoError`] where any part of it is not protobuf, or attributes nest deeper than [`super::MAX_DEPTH`]. Offsets count from
 /// the start of the innermost message.
 pub fn validate(signal: Signal, request: &[u8]) -> Result<(), ProtoError> {
     let found = inspect(signal, request)?;
