@@ -30,8 +30,11 @@ fn lab() -> Result<Command> {
 }
 
 /// Instructions, allocations and copied bytes by stage. Fails where a stage grew by 3 %; with `--write`, the results and the page are
-/// written anew instead; further options are passed on.
+/// written anew instead; `--print` prints those that are there; further options are passed on.
 pub(crate) fn cost(options: &[String]) -> Result<()> {
+    if options == ["--print"] {
+        return print();
+    }
     let (write, options) = take_write(options);
     let agent = agent_with_symbols()?;
     let mut lab = lab()?;

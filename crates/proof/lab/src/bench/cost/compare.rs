@@ -4,8 +4,8 @@ use super::{CostResults, ScenarioCost, StageCost};
 
 /// By so much a stage may grow.
 const TOLERANCE: f64 = 0.03;
-/// What is less than this share of the whole is not judged by itself: it is as much chance as cost.
-const LEAST_SHARE: f64 = 0.02;
+/// A stage of less than this share of the whole is judged as if it had so much: where ticks fall is chance.
+const LEAST_SHARE: f64 = 0.15;
 
 /// What grew, each in a sentence; empty when nothing did.
 pub(crate) fn compare(before: &CostResults, now: &CostResults) -> Vec<String> {
