@@ -116,6 +116,10 @@ impl DrainTask {
         }
         let mut blocks = self.shared.disk.next_blocks(self.index, REQUEST_BYTES).await.map_err(disk_error)?;
         if blocks.is_empty() {
+            #[cfg(feature = "sink-otlp")]
+            if let Sink::Otlp(sink) = &mut self.sink {
+                sink.rest();
+            }
             return Ok(false);
         }
         match &mut self.sink {

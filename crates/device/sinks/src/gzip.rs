@@ -1,4 +1,4 @@
-//! Gzip (RFC 1952) of request bodies with one compressor that stays: its tables are 300 KiB, which would have to be cleared, and faulted
+//! Gzip (RFC 1952) of request bodies with one compressor that stays while there is something to send: its tables are 300 KiB, which would have to be cleared, and faulted
 //! in page by page, for each request.
 
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
@@ -18,6 +18,11 @@ impl Gzip {
     /// One that takes no memory yet.
     pub(crate) fn new() -> Self {
         Self { compress: None }
+    }
+
+    /// Gives its memory back, until it is needed again.
+    pub(crate) fn release(&mut self) {
+        self.compress = None;
     }
 
     /// A body, compressed; `None` where the compressor fails.

@@ -66,6 +66,18 @@ impl OtlpSink {
         delivery.finish()
     }
 
+    /// There is nothing to send for now: gives back what only sending needs.
+    pub fn rest(&mut self) {
+        #[cfg(feature = "otlp-http")]
+        #[cfg_attr(
+            not(feature = "otlp-grpc"),
+            allow(irrefutable_let_patterns, reason = "the only transport of this build")
+        )]
+        if let Transport::Http(_, gzip) = &mut self.transport {
+            gzip.release();
+        }
+    }
+
     /// Sends one export request.
     ///
     /// # Errors
