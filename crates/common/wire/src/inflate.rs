@@ -53,8 +53,7 @@ impl Inflater {
     /// # Errors
     /// [`InflateError`]; the inflater stays usable after each of them.
     pub fn inflate(&mut self, compressed: &[u8], cap: usize) -> Result<&[u8], InflateError> {
-        self.output.clear();
-        self.output.shrink_to(KEEP_BYTES);
+        self.release();
         // The vector offers its whole capacity to zstd; a vector that is larger than the cap is checked below.
         self.output.try_reserve_exact(cap).map_err(|_| InflateError::OutOfMemory)?;
         let context = match &mut self.context {
@@ -67,6 +66,12 @@ impl Inflater {
             Err(code) if code.wrapping_neg() == DESTINATION_TOO_SMALL => Err(InflateError::TooLarge { cap }),
             Err(code) => Err(InflateError::Corrupt { reason: get_error_name(code) }),
         }
+    }
+
+    /// Gives back what a large content took; nothing is left of it.
+    pub fn release(&mut self) {
+        self.output.clear();
+        self.output.shrink_to(KEEP_BYTES);
     }
 
     /// The content of the last [`Inflater::inflate`], without a copy.

@@ -98,14 +98,19 @@ impl Requests {
         let mut requests = Self::default();
         let Self { bodies: [traces, logs, metrics], exemplars } = &mut requests;
         for section in sections {
-            match section {
-                // Repeated fields of one message type: one after the other they are one message.
-                Section::Traces(bytes) => traces.extend(bytes),
-                Section::Logs(bytes) => logs.extend(bytes),
-                Section::Metrics(bytes) => metrics.extend(bytes),
-                Section::Exemplars(bytes) => exemplars.extend(bytes),
+            let (body, bytes) = match section {
+                Section::Traces(bytes) => (&mut *traces, bytes),
+                Section::Logs(bytes) => (&mut *logs, bytes),
+                Section::Metrics(bytes) => (&mut *metrics, bytes),
+                Section::Exemplars(bytes) => (&mut *exemplars, bytes),
                 // Gap records have no place in OTLP and stay behind.
-                Section::Gap(_) => {}
+                Section::Gap(_) => continue,
+            };
+            match body.is_empty() {
+                // A large section is not there twice.
+                true => *body = bytes,
+                // Repeated fields of one message type: one after the other they are one message.
+                false => body.extend(bytes),
             }
         }
         requests
@@ -179,6 +184,7 @@ impl Delivery {
             let frame = wire::decode_frame(bytes).map_err(|error| unreadable(error.to_string()))?;
             frames.push(Requests::of(frame.sections));
         }
+        self.inflater.release();
         let header = raw.header();
         let id = (header.epoch, header.lane, header.first, header.last());
         if self.progress.block != Some(id) {

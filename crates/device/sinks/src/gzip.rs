@@ -7,6 +7,8 @@ use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 0xff];
 /// Output grows by so much where the first guess was too small.
 const MORE: usize = 4 << 10;
+/// And by so much at a time where the body does not shrink.
+const STEP: usize = 32 << 10;
 
 /// The compressor.
 pub(crate) struct Gzip {
@@ -36,7 +38,7 @@ impl Gzip {
             let taken = usize::try_from(compress.total_in()).ok()?;
             match compress.compress_vec(body.get(taken..)?, &mut out, FlushCompress::Finish).ok()? {
                 Status::StreamEnd => break,
-                Status::Ok | Status::BufError => out.reserve(MORE),
+                Status::Ok | Status::BufError => out.reserve_exact(STEP),
             }
         }
         let mut crc = Crc::new();
