@@ -17,6 +17,7 @@ mod red;
 mod services;
 mod tables;
 mod traces;
+mod weight;
 
 use crate::inner::Inner;
 use std::sync::Arc;
