@@ -7,7 +7,8 @@ use anyhow::{Result, bail};
 use std::path::PathBuf;
 use std::process::Command;
 
-/// Builds the hub, and the agent as it ships, since its memory is judged (a dynamic one maps 2 MB of libraries), and runs the drill: `--seconds S` (60), `--report FILE` for what came out.
+/// Builds the hub, and the agent as it ships, since its memory is judged (a dynamic one maps 2 MB of libraries), and runs the drill:
+/// `--seconds S` (60), `--report FILE` for what came out.
 pub(crate) fn task(options: &[String]) -> Result<()> {
     let (mut seconds, mut report) = ("60", None);
     let mut options = options.iter();

@@ -10,13 +10,11 @@ use std::time::Duration;
 use drain::{ExemplarCounts, SendError};
 use model::otlp::{PointView, each_exemplar, for_each_scope};
 use model::proto::{ProtoError, put_bytes, put_fixed64, put_message};
-use model::{Epoch, Lane, Signal, Stamp, TraceId};
-use sinks::{Access, OtlpSink};
-use sources::{Answer, Intake, Limits, Pending};
-use tokio::net::TcpListener;
-use wire::{BlockEncoder, FrameHeader, SectionRef};
+use model::{Lane, Signal, TraceId};
+use sources::{Answer, Request};
+use wire::SectionRef;
 
-use crate::support::Endpoint;
+use crate::support::{Endpoint, block};
 
 /// Gauge, sum, histogram, exponential histogram: the kinds of points with exemplars.
 const KINDS: [u32; 4] = [5, 7, 9, 10];
@@ -81,22 +79,6 @@ fn points(kind: u32, routes: &[&str], time_ns: u64) -> Vec<u8> {
     request
 }
 
-/// A block of one frame for each list of sections.
-fn block(lane: Lane, frames: &[&[SectionRef<'_>]]) -> Vec<u8> {
-    let seal = |(seq, sections): (u64, &&[SectionRef<'_>])| {
-        let (mut body, mut frame) = (Vec::new(), Vec::new());
-        wire::encode_body(sections, &mut body).unwrap();
-        let header = FrameHeader { device: "d", epoch: Epoch(1), lane, seq, stamp: Stamp::default() };
-        wire::seal_frame(&header, &body, &mut frame);
-        frame
-    };
-    let frames: Vec<Vec<u8>> = (1..).zip(frames).map(seal).collect();
-    let frames: Vec<&[u8]> = frames.iter().map(Vec::as_slice).collect();
-    let mut block = Vec::new();
-    BlockEncoder::new().unwrap().encode(Epoch(1), lane, 1, &frames, &mut block).unwrap();
-    block
-}
-
 fn kept(number: u8, route: &str, time_ns: u64) -> Vec<u8> {
     block(
         Lane::Traces,
@@ -144,24 +126,17 @@ impl Server {
 }
 
 fn with_server(test: impl AsyncFnOnce(Endpoint, Server)) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    tokio::task::LocalSet::new().block_on(&runtime, async {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let endpoint = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-        let access = Access { endpoint, tls: None, token: None, timeout: Duration::from_secs(10) };
-        let yes: Rule = |_, _| Answer::Accepted;
-        let server = Server { answer: Rc::new(Cell::new(yes)), points: Rc::default() };
-        let (answer, points) = (Rc::clone(&server.answer), Rc::clone(&server.points));
-        let intake: Intake = Rc::new(move |request, _| {
-            let answer = answer.get()(request.signal, &request.body);
-            if request.signal == Signal::Metrics {
-                points.borrow_mut().push(request.body);
-            }
-            Pending::settled(answer)
-        });
-        tokio::task::spawn_local(sources::serve_grpc(listener, intake, Limits::new(1 << 20, 1 << 21, 8)));
-        test(Endpoint::new(OtlpSink::grpc(access)), server).await;
-    });
+    let yes: Rule = |_, _| Answer::Accepted;
+    let server = Server { answer: Rc::new(Cell::new(yes)), points: Rc::default() };
+    let (answer, points) = (Rc::clone(&server.answer), Rc::clone(&server.points));
+    let answer = move |request: Request| {
+        let answer = answer.get()(request.signal, &request.body);
+        if request.signal == Signal::Metrics {
+            points.borrow_mut().push(request.body);
+        }
+        answer
+    };
+    support::with_server(true, answer, async |endpoint| test(endpoint, server).await);
 }
 
 /// Scenario: a kept trace with an exemplar, then points of its series and of another one, for each kind of point.

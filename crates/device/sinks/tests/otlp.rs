@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use drain::{Delivered, SendError};
 use model::proto::{put_bytes, put_message};
-use model::{Epoch, Lane, Signal, Stamp};
+use model::{Lane, Signal};
 use sinks::{Access, OtlpSink};
-use sources::{Answer, Intake, Limits, Pending};
+use sources::{Answer, Request};
 use tokio::net::TcpListener;
-use wire::{BlockEncoder, FrameHeader, SectionRef};
+use wire::SectionRef;
 
 use crate::support::Endpoint;
 
@@ -28,22 +28,10 @@ fn traces(name: &str) -> Vec<u8> {
 
 /// A block of one frame for each span.
 fn block(names: &[&str]) -> Vec<u8> {
-    let frames: Vec<Vec<u8>> = names
-        .iter()
-        .enumerate()
-        .map(|(index, name)| {
-            let (mut body, mut frame) = (Vec::new(), Vec::new());
-            wire::encode_body(&[SectionRef::Traces(&traces(name))], &mut body).unwrap();
-            let seq = 1 + index as u64;
-            let header = FrameHeader { device: "d", epoch: Epoch(1), lane: Lane::Traces, seq, stamp: Stamp::default() };
-            wire::seal_frame(&header, &body, &mut frame);
-            frame
-        })
-        .collect();
-    let frames: Vec<&[u8]> = frames.iter().map(Vec::as_slice).collect();
-    let mut block = Vec::new();
-    BlockEncoder::new().unwrap().encode(Epoch(1), Lane::Traces, 1, &frames, &mut block).unwrap();
-    block
+    let spans: Vec<Vec<u8>> = names.iter().map(|name| traces(name)).collect();
+    let sections: Vec<[SectionRef<'_>; 1]> = spans.iter().map(|span| [SectionRef::Traces(span)]).collect();
+    let frames: Vec<&[SectionRef<'_>]> = sections.iter().map(<[_; 1]>::as_slice).collect();
+    support::block(Lane::Traces, &frames)
 }
 
 type Seen = Rc<RefCell<Vec<(Signal, Vec<u8>)>>>;
@@ -51,27 +39,14 @@ type Seen = Rc<RefCell<Vec<(Signal, Vec<u8>)>>>;
 /// Runs `test` for both transports with a server that answers as `answer` says.
 fn with_server<F: Future<Output = ()>>(answer: fn(&[u8]) -> Answer, mut test: impl FnMut(Endpoint, Seen) -> F) {
     for grpc in [true, false] {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        tokio::task::LocalSet::new().block_on(&runtime, async {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let endpoint = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-            let access = Access { endpoint, tls: None, token: None, timeout: Duration::from_secs(10) };
-            let seen = Seen::default();
-            let taken = Rc::clone(&seen);
-            let intake: Intake = Rc::new(move |request, _| {
-                let answer = answer(&request.body);
-                taken.borrow_mut().push((request.signal, request.body));
-                Pending::settled(answer)
-            });
-            let limits = Limits::new(1 << 20, 1 << 21, 8);
-            if grpc {
-                tokio::task::spawn_local(sources::serve_grpc(listener, intake, limits));
-                test(Endpoint::new(OtlpSink::grpc(access)), seen).await;
-            } else {
-                tokio::task::spawn_local(sources::serve_http(listener, intake, limits));
-                test(Endpoint::new(OtlpSink::http(access)), seen).await;
-            }
-        });
+        let seen = Seen::default();
+        let taken = Rc::clone(&seen);
+        let answer = move |request: Request| {
+            let answer = answer(&request.body);
+            taken.borrow_mut().push((request.signal, request.body));
+            answer
+        };
+        support::with_server(grpc, answer, async |endpoint| test(endpoint, seen).await);
     }
 }
 

@@ -9,15 +9,13 @@ use std::time::Duration;
 
 use drain::SendError;
 use model::proto::{put_bytes, put_message};
-use model::{Epoch, Lane, Signal, Stamp};
-use sinks::{Access, OtlpSink};
-use sources::{Answer, Intake, Limits, Pending};
-use tokio::net::TcpListener;
-use wire::{BlockEncoder, FrameHeader, SectionRef};
+use model::{Lane, Signal};
+use sources::{Answer, Request};
+use wire::SectionRef;
 
 use crate::support::Endpoint;
 
-/// A request of one record with this text; its form is the same for spans and lines.
+/// A request of one record with this text; its form is the same for spans and log records.
 fn record(text: &str) -> Vec<u8> {
     let mut request = Vec::new();
     put_message(&mut request, 1, |out| {
@@ -26,24 +24,13 @@ fn record(text: &str) -> Vec<u8> {
     request
 }
 
-/// A block of one frame for each text, each with a span and a line.
+/// A block of one frame for each text, each with a span and a log record.
 fn block(texts: &[&str]) -> Vec<u8> {
-    let frames: Vec<Vec<u8>> = texts
-        .iter()
-        .zip(1..)
-        .map(|(text, seq)| {
-            let (mut body, mut frame) = (Vec::new(), Vec::new());
-            let one = record(text);
-            wire::encode_body(&[SectionRef::Traces(&one), SectionRef::Logs(&one)], &mut body).unwrap();
-            let header = FrameHeader { device: "d", epoch: Epoch(1), lane: Lane::Traces, seq, stamp: Stamp::default() };
-            wire::seal_frame(&header, &body, &mut frame);
-            frame
-        })
-        .collect();
-    let frames: Vec<&[u8]> = frames.iter().map(Vec::as_slice).collect();
-    let mut block = Vec::new();
-    BlockEncoder::new().unwrap().encode(Epoch(1), Lane::Traces, 1, &frames, &mut block).unwrap();
-    block
+    let records: Vec<Vec<u8>> = texts.iter().map(|text| record(text)).collect();
+    let both = |one| [SectionRef::Traces(one), SectionRef::Logs(one)];
+    let sections: Vec<[SectionRef<'_>; 2]> = records.iter().map(|one| both(one)).collect();
+    let frames: Vec<&[SectionRef<'_>]> = sections.iter().map(<[_; 2]>::as_slice).collect();
+    support::block(Lane::Traces, &frames)
 }
 
 type Seen = Rc<RefCell<Vec<(Signal, usize)>>>;
@@ -54,32 +41,19 @@ fn with_server<F: Future<Output = ()>>(
     mut test: impl FnMut(Endpoint, Seen) -> F,
 ) {
     for grpc in [true, false] {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        tokio::task::LocalSet::new().block_on(&runtime, async {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let endpoint = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-            let access = Access { endpoint, tls: None, token: None, timeout: Duration::from_secs(10) };
-            let seen = Seen::default();
-            let taken = Rc::clone(&seen);
-            let intake: Intake = Rc::new(move |request, _| {
-                let before = taken.borrow().iter().filter(|(signal, _)| *signal == request.signal).count();
-                taken.borrow_mut().push((request.signal, request.body.len()));
-                Pending::settled(answer(request.signal, &request.body, before))
-            });
-            let limits = Limits::new(1 << 20, 1 << 21, 8);
-            if grpc {
-                tokio::task::spawn_local(sources::serve_grpc(listener, intake, limits));
-                test(Endpoint::new(OtlpSink::grpc(access)), seen).await;
-            } else {
-                tokio::task::spawn_local(sources::serve_http(listener, intake, limits));
-                test(Endpoint::new(OtlpSink::http(access)), seen).await;
-            }
-        });
+        let seen = Seen::default();
+        let taken = Rc::clone(&seen);
+        let answer = move |request: Request| {
+            let before = taken.borrow().iter().filter(|(signal, _)| *signal == request.signal).count();
+            taken.borrow_mut().push((request.signal, request.body.len()));
+            answer(request.signal, &request.body, before)
+        };
+        support::with_server(grpc, answer, async |endpoint| test(endpoint, seen).await);
     }
 }
 
-/// Scenario: a server refuses the lines of a block for good and takes its spans. Guarantees: the spans are sent once and count as
-/// delivered, the lines as rejected, and the lines' requests are given back (P1).
+/// Scenario: a server refuses the log records of a block for good and takes its spans. Guarantees: the spans are sent once and count as
+/// delivered, the log records as rejected, and their requests are given back (P1).
 #[test]
 fn r4_a_refusal_of_one_signal_books_that_one_only() {
     with_server(
@@ -95,7 +69,7 @@ fn r4_a_refusal_of_one_signal_books_that_one_only() {
     );
 }
 
-/// Scenario: the spans of a block find the server busy twice, its lines go at once. Guarantees: the lines do not wait for the spans, and
+/// Scenario: the spans of a block find the server busy twice, its log records go at once. Guarantees: those do not wait for the spans, and
 /// are not sent again with them (P1).
 #[test]
 fn r4_what_was_taken_is_not_sent_again() {

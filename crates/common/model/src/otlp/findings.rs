@@ -233,9 +233,19 @@ fn part_of<'s>(part: Part<'s>, number: u32) -> Part<'s> {
     }
 }
 
-/// Writes a message anew: bytes that are no UTF-8 are replaced in texts (U+FFFD), ids of a wrong length are left out.
-/// The message was looked at before: its nesting is bounded.
-pub(super) fn mend(part: Part<'_>, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), ProtoError> {
+/// A message written anew: bytes that are no UTF-8 are replaced in texts (U+FFFD), ids of a wrong length are left out. It was looked at
+/// before: its nesting is bounded.
+///
+/// # Errors
+/// [`ProtoError`] where it is not protobuf.
+pub fn mended(schema: &Message, bytes: &[u8]) -> Result<Vec<u8>, ProtoError> {
+    let mut out = Vec::with_capacity(bytes.len() + 16);
+    mend(Part::Message(schema), bytes, &mut out)?;
+    Ok(out)
+}
+
+/// Appends a message written anew (see [`mended`]).
+fn mend(part: Part<'_>, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), ProtoError> {
     let mut reader = Reader::new(bytes);
     while let Some((number, value)) = reader.next_field()? {
         mend_field(part, number, value, out)?;

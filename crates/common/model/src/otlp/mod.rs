@@ -18,7 +18,7 @@ mod views;
 
 pub use bounds::{MAX_AROUND, MAX_PARTS, MAX_RECORD, PIECE_BYTES, PIECE_PARTS, PIECE_RECORDS};
 pub use facts::{SpanFacts, Spans, for_each_scope_of_spans};
-pub use findings::{LANE_ATTRIBUTE, MAX_DEPTH};
+pub use findings::{LANE_ATTRIBUTE, MAX_DEPTH, mended};
 pub use inspect::{Inspection, fits, inspect, inspect_spans};
 pub use pieces::Pieces;
 pub use scalar_pair::{ScalarValue, scalar_pair};

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use super::Selection;
 use super::bounds::{MAX_AROUND, MAX_PARTS, PIECE_BYTES, PIECE_PARTS, PIECE_RECORDS};
-use super::findings::{Findings, Part, mend, mend_field};
+use super::findings::{Findings, Part, mend_field, mended};
 use super::inspect::{around_bytes, look_around, look_at_log, look_at_metric, look_at_point, look_at_span};
 use super::schema;
 use super::views::{ScopeGroup, Scopes, scopes};
@@ -83,12 +83,6 @@ struct Points<'a> {
     metric: Reader<'a>,
     /// The data that comes now: its field, all of it but its points, and the points that are left.
     data: Option<(u32, Vec<u8>, Reader<'a>)>,
-}
-
-fn mended(schema: &'static schema::Message, bytes: &[u8]) -> Result<Vec<u8>, ProtoError> {
-    let mut out = Vec::with_capacity(bytes.len() + 16);
-    mend(Part::Message(schema), bytes, &mut out)?;
-    Ok(out)
 }
 
 impl<'a> Pieces<'a> {
