@@ -13,7 +13,7 @@ fuzz_target!(|input: &[u8]| {
     let mut engine = Engine::<Found>::new(&any);
     for signal in Signal::ALL {
         let mut out = String::new();
-        query::otlp_json::request(&mut out, signal, input);
+        query::json::request(&mut out, signal, input);
         assert!(!out.contains('\n'));
         let mut stream = Vec::new();
         query::write_entry(&mut stream, 0, recorder::Content::Request(signal), input);

@@ -13,7 +13,7 @@ use journal::reader::{Filter, Reader};
 use model::{Lane, Signal};
 use wire::{Gap, Inflater, RawBlock, Section, decode_frame};
 
-use crate::otlp_json;
+use otlp::json;
 
 /// A request longer than this is none that this program wrote or takes.
 const MAX_REQUEST: u32 = 64 << 20;
@@ -152,7 +152,7 @@ fn write<W: Write>(
     match form {
         FileForm::Json => {
             let mut line = String::new();
-            otlp_json::request(&mut line, signal, request);
+            json::request(&mut line, signal, request);
             line.push('\n');
             file.write_all(line.as_bytes())
         }

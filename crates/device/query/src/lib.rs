@@ -10,8 +10,7 @@ mod digest;
 pub mod export;
 mod found;
 mod hint;
-pub mod json;
-pub mod otlp_json;
+mod otlp_json;
 pub mod output;
 mod recorder_stream;
 mod scan;
@@ -25,6 +24,7 @@ pub mod waterfall;
 
 pub use found::{Found, Origin, State};
 pub use hint::Hint;
+pub use otlp::json;
 pub use recorder_stream::{Entry, StreamError, read_entry, write_entry};
 pub use scan::{Scan, ScanError, Scanned, TailPosition, wanted_blocks};
 pub use settle::settle;

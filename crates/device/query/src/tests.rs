@@ -15,7 +15,7 @@ fn golden(name: &str) -> Vec<u8> {
 
 fn json(signal: Signal, request: &[u8]) -> String {
     let mut out = String::new();
-    otlp_json::request(&mut out, signal, request);
+    otlp::json::request(&mut out, signal, request);
     out
 }
 

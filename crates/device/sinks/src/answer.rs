@@ -30,6 +30,13 @@ impl Answer {
         Some(now.map_or(RetryAfter::At(at), |now| RetryAfter::In(Duration::from_secs(at.saturating_sub(now)))))
     }
 
+    /// Whether it is a page for people, as captive portals and wrong servers send it.
+    #[cfg(feature = "remote-write")]
+    pub(crate) fn is_page(&self) -> bool {
+        let html = self.header(header::CONTENT_TYPE).trim_start().to_ascii_lowercase().starts_with("text/html");
+        html || self.body.trim_ascii_start().starts_with(b"<")
+    }
+
     fn header(&self, name: header::HeaderName) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("")
     }

@@ -70,11 +70,19 @@ pub(crate) async fn connect(access: &Access, alpn: &[u8]) -> Result<Box<dyn Stre
 pub(crate) struct Client {
     pub(crate) access: Access,
     sender: Option<SendRequest<Full<Bytes>>>,
+    /// How many connections there were so far.
+    #[cfg(feature = "remote-write")]
+    connections: u64,
 }
 
 impl Client {
     pub(crate) fn new(access: Access) -> Self {
-        Self { access, sender: None }
+        Self {
+            access,
+            sender: None,
+            #[cfg(feature = "remote-write")]
+            connections: 0,
+        }
     }
 
     /// Sends a POST and reads the answer, within the timeout. A failure closes the connection.
@@ -96,6 +104,20 @@ impl Client {
         answer
     }
 
+    /// Connects where that is needed, within the timeout: the number of the connection that the next request goes over.
+    #[cfg(feature = "remote-write")]
+    pub(crate) async fn connection(&mut self) -> Result<u64, SendError> {
+        let timeout = self.access.timeout;
+        match tokio::time::timeout(timeout, self.sender()).await {
+            Ok(connected) => connected.map(|_| ())?,
+            Err(_) => {
+                let why = format!("no connection to {} in {timeout:?}", self.access.endpoint.authority());
+                return Err(SendError::retry(Refusal::TimedOut, why));
+            }
+        }
+        Ok(self.connections)
+    }
+
     async fn sender(&mut self) -> Result<&mut SendRequest<Full<Bytes>>, SendError> {
         let alive = match &mut self.sender {
             Some(sender) => sender.ready().await.is_ok(),
@@ -113,6 +135,10 @@ impl Client {
                 let _closed = connection.await;
             });
             self.sender = Some(sender);
+            #[cfg(feature = "remote-write")]
+            {
+                self.connections += 1;
+            }
         }
         self.sender.as_mut().ok_or_else(|| SendError::retry(Refusal::Unreachable, "not connected"))
     }

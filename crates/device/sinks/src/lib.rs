@@ -13,12 +13,18 @@ mod http1;
 mod hub;
 #[cfg(any(feature = "otlp-http", feature = "otlp-grpc"))]
 mod otlp;
+#[cfg(feature = "remote-write")]
+mod remote_write;
 mod tls;
 
 pub use endpoint::{Endpoint, EndpointError};
 pub use hub::HubSink;
 #[cfg(any(feature = "otlp-http", feature = "otlp-grpc"))]
 pub use otlp::OtlpSink;
+#[cfg(feature = "remote-write")]
+pub use prometheus::{Options as PrometheusOptions, Translation};
+#[cfg(feature = "remote-write")]
+pub use remote_write::PrometheusSink;
 pub use tls::{TlsError, client_config};
 
 /// How a sink reaches its server.

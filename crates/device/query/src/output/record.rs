@@ -120,7 +120,7 @@ pub(super) fn json(out: &mut String, record: &Found, fields: &[Field]) {
         }
         if let Some(body) = view.body() {
             out.push_str(",\"body\":");
-            any::write(out, body);
+            json::put_value(out, body);
         }
         out.push_str(",\"attributes\":");
         pairs(out, view.attributes());
@@ -179,7 +179,7 @@ fn pairs<'a>(out: &mut String, pairs: impl Iterator<Item = (&'a [u8], &'a [u8])>
         out.push_str(if at > 0 { "," } else { "" });
         json::text(out, &String::from_utf8_lossy(key));
         out.push(':');
-        any::write(out, value);
+        json::put_value(out, value);
     }
     out.push('}');
 }

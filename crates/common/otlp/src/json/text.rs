@@ -1,8 +1,9 @@
-//! The little of JSON that is written here.
+//! The little of JSON that is written anywhere: texts, numbers, bytes.
 
 use std::fmt::{Arguments, Write};
 
-fn push(out: &mut String, what: Arguments<'_>) {
+/// Appends what is formatted.
+pub(super) fn push(out: &mut String, what: Arguments<'_>) {
     // Writing into a String cannot fail.
     let _written = out.write_fmt(what);
 }
@@ -38,8 +39,14 @@ pub fn float(out: &mut String, number: f64) {
 
 /// Appends bytes in base64 (RFC 4648, section 4), in quotes.
 pub fn base64(out: &mut String, bytes: &[u8]) {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     out.push('"');
+    put_base64(out, bytes);
+    out.push('"');
+}
+
+/// Appends bytes in base64 (RFC 4648, section 4).
+pub(super) fn put_base64(out: &mut String, bytes: &[u8]) {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     for chunk in bytes.chunks(3) {
         let group = chunk.iter().fold(0_u32, |group, byte| group << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
         for position in 0..4 {
@@ -47,7 +54,6 @@ pub fn base64(out: &mut String, bytes: &[u8]) {
             out.push(if position > chunk.len() { '=' } else { char::from(ALPHABET[index as usize]) });
         }
     }
-    out.push('"');
 }
 
 /// Appends bytes in lower-case hex, in quotes.
