@@ -80,6 +80,13 @@ impl Batch {
         self.symbols.add(b"");
     }
 
+    /// The memory that it needs, roughly.
+    pub(crate) fn size(&self) -> usize {
+        let texts = self.symbols.size() + self.families.size() + self.series.size();
+        let parts = size_of_val(self.samples.as_slice()) + size_of_val(self.exemplars.as_slice());
+        texts + parts + self.exemplar_labels.len() + self.histograms.len()
+    }
+
     /// The number of a family, which is added when new.
     pub(crate) fn family(&mut self, family: Family) -> u32 {
         let mut bytes = [family.kind; 13];

@@ -304,7 +304,7 @@ fn prometheus_stores_the_same() {
         // The same sample twice is sent once.
         expected.dedup();
         let mut message = Vec::new();
-        translator.write(Message::V2, &mut message);
+        translator.write(Message::V2, &mut message).unwrap();
         let mut found = lines(&message);
         assert_eq!(found.len() as u64, counts.samples + counts.histograms + counts.exemplars);
         found.dedup();
@@ -313,7 +313,7 @@ fn prometheus_stores_the_same() {
         };
         assert_eq!((only(&found, &expected), only(&expected, &found)), (vec![], vec![]), "only here, only there");
         let mut old = Vec::new();
-        translator.write(Message::V1, &mut old);
+        translator.write(Message::V1, &mut old).unwrap();
         let mut expected: Vec<String> = expected.iter().map(|line| without_v2(line)).collect();
         expected.sort();
         expected.dedup();
@@ -323,7 +323,7 @@ fn prometheus_stores_the_same() {
         assert!(!v1::Request::decode(old.as_slice()).unwrap().metadata.is_empty());
         let again = translator.read(&request).unwrap().clone();
         let mut same = Vec::new();
-        translator.write(Message::V2, &mut same);
+        translator.write(Message::V2, &mut same).unwrap();
         assert!(again == counts && same == message, "what is sent again has the same bytes");
     }
 }

@@ -13,8 +13,8 @@ pub enum Message {
     V2,
 }
 
-/// Appends a batch that is sorted.
-pub(crate) fn put(batch: &Batch, message: Message, out: &mut Vec<u8>) {
+/// Appends a batch that is sorted; false where it is longer than `most` bytes, and then not all of it.
+pub(crate) fn put(batch: &Batch, message: Message, most: usize, out: &mut Vec<u8>) -> bool {
     if message == Message::V2 {
         for symbol in batch.symbols.iter() {
             put_bytes(out, 4, symbol);
@@ -23,6 +23,9 @@ pub(crate) fn put(batch: &Batch, message: Message, out: &mut Vec<u8>) {
     let mut exemplars = batch.exemplars.as_slice();
     for samples in batch.samples.chunk_by(|one, other| one.series == other.series) {
         let Some(Sample { series, .. }) = samples.first() else { continue };
+        if out.len() > most {
+            return false;
+        }
         // Exemplars of a series without samples do not come: points have both.
         let before = exemplars.partition_point(|exemplar| exemplar.series < *series);
         let (_, rest) = exemplars.split_at(before);
@@ -43,6 +46,7 @@ pub(crate) fn put(batch: &Batch, message: Message, out: &mut Vec<u8>) {
             });
         }
     }
+    out.len() <= most
 }
 
 fn series_v2(batch: &Batch, samples: &[Sample], exemplars: &[Exemplar], out: &mut Vec<u8>) {

@@ -29,4 +29,4 @@ mod translate_tests;
 
 pub use encode::Message;
 pub use names::Translation;
-pub use translate::{Counts, Options, Translator};
+pub use translate::{Counts, Options, TranslateError, Translator};

@@ -47,6 +47,12 @@ impl Symbols {
         self.ends.len() as u32
     }
 
+    /// The memory that they need, roughly.
+    pub(crate) fn size(&self) -> usize {
+        // The text, where it ends, and its place in the table.
+        self.bytes.len() + 12 * self.ends.len()
+    }
+
     /// All of them, in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
         (0..self.len()).map(|number| self.get(number))

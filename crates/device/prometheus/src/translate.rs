@@ -10,6 +10,8 @@ use crate::labels::{IDENTIFYING, Labels, METRIC_NAME, ResourceLabels};
 use crate::names::{NamedAs, Translation, unit_name};
 use crate::points::{self, Common, ExemplarView, Head, Temporality};
 
+/// The most memory of a request while it is translated, and the longest message.
+const MAX_SIZE: usize = 2 << 20;
 /// The value of a sample that ends its series, Prometheus' `StaleNaN`.
 const STALE: u64 = 0x7ff0_0000_0000_0002;
 /// `target_info` comes again after so long, half of what Prometheus looks back.
@@ -51,6 +53,17 @@ pub struct Counts {
     pub exemplars_left_out: u64,
 }
 
+/// Why a request is not translated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TranslateError {
+    /// It is no OTLP.
+    #[error("the request cannot be read: {0}")]
+    Unreadable(#[from] ProtoError),
+    /// Labels and buckets of its points multiply: less of it at a time.
+    #[error("as remote write the request is larger than 2 MiB")]
+    TooLarge,
+}
+
 /// Makes remote write messages of OTLP requests.
 #[derive(Default)]
 pub struct Translator {
@@ -89,8 +102,8 @@ impl Translator {
     /// Reads the bytes of an `ExportMetricsServiceRequest`; [`Translator::write`] then writes it.
     ///
     /// # Errors
-    /// [`ProtoError`] where the bytes are not protobuf, which a request that passed the door is.
-    pub fn read(&mut self, request: &[u8]) -> Result<&Counts, ProtoError> {
+    /// [`TranslateError`]; a request that passed the door is readable.
+    pub fn read(&mut self, request: &[u8]) -> Result<&Counts, TranslateError> {
         let Self { options, work } = self;
         work.batch.clear();
         work.counts = Counts::default();
@@ -103,9 +116,13 @@ impl Translator {
         Ok(&work.counts)
     }
 
-    /// Appends the message of the request that was read last; what is sent again has the same bytes.
-    pub fn write(&self, message: Message, out: &mut Vec<u8>) {
-        encode::put(&self.work.batch, message, out);
+    /// Writes the message of the request that was read last over `out`; what is sent again has the same bytes.
+    ///
+    /// # Errors
+    /// [`TranslateError::TooLarge`]; version 1.0 tells the labels of each series anew.
+    pub fn write(&self, message: Message, out: &mut Vec<u8>) -> Result<(), TranslateError> {
+        out.clear();
+        if encode::put(&self.work.batch, message, MAX_SIZE, out) { Ok(()) } else { Err(TranslateError::TooLarge) }
     }
 
     /// Gives the memory back, until there is something to translate again.
@@ -115,7 +132,7 @@ impl Translator {
 }
 
 impl Work {
-    fn resource(&mut self, options: &Options, group: &[u8]) -> Result<(), ProtoError> {
+    fn resource(&mut self, options: &Options, group: &[u8]) -> Result<(), TranslateError> {
         let mut resource = &[][..];
         for bytes in messages(group, 1) {
             resource = bytes?;
@@ -148,7 +165,7 @@ impl Work {
         metric: &[u8],
         (kind, data): (u32, &[u8]),
         times: &mut Option<(i64, i64)>,
-    ) -> Result<(), ProtoError> {
+    ) -> Result<(), TranslateError> {
         let head = Head::read(metric)?;
         let (temporality, monotonic) = points::beside_points(kind, data)?;
         let (name, unit) = (String::from_utf8_lossy(head.name), String::from_utf8_lossy(head.unit));
@@ -199,6 +216,7 @@ impl Work {
                 continue;
             }
             resource.add_to(&mut self.labels);
+            self.check_size()?;
             let common = match kind {
                 points::HISTOGRAM => self.histogram(&metric, point)?,
                 points::EXPONENTIAL_HISTOGRAM => self.exponential(&metric, point)?,
@@ -214,6 +232,10 @@ impl Work {
         Ok(())
     }
 
+    fn check_size(&self) -> Result<(), TranslateError> {
+        if self.batch.size() > MAX_SIZE { Err(TranslateError::TooLarge) } else { Ok(()) }
+    }
+
     fn refuse(&mut self, head: &Head<'_>, why: &str) {
         if self.counts.rejected == 0 {
             self.counts.why = format!("metric '{}' {why}", String::from_utf8_lossy(head.name));
@@ -221,7 +243,7 @@ impl Work {
         self.counts.rejected += 1;
     }
 
-    fn number(&mut self, metric: &Metric<'_>, point: PointView<'_>) -> Result<Option<Common>, ProtoError> {
+    fn number(&mut self, metric: &Metric<'_>, point: PointView<'_>) -> Result<Option<Common>, TranslateError> {
         let (common, value) = points::number_point(point.bytes)?;
         let Some(value) = value.or_else(|| common.is_stale().then_some(0.0)) else {
             self.refuse(&metric.head, "has a point without a value");
@@ -233,7 +255,7 @@ impl Work {
         Ok(Some(common))
     }
 
-    fn histogram(&mut self, metric: &Metric<'_>, point: PointView<'_>) -> Result<Option<Common>, ProtoError> {
+    fn histogram(&mut self, metric: &Metric<'_>, point: PointView<'_>) -> Result<Option<Common>, TranslateError> {
         let (common, count, sum) = points::histogram_point(point.bytes, &mut self.buckets, &mut self.bounds)?;
         if let Some(sum) = sum {
             let series = self.series(metric, "_sum", None, false);
@@ -246,6 +268,7 @@ impl Work {
         for place in 0..self.bounds.len().min(self.buckets.len()) {
             let (bound, count) = (self.bounds[place], self.buckets[place]);
             below = below.wrapping_add(count);
+            self.check_size()?;
             // What lies below infinity is the count.
             let series = (bound != f64::INFINITY).then(|| {
                 let series = self.series(metric, "_bucket", Some(("le", &number_text(bound))), false);
@@ -265,7 +288,7 @@ impl Work {
         Ok(Some(common))
     }
 
-    fn exponential(&mut self, metric: &Metric<'_>, point: PointView<'_>) -> Result<Option<Common>, ProtoError> {
+    fn exponential(&mut self, metric: &Metric<'_>, point: PointView<'_>) -> Result<Option<Common>, TranslateError> {
         let (common, histogram) = points::exponential_point(point.bytes)?;
         self.native.clear();
         if common.is_stale() {
@@ -280,7 +303,7 @@ impl Work {
         Ok(Some(common))
     }
 
-    fn summary(&mut self, metric: &Metric<'_>, point: PointView<'_>) -> Result<Option<Common>, ProtoError> {
+    fn summary(&mut self, metric: &Metric<'_>, point: PointView<'_>) -> Result<Option<Common>, TranslateError> {
         let (common, count, sum) = points::summary_point(point.bytes)?;
         for (suffix, value) in [("_sum", sum), ("_count", count as f64)] {
             let series = self.series(metric, suffix, None, false);
@@ -288,6 +311,7 @@ impl Work {
         }
         for message in messages(point.bytes, 6) {
             let (quantile, value) = points::quantile(message?)?;
+            self.check_size()?;
             let series = self.series(metric, "", Some(("quantile", &number_text(quantile))), false);
             self.sample(metric, series, common, value);
         }

@@ -2,7 +2,7 @@
 
 use model::proto::{put_bytes, put_fixed64, put_message, put_uint, zigzag};
 
-use crate::{Counts, Message, Options, Translator};
+use crate::{Counts, Message, Options, TranslateError, Translator};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -41,7 +41,7 @@ fn point(out: &mut Vec<u8>, seconds: u64, rest: impl FnOnce(&mut Vec<u8>)) {
 fn translated(request: &[u8]) -> (Counts, Vec<u8>) {
     let (mut translator, mut out) = (Translator::new(Options::default()), Vec::new());
     let counts = translator.read(request).unwrap().clone();
-    translator.write(Message::V2, &mut out);
+    translator.write(Message::V2, &mut out).unwrap();
     (counts, out)
 }
 
@@ -154,4 +154,31 @@ fn samples_of_a_series_come_oldest_first() {
         message.windows(field.len()).position(|window| window == field).unwrap()
     };
     assert!([1, 2, 3, 4, 5].map(time).is_sorted());
+}
+
+/// Scenario: one point of 3,000 attributes and 3,000 buckets, nine million labels in all; one of 200 and 400.
+/// Guarantees: translation stops where its memory or the message ends, and says so, in both versions (P9).
+#[test]
+fn labels_times_buckets_have_a_bound() {
+    let histogram = |out: &mut Vec<u8>, attributes: u64, buckets: u64| {
+        point(out, 1, |out| {
+            (0..attributes).for_each(|at| attribute(out, 9, &format!("name{at}"), "a value of some length"));
+            for at in 0..buckets {
+                put_fixed64(out, 6, 1);
+                put_fixed64(out, 7, (at as f64).to_bits());
+            }
+        });
+    };
+    let request_of = |points: u64, attributes: u64, buckets: u64| {
+        request("m", 9, |out| {
+            (0..points).for_each(|_| histogram(out, attributes, buckets));
+            put_uint(out, 2, 2);
+        })
+    };
+    let mut translator = Translator::new(Options::default());
+    assert_eq!(translator.read(&request_of(1, 3000, 3000)), Err(TranslateError::TooLarge));
+    let mut out = Vec::new();
+    assert_eq!(translator.read(&request_of(1, 200, 400)).map(|counts| counts.samples), Ok(403));
+    assert_eq!(translator.write(Message::V2, &mut out), Ok(()));
+    assert_eq!(translator.write(Message::V1, &mut out), Err(TranslateError::TooLarge));
 }

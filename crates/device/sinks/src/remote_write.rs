@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use bytes::Bytes;
 use drain::{PartialSuccess, SendError, words};
 use model::{Refusal, Signal};
-use prometheus::{Counts, Message, Options, Translator};
+use prometheus::{Counts, Message, Options, TranslateError, Translator};
 use snap::raw::Encoder;
 
 use crate::Access;
@@ -70,10 +70,7 @@ impl PrometheusSink {
             let why = format!("remote write takes metrics, not {}; set this destination's signals", signal.name());
             return Err(SendError::blocked(Refusal::SignalNotTaken, why));
         }
-        let counts = self.translator.read(request).map_err(|error| SendError::Rejected {
-            reason: Refusal::Unencodable,
-            why: format!("the request cannot be read: {error}"),
-        })?;
+        let counts = self.translator.read(request).map_err(rejected)?;
         let counts = counts.clone();
         if counts.points == 0 && counts.rejected > 0 {
             return Ok(untranslated(&counts));
@@ -143,7 +140,7 @@ impl PrometheusSink {
 
     async fn post(&mut self, message: Message) -> Result<Answer, SendError> {
         let mut body = Vec::new();
-        self.translator.write(message, &mut body);
+        self.translator.write(message, &mut body).map_err(rejected)?;
         let snappy = self.snappy.get_or_insert_with(Encoder::new);
         let body = snappy.compress_vec(&body).map_err(|error| SendError::Rejected {
             reason: Refusal::TooLargeForDestination,
@@ -179,6 +176,15 @@ enum Outcome {
         /// Where the server does not say how much of it.
         error: Option<SendError>,
     },
+}
+
+/// Nothing else becomes of the same request.
+fn rejected(error: TranslateError) -> SendError {
+    let reason = match error {
+        TranslateError::Unreadable(_) => Refusal::Unencodable,
+        TranslateError::TooLarge => Refusal::TooLargeForDestination,
+    };
+    SendError::Rejected { reason, why: error.to_string() }
 }
 
 /// What the translation alone left out.
