@@ -31,7 +31,7 @@ impl Answer {
     }
 
     /// Whether it is a page for people, as captive portals and wrong servers send it.
-    #[cfg(feature = "remote-write")]
+    #[cfg(any(feature = "loki", feature = "remote-write"))]
     pub(crate) fn is_page(&self) -> bool {
         let html = self.header(header::CONTENT_TYPE).trim_start().to_ascii_lowercase().starts_with("text/html");
         html || self.body.trim_ascii_start().starts_with(b"<")
@@ -102,6 +102,20 @@ pub(crate) fn failure(answer: &Answer, permanent: bool) -> SendError {
         100..=499 => retry(Refusal::RejectedStatus, false),
         _ => retry(Refusal::FailedStatus, true),
     }
+}
+
+/// What a page means where no body is expected.
+#[cfg(any(feature = "loki", feature = "remote-write"))]
+pub(crate) fn no_answer(answer: &Answer) -> SendError {
+    SendError::blocked(
+        Refusal::NotAnExportResponse,
+        format!(
+            "the server answers {} with a page; nothing counts as delivered: is a portal or proxy in between, or is this another \
+             server? {}",
+            answer.status,
+            words(&answer.body)
+        ),
+    )
 }
 
 /// What an answer with a status of success says. One that is no export response comes from something else: a captive portal, another

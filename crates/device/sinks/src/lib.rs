@@ -11,14 +11,20 @@ mod grpc;
 mod gzip;
 mod http1;
 mod hub;
+#[cfg(feature = "loki")]
+mod loki_push;
 #[cfg(any(feature = "otlp-http", feature = "otlp-grpc"))]
 mod otlp;
 #[cfg(feature = "remote-write")]
 mod remote_write;
+#[cfg(any(feature = "loki", feature = "remote-write"))]
+mod snappy;
 mod tls;
 
 pub use endpoint::{Endpoint, EndpointError};
 pub use hub::HubSink;
+#[cfg(feature = "loki")]
+pub use loki_push::LokiSink;
 #[cfg(any(feature = "otlp-http", feature = "otlp-grpc"))]
 pub use otlp::OtlpSink;
 #[cfg(feature = "remote-write")]

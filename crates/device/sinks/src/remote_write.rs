@@ -2,15 +2,14 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use bytes::Bytes;
 use drain::{PartialSuccess, SendError, words};
 use model::{Refusal, Signal};
 use prometheus::{Counts, Message, Options, TranslateError, Translator};
-use snap::raw::Encoder;
 
 use crate::Access;
-use crate::answer::{Answer, failure};
+use crate::answer::{Answer, failure, no_answer};
 use crate::http1::Client;
+use crate::snappy::Snappy;
 
 /// Where Prometheus takes it; other servers have paths of their own.
 const PATH: &str = "/api/v1/write";
@@ -28,8 +27,7 @@ pub struct PrometheusSink {
     path: String,
     tenant: Option<String>,
     translator: Translator,
-    /// Made when it is first needed.
-    snappy: Option<Encoder>,
+    snappy: Snappy,
     /// What the server of this connection, by its number, was found to take.
     speaks: Option<(u64, Message)>,
     /// The last request, where it is not known whether the server took it.
@@ -43,7 +41,15 @@ impl PrometheusSink {
         let base = std::mem::take(&mut access.endpoint.base);
         let path = if base.is_empty() { PATH.to_owned() } else { base };
         let translator = Translator::new(options);
-        Self { client: Client::new(access), path, tenant, translator, snappy: None, speaks: None, unanswered: None }
+        Self {
+            client: Client::new(access),
+            path,
+            tenant,
+            translator,
+            snappy: Snappy::default(),
+            speaks: None,
+            unanswered: None,
+        }
     }
 
     /// Asks whether the server takes remote write, by an empty request.
@@ -57,7 +63,7 @@ impl PrometheusSink {
     /// There is nothing to send for now: gives back what only sending needs.
     pub fn rest(&mut self) {
         self.translator.release();
-        self.snappy = None;
+        self.snappy.release();
     }
 
     /// Sends one export request of metrics. What is rejected is counted in data points: where the server tells how many samples it did
@@ -141,11 +147,7 @@ impl PrometheusSink {
     async fn post(&mut self, message: Message) -> Result<Answer, SendError> {
         let mut body = Vec::new();
         self.translator.write(message, &mut body).map_err(rejected)?;
-        let snappy = self.snappy.get_or_insert_with(Encoder::new);
-        let body = snappy.compress_vec(&body).map_err(|error| SendError::Rejected {
-            reason: Refusal::TooLargeForDestination,
-            why: format!("the request cannot be compressed: {error}"),
-        })?;
+        let body = self.snappy.compressed(body)?;
         let (content_type, version) = match message {
             Message::V1 => ("application/x-protobuf", "0.1.0"),
             Message::V2 => ("application/x-protobuf;proto=io.prometheus.write.v2.Request", "2.0.0"),
@@ -159,7 +161,7 @@ impl PrometheusSink {
         if let Some(tenant) = &self.tenant {
             headers.push(("x-scope-orgid", tenant));
         }
-        self.client.post(&self.path, &headers, Bytes::from(body)).await
+        self.client.post(&self.path, &headers, body).await
     }
 }
 
@@ -230,13 +232,7 @@ fn outcome_v2(answer: &Answer, [samples, histograms, exemplars]: [u64; 3], count
 fn outcome_v1(answer: &Answer) -> Result<Outcome, SendError> {
     if answer.status.is_success() {
         if answer.is_page() {
-            let why = format!(
-                "the server answers {} with a page, which is no answer to remote write; nothing counts as delivered: is a portal or \
-                 proxy in between, or is this another server? {}",
-                answer.status,
-                words(&answer.body)
-            );
-            return Err(SendError::blocked(Refusal::NotAnExportResponse, why));
+            return Err(no_answer(answer));
         }
         return Ok(Outcome::Written);
     }

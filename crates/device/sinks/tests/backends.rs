@@ -12,7 +12,7 @@ use backend::{Backend, local};
 use model::Signal;
 use model::proto::{Reader, Value as Field, put_bytes, put_fixed64, put_message, put_uint};
 use serde_json::Value;
-use sinks::{OtlpSink, PrometheusOptions, PrometheusSink};
+use sinks::{LokiSink, OtlpSink, PrometheusOptions, PrometheusSink};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -215,5 +215,77 @@ fn victoria_metrics_gets_version_1() {
         let (_, lines) = victoria.get("/api/v1/export?match%5B%5D=level").await.unwrap();
         let series = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
         assert_eq!(series.map(|one| one["values"].as_array().unwrap().len()).sum::<usize>(), 721, "{lines}");
+    });
+}
+
+/// A request of log records of two services, with these ages in seconds.
+fn log_records(ages: &[u64]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let text = |out: &mut Vec<u8>, number: u32, key: &str, text: &str| {
+        put_message(out, number, |out| {
+            put_bytes(out, 1, key.as_bytes());
+            put_message(out, 2, |out| put_bytes(out, 1, text.as_bytes()));
+        });
+    };
+    for service in ["pump", "winch \"2\""] {
+        put_message(&mut out, 1, |out| {
+            put_message(out, 1, |out| {
+                text(out, 1, "service.name", service);
+                text(out, 1, "host.name", "gw");
+            });
+            put_message(out, 2, |out| {
+                for age in ages {
+                    put_message(out, 2, |out| {
+                        put_fixed64(out, 1, now() - age * SECOND);
+                        put_uint(out, 2, 13);
+                        put_message(out, 5, |out| put_bytes(out, 1, format!("{age} seconds ago").as_bytes()));
+                        text(out, 6, "http.route", "/a b");
+                        put_bytes(out, 9, &[0xab; 16]);
+                    });
+                }
+            });
+        });
+    }
+    out
+}
+
+/// Scenario: two hours of log records, the newest first, and some of last month, for VictoriaLogs, which takes Loki's push. Guarantees:
+/// all are found there, with their streams, times and metadata.
+#[test]
+#[ignore = "needs a VictoriaLogs from tests/backends/build-victoria-logs.sh"]
+fn victoria_logs_takes_pushes() {
+    local(async {
+        let directory = tempfile::tempdir().unwrap();
+        let victoria = Backend::start("victoria", "victoria-logs", directory, "/health", |directory, port| {
+            vec![
+                format!("-httpListenAddr=127.0.0.1:{port}"),
+                format!("-storageDataPath={directory}/data"),
+                "-retentionPeriod=10y".into(),
+            ]
+        });
+        victoria.ready().await;
+        let mut sink = LokiSink::new(victoria.access("/insert/loki/api/v1/push"), vec![], None);
+        sink.probe().await.unwrap();
+        let ages: Vec<u64> = (0..720).map(|at| at * 10).chain([30 * 86_400, 31 * 86_400]).collect();
+        for ages in ages.chunks(100) {
+            let told = sink.export(Signal::Logs, &log_records(ages)).await.unwrap();
+            assert_eq!((told.rejected, told.message.as_str()), (0, ""));
+        }
+        let _flushed = victoria.get("/internal/force_flush").await;
+        let query = "/select/logsql/query?query=*%20host_name:gw%20http_route:%22/a%20b%22&limit=5000";
+        let (_, lines) = victoria.get(query).await.unwrap();
+        let records: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(records.len(), 2 * ages.len());
+        let streams: BTreeSet<&str> = records.iter().map(|one| one["_stream"].as_str().unwrap()).collect();
+        let expected = [r#"{service_name="pump"}"#, r#"{service_name="winch \"2\""}"#];
+        assert_eq!(streams, BTreeSet::from(expected));
+        let trace = "ab".repeat(16);
+        assert!(
+            records.iter().all(|one| one["trace_id"] == *trace && one["severity_number"] == "13"),
+            "{}",
+            records[0]
+        );
+        let lines: BTreeSet<&str> = records.iter().map(|one| one["_msg"].as_str().unwrap()).collect();
+        assert_eq!(lines.len(), ages.len());
     });
 }

@@ -17,6 +17,7 @@ pub(crate) struct Seen {
     /// Uncompressed.
     pub(crate) body: Vec<u8>,
     /// The connection's number.
+    #[allow(dead_code, reason = "not every test asks for it")]
     pub(crate) connection: usize,
 }
 
