@@ -5,6 +5,8 @@
 
 mod answer;
 mod endpoint;
+#[cfg(feature = "file")]
+mod file;
 #[cfg(feature = "otlp-grpc")]
 mod grpc;
 #[cfg(feature = "otlp-http")]
@@ -22,6 +24,8 @@ mod snappy;
 mod tls;
 
 pub use endpoint::{Endpoint, EndpointError};
+#[cfg(feature = "file")]
+pub use file::{FileOptions, FileSink};
 pub use hub::HubSink;
 #[cfg(feature = "loki")]
 pub use loki_push::LokiSink;
