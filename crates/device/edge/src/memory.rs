@@ -107,11 +107,35 @@ impl ProgramPages {
                     && let Some((start, end)) = range.split_once('-')
                     && let (Ok(start), Ok(end)) = (usize::from_str_radix(start, 16), usize::from_str_radix(end, 16))
                 {
-                    ranges.push((start, end.saturating_sub(start)));
+                    let length = end.saturating_sub(start);
+                    match ranges.last_mut() {
+                        Some((first, count)) if *first + *count == start => *count += length,
+                        _ => ranges.push((start, length)),
+                    }
                 }
             }
         }
         Self { ranges, page: rustix::param::page_size() }
+    }
+
+    /// Makes each stretch of a few pages a mapping of its own. With a page that is needed the kernel maps up to 64 KiB around it, as far as
+    /// the mapping goes, and most of that never runs. The mark by which neighbours differ means nothing for code, which core dumps
+    /// leave out anyway. It only costs memory when the kernel does not want to.
+    pub(crate) fn cut(&self) {
+        let stretch = STRETCH.max(self.page);
+        for (start, length) in &self.ranges {
+            let end = start + length;
+            for at in (start.next_multiple_of(2 * stretch)..end).step_by(2 * stretch) {
+                let pages = std::ptr::with_exposed_provenance_mut::<core::ffi::c_void>(at);
+                // SAFETY: the range lies in a mapping of this very program, and nothing of what the program sees changes: only core
+                // dumps leave these pages out.
+                let marked =
+                    unsafe { rustix::mm::madvise(pages, stretch.min(end - at), rustix::mm::Advice::LinuxDontDump) };
+                if marked.is_err() {
+                    return;
+                }
+            }
+        }
     }
 
     /// Gives them back, but for pages that differ from the file: a debugger or a probe has written into those, and what it wrote must
@@ -140,6 +164,9 @@ impl ProgramPages {
         let _kept = dropped;
     }
 }
+
+/// Bytes that are a mapping of their own: a fault brings no more of them. Less would cost more faults, and save little.
+const STRETCH: usize = 16 << 10;
 
 /// Bytes that `/proc/self/pagemap` has for each page (Linux, admin-guide/mm/pagemap.rst).
 const PAGEMAP_ENTRY: usize = 8;
@@ -175,6 +202,26 @@ mod tests {
         let entries: Vec<[u8; PAGEMAP_ENTRY]> = pages.iter().map(|page| page.to_le_bytes()).collect();
         assert_eq!(unwritten(&entries), [(0, 2), (3, 1), (6, 1)]);
         assert_eq!(unwritten(&[]), []);
+    }
+
+    /// Scenario: this very program's mappings are cut, twice. Guarantees: each stretch is a mapping of its own, what is found of the program
+    /// is the same, and the program goes on.
+    #[test]
+    fn the_program_goes_on_in_stretches() {
+        let program = std::fs::read_link("/proc/self/exe").unwrap();
+        let mappings = || {
+            let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+            maps.lines().filter(|line| line.ends_with(program.to_str().unwrap())).count()
+        };
+        let (pages, before) = (ProgramPages::find(), mappings());
+        pages.cut();
+        let bytes: usize = pages.ranges.iter().map(|(_, length)| length).sum();
+        let cut = mappings();
+        assert!(cut > bytes / STRETCH.max(pages.page) / 2 && cut > before, "{before} mappings, then {cut}");
+        pages.cut();
+        assert_eq!(mappings(), cut);
+        assert_eq!(ProgramPages::find().ranges, pages.ranges);
+        pages.give_back();
     }
 
     /// Scenario: this very program's pages are given back, again and again. Guarantees: less of them is resident afterwards, and the

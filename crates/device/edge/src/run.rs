@@ -49,6 +49,7 @@ pub fn run(config: &Config) -> Result<(), StartError> {
     let mut renewal = None;
     loop {
         let pages = ProgramPages::find();
+        pages.cut();
         // Reading the configuration needed much code that never runs again.
         pages.give_back();
         let runtime = tokio::runtime::Builder::new_current_thread()
