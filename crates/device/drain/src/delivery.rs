@@ -119,8 +119,24 @@ impl Requests {
 
 /// All frames' requests of a signal as one, with the exemplars that go with it.
 struct Whole {
-    request: Vec<u8>,
+    request: Joined,
     attached: Option<Attached>,
+}
+
+/// Frames' requests of a signal as one.
+enum Joined {
+    /// One frame alone has something: its bytes are not there twice.
+    Frame(usize),
+    Bytes(Vec<u8>),
+}
+
+impl Joined {
+    fn bytes<'a>(&'a self, place: usize, frames: &'a [Requests]) -> &'a [u8] {
+        match self {
+            Joined::Frame(index) => &frames[*index].bodies[place],
+            Joined::Bytes(bytes) => bytes,
+        }
+    }
 }
 
 /// What was sent last, or comes next.
@@ -215,7 +231,7 @@ impl Delivery {
                 return Some((signal, &self.turn.frames[first].bodies[place]));
             }
             let whole = self.turn.whole.take().unwrap_or_else(|| whole(place, frames, &self.exemplars));
-            return Some((signal, &self.turn.whole.insert(whole).request));
+            return Some((signal, self.turn.whole.insert(whole).request.bytes(place, frames)));
         }
         None
     }
@@ -290,7 +306,7 @@ impl Delivery {
         let Progress { parts, refused, .. } = &mut self.progress;
         let part = &mut parts[place];
         let request = match (&whole, part.next_frame) {
-            (Some(whole), _) => &whole.request,
+            (Some(whole), _) => whole.request.bytes(place, &self.turn.frames),
             (None, frame) => &self.turn.frames[frame.unwrap_or(0)].bodies[place],
         };
         let records = count_records(signal, request).unwrap_or(0);
@@ -330,7 +346,7 @@ impl Delivery {
                     return;
                 }
                 self.progress.parts[place].done = true;
-                request
+                request.bytes(place, &self.turn.frames).to_vec()
             }
             None => {
                 let frame = part.next_frame.unwrap_or(0);
@@ -360,13 +376,22 @@ impl Delivery {
 
 /// All frames' requests of a signal as one, with the exemplars that may go now.
 fn whole(place: usize, frames: &[Requests], exemplars: &Exemplars) -> Whole {
-    let mut request = Vec::with_capacity(frames.iter().map(|frame| frame.bodies[place].len()).sum());
-    frames.iter().for_each(|frame| request.extend_from_slice(&frame.bodies[place]));
+    let filled = || (0..).zip(frames).filter(|(_, frame)| !frame.bodies[place].is_empty());
+    let request = match (filled().next(), filled().nth(1)) {
+        (Some((only, _)), None) => Joined::Frame(only),
+        _ => {
+            let mut bytes = Vec::with_capacity(filled().map(|(_, frame)| frame.bodies[place].len()).sum());
+            filled().for_each(|(_, frame)| bytes.extend_from_slice(&frame.bodies[place]));
+            Joined::Bytes(bytes)
+        }
+    };
     if place != METRICS {
         return Whole { request, attached: None };
     }
-    match exemplars.attach(&request).unwrap_or_default() {
-        Some(mut attached) => Whole { request: std::mem::take(&mut attached.metrics), attached: Some(attached) },
+    match exemplars.attach(request.bytes(place, frames)).unwrap_or_default() {
+        Some(mut attached) => {
+            Whole { request: Joined::Bytes(std::mem::take(&mut attached.metrics)), attached: Some(attached) }
+        }
         None => Whole { request, attached: None },
     }
 }

@@ -19,8 +19,11 @@ use crate::clock::random;
 use crate::log;
 use crate::shared::{Shared, disk_error};
 
-/// At most so many bytes of blocks go in one request.
+/// At most so many bytes of blocks go in one request to a hub.
 pub(crate) const REQUEST_BYTES: usize = 256 << 10;
+/// At most so many bytes of blocks wait while the first of them goes to an OTLP endpoint, which gets one after the other.
+#[cfg(feature = "sink-otlp")]
+const AHEAD_BYTES: usize = 64 << 10;
 
 /// The protocol of a destination.
 pub(crate) enum Sink {
@@ -114,7 +117,12 @@ impl DrainTask {
                 Step::Deliver => break,
             }
         }
-        let mut blocks = self.shared.disk.next_blocks(self.index, REQUEST_BYTES).await.map_err(disk_error)?;
+        let most = match &self.sink {
+            Sink::Hub(_) => REQUEST_BYTES,
+            #[cfg(feature = "sink-otlp")]
+            Sink::Otlp(_) => AHEAD_BYTES,
+        };
+        let mut blocks = self.shared.disk.next_blocks(self.index, most).await.map_err(disk_error)?;
         if blocks.is_empty() {
             #[cfg(feature = "sink-otlp")]
             if let Sink::Otlp(sink) = &mut self.sink {
@@ -126,7 +134,7 @@ impl DrainTask {
             Sink::Hub(_) => self.deliver_hub(&mut blocks).await?,
             #[cfg(feature = "sink-otlp")]
             Sink::Otlp(_) => {
-                for block in &blocks {
+                for block in blocks {
                     self.deliver_otlp(block).await?;
                 }
             }

@@ -53,12 +53,11 @@ impl OtlpSink {
         Ok(())
     }
 
-    /// Sends a block as `delivery` says: its signals, and the parts of what is refused.
+    /// Sends the block that `delivery` has begun with as it says: its signals, and the parts of what is refused.
     ///
     /// # Errors
     /// [`SendError::Retry`] and [`SendError::Blocked`]: not everything is decided, the block is to be given again.
-    pub async fn deliver(&mut self, delivery: &mut Delivery, block: &[u8]) -> Result<Delivered, SendError> {
-        delivery.begin(block)?;
+    pub async fn deliver(&mut self, delivery: &mut Delivery) -> Result<Delivered, SendError> {
         while let Some((signal, request)) = delivery.request() {
             let answer = self.export(signal, request).await;
             delivery.answered(answer);

@@ -12,14 +12,19 @@ use super::{DrainTask, Sink};
 
 impl DrainTask {
     /// Sends a block, unless that is done and only its booking failed.
-    pub(super) async fn deliver_otlp(&mut self, block: &StoredBlock) -> Result<(), SendError> {
+    pub(super) async fn deliver_otlp(&mut self, block: StoredBlock) -> Result<(), SendError> {
         let Sink::Otlp(sink) = &mut self.sink else { return Ok(()) };
-        let range = Range::of(block);
+        let (range, length) = (Range::of(&block), block.bytes.len());
         let delivered = match self.unbooked.take_if(|(of, _)| *of == range) {
             Some((_, delivered)) => delivered,
-            None => sink.deliver(&mut self.delivery, &block.bytes).await?,
+            None => {
+                self.delivery.begin(&block.bytes)?;
+                // What is being sent is not there twice; a block that fails is read again.
+                drop(block);
+                sink.deliver(&mut self.delivery).await?
+            }
         };
-        let booked = self.book(range, block.bytes.len(), &delivered).await;
+        let booked = self.book(range, length, &delivered).await;
         if booked.is_err() {
             self.unbooked = Some((range, delivered));
         }

@@ -24,7 +24,8 @@ impl Endpoint {
 
     /// Sends a block.
     pub(crate) async fn deliver(&mut self, block: &[u8]) -> Result<Delivered, SendError> {
-        self.sink.deliver(&mut self.delivery, block).await
+        self.delivery.begin(block)?;
+        self.sink.deliver(&mut self.delivery).await
     }
 }
 
