@@ -104,9 +104,48 @@ impl<'a> Reader<'a> {
         Ok(Some((u32::from(number), value)))
     }
 
+    /// The last field of bytes with a number below 16: the one that counts, where there are several. Other fields are only passed over.
+    ///
+    /// # Errors
+    /// [`ProtoError`] when the bytes are not protobuf.
+    pub fn last_bytes(mut self, number: u8) -> Result<Option<&'a [u8]>, ProtoError> {
+        let mut found = None;
+        loop {
+            // Fields as most are, told by their first two bytes.
+            let mut rest = self.bytes.get(self.at..).unwrap_or_default();
+            while let [key, length, ..] = *rest {
+                let used = match key & 0x87 {
+                    2 if length < 0x80 => 2 + usize::from(length),
+                    0 if length < 0x80 => 2,
+                    1 => 9,
+                    _ => break,
+                };
+                let Some((field, after)) = rest.split_at_checked(used).filter(|_| key >= 8) else { break };
+                if key == number << 3 | 2 {
+                    found = field.get(2..);
+                }
+                rest = after;
+            }
+            self.at = self.bytes.len() - rest.len();
+            match self.any_field()? {
+                None => return Ok(found),
+                Some((other, Value::Bytes(bytes))) if other == u32::from(number) => found = Some(bytes),
+                Some(_) => {}
+            }
+        }
+    }
+
     /// The next field, whatever it is.
     #[inline(never)]
     fn any_field(&mut self) -> Result<Option<(u32, Value<'a>)>, ProtoError> {
+        // The flags of spans and links: their key is two bytes.
+        if let Some([low @ 0x80..=0xff, high @ 1..0x80, a, b, c, d, ..]) = self.bytes.get(self.at..)
+            && low & 7 == 5
+        {
+            self.at += 6;
+            let number = long(*low, *high) as u32 >> 3;
+            return Ok(Some((number, Value::Fixed32(u32::from_le_bytes([*a, *b, *c, *d])))));
+        }
         loop {
             let start = self.at;
             if start >= self.bytes.len() {
@@ -279,9 +318,15 @@ pub fn put_fixed32(out: &mut Vec<u8>, number: u32, bits: u32) {
 
 /// Appends a string, bytes or message field.
 pub fn put_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
-    put_varint(out, u64::from(number) << 3 | 2);
-    put_varint(out, bytes.len() as u64);
+    put_head(out, number, bytes.len());
     out.extend_from_slice(bytes);
+}
+
+/// Appends what stands before the bytes of such a field.
+#[inline]
+pub fn put_head(out: &mut Vec<u8>, number: u32, length: usize) {
+    put_varint(out, u64::from(number) << 3 | 2);
+    put_varint(out, length as u64);
 }
 
 /// Appends a message field whose content `write` appends; the length is put in front afterwards.
@@ -358,6 +403,39 @@ mod tests {
             Reader::new(&[0x0a, 0xff, 0xff, 0xff, 0xff, 0x7f]).next_field(),
             Err(ProtoError::Truncated { offset: 0 })
         );
+    }
+
+    /// Scenario: fields of all kinds in every order and with every length, cut anywhere, with the wanted one never, once and twice.
+    /// Guarantees: the last one is found, as a walk finds it, with the same error where there is one.
+    #[test]
+    fn the_last_field_of_bytes_is_found() {
+        let mut message = Vec::new();
+        for round in 0..3 {
+            put_fixed32(&mut message, 16, 257);
+            put_bytes(&mut message, 9, &vec![round; 100 + 100 * usize::from(round)]);
+            put_uint(&mut message, 6, 100 + 100 * u64::from(round));
+            put_fixed64(&mut message, 7, u64::MAX);
+            put_bytes(&mut message, 1, &[round; 16]);
+            put_fixed32(&mut message, 300, 257);
+            put_fixed32(&mut message, 3, 1);
+            put_bytes(&mut message, 17, b"");
+            put_bytes(&mut message, 2, &vec![round; 200 * usize::from(round)]);
+        }
+        for end in 0..=message.len() {
+            let message = &message[..end];
+            for number in [1, 2, 6, 9, 15] {
+                let walked = || {
+                    let (mut found, mut reader) = (None, Reader::new(message));
+                    while let Some((other, value)) = reader.next_field()? {
+                        if let (true, Value::Bytes(bytes)) = (other == u32::from(number), value) {
+                            found = Some(bytes);
+                        }
+                    }
+                    Ok(found)
+                };
+                assert_eq!(Reader::new(message).last_bytes(number), walked(), "{end} {number}");
+            }
+        }
     }
 
     /// Scenario: groups before, between and after fields, nested, ended by another number, cut, deeper than allowed.

@@ -3,7 +3,7 @@
 
 use super::bounds::{MAX_AROUND, PIECE_BYTES, PIECE_PARTS, PIECE_RECORDS};
 use super::views::{ScopeGroup, SpanView, scopes};
-use crate::proto::{ProtoError, Reader, Value, put_bytes, put_varint, varint_len};
+use crate::proto::{ProtoError, Reader, Value, put_bytes, put_head, varint_len};
 use crate::{SpanId, TraceId};
 
 /// Field of `ScopeSpans`.
@@ -89,6 +89,11 @@ impl SpanFacts {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.spans.is_empty()
+    }
+
+    /// How often the trace id changes from one span to the next: at least as often as there are traces.
+    pub fn trace_runs(&self) -> usize {
+        self.spans.chunk_by(|one, next| one.trace_id == next.trace_id).count()
     }
 
     /// Bytes of memory held.
@@ -247,11 +252,6 @@ impl Group {
         let places = [self.resource, self.resource_url, self.scope, self.scope_url];
         HEADS + places.iter().map(|place| place.field_bytes()).sum::<usize>()
     }
-}
-
-fn put_head(out: &mut Vec<u8>, number: u8, length: usize) {
-    out.push(number << 3 | 2);
-    put_varint(out, length as u64);
 }
 
 /// Appends bytes as a field, unless there are none; gives where they stand now.

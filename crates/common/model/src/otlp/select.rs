@@ -1,7 +1,7 @@
 //! Gathering records of many requests into one, under their resources and scopes.
 
 use super::views::ScopeGroup;
-use crate::proto::{put_bytes, put_message};
+use crate::proto::{put_bytes, put_head, varint_len};
 
 struct Scope {
     scope: Vec<u8>,
@@ -82,26 +82,46 @@ impl Selection {
 
     /// Appends everything as an OTLP export request (`TracesData`, `LogsData` or `MetricsData`: the same bytes).
     pub fn write(&self, out: &mut Vec<u8>) {
+        out.reserve_exact(self.resources.iter().map(|resource| in_field(resource.length())).sum());
         for resource in &self.resources {
-            put_message(out, 1, |out| {
-                if !resource.resource.is_empty() {
-                    put_bytes(out, 1, &resource.resource);
-                }
-                for scope in &resource.scopes {
-                    put_message(out, 2, |out| {
-                        if !scope.scope.is_empty() {
-                            put_bytes(out, 1, &scope.scope);
-                        }
-                        out.extend_from_slice(&scope.items);
-                        if !scope.schema_url.is_empty() {
-                            put_bytes(out, 3, &scope.schema_url);
-                        }
-                    });
-                }
-                if !resource.schema_url.is_empty() {
-                    put_bytes(out, 3, &resource.schema_url);
-                }
-            });
+            put_head(out, 1, resource.length());
+            put_part(out, 1, &resource.resource);
+            for scope in &resource.scopes {
+                put_head(out, 2, scope.length());
+                put_part(out, 1, &scope.scope);
+                out.extend_from_slice(&scope.items);
+                put_part(out, 3, &scope.schema_url);
+            }
+            put_part(out, 3, &resource.schema_url);
         }
+    }
+}
+
+impl Scope {
+    fn length(&self) -> usize {
+        part_len(&self.scope) + self.items.len() + part_len(&self.schema_url)
+    }
+}
+
+impl Resource {
+    fn length(&self) -> usize {
+        let scopes: usize = self.scopes.iter().map(|scope| in_field(scope.length())).sum();
+        part_len(&self.resource) + scopes + part_len(&self.schema_url)
+    }
+}
+
+/// What so many bytes take as a field with a number below 16.
+fn in_field(length: usize) -> usize {
+    1 + varint_len(length as u64) + length
+}
+
+/// The same of what is left out where it is empty.
+fn part_len(bytes: &[u8]) -> usize {
+    if bytes.is_empty() { 0 } else { in_field(bytes.len()) }
+}
+
+fn put_part(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
+    if !bytes.is_empty() {
+        put_bytes(out, number, bytes);
     }
 }

@@ -229,13 +229,7 @@ impl<'a> SpanView<'a> {
     /// # Errors
     /// As [`SpanView::read`].
     pub fn trace_id_of(bytes: &[u8]) -> Result<Option<TraceId>, ProtoError> {
-        let (mut id, mut reader) = (None, Reader::new(bytes));
-        while let Some((number, value)) = reader.next_field()? {
-            if let (1, Value::Bytes(bytes)) = (number, value) {
-                id = Some(bytes);
-            }
-        }
-        Ok(id.and_then(TraceId::from_bytes))
+        Ok(Reader::new(bytes).last_bytes(1)?.and_then(TraceId::from_bytes))
     }
 
     /// Only the times of a `Span` message: start and end.
