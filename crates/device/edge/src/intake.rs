@@ -62,7 +62,7 @@ pub(crate) fn intake(shared: &Rc<Shared>, ack: AckLevel) -> Intake {
             return Pending::later(async move { taken.await.unwrap_or(Answer::Wait(WAIT)) });
         }
         let now = shared.clock.now_ns();
-        let admitted = match shared.pipeline.borrow_mut().admit_looked(request.signal, request.body, &looked, now) {
+        let admitted = match shared.pipeline.borrow_mut().admit_looked(request.signal, request.body, looked, now) {
             Ok(admitted) => admitted,
             Err(answer) => return Pending::settled(answer),
         };
@@ -201,6 +201,7 @@ async fn make_room(shared: &Shared, admitted: Admitted) -> Result<Admitted, Answ
 
 /// Records a request in files, and takes it in once that is done.
 async fn record(shared: &Shared, admitted: Admitted, durable: bool) -> Receipt {
+    let admitted = shared.pipeline.borrow_mut().compress(admitted);
     let (admitted, sequence) = match shared.disk.record(admitted, shared.clock.wall_ns(), durable).await {
         Ok(recorded) => recorded,
         Err(error) => {

@@ -42,7 +42,7 @@ impl Files {
     /// Records a request, then takes it in.
     pub(crate) fn take(&mut self, pipeline: &mut Pipeline, request: Request, now_ns: u64, wall_ns: u64) -> Answer {
         let admitted = match pipeline.admit(request, now_ns) {
-            Ok(admitted) => admitted,
+            Ok(admitted) => pipeline.compress(admitted),
             Err(answer) => return answer,
         };
         match self.disk.record(&[admitted.recording()], wall_ns, false) {

@@ -12,7 +12,7 @@ use guard::{Denied, Guard, Passed};
 use model::otlp::{Inspection, Pieces, SpanFacts};
 use model::proto::ProtoError;
 use model::{Answer, Lane, Refusal, Signal};
-use recorder::{Content, Recording};
+use recorder::{Compressed, Content, Recording};
 use red::Red;
 
 use crate::books::NotAdmitted;
@@ -47,6 +47,8 @@ pub struct Admitted {
     body: Vec<u8>,
     key: Option<Box<[u8]>>,
     plan: Plan,
+    /// The body as the recorder has it, once it is compressed.
+    compressed: Option<Compressed>,
     /// The answer once it is taken.
     answer: Answer,
     permit: Permit,
@@ -58,6 +60,7 @@ pub(crate) struct Entering {
     pub(crate) body: Vec<u8>,
     pub(crate) key: Option<Box<[u8]>>,
     pub(crate) plan: Plan,
+    pub(crate) compressed: Option<Compressed>,
     pub(crate) answer: Answer,
 }
 
@@ -68,6 +71,7 @@ impl Admitted {
             content: Content::Request(self.signal),
             key: self.key.as_deref().unwrap_or_default(),
             bytes: &self.body,
+            compressed: self.compressed.as_ref(),
         }
     }
 
@@ -87,6 +91,16 @@ impl Admitted {
         Self { answer, ..self }
     }
 
+    /// What of it goes into the recorder, where that is all of it.
+    pub(crate) fn waits_whole(&self) -> Option<&[u8]> {
+        (self.signal != Signal::Metrics && self.plan.own().is_empty()).then_some(&self.body)
+    }
+
+    /// The same with its body compressed for the recorder.
+    pub(crate) fn with_compressed(self, compressed: Option<Compressed>) -> Self {
+        Self { compressed, ..self }
+    }
+
     /// Its signal and bytes.
     pub(crate) fn request(&self) -> (Signal, &[u8]) {
         (self.signal, &self.body)
@@ -94,9 +108,9 @@ impl Admitted {
 
     /// Gives its room back: it is taken in now.
     pub(crate) fn enter(self) -> Entering {
-        let Self { signal, body, key, plan, answer, permit } = self;
+        let Self { signal, body, key, plan, compressed, answer, permit } = self;
         drop(permit);
-        Entering { signal, body, key, plan, answer }
+        Entering { signal, body, key, plan, compressed, answer }
     }
 }
 
@@ -190,7 +204,7 @@ impl Admission {
             return Err(NotAdmitted::Later { reason: Some(Refusal::LaneOverBudget), lane: None });
         }
         let permit = self.permits.reserve(needs, key.clone());
-        Ok(Admitted { signal, body, key, plan, answer: Answer::Accepted, permit })
+        Ok(Admitted { signal, body, key, plan, compressed: None, answer: Answer::Accepted, permit })
     }
 }
 

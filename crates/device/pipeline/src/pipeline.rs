@@ -17,10 +17,10 @@ mod resume;
 mod view;
 
 use ledger::{Ledger, PerSignal};
-use model::otlp::{SpanFacts, count_records};
+use model::otlp::count_records;
 use model::proto::ProtoError;
 use model::{Answer, Lane, Refusal, Request, Signal};
-use recorder::Progress;
+use recorder::{Compressed, Progress};
 use red::Red;
 use sampling::{Decided, Sampler};
 
@@ -29,7 +29,7 @@ use crate::books::{Books, Incoming, NotAdmitted, WAIT};
 use crate::exemplars;
 use crate::outbox::{Batch, LaneStanding, Outbox, Pressure, Watermarks};
 use crate::ticket::{Ticket, Tickets};
-use crate::undecided::{Rules, Undecided, groups};
+use crate::undecided::{Coming, Rules, Undecided, groups};
 
 pub use fetch::{Fetched, NotTaken, Source, Standing};
 pub use resume::{Remaining, Resume, Resumed};
@@ -131,7 +131,7 @@ impl Pipeline {
     /// The answer, when there is nothing to take in: it came before, it is bad, or there is no room.
     pub fn admit(&mut self, request: Request, now_ns: u64) -> Result<Admitted, Answer> {
         let looked = self.look(&request)?;
-        self.admit_looked(request.signal, request.body, &looked, now_ns)
+        self.admit_looked(request.signal, request.body, looked, now_ns)
     }
 
     /// Looks at a request.
@@ -152,12 +152,13 @@ impl Pipeline {
         &mut self,
         signal: Signal,
         body: Vec<u8>,
-        looked: &Looked,
+        mut looked: Looked,
         now_ns: u64,
     ) -> Result<Admitted, Answer> {
+        let facts = looked.take_facts();
         let found = looked.found();
-        let piece = self.admission.mended(signal, body, found, looked.facts().cloned());
-        let admitted = self.admit_piece(signal, piece, looked.key(), looked, now_ns).inspect_err(|answer| {
+        let piece = self.admission.mended(signal, body, found, facts);
+        let admitted = self.admit_piece(signal, piece, looked.key(), &looked, now_ns).inspect_err(|answer| {
             if let Answer::Wait(_) = answer {
                 self.books.refused(signal, found.records);
             }
@@ -191,7 +192,7 @@ impl Pipeline {
         now_ns: u64,
     ) -> Result<Admitted, NotAdmitted> {
         let (body, plan) = self.admission.plan(signal, piece, names_lane)?;
-        let traces = self.undecided.traces_of(signal, &body);
+        let traces = self.undecided.traces_of(signal, &body, plan.facts());
         if !self.undecided.could_hold(traces) {
             let why = format!(
                 "the request holds {traces} traces, more than sampling.memory has place for; send fewer at once, or raise it"
@@ -242,12 +243,12 @@ impl Pipeline {
     /// true already.
     pub fn take(&mut self, admitted: Admitted, sequence: Option<u64>, now_ns: u64) -> Receipt {
         let urgent = admitted.is_urgent();
-        let Entering { signal, body, key, plan, answer } = admitted.enter();
+        let Entering { signal, body, key, plan, compressed, answer } = admitted.enter();
         self.books.lanes_not_allowed(plan.not_allowed());
         if let Some(dropped) = plan.dropped() {
             self.books.dropped_by_guard(signal, dropped);
         }
-        let (facts, taken) = self.take_planned(signal, &body, &plan, sequence, now_ns);
+        let (facts, taken) = self.take_planned((signal, &body), &plan, compressed, sequence, now_ns);
         self.books.answered(&facts);
         if let Err(error) = taken {
             // Validation has walked these very bytes; if it is wrong, say so rather than lose a request in silence.
@@ -265,9 +266,9 @@ impl Pipeline {
     /// [`Pipeline::take`].
     fn take_planned(
         &mut self,
-        signal: Signal,
-        body: &[u8],
+        (signal, body): (Signal, &[u8]),
         plan: &Plan,
+        compressed: Option<Compressed>,
         sequence: Option<u64>,
         now_ns: u64,
     ) -> (Incoming, Result<(), ProtoError>) {
@@ -276,10 +277,11 @@ impl Pipeline {
             self.undecided.took(sequence);
         }
         let mut facts = Incoming::default();
-        let own = plan.own().iter().map(|(lane, request)| (Some(*lane), request.as_slice(), None));
+        let own = plan.own().iter().map(|(lane, request)| (Some(*lane), Coming::of(request)));
+        let rest = Coming { request: plan.rest(body), facts: plan.facts(), compressed };
         let taken = own
-            .chain([(None, plan.rest(body), plan.facts())])
-            .try_for_each(|(lane, request, known)| self.take_into(signal, lane, request, known, now_ns, &mut facts));
+            .chain([(None, rest)])
+            .try_for_each(|(lane, coming)| self.take_into(signal, lane, coming, now_ns, &mut facts));
         self.books.came_in(signal, &facts);
         self.recall(None, now_ns);
         (facts, taken)
@@ -289,11 +291,11 @@ impl Pipeline {
         &mut self,
         signal: Signal,
         lane: Option<Lane>,
-        request: &[u8],
-        known: Option<&SpanFacts>,
+        coming: Coming<'_>,
         now_ns: u64,
         facts: &mut Incoming,
     ) -> Result<(), ProtoError> {
+        let request = coming.request;
         let Self { admission, undecided, outbox, .. } = self;
         let passing = outbox.passing();
         match (signal, lane) {
@@ -303,9 +305,16 @@ impl Pipeline {
                 undecided.admit_exemplars(&parked, now_ns, passing, facts)
             }
             (_, Some(lane)) => passing.own_lane(lane).route(signal, request, admission.red(), facts),
-            (Signal::Traces, None) => undecided.admit_spans((request, known), now_ns, admission.red(), passing, facts),
-            (Signal::Logs, None) => undecided.admit_log_records(request, now_ns, passing, facts),
+            (Signal::Traces, None) => undecided.admit_spans(coming, now_ns, admission.red(), passing, facts),
+            (Signal::Logs, None) => undecided.admit_log_records(coming, now_ns, passing, facts),
         }
+    }
+
+    /// Compresses what of an admitted request goes into the recorder, before it is recorded in files: both then have it, and it was
+    /// compressed once.
+    pub fn compress(&mut self, admitted: Admitted) -> Admitted {
+        let compressed = admitted.waits_whole().and_then(|body| self.undecided.compressed(body));
+        admitted.with_compressed(compressed)
     }
 
     /// Books an admitted request as refused: it could not be recorded. Its room is given back when it is dropped.

@@ -9,15 +9,16 @@ mod remaining;
 
 use std::ops::Range;
 
-use model::otlp::PIECE_RECORDS;
+use model::otlp::{PIECE_RECORDS, SpanFacts};
 use model::{Signal, TraceId};
-use recorder::{Content, Recorder};
+use recorder::{Compressed, Content, Recorder};
 use sampling::{Decided, EntryId, Fetch, LogRecordRule, Remembered, Sampler, Verdict};
 
 #[cfg(feature = "mutants")]
 use crate::mutants::Mutant;
 
 pub use fetched::trace_of;
+pub(crate) use incoming::Coming;
 pub use incoming::span_part;
 pub(crate) use outcomes::groups;
 pub(crate) use remaining::Remaining;
@@ -152,14 +153,15 @@ impl Undecided {
         halves.into_iter().find(fits).unwrap_or(1).max(1)
     }
 
-    /// The most traces that a request can add to the index.
-    pub(crate) fn traces_of(&self, signal: Signal, request: &[u8]) -> usize {
+    /// The most traces that a request can add to the index; `facts` of its spans, where they are known.
+    pub(crate) fn traces_of(&self, signal: Signal, request: &[u8], facts: Option<&SpanFacts>) -> usize {
         /// The least bytes of a span or log record with a trace id.
         const LEAST: usize = 20;
-        let most = request.len() / LEAST + 1;
-        match signal {
-            Signal::Metrics => 0,
+        let most = facts.map_or(request.len() / LEAST + 1, SpanFacts::len);
+        match (signal, facts) {
+            (Signal::Metrics, _) => 0,
             _ if self.sampler.could_hold(most) && self.sampler.has_room(most) => most,
+            (_, Some(facts)) => facts.trace_runs(),
             _ => incoming::trace_runs(signal, request).unwrap_or(most),
         }
     }
@@ -172,6 +174,11 @@ impl Undecided {
     /// Makes room for so many traces and bytes; false when what is undecided is in the way.
     pub(crate) fn make_room(&mut self, traces: usize, bytes: usize) -> bool {
         self.sampler.make_room(traces) && self.recorder.make_room(bytes)
+    }
+
+    /// Compresses what is to wait as one entry, where it is large enough for that.
+    pub(crate) fn compressed(&mut self, bytes: &[u8]) -> Option<Compressed> {
+        self.recorder.compressed(bytes)
     }
 
     /// Makes room for bytes that have to come in, as far as that can be.

@@ -3,7 +3,7 @@
 
 use disk::{Disk, IoCounts};
 use model::Epoch;
-use segment::{EntryKind, FieldReader, FieldWriter, MOST, Row};
+use segment::{EntryKind, FieldReader, FieldWriter, MOST, Row, lz4};
 
 use crate::decisions::{Decisions, DecisionsRead};
 use crate::error::RecorderError;
@@ -61,6 +61,8 @@ impl Head {
 pub struct RecorderFiles<F> {
     requests: FileRing<F>,
     decisions: FileRing<F>,
+    /// For requests that do not come compressed.
+    compressor: lz4::Compressor,
     /// What the last commit said.
     committed: Head,
     /// What the commit that is under way says.
@@ -91,7 +93,8 @@ impl<F> RecorderFiles<F> {
             // None was cut, so all of them count: the commit that spoke of the last ones may be the damaged one.
             head.decisions = decisions.next();
         }
-        Ok(Self { requests, decisions, committed: head, prepared: None, late: None })
+        let compressor = lz4::Compressor::default();
+        Ok(Self { requests, decisions, compressor, committed: head, prepared: None, late: None })
     }
 
     /// What rides in the next commit when nothing was decided.
@@ -149,7 +152,7 @@ impl<F> RecorderFiles<F> {
         let mut left = requests;
         while !left.is_empty() {
             let (group, later) = left.split_at(requests::group_len(left));
-            requests::encode(group, &mut payload);
+            requests::encode(group, &mut self.compressor, &mut payload);
             let label = Label { kind: EntryKind::Requests, count: group.len() as u32, wall_ns };
             self.requests.append(disk, label, &payload, self.committed.progress.needed)?;
             left = later;

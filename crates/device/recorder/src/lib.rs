@@ -5,6 +5,7 @@
 //!   in each commit of the journal, so that frames, decisions and head become valid together
 //! - read without owning it: [`read_requests`]
 
+mod compressed;
 mod content;
 mod decisions;
 mod error;
@@ -19,6 +20,7 @@ mod renewal;
 mod requests;
 mod ring;
 
+pub use compressed::Compressed;
 pub use content::{Content, EntryId};
 pub use decisions::{Decisions, DecisionsRead};
 pub use error::RecorderError;

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 
 use segment::lz4::{self, PIECE};
 
+use crate::compressed::{Compressed, Piece};
 use crate::content::{Content, EntryId};
 
 /// One entry's place in its block.
@@ -16,12 +17,6 @@ struct Slot {
     start: u32,
     len: u32,
     content: Content,
-}
-
-#[derive(Debug)]
-struct Piece {
-    raw_len: u32,
-    data: Box<[u8]>,
 }
 
 /// Entries whose content is compressed together.
@@ -164,14 +159,13 @@ impl Recorder {
         {
             self.close();
         }
+        if self.stands_alone(bytes) && self.open_slots.is_empty() {
+            // It is never copied uncompressed.
+            let compressed = Compressed::new(bytes, &mut self.compressor);
+            return self.push_alone(content, bytes.len(), compressed, pins);
+        }
         let id = self.next_id();
         let slot = Slot { start: self.open.len() as u32, len: bytes.len() as u32, content };
-        if bytes.len() > self.target / 2 && self.open_slots.is_empty() {
-            // Large enough for a block of its own: it is never copied uncompressed.
-            self.put(id, Box::new([slot]), bytes, pins, self.tag);
-            self.open_first = id + 1;
-            return id;
-        }
         // Grown in small steps: an idle device never needs the whole of it.
         let more = (self.open.len() + bytes.len()).next_multiple_of(self.step());
         self.open.reserve_exact(more.saturating_sub(self.open.len()));
@@ -179,6 +173,32 @@ impl Recorder {
         self.open_slots.push(slot);
         self.open_pins += pins;
         self.open_tag = self.open_tag.min(self.tag);
+        id
+    }
+
+    /// Whether an entry is large enough for a block of its own.
+    fn stands_alone(&self, bytes: &[u8]) -> bool {
+        bytes.len() > self.target / 2
+    }
+
+    /// Compresses what is to become an entry and to be written elsewhere too; `None` where it is so small that it is compressed with its
+    /// neighbours.
+    pub fn compressed(&mut self, bytes: &[u8]) -> Option<Compressed> {
+        self.stands_alone(bytes).then(|| Compressed::new(bytes, &mut self.compressor))
+    }
+
+    /// The same as [`Recorder::push`] for `len` bytes that [`Recorder::compressed`] has compressed already.
+    pub fn push_compressed(&mut self, content: Content, len: usize, compressed: Compressed, pins: u32) -> EntryId {
+        self.close();
+        self.push_alone(content, len, compressed, pins)
+    }
+
+    /// Adds an entry as a block of its own. No block is open.
+    fn push_alone(&mut self, content: Content, len: usize, compressed: Compressed, pins: u32) -> EntryId {
+        let id = self.next_id();
+        let slot = Slot { start: 0, len: len as u32, content };
+        self.put(id, Box::new([slot]), compressed, pins, self.tag);
+        self.open_first = id + 1;
         id
     }
 
@@ -192,14 +212,13 @@ impl Recorder {
         let (first, pins) = (self.open_first, std::mem::take(&mut self.open_pins));
         self.open_first += slots.len() as u64;
         let tag = std::mem::replace(&mut self.open_tag, u64::MAX);
-        self.put(first, slots, &content, pins, tag);
+        let compressed = Compressed::new(&content, &mut self.compressor);
+        self.put(first, slots, compressed, pins, tag);
         true
     }
 
-    fn put(&mut self, first: EntryId, slots: Box<[Slot]>, content: &[u8], pins: u32, tag: u64) {
-        let piece = |raw: &[u8]| Piece { raw_len: raw.len() as u32, data: self.compressor.compressed(raw).into() };
-        let pieces = content.chunks(PIECE).map(piece).collect();
-        let block = Block { first, slots, pieces, pins, tag };
+    fn put(&mut self, first: EntryId, slots: Box<[Slot]>, compressed: Compressed, pins: u32, tag: u64) {
+        let block = Block { first, slots, pieces: compressed.into_pieces(), pins, tag };
         self.blocks_bytes += block.bytes();
         if self.blocks.len() == self.blocks.capacity() {
             self.blocks.reserve_exact(MORE_BLOCKS);
@@ -222,13 +241,19 @@ impl Recorder {
         let block = self.blocks.get(self.position(id)?)?;
         if self.inflated_first != Some(block.first) {
             self.inflated_first = None;
-            self.inflated.clear();
-            self.inflated.reserve_exact(block.pieces.iter().map(|piece| piece.raw_len as usize).sum());
+            let len: usize = block.pieces.iter().map(|piece| piece.raw_len as usize).sum();
+            if self.inflated.len() < len {
+                // Nothing of the old content is moved, and nothing is cleared again that is overwritten.
+                self.inflated = vec![0; len.next_multiple_of(PIECE / 8)];
+            }
+            let mut rest = self.inflated.as_mut_slice();
             for piece in &block.pieces {
-                if !lz4::inflate(&piece.data, piece.raw_len as usize, &mut self.inflated) {
+                let (out, after) = rest.split_at_mut(piece.raw_len as usize);
+                if !lz4::inflate_into(&piece.data, out) {
                     debug_assert!(false, "what was compressed inflates");
                     return None;
                 }
+                rest = after;
             }
             self.inflated_first = Some(block.first);
         }
@@ -299,6 +324,28 @@ mod tests {
     fn noise(seed: u64, len: usize) -> Vec<u8> {
         let mut rng = Rng::new(seed);
         (0..len).map(|_| rng.below(256) as u8).collect()
+    }
+
+    /// Scenario: entries that were compressed before, between others that were not. Guarantees: each is read as it came, small ones are
+    /// not compressed by themselves.
+    #[test]
+    fn entries_that_come_compressed_are_read() {
+        let content = Content::Request(Signal::Traces);
+        let mut recorder = Recorder::new(1 << 20);
+        let large = [vec![b'a'; 40_000], noise(7, 50_000), vec![b'b'; 20_000]];
+        let mut expected = Vec::new();
+        for body in &large {
+            assert_eq!(recorder.compressed(b"small"), None);
+            expected.push((recorder.push(content, b"small", 1), b"small".to_vec()));
+            let compressed = recorder.compressed(body).unwrap();
+            assert!(recorder.make_room(body.len()));
+            expected.push((recorder.push_compressed(content, body.len(), compressed, 1), body.clone()));
+        }
+        for (id, body) in expected {
+            assert!(recorder.get(id) == Some((content, body.as_slice())), "{id}");
+            recorder.unpin(id);
+        }
+        assert_eq!(recorder.oldest_pinned(), recorder.next_id());
     }
 
     /// Scenario: entries with and without pins fill the ring with bytes that do not compress. Guarantees: pinned bytes are

@@ -2,6 +2,7 @@
 
 use segment::{FieldReader, PAYLOAD_CAP, lz4};
 
+use crate::compressed::Compressed;
 use crate::content::Content;
 
 /// Bytes in front of each request in an entry: content, length of the key, 2 zero bytes, length.
@@ -20,6 +21,15 @@ pub struct Recording<'a> {
     pub key: &'a [u8],
     /// Its bytes, masked.
     pub bytes: &'a [u8],
+    /// The same, compressed, where somebody did that already.
+    pub compressed: Option<&'a Compressed>,
+}
+
+impl<'a> Recording<'a> {
+    /// The key, as far as it is recorded.
+    fn key(&self) -> &'a [u8] {
+        &self.key[..self.key.len().min(255)]
+    }
 }
 
 /// How many of these requests, at least one, go into one entry.
@@ -32,25 +42,39 @@ pub(crate) fn group_len(requests: &[Recording<'_>]) -> usize {
     fits.count().max(1)
 }
 
-/// Requests, compressed in pieces: raw length (4), then for each piece raw length and data length (2 + 2) and data.
-pub(crate) fn encode(requests: &[Recording<'_>], out: &mut Vec<u8>) {
-    let mut raw = Vec::with_capacity(requests.iter().map(|one| REQUEST_HEAD + one.key.len() + one.bytes.len()).sum());
-    for request in requests {
-        let key = &request.key[..request.key.len().min(255)];
-        raw.extend_from_slice(&[request.content.number(), key.len() as u8, 0, 0]);
-        raw.extend_from_slice(&(request.bytes.len() as u32).to_le_bytes());
-        raw.extend_from_slice(key);
-        raw.extend_from_slice(request.bytes);
-    }
+/// Requests, compressed in pieces: raw length (4), then for each piece raw length and data length (2 + 2) and data. What comes compressed
+/// goes in as it is.
+pub(crate) fn encode(requests: &[Recording<'_>], compressor: &mut lz4::Compressor, out: &mut Vec<u8>) {
+    let head_len = |one: &Recording<'_>| REQUEST_HEAD + one.key().len();
+    let len: usize = requests.iter().map(|one| head_len(one) + one.bytes.len()).sum();
     out.clear();
-    out.extend_from_slice(&(raw.len() as u32).to_le_bytes());
-    for piece in raw.chunks(lz4::PIECE) {
-        let head = out.len();
-        out.extend_from_slice(&[0; 4]);
-        let len = lz4::compress(piece, out);
-        out[head..head + 2].copy_from_slice(&(piece.len() as u16).to_le_bytes());
-        out[head + 2..head + 4].copy_from_slice(&(len as u16).to_le_bytes());
+    out.extend_from_slice(&(len as u32).to_le_bytes());
+    let together = |one: &Recording<'_>| head_len(one) + if one.compressed.is_none() { one.bytes.len() } else { 0 };
+    let mut raw = Vec::with_capacity(requests.iter().map(together).sum());
+    for request in requests {
+        raw.extend_from_slice(&[request.content.number(), request.key().len() as u8, 0, 0]);
+        raw.extend_from_slice(&(request.bytes.len() as u32).to_le_bytes());
+        raw.extend_from_slice(request.key());
+        match request.compressed {
+            None => raw.extend_from_slice(request.bytes),
+            Some(compressed) => {
+                put_compressed(&raw, compressor, out);
+                raw.clear();
+                compressed.pieces().iter().for_each(|piece| put_piece(piece.raw_len as usize, &piece.data, out));
+            }
+        }
     }
+    put_compressed(&raw, compressor, out);
+}
+
+fn put_compressed(raw: &[u8], compressor: &mut lz4::Compressor, out: &mut Vec<u8>) {
+    raw.chunks(lz4::PIECE).for_each(|piece| put_piece(piece.len(), compressor.compressed(piece), out));
+}
+
+fn put_piece(raw_len: usize, data: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(&(raw_len as u16).to_le_bytes());
+    out.extend_from_slice(&(data.len() as u16).to_le_bytes());
+    out.extend_from_slice(data);
 }
 
 /// A request at the beginning of what is inflated, and the bytes that it takes.
@@ -67,7 +91,7 @@ fn first_request(raw: &[u8]) -> First<'_> {
     let (key, bytes) = (usize::from(head[1]), FieldReader::at(head, 4).u32() as usize);
     let size = (REQUEST_HEAD + key).saturating_add(bytes);
     match after.get(..key).zip(after.get(key..size - REQUEST_HEAD)) {
-        Some((key, bytes)) => First::Whole(Recording { content, key, bytes }, size),
+        Some((key, bytes)) => First::Whole(Recording { content, key, bytes, compressed: None }, size),
         None => First::Part(size),
     }
 }
@@ -104,4 +128,37 @@ pub(crate) fn decode(payload: &[u8], mut each: impl FnMut(Recording<'_>)) -> boo
         rest = after;
     }
     left == 0 && raw.is_empty() && rest.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use model::Signal;
+
+    use super::*;
+
+    /// Scenario: a group of requests, some of which come compressed: the first, one between, the last, larger than a piece, and one that
+    /// does not shrink. Guarantees: all of them are read as they were.
+    #[test]
+    fn requests_that_come_compressed_survive() {
+        let text = |letter: u8, len: usize| vec![letter; len];
+        let noise: Vec<u8> = (0..40_000u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        let bodies = [text(b'a', 20_000), text(b'b', 10), noise, text(b'c', 300), text(b'd', 70_000)];
+        let mut compressor = lz4::Compressor::default();
+        let compressed: Vec<Compressed> = bodies.iter().map(|body| Compressed::new(body, &mut compressor)).collect();
+        for which in 0..1usize << bodies.len() {
+            let one = |(place, bytes)| Recording {
+                content: Content::Request(Signal::Traces),
+                key: &b"key"[..place % 4],
+                bytes,
+                compressed: compressed.get(place).filter(|_| which >> place & 1 == 1),
+            };
+            let requests: Vec<Recording<'_>> = bodies.iter().map(Vec::as_slice).enumerate().map(one).collect();
+            let (mut payload, mut read) = (Vec::new(), Vec::new());
+            encode(&requests, &mut compressor, &mut payload);
+            assert!(decode(&payload, |one| read.push((one.content, one.key.to_vec(), one.bytes.to_vec()))));
+            let expected: Vec<_> =
+                requests.iter().map(|one| (one.content, one.key.to_vec(), one.bytes.to_vec())).collect();
+            assert!(read == expected, "{which}");
+        }
+    }
 }

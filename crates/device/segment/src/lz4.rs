@@ -48,14 +48,25 @@ pub fn inflate(data: &[u8], raw_len: usize, out: &mut Vec<u8>) -> bool {
         out.extend_from_slice(data);
         return true;
     }
-    if raw_len > PIECE || data.len() > raw_len {
+    if raw_len > PIECE {
         return false;
     }
     let start = out.len();
     out.resize(start + raw_len, 0);
-    let whole = matches!(lz4_flex::block::decompress_into(data, &mut out[start..]), Ok(found) if found == raw_len);
+    let whole = inflate_into(data, &mut out[start..]);
     if !whole {
         out.truncate(start);
     }
     whole
+}
+
+/// Writes the content of a piece over `out`, which is as long as it; `false` when the data is not such a piece.
+pub fn inflate_into(data: &[u8], out: &mut [u8]) -> bool {
+    if data.len() == out.len() {
+        out.copy_from_slice(data);
+        return true;
+    }
+    out.len() <= PIECE
+        && data.len() < out.len()
+        && matches!(lz4_flex::block::decompress_into(data, out), Ok(found) if found == out.len())
 }

@@ -388,6 +388,7 @@ impl World {
             _ => match pipeline.admit(request, now) {
                 Err(answer) => answer,
                 Ok(admitted) => {
+                    let admitted = pipeline.compress(admitted);
                     debug_assert_eq!(admitted.recording().content, Content::Request(planned.signal));
                     match disk_state.record(&[admitted.recording()], START_NS + now, level == Level::Durable) {
                         Ok(sequence) => pipeline.take(admitted, Some(sequence), now).answer,

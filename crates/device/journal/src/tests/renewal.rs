@@ -22,7 +22,12 @@ fn queued() -> ModelDisk {
     let (mut device, _) = Device::open(&disk, &options());
     for number in 0..ROUNDS {
         let request = number.to_string();
-        let recording = Recording { content: Content::Request(Signal::Logs), key: b"", bytes: request.as_bytes() };
+        let recording = Recording {
+            content: Content::Request(Signal::Logs),
+            key: b"",
+            bytes: request.as_bytes(),
+            compressed: None,
+        };
         device.record(&[recording], number).unwrap();
         let lane = if number % 4 == 3 { Lane::Audit } else { Lane::Logs };
         for part in 0..2 {

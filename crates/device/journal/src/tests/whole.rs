@@ -34,6 +34,7 @@ fn round(device: &mut Device, held: &mut Held, number: u64) {
         content: Content::Request(Signal::Logs),
         key: b"key",
         bytes: text.as_bytes(),
+        compressed: None,
     });
     let first = device.record(&requests, 5 + number).unwrap();
     for (sequence, text) in (first..).zip(&texts) {

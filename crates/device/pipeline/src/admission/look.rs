@@ -70,9 +70,9 @@ impl Looked {
         known.chain(walked.into_iter().flatten().map(Piece::from))
     }
 
-    /// Facts of its spans, where all of it can be taken as it is.
-    pub(crate) fn facts(&self) -> Option<&SpanFacts> {
-        self.facts.as_ref()
+    /// Gives the facts of its spans, where all of it can be taken as it is.
+    pub(crate) fn take_facts(&mut self) -> Option<SpanFacts> {
+        self.facts.take()
     }
 
     /// The key of the whole request, which its last piece is admitted with.

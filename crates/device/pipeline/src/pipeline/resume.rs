@@ -11,7 +11,7 @@ use recorder::Progress;
 use sampling::{Remembered, Verdict};
 
 use crate::books::Incoming;
-use crate::undecided::{self, RemainingRequest};
+use crate::undecided::{self, Coming, RemainingRequest};
 
 use super::Pipeline;
 
@@ -115,8 +115,8 @@ impl Resume<'_> {
         let Pipeline { undecided, outbox, books, .. } = &mut *self.pipeline;
         let (passing, mut facts) = (outbox.passing(), Incoming::default());
         let walked = match signal {
-            Signal::Traces => undecided.admit_spans((request, None), self.now_ns, None, passing, &mut facts),
-            _ => undecided.admit_log_records(request, self.now_ns, passing, &mut facts),
+            Signal::Traces => undecided.admit_spans(Coming::of(request), self.now_ns, None, passing, &mut facts),
+            _ => undecided.admit_log_records(Coming::of(request), self.now_ns, passing, &mut facts),
         };
         let again = books.came_again(signal, &facts);
         self.resumed.undecided.add(signal, again);
@@ -159,7 +159,7 @@ impl Resume<'_> {
         // It was answered: it has to come in, room or not.
         let waiting = if signal == Signal::Metrics { 0 } else { request.len() };
         self.pipeline.undecided.make_room_if_possible(waiting);
-        self.pipeline.take_planned(signal, request, &plan, Some(sequence), self.now_ns).1
+        self.pipeline.take_planned((signal, request), &plan, None, Some(sequence), self.now_ns).1
     }
 }
 

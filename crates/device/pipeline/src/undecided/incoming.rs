@@ -5,7 +5,7 @@ use model::otlp::{
 };
 use model::proto::{ProtoError, varint_len};
 use model::{Signal, TraceId};
-use recorder::Content;
+use recorder::{Compressed, Content};
 use red::Red;
 use sampling::{
     LogRecordFacts, OtState, Part, Route, STATUS_MASK_ERROR, STATUS_MASK_OK, STATUS_MASK_UNSET, SpanPart, Verdict,
@@ -67,6 +67,22 @@ pub fn span_part(span: &SpanView<'_>, conditions: u64, around: u32) -> Part {
     })
 }
 
+/// A request whose records come in.
+pub(crate) struct Coming<'a> {
+    pub(crate) request: &'a [u8],
+    /// Of its spans, where they are known.
+    pub(crate) facts: Option<&'a SpanFacts>,
+    /// The request as the recorder has it, where it is compressed already.
+    pub(crate) compressed: Option<Compressed>,
+}
+
+impl<'a> Coming<'a> {
+    /// One of which no more is known.
+    pub(crate) fn of(request: &'a [u8]) -> Self {
+        Self { request, facts: None, compressed: None }
+    }
+}
+
 /// What a request leaves in the recorder: an entry, where parts of it wait, or were dropped and may yet be kept.
 #[derive(Default)]
 struct EntryUse {
@@ -104,7 +120,7 @@ impl Undecided {
     /// Where the bytes do not walk; `facts` tell what came before.
     pub(crate) fn admit_spans(
         &mut self,
-        (request, known): (&[u8], Option<&SpanFacts>),
+        coming: Coming<'_>,
         now_ns: u64,
         mut red: Option<&mut Red>,
         passing: &mut Builder,
@@ -113,7 +129,7 @@ impl Undecided {
         let entry = self.recorder.next_id();
         let sampler = &mut self.sampler;
         let mut used = EntryUse::default();
-        for_each_scope_of_spans::<ProtoError>(request, known, |scope, spans| {
+        for_each_scope_of_spans::<ProtoError>(coming.request, coming.facts, |scope, spans| {
             let service = string_attribute(scope.resource.resource, 1, "service.name").unwrap_or_default();
             let around = field_bytes(scope.resource.resource) + field_bytes(scope.scope) + 2 * GROUP_BYTES;
             let of_resource = sampler.conditions().of_resource(scope.resource.resource);
@@ -139,7 +155,7 @@ impl Undecided {
             }
             Ok(())
         })?;
-        self.record(Content::Request(Signal::Traces), request, &used);
+        self.record(Content::Request(Signal::Traces), coming, &used);
         Ok(())
     }
 
@@ -149,7 +165,7 @@ impl Undecided {
     /// As [`Undecided::admit_spans`].
     pub(crate) fn admit_log_records(
         &mut self,
-        request: &[u8],
+        coming: Coming<'_>,
         now_ns: u64,
         passing: &mut Builder,
         facts: &mut Incoming,
@@ -157,7 +173,7 @@ impl Undecided {
         let entry = self.recorder.next_id();
         let Self { sampler, rules, .. } = self;
         let mut used = EntryUse::default();
-        for_each_scope::<ProtoError>(request, |scope| {
+        for_each_scope::<ProtoError>(coming.request, |scope| {
             for item in scope.items() {
                 let item = item?;
                 let record = LogRecordFacts::read(item, &[rules.without_trace])?;
@@ -179,7 +195,7 @@ impl Undecided {
             }
             Ok(())
         })?;
-        self.record(Content::Request(Signal::Logs), request, &used);
+        self.record(Content::Request(Signal::Logs), coming, &used);
         Ok(())
     }
 
@@ -218,14 +234,18 @@ impl Undecided {
             Ok(())
         })?;
         facts.exemplars += ways.passing;
-        self.record(Content::Exemplars, parked, &used);
+        self.record(Content::Exemplars, Coming::of(parked), &used);
         Ok(())
     }
 
     /// What was dropped stays readable for a while too, and may still be kept after all.
-    fn record(&mut self, content: Content, bytes: &[u8], used: &EntryUse) {
-        if used.pins > 0 || used.dropped {
-            self.recorder.push(content, bytes, used.pins);
+    fn record(&mut self, content: Content, coming: Coming<'_>, used: &EntryUse) {
+        if used.pins == 0 && !used.dropped {
+            return;
         }
+        match coming.compressed {
+            Some(compressed) => self.recorder.push_compressed(content, coming.request.len(), compressed, used.pins),
+            None => self.recorder.push(content, coming.request, used.pins),
+        };
     }
 }
