@@ -3,7 +3,10 @@
 # The cache is ${LIGHTSHIP_CI_CACHE:-$HOME/.cache/lightship-ci}/backends: bin/NAME-VERSION and the module that pins it. What is there is not
 # built again.
 
+# With `--cached` nothing is built: where there is none yet, the exit code is 3.
+
 set -euo pipefail
+cached=${1:-}
 cache=${LIGHTSHIP_CI_CACHE:-$HOME/.cache/lightship-ci}/backends
 
 # build NAME MODULE VERSION PACKAGE [GO BUILD FLAGS...]: prints the path of the program. $replace may hold `-replace` arguments of `go mod edit`.
@@ -12,6 +15,10 @@ build() {
   shift 4
   local binary=$cache/bin/$name-$version wrapper=$cache/$name-$version
   if [ ! -x "$binary" ]; then
+    if [ "$cached" = --cached ]; then
+      echo "no $name $version in $cache; tests/backends/build-$name.sh builds it" >&2
+      exit 3
+    fi
     if ! command -v go >/dev/null 2>&1; then
       echo "go is not installed; $name $version needs 1.26 or later (https://go.dev/dl)" >&2
       exit 1

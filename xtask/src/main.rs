@@ -1,5 +1,6 @@
 //! The task runner of this repository: `cargo xtask TASK`. It runs tools and looks at files; nothing ships from here.
 
+mod backends;
 mod bench;
 mod browser;
 mod build;
@@ -41,6 +42,8 @@ usage: cargo xtask TASK [OPTIONS]
   sdk                 OpenTelemetry's Python SDK sends to the agent, and all of it is looked for in the hub
   clients             SDKs in four languages send to the agent at once; every field of every record is compared with what
                       was sent (--long SECONDS: how long one of their spans lasts; --only NAME: some of them)
+  backends [--cached] what goes to Prometheus, VictoriaMetrics and VictoriaLogs is looked for in them; they are built from Go
+                      modules, once (Prometheus: ten minutes; --cached: only those that are built)
   hostile [OPTIONS]   every attack at once on both programs, beside an honest producer (--seconds S, --report FILE)
   prove NAME          a long proof, with its report in docs/results; without a name, which there are
   test-browser        the page of a demonstration, clicked through in headless Chromium
@@ -83,6 +86,7 @@ fn run() -> Result<()> {
         Some("demo") => build::demo(&rest),
         Some("test") => no_options(&rest).and_then(|()| test::run_all()),
         Some("check") => check::task(&rest),
+        Some("backends") => backends::task(&rest),
         Some("bench") => bench::task(&rest),
         Some("mutants") => no_options(&rest).and_then(|()| mutants::task()),
         Some("sdk") => no_options(&rest).and_then(|()| sdk::task()),

@@ -1,5 +1,4 @@
-//! Sinks against the real programs, which `tests/backends/build-*.sh` builds: `cargo test -p sinks --all-features --test backends --
-//! --ignored`. A test takes its program from the cache of these scripts.
+//! Sinks against the real programs, which `tests/backends/build-*.sh` build: `cargo xtask backends`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 #[path = "support/backend.rs"]
@@ -23,18 +22,27 @@ fn now() -> u64 {
 }
 
 fn prometheus(name: &str) -> Backend {
+    prometheus_with(
+        name,
+        "storage: {tsdb: {out_of_order_time_window: 6h}, exemplars: {max_exemplars: 10000}}\n",
+        &["--enable-feature=exemplar-storage,metadata-wal-records"],
+    )
+}
+
+fn prometheus_with(name: &str, config: &str, options: &[&str]) -> Backend {
     let directory = tempfile::tempdir().unwrap();
-    let config = "storage: {tsdb: {out_of_order_time_window: 6h}, exemplars: {max_exemplars: 10000}}\n";
     std::fs::write(directory.path().join("prometheus.yml"), config).unwrap();
+    let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
     Backend::start(name, "prometheus", directory, "/-/ready", |directory, port| {
-        vec![
+        let mut all = vec![
             format!("--config.file={directory}/prometheus.yml"),
             format!("--storage.tsdb.path={directory}/data"),
             format!("--web.listen-address=127.0.0.1:{port}"),
             "--web.enable-remote-write-receiver".into(),
             "--web.enable-otlp-receiver".into(),
-            "--enable-feature=exemplar-storage,metadata-wal-records".into(),
-        ]
+        ];
+        all.extend(options);
+        all
     })
 }
 
@@ -287,5 +295,43 @@ fn victoria_logs_takes_pushes() {
         );
         let lines: BTreeSet<&str> = records.iter().map(|one| one["_msg"].as_str().unwrap()).collect();
         assert_eq!(lines.len(), ages.len());
+    });
+}
+
+/// Scenario: a Prometheus as it comes, that stores no exemplars and takes nothing out of order, gets a sum with an exemplar, then an older
+/// sample. Guarantees: an exemplar that it does not store is no loss of a point; the older sample is rejected.
+#[test]
+#[ignore = "needs a Prometheus from tests/backends/build-prometheus.sh"]
+fn prometheus_as_it_comes() {
+    local(async {
+        let prometheus = prometheus_with("plain", "", &[]);
+        prometheus.ready().await;
+        let mut sink = PrometheusSink::new(prometheus.access(""), PrometheusOptions::default(), None);
+        let mut request = Vec::new();
+        put_message(&mut request, 1, |out| {
+            put_message(out, 2, |out| {
+                put_message(out, 2, |out| {
+                    put_bytes(out, 1, b"calls");
+                    put_message(out, 7, |out| {
+                        put_message(out, 1, |out| {
+                            put_fixed64(out, 3, now());
+                            put_fixed64(out, 6, 5);
+                            put_message(out, 5, |out| {
+                                put_fixed64(out, 2, now());
+                                put_fixed64(out, 6, 1);
+                                put_bytes(out, 5, &[7; 16]);
+                            });
+                        });
+                        put_uint(out, 2, 2);
+                        put_uint(out, 3, 1);
+                    });
+                });
+            });
+        });
+        let told = sink.export(Signal::Metrics, &request).await.unwrap();
+        assert_eq!((told.rejected, told.message.as_str()), (0, ""));
+        assert_eq!(sink.export(Signal::Metrics, &gauge("level", &[0])).await.unwrap().rejected, 0);
+        let told = sink.export(Signal::Metrics, &gauge("level", &[30])).await.unwrap();
+        assert!(told.rejected == 1 && told.message.contains("out of order"), "{told:?}");
     });
 }

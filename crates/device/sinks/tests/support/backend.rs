@@ -25,16 +25,12 @@ pub(crate) fn local(test: impl Future<Output = ()>) {
     tokio::task::LocalSet::new().block_on(&runtime, test);
 }
 
-/// Where the build scripts leave a program.
+/// Where the build script left a program.
 fn program(name: &str) -> PathBuf {
-    let cache = std::env::var_os("LIGHTSHIP_CI_CACHE")
-        .map_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache/lightship-ci"), PathBuf::from);
-    let bin = cache.join("backends/bin");
-    let found = std::fs::read_dir(&bin).ok().into_iter().flatten().flatten().map(|entry| entry.path()).find(|path| {
-        let file = path.file_name().unwrap().to_string_lossy().into_owned();
-        file.strip_prefix(&format!("{name}-v")).is_some_and(|version| version.starts_with(|c: char| c.is_ascii_digit()))
-    });
-    found.unwrap_or_else(|| panic!("no {name} in {}; build it by tests/backends/build-{name}.sh", bin.display()))
+    let script = format!("{}/../../../tests/backends/build-{name}.sh", env!("CARGO_MANIFEST_DIR"));
+    let found = Command::new(script).arg("--cached").output().unwrap();
+    assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
+    PathBuf::from(String::from_utf8(found.stdout).unwrap().trim())
 }
 
 impl Backend {

@@ -1,0 +1,53 @@
+//! `cargo xtask backends`: the sinks against Prometheus, VictoriaMetrics and VictoriaLogs, built from their Go modules at pinned
+//! versions (tests/backends) and run on loopback (crates/device/sinks/tests/backends.rs).
+
+use crate::tools::{cargo, root, run};
+use anyhow::{Context, Result, bail};
+use std::process::Command;
+
+/// Each backend's build script, and how the names of its tests begin.
+const BACKENDS: [(&str, &str); 3] =
+    [("prometheus", "prometheus_"), ("victoria-metrics", "victoria_metrics_"), ("victoria-logs", "victoria_logs_")];
+/// A script's exit code where nothing is built and nothing may be.
+const NOT_CACHED: i32 = 3;
+
+/// Builds what is missing, unless `--cached` says that only what is there is tried, and runs the tests of each.
+pub(crate) fn task(options: &[String]) -> Result<()> {
+    let cached = match options {
+        [] => false,
+        [option] if option == "--cached" => true,
+        _ => bail!("usage: cargo xtask backends [--cached]"),
+    };
+    let mut tests = cargo()?;
+    tests.current_dir(root()?).args([
+        "test",
+        "--locked",
+        "-p",
+        "sinks",
+        "--all-features",
+        "--test",
+        "backends",
+        "--",
+        "--ignored",
+    ]);
+    let mut skipped = Vec::new();
+    for (name, filter) in BACKENDS {
+        let mut script = Command::new(root()?.join(format!("tests/backends/build-{name}.sh")));
+        if cached {
+            script.arg("--cached");
+        }
+        let status = script.status().with_context(|| format!("cannot run the build of {name}"))?;
+        match status.code() {
+            Some(0) => _ = tests.arg(filter),
+            Some(NOT_CACHED) if cached => skipped.push(name),
+            _ => bail!("the build of {name} failed: {status}"),
+        }
+    }
+    if skipped.len() < BACKENDS.len() {
+        run(&mut tests)?;
+    }
+    if !skipped.is_empty() {
+        eprintln!("SKIPPED, because they are not built yet: {}", skipped.join(", "));
+    }
+    Ok(())
+}
