@@ -161,9 +161,11 @@ impl Batch {
 
     /// Puts samples and exemplars in the order in which they are written, each once: by series, oldest first.
     pub(crate) fn sort(&mut self) {
-        self.samples.sort_by_key(|sample| (sample.series, sample.time));
+        // In place; what decides beyond the time only makes the order certain.
+        self.samples.sort_unstable_by_key(|sample| (sample.series, sample.time, sample.start, sample.value));
         self.samples.dedup();
-        self.exemplars.sort_by_key(|exemplar| (exemplar.series, exemplar.time));
+        self.exemplars
+            .sort_unstable_by_key(|exemplar| (exemplar.series, exemplar.time, exemplar.value, exemplar.labels));
     }
 
     /// How many samples are numbers, and how many are native histograms.

@@ -11,7 +11,7 @@ use crate::names::{NamedAs, Translation, unit_name};
 use crate::points::{self, Common, ExemplarView, Head, Temporality};
 
 /// The most memory of a request while it is translated, and the longest message.
-const MAX_SIZE: usize = 2 << 20;
+const MAX_SIZE: usize = 1 << 20;
 /// The value of a sample that ends its series, Prometheus' `StaleNaN`.
 const STALE: u64 = 0x7ff0_0000_0000_0002;
 /// `target_info` comes again after so long, half of what Prometheus looks back.
@@ -60,7 +60,7 @@ pub enum TranslateError {
     #[error("the request cannot be read: {0}")]
     Unreadable(#[from] ProtoError),
     /// Labels and buckets of its points multiply: less of it at a time.
-    #[error("as remote write the request is larger than 2 MiB")]
+    #[error("as remote write the request is larger than 1 MiB")]
     TooLarge,
 }
 
@@ -122,6 +122,8 @@ impl Translator {
     /// [`TranslateError::TooLarge`]; version 1.0 tells the labels of each series anew.
     pub fn write(&self, message: Message, out: &mut Vec<u8>) -> Result<(), TranslateError> {
         out.clear();
+        // A message of version 2.0 takes about half of what it is made of.
+        out.reserve(self.work.batch.size() / 2);
         if encode::put(&self.work.batch, message, MAX_SIZE, out) { Ok(()) } else { Err(TranslateError::TooLarge) }
     }
 

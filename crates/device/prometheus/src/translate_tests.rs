@@ -156,7 +156,7 @@ fn samples_of_a_series_come_oldest_first() {
     assert!([1, 2, 3, 4, 5].map(time).is_sorted());
 }
 
-/// Scenario: one point of 3,000 attributes and 3,000 buckets, nine million labels in all; one of 200 and 400.
+/// Scenario: one point of 3,000 attributes and 3,000 buckets, nine million labels in all; one of 100 and 400.
 /// Guarantees: translation stops where its memory or the message ends, and says so, in both versions (P9).
 #[test]
 fn labels_times_buckets_have_a_bound() {
@@ -178,7 +178,7 @@ fn labels_times_buckets_have_a_bound() {
     let mut translator = Translator::new(Options::default());
     assert_eq!(translator.read(&request_of(1, 3000, 3000)), Err(TranslateError::TooLarge));
     let mut out = Vec::new();
-    assert_eq!(translator.read(&request_of(1, 200, 400)).map(|counts| counts.samples), Ok(403));
+    assert_eq!(translator.read(&request_of(1, 100, 400)).map(|counts| counts.samples), Ok(403));
     assert_eq!(translator.write(Message::V2, &mut out), Ok(()));
     assert_eq!(translator.write(Message::V1, &mut out), Err(TranslateError::TooLarge));
 }

@@ -62,7 +62,6 @@ impl PrometheusSink {
 
     /// There is nothing to send for now: gives back what only sending needs.
     pub fn rest(&mut self) {
-        self.translator.release();
         self.snappy.release();
     }
 
@@ -79,15 +78,16 @@ impl PrometheusSink {
         let counts = self.translator.read(request).map_err(rejected)?;
         let counts = counts.clone();
         if counts.points == 0 && counts.rejected > 0 {
+            self.translator.release();
             return Ok(untranslated(&counts));
         }
         let mut hasher = DefaultHasher::new();
         request.hash(&mut hasher);
-        let request = hasher.finish();
-        let again = self.unanswered.take() == Some(request);
-        let sent = self.send(&counts).await;
+        let digest = hasher.finish();
+        let again = self.unanswered.take() == Some(digest);
+        let sent = self.send(request, &counts).await;
         if let Err(SendError::Retry { reason: Refusal::TimedOut | Refusal::CutOff, .. }) = sent {
-            self.unanswered = Some(request);
+            self.unanswered = Some(digest);
         }
         match sent? {
             Outcome::Written => Ok(untranslated(&counts)),
@@ -108,9 +108,9 @@ impl PrometheusSink {
         }
     }
 
-    /// Sends what was read last, in the version that the server takes.
-    async fn send(&mut self, counts: &Counts) -> Result<Outcome, SendError> {
-        let connection = self.client.connection().await?;
+    /// Sends a request that was read, in the version that the server takes.
+    async fn send(&mut self, request: &[u8], counts: &Counts) -> Result<Outcome, SendError> {
+        let connection = self.client.connection().await.inspect_err(|_| self.translator.release())?;
         let known = self.speaks.filter(|(number, _)| *number == connection).map(|(_, message)| message);
         if known == Some(Message::V1) {
             let answer = self.post(Message::V1).await?;
@@ -130,6 +130,7 @@ impl PrometheusSink {
             _ => false,
         };
         if old {
+            self.translator.read(request).map_err(rejected)?;
             let answer = self.post(Message::V1).await?;
             if answer.status.is_success() {
                 self.speaks = Some((connection, Message::V1));
@@ -144,9 +145,12 @@ impl PrometheusSink {
         }
     }
 
+    /// Sends what was read last. Its memory goes before: sending takes longer.
     async fn post(&mut self, message: Message) -> Result<Answer, SendError> {
         let mut body = Vec::new();
-        self.translator.write(message, &mut body).map_err(rejected)?;
+        let written = self.translator.write(message, &mut body);
+        self.translator.release();
+        written.map_err(rejected)?;
         let body = self.snappy.compressed(body)?;
         let (content_type, version) = match message {
             Message::V1 => ("application/x-protobuf", "0.1.0"),
