@@ -135,6 +135,24 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Passes over fields of bytes with a number below 16 that stand here one after the other, as long as they are whole and shorter
+    /// than 16 KiB.
+    #[inline]
+    pub(crate) fn pass_over(&mut self, number: u8) {
+        let mut rest = self.bytes.get(self.at..).unwrap_or_default();
+        while let [key, low, after @ ..] = rest {
+            let (length, content) = match after {
+                _ if *key != number << 3 | 2 => break,
+                _ if *low < 0x80 => (usize::from(*low), after),
+                [high @ ..0x80, content @ ..] => (long(*low, *high), content),
+                _ => break,
+            };
+            let Some(behind) = content.get(length..) else { break };
+            rest = behind;
+        }
+        self.at = self.bytes.len() - rest.len();
+    }
+
     /// The next field, whatever it is.
     #[inline(never)]
     fn any_field(&mut self) -> Result<Option<(u32, Value<'a>)>, ProtoError> {
@@ -436,6 +454,38 @@ mod tests {
                 assert_eq!(Reader::new(message).last_bytes(number), walked(), "{end} {number}");
             }
         }
+    }
+
+    /// Scenario: runs of fields of bytes, short, long and longer than 16 KiB, before and behind others, cut anywhere. Guarantees: a walk that
+    /// passes over them finds every other field, and the same error.
+    #[test]
+    fn runs_are_passed_over() {
+        let mut message = Vec::new();
+        for length in [0, 1, 127, 128, 300, 16_383, 16_384, 5] {
+            put_bytes(&mut message, 2, &vec![7; length]);
+            if length % 2 == 0 {
+                put_bytes(&mut message, 1, b"scope");
+                put_fixed32(&mut message, 2, 9);
+            }
+        }
+        let walk = |message, over: bool| {
+            let (mut found, mut reader) = (Vec::new(), Reader::new(message));
+            loop {
+                if over {
+                    reader.pass_over(2);
+                }
+                match reader.next_field() {
+                    Ok(Some((2, Value::Bytes(_)))) => {}
+                    Ok(Some(field)) => found.push(field),
+                    Ok(None) => return (found, None),
+                    Err(error) => return (found, Some(error)),
+                }
+            }
+        };
+        for end in (0..=message.len()).filter(|end| end % 97 == 0 || *end < 1000 || message.len() - end < 40) {
+            assert_eq!(walk(&message[..end], true), walk(&message[..end], false), "{end}");
+        }
+        assert_eq!(walk(&message, true).0.len(), 8);
     }
 
     /// Scenario: groups before, between and after fields, nested, ended by another number, cut, deeper than allowed.

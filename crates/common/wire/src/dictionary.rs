@@ -39,6 +39,12 @@ impl Table {
             return u64::from(*position);
         }
         let position = ends.len() as u32;
+        if ends.len() == known.capacity() {
+            // By four: moving what is there costs more than the few bytes that stay empty.
+            known.reserve(3 * ends.len().max(16), |position| hash(entry(bytes, ends, *position)));
+            ends.reserve(known.capacity() - ends.len());
+            self.lengths.reserve(known.capacity() - self.lengths.len());
+        }
         known.insert_unique(own, position, |position| hash(entry(bytes, ends, *position)));
         self.lengths.push(value.len() as u64);
         self.bytes.extend_from_slice(value);

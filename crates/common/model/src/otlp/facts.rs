@@ -103,7 +103,12 @@ impl SpanFacts {
 
     /// Takes note of what stands around the spans that come next; `None` where it cannot be told.
     pub(super) fn begin(&mut self, scope: &ScopeGroup<'_>, request: &[u8]) -> Option<()> {
+        /// About the bytes of a small span.
+        const SMALL: usize = 160;
         let place = |part| Place::of(part, request);
+        if self.spans.is_empty() {
+            self.spans.reserve((request.len() / SMALL).min(PIECE_RECORDS as usize));
+        }
         self.groups.push(Group {
             resource: place(scope.resource.resource)?,
             resource_url: place(scope.resource.schema_url)?,

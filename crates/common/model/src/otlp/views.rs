@@ -48,7 +48,10 @@ impl<'a> ScopeGroup<'a> {
         let mut scope = Self { resource, scope: &[], schema_url: &[], bytes, odd: false };
         let mut reader = Reader::new(bytes);
         let mut seen = false;
-        while let Some((number, value)) = reader.next_field()? {
+        loop {
+            // Nearly all of it is its items.
+            reader.pass_over(2);
+            let Some((number, value)) = reader.next_field()? else { break };
             match (number, value) {
                 (1, Value::Bytes(bytes)) => {
                     scope.scope = bytes;
