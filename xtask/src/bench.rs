@@ -24,7 +24,10 @@ pub(crate) fn task(options: &[String]) -> Result<()> {
     if ["footprint", "outage"].contains(&name.as_str()) {
         lab.arg("--agent").arg(dist::agent()?);
     }
-    if name == "footprint" {
+    // Without a hub, the lab delivers to an OTLP endpoint of its own.
+    let (otlp, options): (Vec<&String>, Vec<&String>) =
+        options.iter().partition(|option| name == "footprint" && *option == "--otlp");
+    if name == "footprint" && otlp.is_empty() {
         lab.arg("--hub").arg(&programs.hub);
     }
     if name == "journal" {
