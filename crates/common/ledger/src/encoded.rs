@@ -41,6 +41,9 @@ struct Destination {
     rejected: u64,
     #[n(4)]
     lost: u64,
+    /// Absent for 0, as in ledgers of programs that did not know it.
+    #[n(5)]
+    skipped: Option<u64>,
 }
 
 /// Why bytes are no ledger.
@@ -84,6 +87,7 @@ pub(crate) fn encode(ledger: &Ledger) -> Vec<u8> {
                 delivered: one.delivered,
                 rejected: one.rejected,
                 lost: one.lost,
+                skipped: Some(one.skipped).filter(|records| *records > 0),
             })
             .collect(),
         crash_unknown: Some(ledger.crash_unknown).filter(|records| *records > 0),
@@ -130,6 +134,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Ledger, LedgerError> {
                 delivered: one.delivered,
                 rejected: one.rejected,
                 lost: one.lost,
+                skipped: one.skipped.unwrap_or(0),
             })
             .collect(),
     })

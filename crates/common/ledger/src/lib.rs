@@ -1,7 +1,7 @@
 //! The counters behind P1, and their balance.
 //!
 //! Per signal: `received + generated = filtered + sampled_out + pending + routed + lost(crash)`; and for each destination
-//! `routed = queued + delivered + rejected + lost`. All counts are records: spans, log records, data points. The ledger
+//! `routed = queued + delivered + rejected + lost + skipped`. All counts are records: spans, log records, data points. The ledger
 //! rides in the same commit as the frames that it speaks of, so that both survive a crash, or neither.
 
 mod encoded;
@@ -71,6 +71,8 @@ pub struct DestinationLedger {
     pub rejected: u64,
     /// Never to be delivered to it: evicted, corrupt, dropped by an operator.
     pub lost: u64,
+    /// Passed over, because it does not take their signal.
+    pub skipped: u64,
 }
 
 impl DestinationLedger {
@@ -160,6 +162,14 @@ impl Ledger {
         &mut self.destinations[position]
     }
 
+    /// Keeps the entries of these destinations, made when new; those of others end.
+    pub fn keep_destinations(&mut self, names: &[String]) {
+        self.destinations.retain(|one| names.contains(&one.name));
+        for name in names {
+            self.destination(name);
+        }
+    }
+
     /// Books records that were handed to the journal, for every destination.
     pub fn route(&mut self, signal: Signal, records: u64) {
         self.pending.sub(signal, records);
@@ -191,7 +201,7 @@ impl Ledger {
             difference += came.abs_diff(went);
         }
         for one in &self.destinations {
-            let went = queued(&one.name) + one.delivered + one.rejected + one.lost;
+            let went = queued(&one.name) + one.delivered + one.rejected + one.lost + one.skipped;
             difference += one.routed.abs_diff(went);
         }
         difference

@@ -165,6 +165,54 @@ impl Signal {
     }
 }
 
+/// Some of the signals.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Signals(u8);
+
+impl Signals {
+    /// None of them.
+    pub const NONE: Signals = Signals(0);
+    /// All of them.
+    pub const ALL: Signals = Signals(0b111);
+
+    /// This one alone.
+    pub fn of(signal: Signal) -> Self {
+        Self(1 << signal as u8)
+    }
+
+    /// These and those.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether it is one of them.
+    pub fn contains(self, signal: Signal) -> bool {
+        self.meets(Self::of(signal))
+    }
+
+    /// Whether one of them is one of the others.
+    pub fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// A bit for each, in the order of [`Signal::ALL`].
+    pub fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// What [`Signals::bits`] gave; further bits are left out.
+    pub fn from_bits(bits: u8) -> Self {
+        Self(bits & Self::ALL.0)
+    }
+}
+
+impl FromIterator<Signal> for Signals {
+    fn from_iter<I: IntoIterator<Item = Signal>>(signals: I) -> Self {
+        signals.into_iter().fold(Self::NONE, |all, one| all.with(Self::of(one)))
+    }
+}
+
 /// When a frame was made, by both clocks of the device (docs/architecture.md, "Two times").
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Stamp {

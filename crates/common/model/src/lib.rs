@@ -8,6 +8,6 @@ pub mod otlp;
 pub mod proto;
 mod refusal;
 
-pub use identity::{Epoch, Lane, ParseLaneError, Signal, SpanId, Stamp, TraceId};
+pub use identity::{Epoch, Lane, ParseLaneError, Signal, Signals, SpanId, Stamp, TraceId};
 pub use intake::{Answer, Request};
 pub use refusal::{Refusal, RefusalCounts};

@@ -4,6 +4,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 
 use crate::arguments::Arguments;
+use crate::init_backends::{destinations, names};
 use crate::{Failure, print};
 
 /// The parts of the starter file that differ between device types.
@@ -46,39 +47,6 @@ fn sizes(device_type: &str) -> Option<Sizes> {
             recorder: "16MiB",
             journal: "1GiB",
         },
-        _ => return None,
-    })
-}
-
-fn destination(backend: &str) -> Option<&'static str> {
-    Some(match backend {
-        "hub" => {
-            "  - name: hub
-    type: hub                          # a Lightship hub: acknowledged sequence ranges, stored once
-    url: https://hub.example:7443
-    ca_file: /etc/lightship/ca.pem     # the hub's authority; without it, those of the system
-    # token_file: /etc/lightship/token # sent as a bearer token
-    heartbeat: 5s                      # how often the hub hears from an idle device
-"
-        }
-        "otlp-http" => {
-            "  - name: backend
-    type: otlp                         # any OTLP endpoint: at least once, as that protocol has it
-    url: https://backend.example:4318
-    protocol: http/protobuf
-    # ca_file: /etc/lightship/ca.pem   # without it, the authorities of the system
-    # token_file: /etc/lightship/token # sent as a bearer token
-"
-        }
-        "otlp-grpc" => {
-            "  - name: backend
-    type: otlp                         # any OTLP endpoint: at least once, as that protocol has it
-    url: https://backend.example:4317
-    protocol: grpc
-    # ca_file: /etc/lightship/ca.pem   # without it, the authorities of the system
-    # token_file: /etc/lightship/token # sent as a bearer token
-"
-        }
         _ => return None,
     })
 }
@@ -151,8 +119,8 @@ pub(crate) fn write(arguments: &Arguments) -> Result<(), Failure> {
     let backend = arguments.backend.as_deref().unwrap_or("hub");
     let sizes = sizes(device_type)
         .ok_or_else(|| Failure::usage(format!("no such device type: {device_type}; one of sensor, machine, vessel")))?;
-    let destination = destination(backend)
-        .ok_or_else(|| Failure::usage(format!("no such backend: {backend}; one of hub, otlp-http, otlp-grpc")))?;
+    let destination = destinations(backend)
+        .ok_or_else(|| Failure::usage(format!("no such backend: {backend}; one of {}", names())))?;
     let device = match &arguments.device_id {
         Some(id) => id.clone(),
         None => host_name().unwrap_or_else(random_name),
@@ -186,22 +154,22 @@ fn random_name() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::init_backends::BACKENDS;
 
     /// Scenario: the starter file of every device type and backend. Guarantees: the program accepts what it writes.
     #[test]
     fn every_starter_file_is_valid() {
         for device_type in ["sensor", "machine", "vessel"] {
-            for backend in ["hub", "otlp-http", "otlp-grpc"] {
+            for backend in BACKENDS {
                 for keep_all in [false, true] {
-                    let text =
-                        starter(&sizes(device_type).unwrap(), destination(backend).unwrap(), "device-1", keep_all);
+                    let text = starter(&sizes(device_type).unwrap(), backend.destinations, "device-1", keep_all);
                     let read = config::parse(&text).unwrap();
-                    assert_eq!(read.sampling.policies.is_empty(), keep_all, "{device_type} {backend}");
+                    assert_eq!(read.sampling.policies.is_empty(), keep_all, "{device_type} {}", backend.name);
                 }
             }
         }
         // Two machines get two names (U2).
         assert_ne!(random_name(), random_name());
-        assert!(sizes("boat").is_none() && destination("jaeger").is_none());
+        assert!(sizes("boat").is_none() && destinations("boat").is_none());
     }
 }

@@ -8,7 +8,7 @@ use disk::RealDisk;
 use filter::Record;
 use journal::reader::Reader;
 use journal::{FrameMeta, Journal};
-use model::{Lane, Signal};
+use model::{Lane, Signal, Signals};
 use query::export::{FileForm, export, read_request};
 use query::time;
 use wire::SectionRef;
@@ -258,7 +258,12 @@ fn append(journal: &mut Journal<RealDisk>, signal: Signal, request: &[u8], stamp
     };
     let mut body = Vec::new();
     wire::encode_body(&[section], &mut body).map_err(|error| error.to_string())?;
-    let meta = FrameMeta { records: u32::try_from(records).unwrap_or(u32::MAX), start_ns, end_ns };
+    let meta = FrameMeta {
+        records: u32::try_from(records).unwrap_or(u32::MAX),
+        start_ns,
+        end_ns,
+        signals: Some(Signals::of(signal)),
+    };
     journal.append(lane, &body, meta, stamp).map_err(|error| error.to_string())?;
     Ok(records)
 }

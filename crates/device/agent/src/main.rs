@@ -2,10 +2,12 @@
 
 mod arguments;
 mod commands;
+mod dead;
 mod fetch;
 mod help;
 mod imports;
 mod init;
+mod init_backends;
 mod journal_tools;
 mod local;
 mod outage;

@@ -9,6 +9,7 @@ use model::Lane;
 use query::time;
 
 use crate::arguments::Arguments;
+use crate::dead::dead;
 use crate::status::get;
 use crate::top::{Samples, per_second, watch};
 use crate::{Failure, print, socket};
@@ -24,6 +25,7 @@ pub(crate) fn queue(config: &Config, arguments: &Arguments) -> Result<(), Failur
         }
         [] | ["ls"] => lines(config, |_| true),
         ["show", name] => show(config, name),
+        ["dead", words @ ..] => dead(config, words, arguments),
         [what @ ("pause" | "resume" | "drop"), name, lane @ ..] if lane.len() <= usize::from(*what == "drop") => {
             let lane = lane.first().map_or(String::new(), |lane| format!("?lane={lane}"));
             let answer = socket::on_socket(&config.data_dir, "POST", &format!("/queue/{what}/{name}{lane}"))
@@ -37,7 +39,9 @@ pub(crate) fn queue(config: &Config, arguments: &Arguments) -> Result<(), Failur
                 })?;
             print(&answer)
         }
-        _ => Err(Failure::usage("which? lightship queue ls | show NAME | pause NAME | resume NAME | drop NAME [LANE]")),
+        _ => Err(Failure::usage(
+            "which? lightship queue ls | show NAME | pause NAME | resume NAME | drop NAME [LANE] | dead ls",
+        )),
     }
 }
 
@@ -48,9 +52,9 @@ fn show(config: &Config, name: &str) -> Result<(), Failure> {
     print(&by_lane(config, name)?)?;
     watch();
     let now = Samples::ask(config)?;
-    let [before, sent] = [&before, &now].map(|samples| samples.of("delivered_bytes_total", "destination", name));
+    let [before, sent] = [&before, &now].map(|samples| samples.of_destination("delivered_bytes_total", name));
     let rate = per_second(before, sent);
-    let queued = now.of("queue_bytes", "destination", name);
+    let queued = now.of_destination("queue_bytes", name);
     print(&match (queued > 0.0, rate > 0.0) {
         (false, _) => "nothing waits\n".to_owned(),
         (true, false) => "nothing goes out at this moment\n".to_owned(),

@@ -26,13 +26,24 @@ impl Samples {
     }
 
     /// The value of `lightship_NAME{LABEL="OF"}`; 0 where there is none.
-    pub(crate) fn of(&self, name: &str, label: &str, of: &str) -> f64 {
+    fn of(&self, name: &str, label: &str, of: &str) -> f64 {
         self.0.get(&format!("lightship_{name}{{{label}=\"{of}\"}}")).copied().unwrap_or(0.0)
     }
 
-    fn destinations(&self) -> impl Iterator<Item = &str> {
+    /// The value of a metric of a destination, or of one signal of it (`NAME.SIGNAL`); 0 where there is none.
+    pub(crate) fn of_destination(&self, name: &str, destination: &str) -> f64 {
+        let labels = match destination.split_once('.') {
+            Some((destination, signal)) => format!("destination=\"{destination}\",signal=\"{signal}\""),
+            None => format!("destination=\"{destination}\""),
+        };
+        self.0.get(&format!("lightship_{name}{{{labels}}}")).copied().unwrap_or(0.0)
+    }
+
+    /// Destinations, and `NAME.SIGNAL` of those whose signals go apart.
+    fn destinations(&self) -> impl Iterator<Item = String> {
         let begin = "lightship_queue_records{destination=\"";
-        self.0.keys().filter_map(move |name| name.strip_prefix(begin)?.strip_suffix("\"}"))
+        let labels = self.0.keys().filter_map(move |name| name.strip_prefix(begin)?.strip_suffix("\"}"));
+        labels.map(|labels| labels.replace("\",signal=\"", "."))
     }
 }
 
@@ -87,8 +98,8 @@ fn flow(before: &Samples, now: &Samples) -> String {
         "DESTINATION", "UP", "QUEUED", "BYTES", "OLDEST", "SENT/s"
     ));
     for name in now.destinations() {
-        let is = |what: &str| now.of(what, "destination", name);
-        let sent = per_second(before.of("delivered_bytes_total", "destination", name), is("delivered_bytes_total"));
+        let is = |what: &str| now.of_destination(what, &name);
+        let sent = per_second(before.of_destination("delivered_bytes_total", &name), is("delivered_bytes_total"));
         out.push_str(&format!(
             "{name:<16} {:<6} {:>14.0} {:>12} {:>10} {:>12}\n",
             if is("destination_up") > 0.0 { "yes" } else { "NO" },

@@ -6,7 +6,7 @@ mod support;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use model::proto::{put_bytes, put_fixed64, put_message};
+use model::proto::{put_bytes, put_fixed64, put_message, put_uint};
 use support::server::{Reply, Seen, Server};
 use support::{Agent, PROTOBUF, now_ns, request, wait_until};
 
@@ -37,14 +37,24 @@ fn has(seen: &Seen, text: &str) -> bool {
     inflated(seen).windows(text.len()).any(|window| window == text.as_bytes())
 }
 
-/// Delivered, rejected and queued records of the only destination, at a moment when no confirmation is on its way to the books.
+/// The way that log records go.
+const LOGS: &str = "backend.logs";
+
+/// What the agent says of that way.
+fn row(agent: &Agent) -> serde_json::Value {
+    let status = agent.status();
+    status["destinations"].as_array().unwrap().iter().find(|one| one["name"] == LOGS).unwrap().clone()
+}
+
+/// Delivered, rejected and queued log records, at a moment when no confirmation is on its way to the books.
 fn books(agent: &Agent) -> (u64, u64, u64) {
     let mut status = agent.status();
     wait_until("the books balance", || {
         status = agent.status();
         status["ledger"]["difference"] == 0
     });
-    let one = &status["ledger"]["destinations"][0];
+    let rows = status["ledger"]["destinations"].as_array().unwrap();
+    let one = rows.iter().find(|one| one["name"] == LOGS).unwrap();
     let number = |name: &str| one[name].as_u64().unwrap();
     (number("delivered"), number("rejected"), number("queued"))
 }
@@ -69,11 +79,11 @@ fn d2_what_is_refused_is_told_and_kept() {
     }
     send(&agent, "good");
     wait_until("the good one comes", || books(&agent) == (1, 3, 0));
-    let row = agent.status()["destinations"][0].clone();
+    let row = row(&agent);
     assert_eq!((row["rejected"]["rejected_status"].as_u64(), row["state"].as_str()), (Some(3), Some("up")), "{row}");
     assert!(row["words"]["rejected_status"].as_str().unwrap().ends_with("no forged: line 'poison' is bad"), "{row}");
     let metrics = agent.get("/metrics");
-    let wanted = "lightship_destination_rejected_records_total{destination=\"backend\",reason=\"rejected_status\"} 3";
+    let wanted = "lightship_destination_rejected_records_total{destination=\"backend\",signal=\"logs\",reason=\"rejected_status\"} 3";
     assert!(metrics.contains(wanted) && metrics.contains("lightship_dead_letter_files 3"), "{metrics}");
     assert!(
         agent.get("/status?format=text").contains("rejected   3 records (rejected_status): the server answers 400")
@@ -112,7 +122,7 @@ fn d2_a_failing_server_is_not_a_refusal() {
     wait_until("it is rejected", || books(&agent) == (0, 1, 0));
     send(&agent, "good");
     wait_until("the good one comes", || books(&agent) == (1, 1, 0));
-    assert_eq!(agent.status()["destinations"][0]["rejected"]["failed_status"], 1);
+    assert_eq!(row(&agent)["rejected"]["failed_status"], 1);
 
     let well = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&well);
@@ -141,7 +151,7 @@ fn d2_a_partial_success_is_booked() {
     send(&agent, "two");
     wait_until("the second is taken", || books(&agent) == (1, 1, 0));
     assert_eq!(server.seen().len(), 2);
-    assert_eq!(agent.status()["destinations"][0]["words"]["partial_success"], "bad");
+    assert_eq!(row(&agent)["words"]["partial_success"], "bad");
     wait_until("the warning is told", || agent.log().contains("and says: old"));
 }
 
@@ -169,8 +179,8 @@ fn d5_a_redirect_is_followed_or_waited_at() {
         let server = Server::start(move |_| reply(status, &format!("location: {location}\r\n"), ""));
         let agent = Agent::start_delivering(&backend(&server), "");
         send(&agent, "one");
-        wait_until("it waits", || agent.status()["destinations"][0]["state"] == "blocked");
-        let row = agent.status()["destinations"][0].clone();
+        wait_until("it waits", || row(&agent)["state"] == "blocked");
+        let row = row(&agent);
         assert_eq!(row["last_reason"], "redirected", "{row}");
         assert_eq!(books(&agent), (0, 0, 1), "{status} {location}");
         server.answer(|_| reply(200, "", ""));
@@ -194,7 +204,7 @@ fn d6_a_portal_delivers_nothing() {
         let server = Server::start(move |_| reply(status, headers, body));
         let agent = Agent::start_delivering(&backend(&server), "");
         send(&agent, "one");
-        wait_until("it waits", || agent.status()["destinations"][0]["state"] == "blocked");
+        wait_until("it waits", || row(&agent)["state"] == "blocked");
         assert_eq!(books(&agent), (0, 0, 1), "{status} {headers}");
         server.answer(|_| reply(200, "", ""));
         wait_until("it comes after all", || books(&agent) == (1, 0, 0));
@@ -211,7 +221,7 @@ fn d7_no_wait_is_for_ever() {
             let name = "{ name: backend, type: otlp, url: 'http://";
             let agent = Agent::start_delivering(&[format!("{name}{}', max_backoff: {longest} }}", server.address)], "");
             send(&agent, "one");
-            wait_until("it waits", || agent.status()["destinations"][0]["state"] == "backoff");
+            wait_until("it waits", || row(&agent)["state"] == "backoff");
             server.answer(|_| reply(200, "", ""));
             if resumes {
                 assert_eq!(books(&agent), (0, 0, 1));
@@ -233,12 +243,12 @@ fn d8_the_same_error_is_logged_once() {
     });
     let agent = Agent::start_delivering(&backend(&server), "");
     send(&agent, "one");
-    wait_until("it failed four times", || agent.status()["destinations"][0]["failures"].as_u64().unwrap() >= 4);
+    wait_until("it failed four times", || row(&agent)["failures"].as_u64().unwrap() >= 4);
     assert_eq!(agent.log().matches("seconds more").count(), 1, "{}", agent.log());
     let metrics = agent.get("/metrics");
-    assert!(
-        metrics.contains("lightship_send_failures_by_reason_total{destination=\"backend\",reason=\"failed_status\"}")
-    );
+    assert!(metrics.contains(
+        "lightship_send_failures_by_reason_total{destination=\"backend\",signal=\"logs\",reason=\"failed_status\"}"
+    ));
 }
 
 /// Scenario: the server wants another token. Guarantees: the agent says so everywhere: `/readyz` is not ready, `lightship status` ends
@@ -248,15 +258,128 @@ fn u9_a_blocked_destination_is_unwell() {
     let server = Server::start(|_| reply(401, "", "expired"));
     let agent = Agent::start_delivering(&backend(&server), "");
     send(&agent, "one");
-    wait_until("it is blocked", || agent.get("/readyz").contains("destination backend is blocked"));
+    wait_until("it is blocked", || agent.get("/readyz").contains("destination backend.logs is blocked"));
     assert!(agent.get("/healthz").contains("\"ok\""), "the process is well");
     let output = support::run(&["status", "--config", &agent.config()]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("check the token") && said.contains("expired"), "{said}");
-    assert!(agent.get("/metrics").contains("lightship_destination_blocked{destination=\"backend\"} 1"));
+    assert!(agent.get("/metrics").contains("lightship_destination_blocked{destination=\"backend\",signal=\"logs\"} 1"));
     server.answer(|_| reply(200, "", ""));
     wait_until("it is ready", || agent.get("/readyz").contains("\"ready\""));
     assert_eq!(support::run(&["status", "--config", &agent.config()]).status.code(), Some(0));
     assert_eq!(books(&agent), (1, 0, 0));
+}
+
+fn span(name: &str) -> Vec<u8> {
+    request(|out| {
+        put_message(out, 2, |out| {
+            put_bytes(out, 1, &[7; 16]);
+            put_bytes(out, 2, &[7; 8]);
+            put_bytes(out, 5, name.as_bytes());
+            put_fixed64(out, 7, now_ns());
+            put_fixed64(out, 8, now_ns());
+            put_message(out, 15, |out| put_uint(out, 3, 2));
+        });
+    })
+}
+
+/// Scenario: a backend takes log records and knows no traces (404), another one takes log records only, by configuration; the agent is
+/// killed and starts again. Guarantees: what one signal waits for holds no other signal up; what is not wanted is skipped and booked so;
+/// each signal goes on from where it was, and the books balance (P1, P3).
+#[test]
+fn d1_a_signal_that_is_not_taken_holds_up_no_other() {
+    let picky = Server::start(|seen| match seen.path.as_str() {
+        "/v1/traces" => reply(404, "", "no traces here"),
+        _ => reply(200, "", ""),
+    });
+    let logs_only = Server::start(|_| reply(200, "", ""));
+    let destinations = [
+        format!("{{ name: backend, type: otlp, url: 'http://{}', max_backoff: 1s }}", picky.address),
+        format!(
+            "{{ name: lines, type: otlp, url: 'http://{}', signals: [logs], headers: {{ x-scope-orgid: ship }} }}",
+            logs_only.address
+        ),
+    ];
+    let mut agent = Agent::start_delivering(&destinations, "sampling: { decision_wait: 1s }\n");
+    let row = |agent: &Agent, name: &str, what: &str| {
+        let status = agent.status();
+        let rows = status["ledger"]["destinations"].as_array().unwrap();
+        rows.iter().find(|one| one["name"] == name).unwrap()[what].as_u64().unwrap()
+    };
+    for number in 0..2 {
+        assert_eq!(agent.post("/v1/traces", PROTOBUF, &span("a span")).0, 200);
+        send(&agent, &format!("line {number}"));
+        let taken = number + 1;
+        wait_until("the log record comes", || {
+            books(&agent).0 == taken && row(&agent, "lines.logs", "delivered") == taken
+        });
+        wait_until("the span waits", || agent.get("/readyz").contains("destination backend.traces is blocked"));
+        if number == 0 {
+            wait_until("it is passed by", || row(&agent, "lines.logs", "skipped") > 0);
+            agent.kill();
+            agent.restart_logged();
+            assert_eq!(agent.status()["ledger"]["difference"], 0);
+        }
+    }
+    assert!(logs_only.seen().iter().all(|seen| seen.path == "/v1/logs"));
+    assert!(logs_only.seen().iter().all(|seen| seen.head.to_ascii_lowercase().contains("x-scope-orgid: ship")));
+    picky.answer(|_| reply(200, "", ""));
+    wait_until("the spans come after all", || row(&agent, "backend.traces", "queued") == 0);
+    assert!(row(&agent, "backend.traces", "delivered") > 0);
+    wait_until("the books balance", || agent.status()["ledger"]["difference"] == 0);
+}
+
+/// Scenario: a backend refuses two of three log records of one request; an operator lists them, has them sent once more while the backend
+/// still refuses them, and again when it takes them; a last one is dropped. Guarantees: exactly the refused ones are in the letters and in
+/// what `show` prints; what is taken after all is booked as delivered, and its letter is gone; one that is refused again stays (P1, P3).
+#[test]
+fn d2_a_dead_letter_can_be_sent_again() {
+    let server = Server::start(|seen| match has(seen, "poison") {
+        true => reply(400, "", "bad record"),
+        false => reply(200, "", ""),
+    });
+    let agent = Agent::start_delivering(&backend(&server), "");
+    let config = agent.config();
+    let dead = |words: &[&str]| {
+        let output = support::run(&[&["queue", "dead", "--config", &config], words].concat());
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    assert_eq!(dead(&["ls"]), (true, "nothing was refused for good\n".to_owned()));
+    let three = request(|out| {
+        for text in ["poison one", "fine", "poison two"] {
+            put_message(out, 2, |out| {
+                put_fixed64(out, 1, now_ns());
+                put_message(out, 5, |out| put_bytes(out, 1, text.as_bytes()));
+            });
+        }
+    });
+    assert_eq!(agent.post("/v1/logs", PROTOBUF, &three).0, 200);
+    wait_until("two are refused", || books(&agent) == (1, 2, 0));
+    let (_, listed) = dead(&["ls", "--json"]);
+    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    let records: u64 = listed.as_array().unwrap().iter().map(|one| one["records"].as_u64().unwrap()).sum();
+    assert_eq!((records, listed[0]["destination"].as_str()), (2, Some("backend")), "{listed}");
+    let name = listed[0]["file"].as_str().unwrap().to_owned();
+    let (_, shown) = dead(&["show", &name]);
+    assert!(shown.contains("poison one") && !shown.contains("fine"), "{shown}");
+
+    assert!(dead(&["retry", "--all"]).0);
+    wait_until("they are refused again", || agent.log().contains("is refused again"));
+    assert_eq!(books(&agent), (1, 2, 0));
+    server.answer(|_| reply(200, "", ""));
+    assert!(dead(&["retry", "--all"]).0);
+    wait_until("they are taken after all", || books(&agent) == (3, 0, 0));
+    wait_until("the letters are gone", || dead(&["ls"]).1 == "nothing was refused for good\n");
+
+    server.answer(|seen| match has(seen, "poison") {
+        true => reply(400, "", "bad record"),
+        false => reply(200, "", ""),
+    });
+    send(&agent, "poison three");
+    wait_until("it is refused", || books(&agent) == (3, 1, 0));
+    assert!(!dead(&["drop"]).0, "it says neither which nor all");
+    assert!(dead(&["drop", "--all"]).0);
+    assert_eq!(dead(&["ls"]).1, "nothing was refused for good\n");
+    assert_eq!(books(&agent), (3, 1, 0));
 }

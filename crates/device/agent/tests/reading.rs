@@ -28,6 +28,8 @@ fn journal_in(path: &Path) -> Journal<RealDisk> {
         destinations: vec!["hub".to_owned()],
         total_bytes: 24 << 20,
         queue_limits: Vec::new(),
+        takes: Vec::new(),
+        formerly: Vec::new(),
         lane_bytes: [u64::MAX; 6],
         lane_ages: [u64::MAX; 6],
         history_bytes: 0,
@@ -77,7 +79,7 @@ fn directory(path: &Path, seconds: u64, end_ns: u64, recorder: bool) -> TraceId 
         }
         let mut body = Vec::new();
         wire::encode_body(&[SectionRef::Traces(&spans)], &mut body).unwrap();
-        let meta = FrameMeta { records: 1, start_ns: start, end_ns: start + SECOND / 2 };
+        let meta = FrameMeta { records: 1, start_ns: start, end_ns: start + SECOND / 2, signals: None };
         journal.append(Lane::Traces, &body, meta, stamp).unwrap();
         if second % 10 == 9 {
             journal.commit(stamp, &[]).unwrap();
@@ -208,7 +210,7 @@ fn more_than_is_remembered_is_shown_once() {
         if number % 2 == 0 {
             let mut body = Vec::new();
             wire::encode_body(&[SectionRef::Logs(&logs)], &mut body).unwrap();
-            let meta = FrameMeta { records: lines as u32, start_ns: start, end_ns: now_ns() };
+            let meta = FrameMeta { records: lines as u32, start_ns: start, end_ns: now_ns(), signals: None };
             journal.append(Lane::Logs, &body, meta, Stamp::default()).unwrap();
             journal.commit(Stamp::default(), &[]).unwrap();
         }

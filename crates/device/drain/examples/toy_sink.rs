@@ -9,7 +9,7 @@ use disk::RealDisk;
 use drain::{Delivery, PartialSuccess, SendError};
 use journal::{FrameMeta, Journal, Options};
 use model::proto::{put_bytes, put_message};
-use model::{Lane, Refusal, Signal, Stamp};
+use model::{Lane, Refusal, Signal, Signals, Stamp};
 
 /// Knows its protocol and nothing else: here, one file for each signal.
 struct FileSink<'a>(&'a Path);
@@ -25,7 +25,8 @@ impl FileSink<'_> {
 
 fn main() {
     let directory = tempfile::tempdir().unwrap();
-    let options = Options::new("boat-1", &["file"], 8 << 20);
+    let options =
+        Options { takes: vec![Some(Signals::of(Signal::Logs))], ..Options::new("boat-1", &["file.logs"], 8 << 20) };
     let disk = RealDisk::new(directory.path().join("data")).unwrap();
     let (mut journal, _) = Journal::open(disk, options, Stamp::default()).unwrap();
     // One log record, as a frame of the lane logs.
@@ -36,12 +37,13 @@ fn main() {
     journal.commit(Stamp::default(), &[]).unwrap();
 
     // The drain says what to send next, and what an answer means; the sink only sends.
-    let (mut sink, mut delivery, mut blocks) = (FileSink(directory.path()), Delivery::default(), Vec::new());
+    let (mut sink, mut delivery) = (FileSink(directory.path()), Delivery::new(Signal::Logs, None));
+    let mut blocks = Vec::new();
     journal.next_blocks(0, 64 << 10, &mut blocks).unwrap();
     for block in &blocks {
         delivery.begin(&block.bytes).unwrap();
-        while let Some((signal, request)) = delivery.request() {
-            let answer = sink.export(signal, request);
+        while let Some(request) = delivery.request() {
+            let answer = sink.export(Signal::Logs, request);
             delivery.answered(answer);
         }
         let delivered = delivery.finish().unwrap();

@@ -1,18 +1,24 @@
-//! A block on its way to an OTLP endpoint (OTLP 1.11): at least once, as that protocol has it.
+//! The records of one signal of a block on their way to a server that takes requests of OTLP or makes its own of them: at least once.
 //!
-//! Each signal of a block goes as one request. When the server refuses that for good, its frames go one by one, so that only the ones
-//! at fault are rejected. A signal that fails does not keep the others from being sent, and what was answered is not sent again when
-//! the same block is given once more.
+//! They go as one request, or as several where the server takes only smaller ones. What it refuses for good is halved until only the
+//! records at fault are left; what was answered is not sent again when the same block is given once more.
 
-use model::otlp::count_records;
+use std::ops::Range;
+
+use model::otlp::{count_records, slice};
 use model::{Epoch, Lane, Refusal, Signal};
 use wire::{Inflater, RawBlock, Section};
 
 use crate::error::SendError;
-use crate::exemplars::{Attached, Exemplars};
+use crate::exemplars::{Attached, ExemplarHold};
 
 /// After so many failures that may be because of the bytes, the server is asked whether it is well.
 const DOUBTS: u32 = 3;
+/// So large a request may be before a server says otherwise, bytes: servers take at least twice that.
+const MOST_BYTES: usize = 2 << 20;
+/// After so many records were refused one by one, and none was taken, the rest of the block is refused without looking for the ones
+/// at fault: it is all of them.
+const SINGLES: u32 = 16;
 
 /// An answer of success: in full, or but for some records.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -26,8 +32,6 @@ pub struct PartialSuccess {
 /// What a server refused for good.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
-    /// What it holds.
-    pub signal: Signal,
     /// Why.
     pub reason: Refusal,
     /// The server's words.
@@ -38,7 +42,7 @@ pub struct Refused {
     pub request: Vec<u8>,
 }
 
-/// What became of a block's records.
+/// What became of a block's records of the signal.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Delivered {
     /// Records that the server took.
@@ -49,94 +53,25 @@ pub struct Delivered {
     pub refused: Vec<Refused>,
 }
 
-/// What became of exemplars, since start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct ExemplarCounts {
-    /// That went with a point of their series, after their trace was confirmed.
-    pub sent: u64,
-    /// Whose trace is not known to be there, or that found no point in time.
-    pub left_out: u64,
-}
-
 /// Names a block.
 type BlockId = (Epoch, Lane, u64, u64);
 
-/// How far one signal of a block is.
-#[derive(Default)]
-struct Part {
-    done: bool,
-    /// The whole was refused: frame by frame, from this one on.
-    next_frame: Option<usize>,
-    /// Failures that may be because of the bytes.
-    doubts: u32,
-    delivered: u64,
-    /// By frame, whether the server took it.
-    taken: Vec<bool>,
-}
-
-/// How far a block is.
+/// How far a block is, over all its turns.
 #[derive(Default)]
 struct Progress {
     block: Option<BlockId>,
-    parts: [Part; Signal::ALL.len()],
+    /// Ordinals of the records that are not decided; the last range is next.
+    to_send: Vec<Range<u64>>,
+    /// Failures at the next range that may be because of the bytes.
+    doubts: u32,
+    /// The server fails at these bytes, and is well otherwise.
+    is_guilty: bool,
+    /// Exemplars that were attached are refused, or may be.
+    without_exemplars: bool,
+    /// Records that were refused one by one.
+    singles: u32,
+    delivered: u64,
     refused: Vec<Refused>,
-}
-
-/// One export request per signal, in the order of [`Signal::ALL`]; empty where there is nothing.
-#[derive(Default)]
-struct Requests {
-    bodies: [Vec<u8>; Signal::ALL.len()],
-    /// `ExemplarsData`, not sent by itself.
-    exemplars: Vec<u8>,
-}
-
-/// The place of points among the bodies.
-const METRICS: usize = 2;
-
-impl Requests {
-    fn of(sections: Vec<Section>) -> Self {
-        let mut requests = Self::default();
-        let Self { bodies: [traces, logs, metrics], exemplars } = &mut requests;
-        for section in sections {
-            let (body, bytes) = match section {
-                Section::Traces(bytes) => (&mut *traces, bytes),
-                Section::Logs(bytes) => (&mut *logs, bytes),
-                Section::Metrics(bytes) => (&mut *metrics, bytes),
-                Section::Exemplars(bytes) => (&mut *exemplars, bytes),
-                // Gap records have no place in OTLP and stay behind.
-                Section::Gap(_) => continue,
-            };
-            match body.is_empty() {
-                // A large section is not there twice.
-                true => *body = bytes,
-                // Repeated fields of one message type: one after the other they are one message.
-                false => body.extend(bytes),
-            }
-        }
-        requests
-    }
-}
-
-/// All frames' requests of a signal as one, with the exemplars that go with it.
-struct Whole {
-    request: Joined,
-    attached: Option<Attached>,
-}
-
-/// Frames' requests of a signal as one.
-enum Joined {
-    /// One frame alone has something: its bytes are not there twice.
-    Frame(usize),
-    Bytes(Vec<u8>),
-}
-
-impl Joined {
-    fn bytes<'a>(&'a self, place: usize, frames: &'a [Requests]) -> &'a [u8] {
-        match self {
-            Joined::Frame(index) => &frames[*index].bodies[place],
-            Joined::Bytes(bytes) => bytes,
-        }
-    }
 }
 
 /// What was sent last, or comes next.
@@ -151,106 +86,174 @@ enum Attempt {
     Again,
 }
 
-/// One turn with a block: from its first signal to its last.
+/// A request that is on its way.
+struct Current {
+    /// Empty where it is the whole body.
+    part: Vec<u8>,
+    /// The body with exemplars.
+    attached: Option<Attached>,
+}
+
+/// One turn with a block.
 #[derive(Default)]
 struct Turn {
-    frames: Vec<Requests>,
-    /// The signal that is at work.
-    place: usize,
+    /// All its records, as one request.
+    body: Vec<u8>,
+    /// Of its traces, `ExemplarsData`.
+    exemplars: Vec<u8>,
+    records: u64,
     attempt: Attempt,
-    whole: Option<Whole>,
+    current: Option<Current>,
     failed: Option<SendError>,
 }
 
-/// Blocks on their way to one OTLP endpoint. Exemplars go with the next point of their series once their trace was confirmed here;
-/// what waits for that lives in memory, at most [`crate::EXEMPLAR_BYTES`].
+impl Turn {
+    /// The request that is on its way.
+    fn request(&self) -> &[u8] {
+        match &self.current {
+            Some(Current { attached: Some(attached), .. }) => &attached.metrics,
+            Some(Current { part, .. }) if !part.is_empty() => part,
+            _ => &self.body,
+        }
+    }
+}
+
+/// Blocks on their way to one server, of which it takes one signal.
 ///
 /// [`Delivery::begin`] with a block, then send what [`Delivery::request`] gives and tell the answer to [`Delivery::answered`] until there
 /// is no more, then [`Delivery::finish`].
 pub struct Delivery {
+    signal: Signal,
+    /// Where exemplars of traces wait for their points.
+    exemplars: Option<ExemplarHold>,
     inflater: Inflater,
-    exemplars: Exemplars,
+    /// The largest request that the server is known to take, or not known to refuse.
+    most_bytes: usize,
     progress: Progress,
     turn: Turn,
 }
 
-impl Default for Delivery {
-    fn default() -> Self {
+impl Delivery {
+    /// Of this signal. `exemplars`: where those of traces that were confirmed are put, or those for points are taken from.
+    pub fn new(signal: Signal, exemplars: Option<ExemplarHold>) -> Self {
         Self {
+            signal,
+            exemplars,
             inflater: Inflater::new(),
-            exemplars: Exemplars::default(),
+            most_bytes: MOST_BYTES,
             progress: Progress::default(),
             turn: Turn::default(),
         }
     }
-}
 
-impl Delivery {
-    /// Begins with a block, or goes on with the one that was not finished.
+    /// The signal whose records it sends.
+    pub fn signal(&self) -> Signal {
+        self.signal
+    }
+
+    /// Begins with a block, or goes on with the one that was not finished. Gives how many records of the signal it has.
     ///
     /// # Errors
     /// [`SendError::Retry`] when it cannot be read.
-    pub fn begin(&mut self, block: &[u8]) -> Result<(), SendError> {
+    pub fn begin(&mut self, block: &[u8]) -> Result<u64, SendError> {
         let unreadable =
             |why: String| SendError::retry(Refusal::Damaged, format!("a block on disk cannot be read: {why}"));
         let (raw, _) = RawBlock::parse(block).map_err(|error| unreadable(error.to_string()))?;
         let content = raw.frames(&mut self.inflater).map_err(|error| unreadable(error.to_string()))?;
-        let mut frames: Vec<Requests> = Vec::new();
+        let mut turn = Turn::default();
         for (_, bytes) in content {
             let frame = wire::decode_frame(bytes).map_err(|error| unreadable(error.to_string()))?;
-            frames.push(Requests::of(frame.sections));
+            for section in frame.sections {
+                match (self.signal, section) {
+                    (Signal::Traces, Section::Traces(bytes))
+                    | (Signal::Logs, Section::Logs(bytes))
+                    | (Signal::Metrics, Section::Metrics(bytes)) => join(&mut turn.body, bytes),
+                    (Signal::Traces, Section::Exemplars(bytes)) => join(&mut turn.exemplars, bytes),
+                    // What others send.
+                    _ => {}
+                }
+            }
         }
         self.inflater.release();
+        turn.records = count_records(self.signal, &turn.body).map_err(|error| unreadable(error.to_string()))?;
         let header = raw.header();
         let id = (header.epoch, header.lane, header.first, header.last());
         if self.progress.block != Some(id) {
-            self.progress = Progress { block: Some(id), ..Progress::default() };
+            let all = Some(0..turn.records).filter(|all| !all.is_empty());
+            self.progress = Progress { block: Some(id), to_send: all.into_iter().collect(), ..Progress::default() };
         }
-        self.turn = Turn { frames, ..Turn::default() };
-        Ok(())
+        self.turn = turn;
+        Ok(self.turn.records)
     }
 
     /// The next request; `None` when there is none any more.
-    pub fn request(&mut self) -> Option<(Signal, &[u8])> {
-        while let Some(signal) = Signal::ALL.get(self.turn.place).copied() {
-            if let Attempt::Probe(_) = self.turn.attempt {
-                return Some((signal, &[]));
-            }
-            let (place, part) = (self.turn.place, &mut self.progress.parts[self.turn.place]);
-            let frames = &self.turn.frames;
-            let filled = |index: &usize| frames.get(*index).is_some_and(|frame| !frame.bodies[place].is_empty());
-            let first = if part.done { None } else { (part.next_frame.unwrap_or(0)..frames.len()).find(filled) };
-            let Some(first) = first else {
-                part.done = true;
-                self.turn.place += 1;
-                continue;
-            };
-            part.taken.resize(frames.len(), false);
-            if let Some(next) = &mut part.next_frame {
-                *next = first;
-                return Some((signal, &self.turn.frames[first].bodies[place]));
-            }
-            let whole = self.turn.whole.take().unwrap_or_else(|| whole(place, frames, &self.exemplars));
-            return Some((signal, self.turn.whole.insert(whole).request.bytes(place, frames)));
+    pub fn request(&mut self) -> Option<&[u8]> {
+        if self.turn.failed.is_some() {
+            return None;
         }
-        None
+        if let Attempt::Probe(_) = self.turn.attempt {
+            return Some(&[]);
+        }
+        if self.turn.current.is_none() {
+            let range = self.next_range()?;
+            match self.prepare(range) {
+                Ok(current) => self.turn.current = Some(current),
+                Err(error) => {
+                    self.turn.failed = Some(error);
+                    return None;
+                }
+            }
+        }
+        Some(self.turn.request())
+    }
+
+    /// The next range, of a size that the server takes as far as is known.
+    fn next_range(&mut self) -> Option<Range<u64>> {
+        loop {
+            let range = self.progress.to_send.last()?.clone();
+            let records = range.end - range.start;
+            let bytes = self.turn.body.len() as u64 / self.turn.records.max(1) * records;
+            if records == 1 || bytes <= self.most_bytes as u64 {
+                return Some(range);
+            }
+            self.halve();
+        }
+    }
+
+    fn prepare(&self, range: Range<u64>) -> Result<Current, SendError> {
+        let is_whole = range == (0..self.turn.records);
+        let part = match is_whole {
+            true => Vec::new(),
+            false => slice(self.signal, &self.turn.body, range).map_err(|error| {
+                SendError::retry(Refusal::Damaged, format!("a block on disk cannot be taken apart: {error}"))
+            })?,
+        };
+        let attaches = is_whole && self.signal == Signal::Metrics && !self.progress.without_exemplars;
+        let attached = match self.exemplars.as_ref().filter(|_| attaches) {
+            Some(exemplars) => exemplars.attach(&self.turn.body),
+            None => None,
+        };
+        Ok(Current { part, attached })
     }
 
     /// What the server said to the last request.
     pub fn answered(&mut self, answer: Result<PartialSuccess, SendError>) {
-        let part = &mut self.progress.parts[self.turn.place];
         match (std::mem::take(&mut self.turn.attempt), answer) {
             // A server that fails again and again at the same bytes, and takes an empty request meanwhile, will not take them; one that
             // does not take that either is not well, and is waited for.
             (Attempt::Request, Err(error @ SendError::Retry { doubtful: true, .. })) => {
-                part.doubts += 1;
-                if part.doubts < DOUBTS { self.fail(error) } else { self.turn.attempt = Attempt::Probe(error) }
+                self.progress.doubts += 1;
+                match self.progress.doubts >= DOUBTS || self.progress.is_guilty {
+                    true => self.turn.attempt = Attempt::Probe(error),
+                    false => self.fail(error),
+                }
             }
             (Attempt::Probe(error), Err(_)) => self.fail(error),
+            (Attempt::Probe(error), Ok(_)) if self.progress.is_guilty => self.refused_in_doubt(&error),
             (Attempt::Probe(_), Ok(_)) => self.turn.attempt = Attempt::Again,
             (Attempt::Again, Err(error @ SendError::Retry { doubtful: true, .. })) => {
-                let why = format!("{error} (again and again, for these records only)");
-                self.refused(error.reason(), why);
+                self.progress.is_guilty = true;
+                self.refused_in_doubt(&error);
             }
             (_, Ok(partial)) => self.took(partial),
             (_, Err(SendError::Rejected { reason, why })) => self.refused(reason, why),
@@ -263,135 +266,100 @@ impl Delivery {
     /// # Errors
     /// [`SendError::Retry`] and [`SendError::Blocked`]: not everything is decided, the block is to be given again.
     pub fn finish(&mut self) -> Result<Delivered, SendError> {
-        let Turn { frames, failed, .. } = std::mem::take(&mut self.turn);
-        if let Some(error) = failed {
+        let turn = std::mem::take(&mut self.turn);
+        if let Some(error) = turn.failed {
             return Err(error);
         }
-        let Progress { parts, refused, .. } = std::mem::take(&mut self.progress);
-        let [traces, ..] = &parts;
-        for (index, frame) in frames.iter().enumerate() {
-            // Which ones were rejected of a partial success is not told.
-            if frame.bodies[0].is_empty() || traces.taken.get(index) == Some(&true) {
-                self.confirmed(frame);
-            }
+        if let Some(exemplars) = self.exemplars.as_ref().filter(|_| !turn.exemplars.is_empty()) {
+            exemplars.hold(&turn.exemplars);
         }
+        let Progress { delivered, refused, .. } = std::mem::take(&mut self.progress);
         let rejected = refused.iter().map(|one| one.records).sum();
-        let delivered = parts.iter().map(|part| part.delivered).sum();
         Ok(Delivered { delivered, rejected, refused })
     }
 
-    /// What became of exemplars.
-    pub fn exemplars(&self) -> ExemplarCounts {
-        ExemplarCounts { sent: self.exemplars.sent(), left_out: self.exemplars.left_out() }
-    }
-
-    /// The signal at work cannot be sent now. What an operator has to mend is told before what mends itself.
+    /// Nothing more can be sent now.
     fn fail(&mut self, error: SendError) {
-        let is_worse = self.turn.failed.is_none() || matches!(error, SendError::Blocked { .. });
-        if is_worse {
-            self.turn.failed = Some(error);
-        }
-        self.next_signal();
-    }
-
-    fn next_signal(&mut self) {
-        self.turn.place += 1;
-        self.turn.whole = None;
+        self.turn.failed = Some(error);
     }
 
     /// The request was answered with success, in full or in part.
     fn took(&mut self, partial: PartialSuccess) {
-        let (place, signal) = (self.turn.place, Signal::ALL[self.turn.place]);
-        let whole = self.turn.whole.take();
-        let Progress { parts, refused, .. } = &mut self.progress;
-        let part = &mut parts[place];
-        let request = match (&whole, part.next_frame) {
-            (Some(whole), _) => whole.request.bytes(place, &self.turn.frames),
-            (None, frame) => &self.turn.frames[frame.unwrap_or(0)].bodies[place],
-        };
-        let records = count_records(signal, request).unwrap_or(0);
+        let Some(range) = self.progress.to_send.pop() else { return };
+        let records = range.end - range.start;
         let rejected = partial.rejected.min(records);
-        part.delivered += records - rejected;
+        self.progress.delivered += records - rejected;
         if rejected > 0 || !partial.message.is_empty() {
             let (reason, words) = (Refusal::PartialSuccess, partial.message);
-            refused.push(Refused { signal, reason, words, records: rejected, request: Vec::new() });
+            self.progress.refused.push(Refused { reason, words, records: rejected, request: Vec::new() });
         }
-        match whole {
-            Some(whole) => {
-                part.taken.fill(rejected == 0);
-                part.done = true;
-                self.release(whole.attached.as_ref(), true);
-                self.next_signal();
-            }
-            None => {
-                let frame = part.next_frame.unwrap_or(0);
-                part.taken[frame] = partial.rejected == 0;
-                part.next_frame = Some(frame + 1);
+        if let Some(exemplars) = &self.exemplars {
+            match &self.turn.current {
+                Some(Current { attached: Some(attached), .. }) => exemplars.release(attached, true),
+                // Which ones were rejected of a partial success is not told.
+                _ if self.signal == Signal::Traces && rejected == 0 => exemplars.confirm(self.turn.request()),
+                _ => {}
             }
         }
+        self.decided();
+    }
+
+    /// The next range is decided, or another one.
+    fn decided(&mut self) {
+        self.turn.current = None;
+        self.progress.doubts = 0;
+    }
+
+    fn refused_in_doubt(&mut self, error: &SendError) {
+        self.refused(error.reason(), format!("{error} (again and again, for these records only)"));
     }
 
     /// The server will never take the request.
     fn refused(&mut self, reason: Refusal, words: String) {
-        let (place, signal) = (self.turn.place, Signal::ALL[self.turn.place]);
-        let whole = self.turn.whole.take();
-        let part = &mut self.progress.parts[place];
-        let request = match whole {
-            Some(Whole { request, attached }) => {
-                // They may be what was refused.
-                self.release(attached.as_ref(), false);
-                let filled = self.turn.frames.iter().filter(|frame| !frame.bodies[place].is_empty()).count();
-                if filled > 1 || attached.is_some() {
-                    self.progress.parts[place].next_frame = Some(0);
-                    return;
-                }
-                self.progress.parts[place].done = true;
-                request.bytes(place, &self.turn.frames).to_vec()
-            }
-            None => {
-                let frame = part.next_frame.unwrap_or(0);
-                part.next_frame = Some(frame + 1);
-                self.turn.frames[frame].bodies[place].clone()
-            }
-        };
-        let records = count_records(signal, &request).unwrap_or(0);
-        self.progress.refused.push(Refused { signal, reason, words, records, request });
-    }
-
-    fn release(&mut self, attached: Option<&Attached>, sent: bool) {
-        if let Some(attached) = attached {
-            self.exemplars.release(attached, sent);
+        let Some(range) = self.progress.to_send.last().cloned() else { return };
+        if let (Some(Current { attached: Some(attached), .. }), Some(exemplars)) = (&self.turn.current, &self.exemplars)
+        {
+            // They may be what was refused.
+            exemplars.release(attached, false);
+            self.progress.without_exemplars = true;
+            self.decided();
+            return;
         }
+        let records = range.end - range.start;
+        let is_large = reason == Refusal::TooLargeForDestination;
+        if is_large {
+            self.most_bytes = (self.turn.request().len() / 2).clamp(1, self.most_bytes);
+        }
+        let all_are_refused = self.progress.singles >= SINGLES && self.progress.delivered == 0 && !is_large;
+        if records > 1 && !all_are_refused {
+            self.decided();
+            self.halve();
+            return;
+        }
+        self.progress.singles += u32::from(records == 1);
+        let request = match self.turn.current.take() {
+            Some(Current { part, .. }) if !part.is_empty() => part,
+            _ => self.turn.body.clone(),
+        };
+        self.progress.to_send.pop();
+        self.progress.refused.push(Refused { reason, words, records, request });
+        self.decided();
     }
 
-    /// A frame's spans are there: what links to its traces may follow.
-    fn confirmed(&mut self, frame: &Requests) {
-        let [traces, ..] = &frame.bodies;
-        let noted = self.exemplars.confirm(traces).and_then(|()| self.exemplars.hold(&frame.exemplars));
-        if noted.is_err() {
-            self.exemplars.leave_out();
+    /// The next range becomes two.
+    fn halve(&mut self) {
+        if let Some(range) = self.progress.to_send.pop() {
+            let middle = range.start + (range.end - range.start) / 2;
+            self.progress.to_send.extend([middle..range.end, range.start..middle]);
         }
     }
 }
 
-/// All frames' requests of a signal as one, with the exemplars that may go now.
-fn whole(place: usize, frames: &[Requests], exemplars: &Exemplars) -> Whole {
-    let filled = || (0..).zip(frames).filter(|(_, frame)| !frame.bodies[place].is_empty());
-    let request = match (filled().next(), filled().nth(1)) {
-        (Some((only, _)), None) => Joined::Frame(only),
-        _ => {
-            let mut bytes = Vec::with_capacity(filled().map(|(_, frame)| frame.bodies[place].len()).sum());
-            filled().for_each(|(_, frame)| bytes.extend_from_slice(&frame.bodies[place]));
-            Joined::Bytes(bytes)
-        }
-    };
-    if place != METRICS {
-        return Whole { request, attached: None };
-    }
-    match exemplars.attach(request.bytes(place, frames)).unwrap_or_default() {
-        Some(mut attached) => {
-            Whole { request: Joined::Bytes(std::mem::take(&mut attached.metrics)), attached: Some(attached) }
-        }
-        None => Whole { request, attached: None },
+/// Puts bytes behind a request. Repeated fields of one message type: one after the other they are one message.
+fn join(body: &mut Vec<u8>, bytes: Vec<u8>) {
+    match body.is_empty() {
+        // A large section is not there twice.
+        true => *body = bytes,
+        false => body.extend(bytes),
     }
 }

@@ -2,13 +2,21 @@
 
 use std::time::Duration;
 
-use model::{Refusal, RefusalCounts};
+use model::{Refusal, RefusalCounts, Signal};
 
 use crate::backoff::Backoff;
 use crate::error::{RetryAfter, SendError};
 
 /// How long a drain that greets nobody rests before it looks for new blocks by itself.
 const IDLE: Duration = Duration::from_secs(30);
+
+/// The name under which a destination, or one signal of it, has its cursor and its books. Destinations' own names have no point.
+pub fn consumer_name(destination: &str, signal: Option<Signal>) -> String {
+    match signal {
+        Some(signal) => format!("{destination}.{}", signal.name()),
+        None => destination.to_owned(),
+    }
+}
 
 /// How a destination is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,8 +47,12 @@ impl LinkState {
 /// What is known of a destination.
 #[derive(Debug, Clone, Default)]
 pub struct Status {
-    /// Its name.
+    /// Its name in books, on disk and for operators: the destination's, and behind a point the signal where it has one.
     pub name: String,
+    /// The destination's name, as configured.
+    pub destination: String,
+    /// The signal that it takes of a destination whose signals go apart.
+    pub signal: Option<Signal>,
     /// How it is doing.
     pub state: LinkState,
     /// Nothing is sent until an operator resumes it, or the program starts again.
@@ -123,10 +135,15 @@ pub struct Destination {
 }
 
 impl Destination {
-    /// A destination of this name. `heartbeat`: it is a hub, and greeted so often.
-    pub fn new(name: &str, max_backoff: Duration, heartbeat: Option<Duration>) -> Self {
+    /// A destination of this name, or one signal of it. `heartbeat`: it is a hub, and greeted so often.
+    pub fn new(destination: &str, signal: Option<Signal>, max_backoff: Duration, heartbeat: Option<Duration>) -> Self {
         Self {
-            status: Status { name: name.to_owned(), ..Status::default() },
+            status: Status {
+                name: consumer_name(destination, signal),
+                destination: destination.to_owned(),
+                signal,
+                ..Status::default()
+            },
             backoff: Backoff::new(max_backoff),
             heartbeat,
             greeted_ns: None,
@@ -263,7 +280,7 @@ mod tests {
     const BEAT: Duration = Duration::from_secs(10);
 
     fn hub() -> Destination {
-        Destination::new("hub", Duration::from_secs(60), Some(BEAT))
+        Destination::new("hub", None, Duration::from_secs(60), Some(BEAT))
     }
 
     /// Scenario: a hub is greeted, paused, fails, comes back; an OTLP endpoint is never greeted. Guarantees: a hub is greeted first, at
@@ -279,7 +296,7 @@ mod tests {
         hub.pause(false);
         hub.failed(&SendError::retry(Refusal::TimedOut, "slow"), 0, 0);
         assert_eq!(hub.step(3 * SECOND), Step::Greet);
-        let otlp = Destination::new("far", BEAT, None);
+        let otlp = Destination::new("far", None, BEAT, None);
         assert_eq!((otlp.step(0), otlp.rest()), (Step::Deliver, IDLE));
     }
 

@@ -2,8 +2,10 @@
 //! carries them apart: so they are held until their trace is confirmed there, and go with the next point of their series
 //! (P5).
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::rc::Rc;
 
 use model::TraceId;
 use model::otlp::{PointView, for_each_scope, messages};
@@ -26,9 +28,57 @@ struct Held {
     exemplar: Box<[u8]>,
 }
 
+/// What became of exemplars, since start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ExemplarCounts {
+    /// That went with a point of their series, after their trace was confirmed.
+    pub sent: u64,
+    /// Whose trace is not known to be there, or that found no point in time.
+    pub left_out: u64,
+}
+
+/// Exemplars between traces that were confirmed and points that are sent, at one destination or from one to another. What waits lives
+/// in memory, at most [`EXEMPLAR_BYTES`].
+#[derive(Clone, Default)]
+pub struct ExemplarHold(Rc<RefCell<Exemplars>>);
+
+impl ExemplarHold {
+    /// What became of them.
+    pub fn counts(&self) -> ExemplarCounts {
+        let exemplars = self.0.borrow();
+        ExemplarCounts { sent: exemplars.sent, left_out: exemplars.left_out }
+    }
+
+    /// These spans (`TracesData`) are there: what links to their traces may follow.
+    pub(crate) fn confirm(&self, traces: &[u8]) {
+        let mut exemplars = self.0.borrow_mut();
+        if exemplars.confirm(traces).is_err() {
+            exemplars.left_out += 1;
+        }
+    }
+
+    /// Takes exemplars (`ExemplarsData`) whose traces are confirmed.
+    pub(crate) fn hold(&self, data: &[u8]) {
+        let mut exemplars = self.0.borrow_mut();
+        if exemplars.hold(data).is_err() {
+            exemplars.left_out += 1;
+        }
+    }
+
+    /// The request with those that its points take; `None` when there is none.
+    pub(crate) fn attach(&self, metrics: &[u8]) -> Option<Attached> {
+        self.0.borrow().attach(metrics).unwrap_or_default()
+    }
+
+    /// See [`Exemplars::release`].
+    pub(crate) fn release(&self, attached: &Attached, sent: bool) {
+        self.0.borrow_mut().release(attached, sent);
+    }
+}
+
 /// The exemplars of one destination.
 #[derive(Default)]
-pub(crate) struct Exemplars {
+struct Exemplars {
     /// Fingerprints of traces that the destination has, each at a place that follows from it; the later one stays.
     confirmed: Vec<u64>,
     held: VecDeque<Held>,
@@ -84,23 +134,8 @@ fn first(message: &[u8], number: u32) -> Result<&[u8], ProtoError> {
 }
 
 impl Exemplars {
-    /// That went with a point, since start.
-    pub(crate) fn sent(&self) -> u64 {
-        self.sent
-    }
-
-    /// Whose trace is not known to be there, or that found no point in time, since start.
-    pub(crate) fn left_out(&self) -> u64 {
-        self.left_out
-    }
-
-    /// One could not be read.
-    pub(crate) fn leave_out(&mut self) {
-        self.left_out += 1;
-    }
-
     /// The destination has these spans (`TracesData`): their traces may be linked to.
-    pub(crate) fn confirm(&mut self, traces: &[u8]) -> Result<(), ProtoError> {
+    fn confirm(&mut self, traces: &[u8]) -> Result<(), ProtoError> {
         // Spans of a trace mostly stand together.
         let mut last = None;
         for_each_scope::<ProtoError>(traces, |scope| {
@@ -126,7 +161,7 @@ impl Exemplars {
     }
 
     /// Holds the exemplars of an `ExemplarsData` whose traces are confirmed, until a point of their series goes.
-    pub(crate) fn hold(&mut self, data: &[u8]) -> Result<(), ProtoError> {
+    fn hold(&mut self, data: &[u8]) -> Result<(), ProtoError> {
         for one in messages(data, 1) {
             let one = one?;
             let series = series(first(one, 1)?, first(one, 2)?, first(one, 3)?, messages(one, 5))?;
@@ -150,7 +185,7 @@ impl Exemplars {
     }
 
     /// The request with each held exemplar in the first point of its series that is not older; `None` when there is none.
-    pub(crate) fn attach(&self, metrics: &[u8]) -> Result<Option<Attached>, ProtoError> {
+    fn attach(&self, metrics: &[u8]) -> Result<Option<Attached>, ProtoError> {
         if self.held.is_empty() {
             return Ok(None);
         }
@@ -190,7 +225,7 @@ impl Exemplars {
     }
 
     /// These need not wait any more: they are there, or the destination does not want them.
-    pub(crate) fn release(&mut self, attached: &Attached, sent: bool) {
+    fn release(&mut self, attached: &Attached, sent: bool) {
         let count = attached.places.len() as u64;
         if sent {
             self.sent += count;

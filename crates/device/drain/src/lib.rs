@@ -2,7 +2,8 @@
 //! runtime, no socket, no clock, no disk.
 //!
 //! - [`Destination`]: what is to be done next, how long to wait after a failure, and what is known of it
-//! - [`Delivery`]: a block on its way to an OTLP endpoint: signals, splitting of what is refused, exemplars that follow their trace
+//! - [`Delivery`]: one signal of a block on its way to a server: size of requests, halving of what is refused
+//! - [`ExemplarHold`]: exemplars that follow their trace
 //! - [`sort_ack`]: what a hub said of each block
 //! - [`hello`], [`wishes`]: what a hub is told at connect, and what it asks for
 //! - [`SendError`]: what a failure means for the data
@@ -19,10 +20,10 @@ mod outage;
 mod range;
 
 pub use backoff::Backoff;
-pub use delivery::{Delivered, Delivery, ExemplarCounts, PartialSuccess, Refused};
-pub use destination::{Destination, Failure, LinkState, Status, Step};
+pub use delivery::{Delivered, Delivery, PartialSuccess, Refused};
+pub use destination::{Destination, Failure, LinkState, Status, Step, consumer_name};
 pub use error::{RetryAfter, SendError, words};
-pub use exemplars::EXEMPLAR_BYTES;
+pub use exemplars::{EXEMPLAR_BYTES, ExemplarCounts, ExemplarHold};
 pub use greeting::{Device, Incidents, Wish, hello, wants_new_epoch, wishes};
 pub use hub_ack::{Acknowledged, quarantined, sort_ack, unconfirmed};
 pub use outage::{Rates, outage};

@@ -42,18 +42,19 @@ fn holds(request: &[u8], text: &str) -> bool {
     request.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
-/// Gives a block until it is decided, at most so often; gives what became of it, and how many requests that took.
+/// Gives a signal of a block until it is decided, at most so often; gives what became of it, and how many requests that took.
 fn give(
+    signal: Signal,
     block: &[u8],
     most: usize,
-    mut answer: impl FnMut(Signal, &[u8]) -> Answer,
+    mut answer: impl FnMut(&[u8]) -> Answer,
 ) -> (Result<Delivered, SendError>, usize) {
-    let (mut delivery, mut requests) = (Delivery::default(), 0);
+    let (mut delivery, mut requests) = (Delivery::new(signal, None), 0);
     for turn in 1..=most {
         delivery.begin(block).unwrap();
-        while let Some((signal, request)) = delivery.request() {
+        while let Some(request) = delivery.request() {
             requests += 1;
-            let answer = answer(signal, request);
+            let answer = answer(request);
             delivery.answered(answer);
         }
         let outcome = delivery.finish();
@@ -64,23 +65,21 @@ fn give(
     unreachable!("it is given at least once")
 }
 
+fn rejects(reason: Refusal) -> Answer {
+    Err(SendError::Rejected { reason, why: "no".into() })
+}
+
 /// Scenario: a server fails with 500 whenever one of three log records is in the request, and takes everything else. Guarantees: after
-/// three failures an empty request tells that it is well; then that record alone is rejected with its request, the others are delivered,
-/// and the spans are sent once (P1, P3).
+/// three failures an empty request tells that it is well; then that record alone is rejected with its request, and the others are
+/// delivered (P1, P3).
 #[test]
 fn a_record_that_a_server_fails_at_is_rejected_alone() {
-    let mut spans = 0;
-    let (delivered, requests) = give(&block(&["a", "poison", "b"]), 3, |signal, request| {
-        spans += usize::from(signal == Signal::Traces);
-        if signal == Signal::Logs && holds(request, "poison") { doubtful() } else { Ok(PartialSuccess::default()) }
-    });
+    let answer = |request: &[u8]| if holds(request, "poison") { doubtful() } else { Ok(PartialSuccess::default()) };
+    let (delivered, requests) = give(Signal::Logs, &block(&["a", "poison", "b"]), 3, answer);
     let delivered = delivered.unwrap();
-    assert_eq!((delivered.delivered, delivered.rejected, spans), (5, 1, 1));
+    assert_eq!((delivered.delivered, delivered.rejected), (2, 1));
     let [refused] = &delivered.refused[..] else { panic!("{:?}", delivered.refused) };
-    assert_eq!(
-        (refused.signal, refused.reason, &refused.request),
-        (Signal::Logs, Refusal::FailedStatus, &record("poison"))
-    );
+    assert_eq!((refused.reason, &refused.request), (Refusal::FailedStatus, &record("poison")));
     assert!(refused.words.contains("for these records only"), "{}", refused.words);
     assert!(requests < 20, "{requests} requests");
 }
@@ -88,21 +87,74 @@ fn a_record_that_a_server_fails_at_is_rejected_alone() {
 /// Scenario: a server fails with 500 at everything. Guarantees: nothing is taken for refused, however often the block is given (P3).
 #[test]
 fn a_server_that_is_not_well_refuses_nothing() {
-    let (outcome, _) = give(&block(&["a", "b"]), 50, |_, _| doubtful());
+    let (outcome, _) = give(Signal::Traces, &block(&["a", "b"]), 50, |_| doubtful());
     assert!(matches!(outcome, Err(SendError::Retry { .. })), "{outcome:?}");
 }
 
-/// Scenario: a server is busy for spans and wants other credentials for log records. Guarantees: what an operator has to mend is told
-/// before what mends itself, whichever came first.
+/// Scenario: of 200 spans two are refused for good. Guarantees: exactly these, each in a dead letter of its own; every other one is sent
+/// once (P1).
 #[test]
-fn what_an_operator_has_to_mend_is_told_first() {
-    let busy = || Err(SendError::retry(Refusal::Throttled, "later"));
-    let token = || Err(SendError::blocked(Refusal::DestinationUnauthorized, "token"));
-    for blocked in [Signal::Traces, Signal::Logs] {
-        let (outcome, requests) = give(&block(&["a"]), 1, |signal, _| if signal == blocked { token() } else { busy() });
-        assert!(matches!(outcome, Err(SendError::Blocked { .. })), "{outcome:?}");
-        assert_eq!(requests, 2, "one signal does not keep the other from being sent");
+fn d3_one_poisoned_record_in_a_hundred_costs_itself() {
+    let texts: Vec<String> = (0..200).map(|number| format!("span-{number:03};")).collect();
+    let block = block(&texts.iter().map(String::as_str).collect::<Vec<_>>());
+    let bad = ["span-017;", "span-150;"];
+    let mut taken = vec![0; texts.len()];
+    let (delivered, requests) = give(Signal::Traces, &block, 1, |request| {
+        if bad.iter().any(|bad| holds(request, bad)) {
+            return rejects(Refusal::RejectedStatus);
+        }
+        for (text, count) in texts.iter().zip(&mut taken) {
+            *count += usize::from(holds(request, text));
+        }
+        Ok(PartialSuccess::default())
+    });
+    let delivered = delivered.unwrap();
+    assert_eq!((delivered.delivered, delivered.rejected), (198, 2));
+    let refused: Vec<&[u8]> = delivered.refused.iter().map(|one| one.request.as_slice()).collect();
+    assert_eq!(refused, [record(bad[0]), record(bad[1])]);
+    for (text, count) in texts.iter().zip(taken) {
+        assert_eq!(count, usize::from(!bad.contains(&text.as_str())), "{text}");
     }
+    assert!(requests <= 1 + 2 * 2 * 8, "{requests} requests");
+}
+
+/// Scenario: a server refuses each and every span of 500. Guarantees: all of them are in dead letters, with far fewer requests than
+/// spans (P1).
+#[test]
+fn a_server_that_refuses_everything_is_not_asked_for_each_record() {
+    let texts: Vec<String> = (0..500).map(|number| format!("span-{number};")).collect();
+    let block = block(&texts.iter().map(String::as_str).collect::<Vec<_>>());
+    let (delivered, requests) = give(Signal::Traces, &block, 1, |_| rejects(Refusal::RejectedStatus));
+    let delivered = delivered.unwrap();
+    assert_eq!((delivered.delivered, delivered.rejected), (0, 500));
+    let letters: Vec<u8> = delivered.refused.iter().flat_map(|one| one.request.clone()).collect();
+    assert!(texts.iter().all(|text| holds(&letters, text)));
+    assert!(requests < 60, "{requests} requests");
+}
+
+/// Scenario: a server takes requests of at most 100 bytes; a record of 150 is among many small ones, in two blocks. Guarantees: all but
+/// that one are delivered, and the size is remembered: the second block is not sent as a whole (P1).
+#[test]
+fn d10_a_server_that_takes_little_gets_little() {
+    let long = "x".repeat(150);
+    let mut texts = vec!["short"; 40];
+    texts[20] = &long;
+    let mut delivery = Delivery::new(Signal::Logs, None);
+    let mut refusals = [0, 0];
+    for refused in &mut refusals {
+        delivery.begin(&block(&texts)).unwrap();
+        while let Some(request) = delivery.request() {
+            let is_large = request.len() > 100;
+            *refused += usize::from(is_large);
+            let answer =
+                if is_large { rejects(Refusal::TooLargeForDestination) } else { Ok(PartialSuccess::default()) };
+            delivery.answered(answer);
+        }
+        let delivered = delivery.finish().unwrap();
+        assert_eq!((delivered.delivered, delivered.rejected), (39, 1));
+    }
+    let [first, second] = refusals;
+    assert!(second <= 3 && second < first, "{first} and {second} requests were too large");
 }
 
 /// Scenario: a server takes a request but for two of its records, and does not say which; it says that more are rejected than there are.
@@ -110,12 +162,10 @@ fn what_an_operator_has_to_mend_is_told_first() {
 #[test]
 fn a_partial_success_is_booked_without_identity() {
     for (said, rejected) in [(2, 2), (99, 3)] {
-        let (delivered, requests) = give(&block(&["a", "b", "c"]), 1, |signal, _| {
-            let rejected = if signal == Signal::Logs { said } else { 0 };
-            Ok(PartialSuccess { rejected, message: String::new() })
-        });
+        let answer = |_: &[u8]| Ok(PartialSuccess { rejected: said, message: String::new() });
+        let (delivered, requests) = give(Signal::Logs, &block(&["a", "b", "c"]), 1, answer);
         let delivered = delivered.unwrap();
-        assert_eq!((delivered.delivered, delivered.rejected, requests), (6 - rejected, rejected, 2));
+        assert_eq!((delivered.delivered, delivered.rejected, requests), (3 - rejected, rejected, 1));
         assert!(delivered.refused.iter().all(|one| one.request.is_empty() && one.reason == Refusal::PartialSuccess));
     }
 }
@@ -123,6 +173,6 @@ fn a_partial_success_is_booked_without_identity() {
 /// Scenario: a block that is no block. Guarantees: it is told as damaged and to be tried again: nothing is confirmed (P3).
 #[test]
 fn a_damaged_block_is_told() {
-    let error = Delivery::default().begin(b"not a block").unwrap_err();
+    let error = Delivery::new(Signal::Logs, None).begin(b"not a block").unwrap_err();
     assert_eq!(error.reason(), Refusal::Damaged);
 }

@@ -235,7 +235,11 @@ async fn queue(agent: &Agent, path: &str, query: &str) -> Result<String, String>
         "pause" => true,
         "resume" => false,
         "drop" => return drop_queue(agent, name, query).await,
-        _ => return Err("there are /queue/pause/NAME, /queue/resume/NAME and /queue/drop/NAME".to_owned()),
+        "dead" => return dead_letter(agent, name).await,
+        _ => {
+            let paths = "/queue/pause/NAME, /queue/resume/NAME, /queue/drop/NAME, /queue/dead/retry/FILE and /queue/dead/drop/FILE";
+            return Err(format!("there are {paths}"));
+        }
     };
     match agent.shared().destinations.pause(name, paused) {
         true => Ok(format!("{name}: {what}d")),
@@ -243,17 +247,40 @@ async fn queue(agent: &Agent, path: &str, query: &str) -> Result<String, String>
     }
 }
 
+/// `retry/FILE` and `drop/FILE`.
+async fn dead_letter(agent: &Agent, path: &str) -> Result<String, String> {
+    let shared = agent.shared();
+    match path.split_once('/') {
+        Some(("retry", name)) => {
+            shared.disk.read_dead_letter(name.to_owned()).await.map_err(|error| error.to_string())??;
+            shared.destinations.retry_letter(name)?;
+            Ok(format!("{name}: goes next"))
+        }
+        Some(("drop", name)) => {
+            shared.disk.remove_dead_letter(name.to_owned()).await.map_err(|error| error.to_string())??;
+            log::warn(&format!("dead letter {name} was removed by an operator"));
+            Ok(format!("{name}: removed"))
+        }
+        _ => Err("there are /queue/dead/retry/FILE and /queue/dead/drop/FILE".to_owned()),
+    }
+}
+
 async fn drop_queue(agent: &Agent, name: &str, query: &str) -> Result<String, String> {
     let shared = agent.shared();
-    let position = shared.destinations.position(name);
-    let position = position.ok_or_else(|| format!("no destination has the name {name}"))?;
+    let positions = shared.destinations.positions(name);
+    if positions.is_empty() {
+        return Err(format!("no destination has the name {name}"));
+    }
     let lane: Option<model::Lane> = match query.strip_prefix("lane=") {
         None => None,
         Some(lane) => Some(lane.parse().map_err(|_| format!("there is no lane {lane}"))?),
     };
     // What is ready goes first, so that the queue is empty when this is answered.
     shared.all_settled().await;
-    let dropped = shared.disk.drop_queue(position, lane).await.map_err(|error| error.to_string())??;
+    let mut dropped = 0;
+    for position in positions {
+        dropped += shared.disk.drop_queue(position, lane).await.map_err(|error| error.to_string())??;
+    }
     shared.commits.force();
     shared.all_settled().await;
     log::warn(&format!("destination {name}: {dropped} records of its queue were dropped by an operator"));

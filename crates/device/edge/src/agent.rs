@@ -113,7 +113,7 @@ impl Agent {
 
     /// Gathers what status and metrics tell, and shows it.
     pub(crate) async fn show(&self, view: View) -> String {
-        let stalls = match self.shared.disk.status().await {
+        let stalls = match self.shared.disk_status().await {
             Ok(state) => {
                 *self.state.borrow_mut() = state;
                 None

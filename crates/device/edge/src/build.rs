@@ -4,15 +4,23 @@ use std::fmt::Write;
 use std::path::Path;
 
 use config::{Config, DestinationKind};
+use http::{HeaderName, HeaderValue};
 use model::Lane;
 use recorder::FileOptions;
 use red::Red;
-#[cfg(feature = "sink-otlp")]
+#[cfg(feature = "signal-sinks")]
+use sinks::Exporter;
+#[cfg(feature = "sink-loki")]
+use sinks::LokiSink;
+#[cfg(any(feature = "sink-otlp-http", feature = "sink-otlp-grpc"))]
 use sinks::OtlpSink;
+#[cfg(feature = "sink-prometheus")]
+use sinks::PrometheusSink;
 use sinks::{Access, HubSink, client_config};
 
 use crate::access;
-use crate::delivery::{REQUEST_BYTES, Sink};
+use crate::consumers::{Consumer, consumers};
+use crate::delivery::{Sink, request_bytes};
 use crate::error::{StartError, start_error};
 use crate::storage::StorageOptions;
 use pipeline::MAX_QUEUED;
@@ -22,14 +30,18 @@ use pipeline::Watermarks;
 /// How the journal of a configuration works.
 pub fn journal_options(config: &Config) -> journal::Options {
     let nanos = |age: config::Span| u64::try_from(age.0.as_nanos()).unwrap_or(u64::MAX);
+    let consumers = consumers(config);
+    let of = |one: &Consumer| &config.destinations[one.destination];
     journal::Options {
         device: config.device.id.clone(),
         total_bytes: config.journal.budget.0,
-        destinations: config.destinations.iter().map(|one| one.name.clone()).collect(),
-        queue_limits: config
-            .destinations
+        destinations: consumers.iter().map(|one| one.name.clone()).collect(),
+        takes: consumers.iter().map(Consumer::takes).collect(),
+        // Where signals went together they went under the destination's name.
+        formerly: consumers.iter().map(|one| one.signal.map(|_| of(one).name.clone())).collect(),
+        queue_limits: consumers
             .iter()
-            .map(|one| one.max_hold)
+            .map(|one| of(one).max_hold)
             .map(|hold| {
                 hold.map(|hold| journal::QueueLimit { bytes: hold.bytes.0, age_ns: hold.age.map_or(u64::MAX, nanos) })
             })
@@ -107,12 +119,14 @@ pub(crate) fn thin_step(config: &Config) -> u64 {
     u64::try_from(config.journal.thin.0.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// The protocol of a destination.
-pub(crate) fn sink(destination: &config::Destination) -> Result<Sink, StartError> {
+/// The protocol of a destination, for a consumer of it.
+pub(crate) fn sink(config: &Config, consumer: &Consumer) -> Result<Sink, StartError> {
+    let destination = &config.destinations[consumer.destination];
     let name = &destination.name;
     let fail = |why: String| start_error(format!("destination {name}: {why}"));
+    let own_url = consumer.signal_name().and_then(|signal| destination.signal_url(signal));
     let endpoint: sinks::Endpoint =
-        destination.url.parse().map_err(|error: sinks::EndpointError| fail(error.to_string()))?;
+        own_url.unwrap_or(&destination.url).parse().map_err(|error: sinks::EndpointError| fail(error.to_string()))?;
     let tls = match endpoint.tls {
         true => Some(client_config(destination.ca_file.as_deref()).map_err(|error| fail(error.to_string()))?),
         false => None,
@@ -124,18 +138,70 @@ pub(crate) fn sink(destination: &config::Destination) -> Result<Sink, StartError
         }
         None => None,
     };
-    let access = Access { endpoint, tls, token, timeout: destination.timeout.0 };
+    let headers = headers(destination).map_err(fail)?;
+    let access = Access { endpoint, tls, token, headers, timeout: destination.timeout.0 };
     Ok(match (destination.kind, destination.protocol) {
         (DestinationKind::Hub, _) => Sink::Hub(HubSink::new(access)),
         #[cfg(feature = "sink-otlp-http")]
-        (DestinationKind::Otlp, config::OtlpProtocol::HttpProtobuf) => Sink::Otlp(Box::new(OtlpSink::http(access))),
+        (DestinationKind::Otlp, config::OtlpProtocol::HttpProtobuf) => {
+            let gzip = destination.compression == config::Compression::Gzip;
+            Sink::Exporter(Box::new(Exporter::Otlp(OtlpSink::http(access, own_url.is_some(), gzip))))
+        }
         #[cfg(feature = "sink-otlp-grpc")]
-        (DestinationKind::Otlp, config::OtlpProtocol::Grpc) => Sink::Otlp(Box::new(OtlpSink::grpc(access))),
+        (DestinationKind::Otlp, config::OtlpProtocol::Grpc) => {
+            let gzip = destination.compression == config::Compression::Gzip;
+            Sink::Exporter(Box::new(Exporter::Otlp(OtlpSink::grpc(access, gzip))))
+        }
+        #[cfg(feature = "sink-prometheus")]
+        (DestinationKind::Prometheus, _) => {
+            let options = sinks::PrometheusOptions {
+                translation: translation(destination.translation),
+                promote_resource_attributes: destination.promote_resource_attributes.clone(),
+            };
+            Sink::Exporter(Box::new(Exporter::Prometheus(PrometheusSink::new(access, options))))
+        }
+        #[cfg(feature = "sink-loki")]
+        (DestinationKind::Loki, _) => {
+            Sink::Exporter(Box::new(Exporter::Loki(LokiSink::new(access, destination.labels.clone()))))
+        }
+        #[cfg(not(feature = "sink-loki"))]
+        (DestinationKind::Loki, _) => return Err(fail("this build has no such sink (cargo feature sink-loki)".into())),
+        #[cfg(not(feature = "sink-prometheus"))]
+        (DestinationKind::Prometheus, _) => {
+            return Err(fail("this build has no such sink (cargo feature sink-prometheus)".into()));
+        }
         #[cfg(not(all(feature = "sink-otlp-http", feature = "sink-otlp-grpc")))]
         (DestinationKind::Otlp, _) => {
             return Err(fail("this build has no such sink (cargo features sink-otlp-http, sink-otlp-grpc)".into()));
         }
     })
+}
+
+#[cfg(feature = "sink-prometheus")]
+fn translation(name: config::NameTranslation) -> sinks::Translation {
+    use config::NameTranslation as Name;
+    match name {
+        Name::UnderscoreEscapingWithSuffixes => sinks::Translation::UnderscoreEscapingWithSuffixes,
+        Name::UnderscoreEscapingWithoutSuffixes => sinks::Translation::UnderscoreEscapingWithoutSuffixes,
+        Name::NoUtf8EscapingWithSuffixes => sinks::Translation::NoUtf8EscapingWithSuffixes,
+        Name::NoTranslation => sinks::Translation::NoTranslation,
+    }
+}
+
+/// The headers of each request to a destination.
+fn headers(destination: &config::Destination) -> Result<Vec<(HeaderName, HeaderValue)>, String> {
+    let header = |(name, value): (&String, &String)| {
+        let text = match value.strip_prefix("file:") {
+            Some(path) => std::fs::read_to_string(path).map_err(|error| format!("headers.{name}: {path}: {error}"))?,
+            None => value.clone(),
+        };
+        let wrong = |what: &str| format!("headers.{name}: this is no {what} of an HTTP header");
+        let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong("name"))?;
+        let mut value = HeaderValue::from_str(text.trim()).map_err(|_| wrong("value"))?;
+        value.set_sensitive(true);
+        Ok((parsed, value))
+    };
+    destination.headers.iter().map(header).collect()
 }
 
 /// What the program takes itself: its code, stacks, connections and the allocator's slack.
@@ -178,18 +244,18 @@ fn budgets(config: &Config) -> Vec<(&'static str, u64)> {
         ("red.max_series", if config.red.enabled { Red::budget(&crate::policies::red(config)) } else { 0 }),
         ("queue to the journal", MAX_QUEUED as u64),
         ("exemplars for OTLP destinations", exemplar_bytes(config)),
-        ("requests to destinations", 2 * REQUEST_BYTES as u64 * config.destinations.len() as u64),
+        ("requests to destinations", consumers(config).iter().map(|one| 2 * request_bytes(one) as u64).sum()),
     ]
 }
 
 /// What waits in memory for points on their way to OTLP destinations.
-#[cfg(feature = "sink-otlp")]
+#[cfg(feature = "signal-sinks")]
 fn exemplar_bytes(config: &Config) -> u64 {
     let otlp = config.destinations.iter().filter(|one| one.kind == DestinationKind::Otlp).count();
     (otlp * drain::EXEMPLAR_BYTES) as u64
 }
 
-#[cfg(not(feature = "sink-otlp"))]
+#[cfg(not(feature = "signal-sinks"))]
 fn exemplar_bytes(_: &Config) -> u64 {
     0
 }
@@ -200,8 +266,8 @@ fn exemplar_bytes(_: &Config) -> u64 {
 /// # Errors
 /// [`StartError`] with the first thing that is missing.
 pub fn check(config: &Config) -> Result<String, StartError> {
-    for destination in &config.destinations {
-        sink(destination)?;
+    for consumer in consumers(config) {
+        sink(config, &consumer)?;
     }
     let _sampler = crate::policies::sampler(config)?;
     crate::policies::lanes(config)?;

@@ -114,6 +114,42 @@ impl DeadLetters {
         Ok(())
     }
 
+    /// The request of one that is kept under this file name.
+    ///
+    /// # Errors
+    /// When there is none of that name, or it cannot be read.
+    pub(crate) fn read<D: Disk>(&self, disk: &D, name: &str) -> io::Result<Vec<u8>> {
+        let (path, _) = self.find(name).ok_or_else(|| unknown(name))?;
+        let file = disk.open(path)?;
+        let mut bytes = vec![0; usize::try_from(disk.len(&file)?).unwrap_or(0)];
+        let is_whole = disk::read_exact_at(disk, &file, 0, &mut bytes)?;
+        let Some((len, request)) = bytes.split_first_chunk::<4>().filter(|_| is_whole) else {
+            return Err(io::Error::other(format!("{name} is cut")));
+        };
+        match request.len() == u32::from_be_bytes(*len) as usize {
+            true => Ok(request.to_vec()),
+            false => Err(io::Error::other(format!("{name} is cut, or holds more than one request"))),
+        }
+    }
+
+    /// Removes one that is kept under this file name.
+    ///
+    /// # Errors
+    /// When there is none of that name, or the disk refuses.
+    pub(crate) fn remove<D: Disk>(&mut self, disk: &D, name: &str) -> io::Result<()> {
+        let (path, bytes) = self.find(name).cloned().ok_or_else(|| unknown(name))?;
+        disk.remove(&path)?;
+        disk.sync_dir(DIR)?;
+        self.files.retain(|(other, _)| *other != path);
+        self.counts.files -= 1;
+        self.counts.bytes -= bytes;
+        Ok(())
+    }
+
+    fn find(&self, name: &str) -> Option<&(String, u64)> {
+        self.files.iter().find(|(path, _)| path.strip_prefix(DIR).and_then(|path| path.strip_prefix('/')) == Some(name))
+    }
+
     fn drop_oldest<D: Disk>(&mut self, disk: &D) {
         let Some((path, bytes)) = self.files.pop_front() else { return };
         // Somebody may have taken it away.
@@ -126,6 +162,18 @@ impl DeadLetters {
     pub(crate) fn counts(&self) -> DeadLetterCounts {
         self.counts
     }
+}
+
+fn unknown(name: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, format!("no dead letter has the name {name}; see lightship queue dead ls"))
+}
+
+/// The destination and signal in a file's name.
+pub(crate) fn addressee(name: &str) -> Option<(&str, Signal)> {
+    let (signal, rest) = name.strip_suffix(".otlp")?.split_once('-')?;
+    let (destination, _) = rest.splitn(3, '-').nth(2)?.rsplit_once('-')?;
+    let signal = Signal::ALL.into_iter().find(|one| one.name() == signal)?;
+    Some((destination, signal))
 }
 
 /// Second and number in a file's name.
@@ -176,6 +224,14 @@ mod tests {
         disk.set_capacity(Some(disk.used()));
         letters.keep(&disk, &letter(200, 3000)).unwrap();
         assert_eq!(letters.counts().files, 3);
+        let name = "logs-200-000007-back-end_1-rejected_status.otlp";
+        assert_eq!(addressee(name), Some(("back-end_1", Signal::Logs)));
+        assert_eq!(letters.read(&disk, name).unwrap(), [200; 3000]);
+        assert!(letters.read(&disk, "../lock").is_err() && letters.remove(&disk, "logs-1-1-x-y.otlp").is_err());
+        letters.remove(&disk, name).unwrap();
+        assert_eq!((letters.counts().files, letters.counts().dropped), (2, 2));
+        assert!(letters.read(&disk, name).is_err());
+        letters.keep(&disk, &letter(200, 3000)).unwrap();
         disk.set_capacity(Some(0));
         assert!(letters.keep(&disk, &letter(201, 3000)).is_err(), "nothing can be kept");
     }

@@ -2,63 +2,108 @@
 //! `drain` decides; the task has the socket, the clock and the disk thread.
 
 mod hub;
-#[cfg(feature = "sink-otlp")]
-mod otlp;
+#[cfg(feature = "signal-sinks")]
+mod signal;
 
 use std::rc::Rc;
 
-#[cfg(feature = "sink-otlp")]
+use config::Config;
+use drain::ExemplarHold;
+#[cfg(feature = "signal-sinks")]
 use drain::{Delivered, Delivery};
 use drain::{Destination, Failure, Range, SendError, Step};
+use model::Signal;
+#[cfg(feature = "signal-sinks")]
+use sinks::Exporter;
 use sinks::HubSink;
-#[cfg(feature = "sink-otlp")]
-use sinks::OtlpSink;
 use tokio::sync::Notify;
 
 use crate::clock::random;
+use crate::consumers::Consumer;
 use crate::log;
 use crate::shared::{Shared, disk_error};
 
-/// At most so many bytes of blocks go in one request to a hub.
-pub(crate) const REQUEST_BYTES: usize = 256 << 10;
-/// At most so many bytes of blocks wait while the first of them goes to an OTLP endpoint, which gets one after the other.
-#[cfg(feature = "sink-otlp")]
-const AHEAD_BYTES: usize = 64 << 10;
+/// At most so many bytes of blocks go to a hub in one request.
+const HUB_REQUEST_BYTES: usize = 256 << 10;
+/// So many bytes of blocks are read for a signal at once; each block goes by itself.
+const SIGNAL_REQUEST_BYTES: usize = 64 << 10;
+
+/// How many bytes of blocks a consumer reads at once.
+pub(crate) fn request_bytes(consumer: &Consumer) -> usize {
+    if consumer.signal.is_some() { SIGNAL_REQUEST_BYTES } else { HUB_REQUEST_BYTES }
+}
+
+/// Where each consumer puts exemplars of confirmed traces, or takes them from for its points. They follow their traces within a
+/// destination; one that takes points and no traces gets those of the first that takes traces.
+pub(crate) fn exemplar_holds(config: &Config, consumers: &[Consumer]) -> Vec<Option<ExemplarHold>> {
+    let takes = |destination: usize, signal| {
+        consumers.iter().any(|one| one.destination == destination && one.signal == Some(signal))
+    };
+    let from = consumers.iter().find(|one| one.signal == Some(Signal::Traces)).map(|one| one.destination);
+    let mut holds: Vec<Option<ExemplarHold>> = vec![None; consumers.len()];
+    for destination in 0..config.destinations.len() {
+        let Some(from) = Some(destination).filter(|one| takes(*one, Signal::Traces)).or(from) else { continue };
+        let Some(points) =
+            consumers.iter().position(|one| one.destination == destination && one.signal == Some(Signal::Metrics))
+        else {
+            continue;
+        };
+        let traces = consumers.iter().position(|one| one.destination == from && one.signal == Some(Signal::Traces));
+        // A trace's exemplars go to one destination's points.
+        if let Some(traces) = traces.filter(|traces| holds[*traces].is_none()) {
+            let hold = ExemplarHold::default();
+            (holds[traces], holds[points]) = (Some(hold.clone()), Some(hold));
+        }
+    }
+    holds
+}
 
 /// The protocol of a destination.
 pub(crate) enum Sink {
     Hub(HubSink),
-    #[cfg(feature = "sink-otlp")]
-    Otlp(Box<OtlpSink>),
+    #[cfg(feature = "signal-sinks")]
+    Exporter(Box<Exporter>),
 }
 
-/// The task of one destination.
+/// The task of one consumer.
 pub(crate) struct DrainTask {
     index: usize,
     name: String,
+    request_bytes: usize,
     sink: Sink,
     wake: Rc<Notify>,
     shared: Rc<Shared>,
-    /// Blocks on their way to an OTLP endpoint.
-    #[cfg(feature = "sink-otlp")]
-    delivery: Delivery,
+    /// Blocks on their way, of a consumer of one signal.
+    #[cfg(feature = "signal-sinks")]
+    delivery: Option<Delivery>,
+    #[cfg(feature = "signal-sinks")]
+    exemplars: Option<ExemplarHold>,
     /// What was decided of a block and could not be booked.
-    #[cfg(feature = "sink-otlp")]
+    #[cfg(feature = "signal-sinks")]
     unbooked: Option<(Range, Delivered)>,
 }
 
 impl DrainTask {
-    /// The task of the destination at this position; `wake` tells it of new blocks.
-    pub(crate) fn new(shared: &Rc<Shared>, index: usize, name: &str, sink: Sink, wake: Rc<Notify>) -> Self {
+    /// The task of the consumer at this position; `wake` tells it of new blocks. `exemplars`: see [`exemplar_holds`].
+    pub(crate) fn new(
+        shared: &Rc<Shared>,
+        (index, consumer): (usize, &Consumer),
+        sink: Sink,
+        wake: Rc<Notify>,
+        exemplars: Option<ExemplarHold>,
+    ) -> Self {
         Self {
             index,
-            name: name.to_owned(),
+            name: consumer.name.clone(),
+            request_bytes: request_bytes(consumer),
             sink,
             wake,
             shared: Rc::clone(shared),
-            #[cfg(feature = "sink-otlp")]
-            delivery: Delivery::default(),
-            #[cfg(feature = "sink-otlp")]
+            #[cfg(feature = "signal-sinks")]
+            delivery: consumer.signal.map(|signal| Delivery::new(signal, exemplars.clone())),
+            #[cfg(feature = "signal-sinks")]
+            exemplars: exemplars.filter(|_| consumer.signal == Some(Signal::Metrics)),
+            #[cfg(feature = "signal-sinks")]
             unbooked: None,
         }
     }
@@ -87,6 +132,7 @@ impl DrainTask {
                     // Woken or not, the next turn looks for blocks.
                     tokio::select! {
                         _woken = tokio::time::timeout(rest, self.wake.notified()) => {}
+                        () = self.shared.destinations.resumed(self.index) => {}
                         _leaving = leaving.changed() => {}
                     }
                 }
@@ -117,25 +163,26 @@ impl DrainTask {
                 Step::Deliver => break,
             }
         }
-        let most = match &self.sink {
-            Sink::Hub(_) => REQUEST_BYTES,
-            #[cfg(feature = "sink-otlp")]
-            Sink::Otlp(_) => AHEAD_BYTES,
-        };
-        let mut blocks = self.shared.disk.next_blocks(self.index, most).await.map_err(disk_error)?;
+        #[cfg(feature = "signal-sinks")]
+        if self.retry_letter().await? {
+            return Ok(true);
+        }
+        let (mut blocks, passed) =
+            self.shared.disk.next_blocks(self.index, self.request_bytes).await.map_err(disk_error)?;
+        self.shared.book_passed(&passed);
         if blocks.is_empty() {
-            #[cfg(feature = "sink-otlp")]
-            if let Sink::Otlp(sink) = &mut self.sink {
+            #[cfg(feature = "signal-sinks")]
+            if let Sink::Exporter(sink) = &mut self.sink {
                 sink.rest();
             }
             return Ok(false);
         }
         match &mut self.sink {
             Sink::Hub(_) => self.deliver_hub(&mut blocks).await?,
-            #[cfg(feature = "sink-otlp")]
-            Sink::Otlp(_) => {
+            #[cfg(feature = "signal-sinks")]
+            Sink::Exporter(_) => {
                 for block in blocks {
-                    self.deliver_otlp(block).await?;
+                    self.deliver_signal(block).await?;
                 }
             }
         }
@@ -162,11 +209,13 @@ impl DrainTask {
         wait
     }
 
-    /// Moves the destination's cursor, and books what the journal says is new, so many of it as rejected; gives the number of records.
-    async fn confirm(&self, ranges: Vec<Range>, rejected: u64) -> Result<u64, SendError> {
-        let (records, backlog) = self.shared.disk.confirm(self.index, ranges).await.map_err(disk_error)?;
+    /// Moves the destination's cursor, and books what the journal says is new, so many of it as rejected, and so many as of signals that it
+    /// does not take; gives the number of records.
+    async fn confirm(&self, ranges: Vec<Range>, rejected: u64, skipped: u64) -> Result<u64, SendError> {
+        let (records, backlog, passed) = self.shared.disk.confirm(self.index, ranges).await.map_err(disk_error)?;
+        self.shared.book_passed(&passed);
         self.shared.set_backlog(backlog);
-        self.shared.pipeline.borrow_mut().books_mut().confirmed(&self.name, records, rejected);
+        self.shared.pipeline.borrow_mut().books_mut().confirmed(&self.name, records, rejected, skipped);
         Ok(records)
     }
 

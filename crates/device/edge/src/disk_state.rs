@@ -33,13 +33,21 @@ pub struct DiskStatus {
     pub thinned: u64,
     /// What destinations refused and is kept.
     pub dead_letters: DeadLetterCounts,
+    /// Records that destinations were passed by.
+    pub passed: Passed,
 }
+
+/// (destination's position, records) of signals that it does not take, since they were asked for last; see
+/// [`journal::Journal::take_passed`].
+pub type Passed = Vec<(usize, i64)>;
 
 /// What a commit did.
 #[derive(Debug, Default)]
 pub struct Committed {
     /// (destination's position, records) that will never be delivered there.
     pub lost: Vec<(usize, u64)>,
+    /// Records that destinations were passed by.
+    pub passed: Passed,
     /// Batches that found no room: they come back, to be tried again.
     pub left: Vec<Batch>,
     /// What is larger than any frame can be: it will never fit.
@@ -123,9 +131,7 @@ impl<D: Disk> DiskState<D> {
             }),
             None => <(Ledger, PerSignal)>::default(),
         };
-        for name in &names {
-            ledger.destination(name);
-        }
+        ledger.keep_destinations(&names);
         for after in &recovery.unbooked {
             // Durable, but the books that spoke of them were not: they came in, and they were routed.
             for (signal, records) in booked_by_signal(after) {
@@ -143,12 +149,18 @@ impl<D: Disk> DiskState<D> {
                 ledger.destination(name).lost += lost.records;
             }
         }
+        for (index, records) in journal.take_passed() {
+            if let Some(name) = names.get(index) {
+                let entry = ledger.destination(name);
+                entry.skipped = entry.skipped.saturating_add_signed(records);
+            }
+        }
         for (index, name) in names.iter().enumerate() {
             let queued = journal.depth(index)?.records;
             let entry = ledger.destination(name);
             // A confirmation and its count are not written together: the cursor on disk is what counts.
-            entry.delivered = entry.routed.saturating_sub(queued + entry.rejected + entry.lost);
-            entry.routed = queued + entry.delivered + entry.rejected + entry.lost;
+            entry.delivered = entry.routed.saturating_sub(queued + entry.rejected + entry.lost + entry.skipped);
+            entry.routed = queued + entry.delivered + entry.rejected + entry.lost + entry.skipped;
         }
         let mut pipeline = make(ledger);
         let mut dead_letters = DeadLetters::open(journal.disk(), budget);
@@ -228,7 +240,8 @@ impl<D: Disk> DiskState<D> {
         self.promised = [0; Lane::ALL.len()];
         for batch in batches {
             let records = u32::try_from(batch.records.total()).unwrap_or(u32::MAX);
-            let meta = FrameMeta { records, start_ns: batch.start_ns, end_ns: batch.end_ns };
+            let meta =
+                FrameMeta { records, start_ns: batch.start_ns, end_ns: batch.end_ns, signals: Some(batch.signals) };
             if let Err(error) = self.storage.journal.append(batch.lane, &batch.body, meta, stamp) {
                 if let AppendError::TooLarge { .. } = error {
                     committed.unfit.push((batch.lane, batch.records));
@@ -263,6 +276,7 @@ impl<D: Disk> DiskState<D> {
             self.starting = starting::end(self.storage.journal.disk()).is_err();
         }
         committed.lost = self.storage.journal.take_lost().iter().map(|lost| (lost.destination, lost.records)).collect();
+        committed.passed = self.storage.journal.take_passed();
         committed.backlog = self.backlog();
         committed
     }
@@ -275,6 +289,11 @@ impl<D: Disk> DiskState<D> {
         let mut blocks = Vec::new();
         self.storage.journal.next_blocks(destination, max, &mut blocks)?;
         Ok(blocks)
+    }
+
+    /// Records that destinations were passed by since the last call.
+    pub(crate) fn take_passed(&mut self) -> Passed {
+        self.storage.journal.take_passed()
     }
 
     /// A destination has these; tells how many records of them it was not known to have.
@@ -343,6 +362,22 @@ impl<D: Disk> DiskState<D> {
         letters.iter().try_for_each(|letter| self.dead_letters.keep(self.storage.journal.disk(), letter))
     }
 
+    /// A request that a destination refused; see [`DeadLetters::read`].
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub(crate) fn read_dead_letter(&self, name: &str) -> std::io::Result<Vec<u8>> {
+        self.dead_letters.read(self.storage.journal.disk(), name)
+    }
+
+    /// Removes a request that a destination refused.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub(crate) fn remove_dead_letter(&mut self, name: &str) -> std::io::Result<()> {
+        self.dead_letters.remove(self.storage.journal.disk(), name)
+    }
+
     /// Writes the next part of what is undecided at an orderly end.
     ///
     /// # Errors
@@ -386,6 +421,7 @@ impl<D: Disk> DiskState<D> {
         stats.syncs += recorder.syncs;
         stats.failed_syncs += recorder.failed_syncs;
         DiskStatus {
+            passed: self.take_passed(),
             epoch: self.storage.journal.epoch(),
             heads: self.storage.journal.heads(),
             depths,

@@ -12,7 +12,7 @@ use recorder::Recording;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::dead_letters::DeadLetter;
-use crate::disk_state::{Committed, DiskState, DiskStatus};
+use crate::disk_state::{Committed, DiskState, DiskStatus, Passed};
 use crate::log;
 
 /// Jobs that may wait for the disk. Commits wait one at a time, and requests are bounded by their bytes.
@@ -39,8 +39,9 @@ struct Record {
     reply: oneshot::Sender<Recorded>,
 }
 
-/// Records that a destination was not known to have, and what each lane still has to give, by its number.
-type Confirmed = (u64, [u64; Lane::ALL.len()]);
+/// Records that a destination was not known to have, what each lane still has to give, by its number, and what destinations were
+/// passed by meanwhile.
+type Confirmed = (u64, [u64; Lane::ALL.len()], Passed);
 
 enum Job {
     Record(Record),
@@ -59,7 +60,7 @@ enum Job {
     Next {
         destination: usize,
         max: usize,
-        reply: oneshot::Sender<Vec<StoredBlock>>,
+        reply: oneshot::Sender<(Vec<StoredBlock>, Passed)>,
     },
     Confirm {
         destination: usize,
@@ -84,6 +85,14 @@ enum Job {
     },
     DeadLetters {
         letters: Vec<DeadLetter>,
+        reply: oneshot::Sender<Result<(), String>>,
+    },
+    ReadDeadLetter {
+        name: String,
+        reply: oneshot::Sender<Result<Vec<u8>, String>>,
+    },
+    RemoveDeadLetter {
+        name: String,
         reply: oneshot::Sender<Result<(), String>>,
     },
     /// A part of what is undecided; `None` behind the last one.
@@ -155,7 +164,7 @@ impl DiskThread {
         &self,
         destination: usize,
         max: usize,
-    ) -> Result<Vec<StoredBlock>, DiskThreadError> {
+    ) -> Result<(Vec<StoredBlock>, Passed), DiskThreadError> {
         self.ask(|reply| Job::Next { destination, max, reply }).await
     }
 
@@ -206,12 +215,23 @@ impl DiskThread {
     }
 
     /// Keeps what a destination refused for good.
-    #[cfg_attr(not(feature = "sink-otlp"), allow(dead_code, reason = "only OTLP endpoints refuse records"))]
+    #[cfg_attr(not(feature = "signal-sinks"), allow(dead_code, reason = "only exporters have records refused"))]
     pub(crate) async fn keep_dead_letters(
         &self,
         letters: Vec<DeadLetter>,
     ) -> Result<Result<(), String>, DiskThreadError> {
         self.ask(|reply| Job::DeadLetters { letters, reply }).await
+    }
+
+    /// A request that a destination refused.
+    #[cfg_attr(not(feature = "signal-sinks"), allow(dead_code, reason = "only exporters have records refused"))]
+    pub(crate) async fn read_dead_letter(&self, name: String) -> Result<Result<Vec<u8>, String>, DiskThreadError> {
+        self.ask(|reply| Job::ReadDeadLetter { name, reply }).await
+    }
+
+    /// Removes a request that a destination refused.
+    pub(crate) async fn remove_dead_letter(&self, name: String) -> Result<Result<(), String>, DiskThreadError> {
+        self.ask(|reply| Job::RemoveDeadLetter { name, reply }).await
     }
 
     /// Whether the data directory is where it was; else what is wrong.
@@ -278,14 +298,14 @@ impl<D: Disk> Worker<D> {
                         log::error(&format!("cannot read the journal: {error}"));
                         Vec::new()
                     });
-                    let _heard = reply.send(blocks);
+                    let _heard = reply.send((blocks, self.disk.take_passed()));
                 }
                 Job::Confirm { destination, ranges, reply } => {
                     let (records, failed) = self.disk.confirm(destination, &ranges);
                     if let Some(error) = failed {
                         log::error(&format!("cannot note a confirmation: {error}"));
                     }
-                    let _heard = reply.send((records, self.disk.backlog()));
+                    let _heard = reply.send((records, self.disk.backlog(), self.disk.take_passed()));
                 }
                 Job::Replay { destination, lane, next_expected, reply } => {
                     let again = self.disk.replay(destination, lane, next_expected).unwrap_or_else(|error| {
@@ -299,7 +319,7 @@ impl<D: Disk> Worker<D> {
                         log::error(&format!("cannot look at what a destination has of lane {lane}: {error}"));
                         0
                     });
-                    let _heard = reply.send((skipped, self.disk.backlog()));
+                    let _heard = reply.send((skipped, self.disk.backlog(), self.disk.take_passed()));
                 }
                 Job::Drop { destination, lane, reply } => {
                     let dropped = self.disk.drop_queue(destination, lane).map_err(|error| error.to_string());
@@ -309,6 +329,12 @@ impl<D: Disk> Worker<D> {
                 Job::DeadLetters { letters, reply } => {
                     let kept = self.disk.keep_dead_letters(&letters).map_err(|error| error.to_string());
                     let _heard = reply.send(kept);
+                }
+                Job::ReadDeadLetter { name, reply } => {
+                    let _heard = reply.send(self.disk.read_dead_letter(&name).map_err(|error| error.to_string()));
+                }
+                Job::RemoveDeadLetter { name, reply } => {
+                    let _heard = reply.send(self.disk.remove_dead_letter(&name).map_err(|error| error.to_string()));
                 }
                 Job::Remaining { part, reply } => {
                     let written = match part {

@@ -165,10 +165,9 @@ impl<'a> Heart<'a> {
         shared.set_backlog(committed.backlog);
         let mut pipeline = shared.pipeline.borrow_mut();
         for (position, records) in &committed.lost {
-            if let Some(destination) = self.config.destinations.get(*position) {
-                pipeline.books_mut().lost(&destination.name, *records);
-            }
+            pipeline.books_mut().lost(&shared.destinations.name(*position), *records);
         }
+        shared.destinations.skipped(&committed.passed, pipeline.books_mut());
         let not_taken = committed.left.iter().map(|batch| batch.records.total()).sum::<u64>()
             + committed.unfit.iter().map(|(_, records)| records.total()).sum::<u64>();
         self.unsaved += records.saturating_sub(not_taken);

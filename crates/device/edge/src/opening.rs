@@ -9,6 +9,7 @@ use red::Red;
 
 use crate::build::{storage_options, thin_step, watermarks};
 use crate::clock::Clock;
+use crate::consumers::consumers;
 use crate::descriptors::{self, Shares};
 use crate::disk_state::DiskState;
 use crate::disk_thread::{self, DiskThread};
@@ -21,7 +22,7 @@ use crate::tell::report;
 pub(crate) fn connections(config: &Config) -> Result<Shares, StartError> {
     let wanted = Shares { producers: crate::build::connections(config), admin: usize::from(config.admin.connections) };
     let (limit, open) = (descriptors::limit(), descriptors::open());
-    let shares = descriptors::share(limit, open, config.destinations.len() as u64, wanted).map_err(|needed| {
+    let shares = descriptors::share(limit, open, consumers(config).len() as u64, wanted).map_err(|needed| {
         start_error(format!(
             "the system gives this program {limit} file descriptors, too few for the journal and connections: at least \
              {needed} (ulimit -n, or LimitNOFILE of the unit)"

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use config::Config;
 
 use crate::build::sink;
+use crate::consumers::consumers;
 use crate::delivery::Sink;
 use crate::error::{StartError, start_error};
 
@@ -20,11 +21,14 @@ pub fn connect(config: &Config) -> Result<(String, bool), StartError> {
         .map_err(|error| start_error(format!("cannot start: {error}")))?;
     let asked = async {
         let (mut report, mut good) = (String::new(), true);
-        for destination in &config.destinations {
-            let outcome = match sink(destination)? {
+        for consumer in consumers(config) {
+            let outcome = match sink(config, &consumer)? {
                 Sink::Hub(mut sink) => sink.probe().await,
-                #[cfg(feature = "sink-otlp")]
-                Sink::Otlp(mut sink) => sink.probe().await,
+                #[cfg(feature = "signal-sinks")]
+                Sink::Exporter(mut sink) => match consumer.signal {
+                    Some(signal) => sink.export(signal, &[]).await.map(drop),
+                    None => Ok(()),
+                },
             };
             let says = match outcome {
                 Ok(()) => "answers, and takes what this device sends".to_owned(),
@@ -34,7 +38,7 @@ pub fn connect(config: &Config) -> Result<(String, bool), StartError> {
                 }
             };
             // Writing into a String cannot fail.
-            let _written = writeln!(report, "destination {}: {says}", destination.name);
+            let _written = writeln!(report, "destination {}: {says}", consumer.name);
         }
         Ok((report, good))
     };

@@ -17,7 +17,8 @@ use crate::agent::Agent;
 use crate::build::{check_memory, settings, sink};
 use crate::clock::Clock;
 use crate::commits::Commits;
-use crate::delivery::DrainTask;
+use crate::consumers::consumers;
+use crate::delivery::{DrainTask, exemplar_holds};
 use crate::destinations::Destinations;
 use crate::error::{StartError, start_error};
 use crate::gate::Gate;
@@ -89,13 +90,12 @@ where
     check_memory(config)?;
     // Sockets first: a port in use is found before the disk is touched.
     let listeners = Listeners::bind(config).await?;
-    let mut sinks = Vec::with_capacity(config.destinations.len());
-    for destination in &config.destinations {
-        sinks.push(sink(destination)?);
-    }
+    let consumers = consumers(config);
+    let sinks = consumers.iter().map(|one| sink(config, one)).collect::<Result<Vec<_>, _>>()?;
+    let mut exemplars = exemplar_holds(config, &consumers);
     let (disk_thread, mut pipeline) = open_disk(config, &clock, disk)?;
-    for (destination, lost) in config.destinations.iter().zip(renewal.iter().flat_map(|one| one.lost())) {
-        pipeline.books_mut().delivered_are_lost(&destination.name, lost);
+    for (consumer, lost) in consumers.iter().zip(renewal.iter().flat_map(|one| one.lost())) {
+        pipeline.books_mut().delivered_are_lost(&consumer.name, lost);
     }
     let shared = Rc::new(Shared {
         pages,
@@ -120,10 +120,11 @@ where
     let agent = Rc::new(Agent::new(Rc::clone(&shared), Rc::clone(&limits), share, access(config)?, shares.admin));
 
     let (mut wakes, mut drains) = (Vec::with_capacity(sinks.len()), Vec::with_capacity(sinks.len()));
-    for (index, (destination, sink)) in config.destinations.iter().zip(sinks).enumerate() {
+    for (index, (consumer, sink)) in consumers.iter().zip(sinks).enumerate() {
         let wake = Rc::new(Notify::new());
         wakes.push(Rc::clone(&wake));
-        let drain = DrainTask::new(&shared, index, &destination.name, sink, wake);
+        let drain =
+            DrainTask::new(&shared, (index, consumer), sink, wake, exemplars.get_mut(index).and_then(Option::take));
         drains.push(tokio::task::spawn_local(drain.run()));
     }
     let mut heart = Heart::new(config, &agent, &wakes);

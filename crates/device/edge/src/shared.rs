@@ -13,6 +13,7 @@ use tokio::sync::{Notify, watch};
 use crate::clock::Clock;
 use crate::commits::Commits;
 use crate::destinations::Destinations;
+use crate::disk_state::{DiskStatus, Passed};
 use crate::disk_thread::{DiskThread, DiskThreadError};
 use crate::gate::Gate;
 use crate::log;
@@ -70,6 +71,18 @@ impl Shared {
             }
             shared.pages.give_back();
         });
+    }
+
+    /// Books what destinations were passed by.
+    pub(crate) fn book_passed(&self, passed: &Passed) {
+        self.destinations.skipped(passed, self.pipeline.borrow_mut().books_mut());
+    }
+
+    /// How the disk stands; what it tells of what destinations were passed by is booked.
+    pub(crate) async fn disk_status(&self) -> Result<DiskStatus, DiskThreadError> {
+        let status = self.disk.status().await?;
+        self.book_passed(&status.passed);
+        Ok(status)
     }
 
     /// Tells the pipeline what each lane has on disk that some destination has not confirmed, by the lane's number.

@@ -2,7 +2,7 @@
 
 use disk::Disk;
 use journal::{FrameMeta, Journal, JournalError};
-use model::{Lane, Stamp};
+use model::{Lane, Signal, Signals, Stamp};
 use thin::Thinner;
 use wire::{Section, SectionRef};
 
@@ -76,7 +76,15 @@ impl Left {
         }
         self.bytes += body.len();
         self.records += thinned.points;
-        self.frames.push((body, FrameMeta { records, start_ns: thinned.start_ns, end_ns: thinned.end_ns }));
+        self.frames.push((
+            body,
+            FrameMeta {
+                records,
+                start_ns: thinned.start_ns,
+                end_ns: thinned.end_ns,
+                signals: Some(Signals::of(Signal::Metrics)),
+            },
+        ));
         self.bytes <= BODIES_BYTES
     }
 }
@@ -191,6 +199,8 @@ mod tests {
                 free_space_floor: 0,
                 cut_uncommitted: false,
                 queue_limits: Vec::new(),
+                takes: Vec::new(),
+                formerly: Vec::new(),
             };
             let disk = RealDisk::new(directory.path()).unwrap();
             let (mut journal, _) = Journal::open(disk, options, Stamp::default()).unwrap();
@@ -200,7 +210,7 @@ mod tests {
                 let mut body = Vec::new();
                 wire::encode_body(&[SectionRef::Metrics(&minute_of(minute))], &mut body).unwrap();
                 let start_ns = START + minute * MINUTE;
-                let meta = FrameMeta { records: 120, start_ns, end_ns: start_ns + 59 * SECOND };
+                let meta = FrameMeta { records: 120, start_ns, end_ns: start_ns + 59 * SECOND, signals: None };
                 journal.append(Lane::Metrics, &body, meta, Stamp::default()).unwrap();
                 thinning.run(&mut journal, Stamp::default()).unwrap();
                 journal.commit(Stamp::default(), &[]).unwrap();

@@ -38,6 +38,8 @@ pub(crate) struct CursorRead {
     pub(crate) positions: Option<Positions>,
     /// Whether a slot is damaged, so that there may have been a newer state.
     pub(crate) damaged: bool,
+    /// Whether the state is that of another file, and is to be written into the destination's own.
+    pub(crate) goes_on: bool,
 }
 
 /// The cursor file of one destination.
@@ -89,6 +91,26 @@ impl<F> CursorFile<F> {
             }
         }
         Ok((this, read))
+    }
+
+    /// What the file of a destination says, when there is one; nothing is made.
+    pub(crate) fn read<D: Disk<File = F>>(
+        disk: &D,
+        destination: &str,
+        epoch: Epoch,
+    ) -> Result<CursorRead, JournalError> {
+        let mut this = Self { path: path(destination), file: None, counter: 0 };
+        let mut read = CursorRead::default();
+        match disk.open(&this.path) {
+            Ok(file) => {
+                for slot in 0..2 {
+                    this.read_slot(disk, &file, slot, epoch, &mut read)?;
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(JournalError::io("open", this.path)(error)),
+        }
+        Ok(read)
     }
 
     fn make<D: Disk<File = F>>(&mut self, disk: &D) -> Result<(), JournalError> {

@@ -6,7 +6,7 @@ mod release;
 mod window;
 
 use disk::Disk;
-use model::Lane;
+use model::{Lane, Signal, Signals};
 use segment::{Extent, Segment};
 use window::Window;
 use wire::{Gap, GapReason};
@@ -41,9 +41,28 @@ struct Destination<F> {
     dirty: bool,
     /// Where it stood before what was released since the last commit: the file says no more until the gap records are durable.
     unreported: [Option<Position>; Lane::ALL.len()],
+    /// The signals that it takes; `None` for everything, gap records too.
+    takes: Option<Signals>,
+    /// Records of replaced blocks that it was passed by, since the last call of [`Cursors::take_passed`].
+    replaced: u64,
 }
 
 impl<F> Destination<F> {
+    /// Whether something of these signals, where they are known, is passed over.
+    fn passes(&self, signals: Option<Signals>) -> bool {
+        self.takes.zip(signals).is_some_and(|(takes, signals)| !takes.meets(signals))
+    }
+
+    /// Whether nothing that the lane is for is taken.
+    fn passes_lane(&self, lane: Lane) -> bool {
+        self.passes(match lane {
+            Lane::Traces => Some(Signals::of(Signal::Traces).with(Signals::of(Signal::Logs))),
+            Lane::Logs => Some(Signals::of(Signal::Logs)),
+            Lane::Metrics => Some(Signals::of(Signal::Metrics)),
+            Lane::Mission | Lane::Audit | Lane::Debug => None,
+        })
+    }
+
     /// Up to where it needs nothing of a lane any more: it has it, or it was reported that it will not get it.
     fn done_with(&self, index: usize) -> u64 {
         let confirmed = self.windows[index].confirmed();
@@ -76,9 +95,10 @@ impl<F> Cursors<F> {
         log: &mut Log<D>,
         files: Vec<(CursorFile<F>, CursorRead)>,
         begins: &[Begin],
+        takes: &[Option<Signals>],
     ) -> Self {
         let mut destinations = Vec::with_capacity(files.len());
-        for (cursor, read) in files {
+        for (number, (cursor, read)) in files.into_iter().enumerate() {
             let windows = std::array::from_fn(|index| {
                 let start = begins.get(index).map_or(1, |begin| begin.start);
                 // What is older than all files was confirmed by a state of the cursor that cannot be read any more.
@@ -90,8 +110,10 @@ impl<F> Cursors<F> {
                 let last = log.lanes.lane(index).next() - 1;
                 lookup::window_at(log, index, confirmed.min(last), records)
             });
-            let dirty = read.positions.is_none();
-            destinations.push(Destination { cursor, windows, dirty, unreported: Default::default() });
+            let dirty = read.positions.is_none() || read.goes_on;
+            let takes = takes.get(number).copied().flatten();
+            let unreported = Default::default();
+            destinations.push(Destination { cursor, windows, dirty, unreported, takes, replaced: 0 });
         }
         Self { destinations, lost: Vec::new() }
     }
@@ -137,11 +159,49 @@ impl<F> Cursors<F> {
         self.destinations.iter().any(in_flight)
     }
 
-    /// Whether no destination has anything of a segment, or anything of it on its way; `false` when there is no destination.
+    /// Whether no destination has anything of a segment, or anything of it on its way, but for those that are past it and take nothing
+    /// of such a lane; `false` when nobody needs it.
     pub(crate) fn need_all_of(&self, index: usize, segment: &Segment) -> bool {
         let untouched =
             |destination: &Destination<F>| destination.windows[index].is_untouched(segment.first, segment.last);
-        !self.destinations.is_empty() && self.destinations.iter().all(untouched)
+        let is_past = |destination: &Destination<F>| {
+            destination.passes_lane(Lane::ALL[index]) && destination.windows[index].confirmed() >= segment.last
+        };
+        self.destinations.iter().any(untouched)
+            && self.destinations.iter().all(|destination| untouched(destination) || is_past(destination))
+    }
+
+    /// What stood in this stretch is replaced by so many records, which will come by those again that were passed by them.
+    pub(crate) fn come_again(&mut self, index: usize, extent: &Extent, records: u64) {
+        for destination in &mut self.destinations {
+            if destination.windows[index].confirmed() >= extent.last {
+                destination.replaced += records;
+            }
+        }
+    }
+
+    /// Moves every destination past what it takes nothing of, up to the first block that it has to be sent.
+    pub(crate) fn pass_by<D: Disk<File = F>>(&mut self, log: &mut Log<D>) {
+        for number in 0..self.destinations.len() {
+            if self.destinations[number].takes.is_none() {
+                continue;
+            }
+            for index in 0..Lane::ALL.len() {
+                // What cannot be looked up now is when it is asked for.
+                while self.destinations[number].windows[index].is_empty()
+                    && self.load_next(log, number, index).unwrap_or(false)
+                {}
+            }
+        }
+    }
+
+    /// See [`crate::Journal::take_passed`].
+    pub(crate) fn take_passed(&mut self) -> Vec<(usize, i64)> {
+        let all = self.destinations.iter_mut().map(|destination| {
+            let passed: u64 = destination.windows.iter_mut().map(Window::take_passed).sum();
+            passed as i64 - std::mem::take(&mut destination.replaced) as i64
+        });
+        all.enumerate().filter(|(_, records)| *records != 0).collect()
     }
 
     /// The lowest sequence of a lane that is looked up next.

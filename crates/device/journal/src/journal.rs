@@ -3,7 +3,7 @@
 mod recovery;
 
 use disk::Disk;
-use model::{Epoch, Lane, Stamp};
+use model::{Epoch, Lane, Signals, Stamp};
 use wire::{FRAME_CAP, FrameHeader};
 
 use crate::attachment::Attachment;
@@ -45,6 +45,11 @@ pub struct Options {
     pub free_space_floor: u64,
     /// For each destination what may wait for it at most; `None`, or a list that is too short: as much as there is room for.
     pub queue_limits: Vec<Option<QueueLimit>>,
+    /// For each destination the signals that it takes; blocks without any of them are passed over, and so are gap records. `None`,
+    /// or a list that is too short: everything.
+    pub takes: Vec<Option<Signals>>,
+    /// For each destination the name whose cursor it goes on from where it has none of its own yet; may be too short.
+    pub formerly: Vec<Option<String>>,
     /// Whether frames that a crash left behind the last commit are cut: where what they held is recorded elsewhere, and comes
     /// again.
     pub cut_uncommitted: bool,
@@ -62,6 +67,8 @@ impl Options {
             lane_ages: [u64::MAX; Lane::ALL.len()],
             free_space_floor: 0,
             queue_limits: Vec::new(),
+            takes: Vec::new(),
+            formerly: Vec::new(),
             cut_uncommitted: false,
         }
     }
@@ -166,6 +173,7 @@ impl<D: Disk> Journal<D> {
             self.cursors.reported();
         }
         let (frames, records) = self.log.lanes.commit();
+        self.cursors.pass_by(&mut self.log);
         if self.space.keep_house(&mut self.log, &mut self.cursors, stamp).is_err() {
             // What had to be durable is. History stays a little longer, and the next commit tries again.
             self.log.lanes.counts_mut().failed_syncs += 1;
@@ -295,6 +303,12 @@ impl<D: Disk> Journal<D> {
     /// What was lost since the last call, for each destination that loses by it.
     pub fn take_lost(&mut self) -> Vec<Lost> {
         self.cursors.take_lost()
+    }
+
+    /// Records that each destination was passed by since the last call, because it takes none of their signals; see
+    /// [`Options::takes`]. Fewer than none where what it was passed by was replaced, and what is left of it will be.
+    pub fn take_passed(&mut self) -> Vec<(usize, i64)> {
+        self.cursors.take_passed()
     }
 
     /// Writes the cursors that moved. [`Journal::commit`] does so only when it has to: a cursor that is lost in a crash

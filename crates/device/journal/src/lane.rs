@@ -7,7 +7,7 @@ mod write;
 use std::collections::VecDeque;
 
 use disk::{Disk, DiskError};
-use model::{Epoch, Lane};
+use model::{Epoch, Lane, Signals};
 use segment::{Row, Segment, SegmentFile, SegmentKey, earliest};
 use wire::BlockBody;
 
@@ -24,6 +24,8 @@ pub struct FrameMeta {
     pub start_ns: u64,
     /// Latest event time in it, Unix nanoseconds; 0 when not known.
     pub end_ns: u64,
+    /// The signals of its records and exemplars; `None` when not known: then everyone reads it.
+    pub signals: Option<Signals>,
 }
 
 /// The segment that is being written.

@@ -186,6 +186,14 @@ fn contents(block: &FoundBlock<'_>, inflater: &mut Inflater) -> Vec<(Vec<u8>, Fr
         if frame.sections.iter().any(|section| matches!(section, Section::Gap(_))) {
             continue;
         }
+        let signal = |section: &Section| match section {
+            // Exemplars follow their trace.
+            Section::Traces(_) | Section::Exemplars(_) => Some(Signal::Traces),
+            Section::Logs(_) => Some(Signal::Logs),
+            Section::Metrics(_) => Some(Signal::Metrics),
+            Section::Gap(_) => None,
+        };
+        let signals = Some(frame.sections.iter().filter_map(signal).collect());
         let records = frame.sections.iter().map(|section| match section {
             Section::Traces(otlp) => model::otlp::count_records(Signal::Traces, otlp).unwrap_or(0),
             Section::Logs(otlp) => model::otlp::count_records(Signal::Logs, otlp).unwrap_or(0),
@@ -194,7 +202,7 @@ fn contents(block: &FoundBlock<'_>, inflater: &mut Inflater) -> Vec<(Vec<u8>, Fr
         });
         // A single frame has what its entry says.
         let records = if raw.header().frames == 1 { block.records } else { records.sum::<u64>() as u32 };
-        let meta = FrameMeta { records, start_ns: block.start_ns, end_ns: block.end_ns };
+        let meta = FrameMeta { records, start_ns: block.start_ns, end_ns: block.end_ns, signals };
         let mut before = Vec::new();
         wire::seal_frame::<String>(&frame.header, &[], &mut before);
         found.push((bytes.get(before.len()..).unwrap_or_default().to_vec(), meta, frame.header.stamp));

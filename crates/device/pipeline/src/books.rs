@@ -251,12 +251,28 @@ impl Books {
 
 /// What happened behind the journal, and over a restart.
 impl Books {
-    /// A destination confirmed records; so many of them it never takes.
-    pub fn confirmed(&mut self, destination: &str, records: u64, rejected: u64) {
+    /// A destination is done with records; so many of them it refused for good, and so many are of signals that it does not take.
+    pub fn confirmed(&mut self, destination: &str, records: u64, rejected: u64, skipped: u64) {
         let entry = self.ledger.destination(destination);
-        let rejected = rejected.min(records);
-        entry.delivered += records - rejected;
+        let skipped = skipped.min(records);
+        let rejected = rejected.min(records - skipped);
+        entry.delivered += records - rejected - skipped;
         entry.rejected += rejected;
+        entry.skipped += skipped;
+    }
+
+    /// A destination took records after all that it had refused.
+    pub fn taken_after_all(&mut self, destination: &str, records: u64) {
+        let entry = self.ledger.destination(destination);
+        let known = records.min(entry.rejected);
+        entry.rejected -= known;
+        entry.delivered += known;
+    }
+
+    /// A destination was passed by records of signals that it does not take; fewer than none where those will come by again, as others.
+    pub fn skipped(&mut self, destination: &str, records: i64) {
+        let entry = self.ledger.destination(destination);
+        entry.skipped = entry.skipped.saturating_add_signed(records);
     }
 
     /// Records will never be delivered to a destination.

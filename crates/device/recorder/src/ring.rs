@@ -229,6 +229,7 @@ impl<F> FileRing<F> {
             records_before: 0,
             start_ns: label.wall_ns,
             end_ns: label.wall_ns,
+            signals: None,
         };
         let mut fixed = entry.encode();
         key.stamp(open.end, &mut fixed);

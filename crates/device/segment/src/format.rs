@@ -1,6 +1,6 @@
 //! The fixed parts of a segment: header, entries, footer (docs/journal.md). Everything is little-endian and checksummed.
 
-use model::Epoch;
+use model::{Epoch, Signals};
 
 use crate::fields::{FieldReader, FieldWriter};
 use crate::key::{FIXED, FIXED_LEN, Fixed, MOST, Row, SegmentKey, VERSION};
@@ -112,7 +112,12 @@ pub struct Entry {
     pub start_ns: u64,
     /// Latest event time in it, Unix nanoseconds; 0 when not known.
     pub end_ns: u64,
+    /// The signals of its records; `None` when not known: the writer did not say.
+    pub signals: Option<Signals>,
 }
+
+/// Says that the other bits of its byte tell the signals.
+const SIGNALS_KNOWN: u8 = 0x80;
 
 impl Entry {
     /// Last sequence in it, inclusive.
@@ -141,7 +146,7 @@ impl Entry {
         };
         FieldWriter::new(&mut fixed)
             .put(&ENTRY_MAGIC)
-            .put(&[kind, 0, 0, 0])
+            .put(&[kind, self.signals.map_or(0, |signals| SIGNALS_KNOWN | signals.bits()), 0, 0])
             .u32(self.len)
             .u32(self.payload_crc)
             .u64(self.first)
@@ -175,6 +180,7 @@ impl Entry {
             records_before: fields.u64(),
             start_ns: fields.u64(),
             end_ns: fields.u64(),
+            signals: (fixed[5] & SIGNALS_KNOWN != 0).then(|| Signals::from_bits(fixed[5])),
         };
         let sane = entry.first >= key.first
             && entry.frames > 0
@@ -249,7 +255,7 @@ impl Footer {
 
 #[cfg(test)]
 mod tests {
-    use model::Lane;
+    use model::{Lane, Signal};
 
     use super::*;
 
@@ -270,6 +276,7 @@ mod tests {
             records_before: 11,
             start_ns: 12,
             end_ns: 13,
+            signals: Some(Signals::of(Signal::Logs)),
         };
         let footer = Footer {
             data_end: 400,

@@ -14,7 +14,8 @@ use model::{Refusal, Signal};
 
 use crate::Access;
 use crate::answer::{Answer, failure};
-use crate::http1::connect;
+use crate::gzip::Gzip;
+use crate::http1::{USER_AGENT, connect};
 
 const WINDOW: u32 = 64 << 10;
 const MAX_ANSWER: usize = 64 << 10;
@@ -35,11 +36,20 @@ impl<F: Future + 'static> hyper::rt::Executor<F> for LocalExecutor {
 pub(crate) struct GrpcClient {
     access: Access,
     sender: Option<SendRequest<Full<Bytes>>>,
+    gzip: Option<Gzip>,
 }
 
 impl GrpcClient {
-    pub(crate) fn new(access: Access) -> Self {
-        Self { access, sender: None }
+    /// Messages are compressed with `gzip`.
+    pub(crate) fn new(access: Access, gzip: bool) -> Self {
+        Self { access, sender: None, gzip: gzip.then(Gzip::new) }
+    }
+
+    /// Gives back what only sending needs.
+    pub(crate) fn rest(&mut self) {
+        if let Some(gzip) = &mut self.gzip {
+            gzip.release();
+        }
     }
 
     /// Calls a signal's `Export` and gives the response message's bytes.
@@ -87,12 +97,23 @@ impl GrpcClient {
             .path_and_query(format!("{}/opentelemetry.proto.collector.{method}/Export", endpoint.base))
             .build()
             .map_err(|error| SendError::blocked(Refusal::Unreachable, format!("the address does not fit: {error}")))?;
-        let mut body = BytesMut::with_capacity(PREFIX + message.len());
-        body.put_u8(0);
-        body.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
-        body.put_slice(message);
-        let mut request =
-            Request::post(uri).header(header::CONTENT_TYPE, "application/grpc").header(header::TE, "trailers");
+        let compressed = self.gzip.as_mut().and_then(|gzip| gzip.compressed(message));
+        let content = compressed.as_deref().unwrap_or(message);
+        let mut body = BytesMut::with_capacity(PREFIX + content.len());
+        body.put_u8(u8::from(compressed.is_some()));
+        body.put_u32(u32::try_from(content.len()).unwrap_or(u32::MAX));
+        body.put_slice(content);
+        let mut request = Request::post(uri)
+            .header(header::CONTENT_TYPE, "application/grpc")
+            .header(header::TE, "trailers")
+            .header(header::USER_AGENT, USER_AGENT);
+        if compressed.is_some() {
+            request = request.header("grpc-encoding", "gzip");
+        }
+        drop(compressed);
+        for (name, value) in &self.access.headers {
+            request = request.header(name, value);
+        }
         if let Some(token) = &self.access.token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }

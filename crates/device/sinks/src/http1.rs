@@ -19,6 +19,8 @@ use crate::answer::Answer;
 /// The most bytes of an answer that are read.
 const MAX_ANSWER: usize = 64 << 10;
 const BUFFER: usize = 16 << 10;
+/// Who asks.
+pub(crate) const USER_AGENT: &str = concat!("lightship/", env!("CARGO_PKG_VERSION"));
 /// How often a request is sent on.
 const REDIRECTS: usize = 4;
 
@@ -146,6 +148,9 @@ impl Client {
     /// Sends a POST, and again where the server sends it on to another path of itself (307, 308).
     async fn follow(&mut self, path: &str, headers: &[(&'static str, &str)], body: Bytes) -> Result<Answer, SendError> {
         let mut target = format!("{}{path}", self.access.endpoint.base);
+        if target.is_empty() {
+            target.push('/');
+        }
         for _ in 0..REDIRECTS {
             let answer = self.try_post(&target, headers, body.clone()).await?;
             match self.same_server(&answer) {
@@ -182,12 +187,16 @@ impl Client {
         body: Bytes,
     ) -> Result<Answer, SendError> {
         let endpoint = &self.access.endpoint;
-        let mut request = Request::post(target).header(header::HOST, endpoint.authority());
+        let mut request =
+            Request::post(target).header(header::HOST, endpoint.authority()).header(header::USER_AGENT, USER_AGENT);
         if let Some(token) = &self.access.token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
         for (name, value) in headers {
             request = request.header(*name, *value);
+        }
+        for (name, value) in &self.access.headers {
+            request = request.header(name, value);
         }
         let request = request.body(Full::new(body)).map_err(|error| {
             SendError::blocked(Refusal::Unreachable, format!("the request cannot be made: {error}"))

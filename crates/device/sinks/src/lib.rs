@@ -5,11 +5,13 @@
 
 mod answer;
 mod endpoint;
+#[cfg(feature = "exporter")]
+mod exporter;
 #[cfg(feature = "file")]
 mod file;
 #[cfg(feature = "otlp-grpc")]
 mod grpc;
-#[cfg(feature = "otlp-http")]
+#[cfg(any(feature = "otlp-http", feature = "otlp-grpc"))]
 mod gzip;
 mod http1;
 mod hub;
@@ -24,6 +26,8 @@ mod snappy;
 mod tls;
 
 pub use endpoint::{Endpoint, EndpointError};
+#[cfg(feature = "exporter")]
+pub use exporter::Exporter;
 #[cfg(feature = "file")]
 pub use file::{FileOptions, FileSink};
 pub use hub::HubSink;
@@ -46,6 +50,8 @@ pub struct Access {
     pub tls: Option<std::sync::Arc<rustls::ClientConfig>>,
     /// Sent as `authorization: Bearer`.
     pub token: Option<String>,
+    /// Sent with each request, beside those of the protocol.
+    pub headers: Vec<(http::HeaderName, http::HeaderValue)>,
     /// The longest time of one request, connection included.
     pub timeout: std::time::Duration,
 }

@@ -13,13 +13,11 @@ use crate::snappy::Snappy;
 
 /// Where Loki takes it; other servers have paths of their own.
 const PATH: &str = "/loki/api/v1/push";
-const USER_AGENT: &str = concat!("lightship/", env!("CARGO_PKG_VERSION"));
 
 /// The connection to a server that takes Loki's push.
 pub struct LokiSink {
     client: Client,
     path: String,
-    tenant: Option<String>,
     more_labels: Vec<String>,
     snappy: Snappy,
     /// How far the last request came that was not taken to its end.
@@ -38,21 +36,12 @@ struct Progress {
 
 impl LokiSink {
     /// A sink that connects when it is first used. Where the address has no path, it is Loki's own, `/loki/api/v1/push`. Resource
-    /// attributes in `more_labels`, by their OTLP names, are labels of streams beside those that Loki has by default. The tenant goes
-    /// as `X-Scope-OrgID`.
-    pub fn new(mut access: Access, more_labels: Vec<String>, tenant: Option<String>) -> Self {
+    /// attributes in `more_labels`, by their OTLP names, are labels of streams beside those that Loki has by default.
+    pub fn new(mut access: Access, more_labels: Vec<String>) -> Self {
         let base = std::mem::take(&mut access.endpoint.base);
         let path = if base.is_empty() { PATH.to_owned() } else { base };
         let progress = Progress::default();
-        Self { client: Client::new(access), path, tenant, more_labels, snappy: Snappy::default(), progress }
-    }
-
-    /// Asks whether the server takes pushes, by an empty one.
-    ///
-    /// # Errors
-    /// [`SendError`].
-    pub async fn probe(&mut self) -> Result<(), SendError> {
-        self.export(Signal::Logs, &[]).await.map(|_| ())
+        Self { client: Client::new(access), path, more_labels, snappy: Snappy::default(), progress }
     }
 
     /// There is nothing to send for now: gives back what only sending needs.
@@ -105,11 +94,7 @@ impl LokiSink {
     async fn push(&mut self, body: Vec<u8>, is_probe: bool) -> Result<(u64, String), SendError> {
         let body = self.snappy.compressed(body)?;
         // Older servers refuse a content coding that names what they expect anyway.
-        let mut headers = vec![("content-type", "application/x-protobuf"), ("user-agent", USER_AGENT)];
-        if let Some(tenant) = &self.tenant {
-            headers.push(("x-scope-orgid", tenant));
-        }
-        let answer = self.client.post(&self.path, &headers, body).await?;
+        let answer = self.client.post(&self.path, &[("content-type", "application/x-protobuf")], body).await?;
         if answer.status.is_success() {
             return if answer.is_page() { Err(no_answer(&answer)) } else { Ok((0, String::new())) };
         }

@@ -2,7 +2,7 @@
 
 #[cfg(feature = "otlp-http")]
 use bytes::Bytes;
-use drain::{Delivered, Delivery, PartialSuccess, SendError};
+use drain::{PartialSuccess, SendError};
 use model::{Refusal, Signal};
 
 use crate::Access;
@@ -19,7 +19,12 @@ use crate::http1::Client;
 
 enum Transport {
     #[cfg(feature = "otlp-http")]
-    Http(Client, Gzip),
+    Http {
+        client: Client,
+        /// Whether the URL of the endpoint is the whole one, without a path for the signal.
+        is_whole_url: bool,
+        gzip: Option<Gzip>,
+    },
     #[cfg(feature = "otlp-grpc")]
     Grpc(GrpcClient),
 }
@@ -30,50 +35,30 @@ pub struct OtlpSink {
 }
 
 impl OtlpSink {
-    /// A sink that speaks OTLP/HTTP and connects when it is first used.
+    /// A sink that speaks OTLP/HTTP and connects when it is first used. `is_whole_url`: nothing is put behind the endpoint's path;
+    /// `gzip`: bodies are compressed.
     #[cfg(feature = "otlp-http")]
-    pub fn http(access: Access) -> Self {
-        Self { transport: Transport::Http(Client::new(access), Gzip::new()) }
+    pub fn http(access: Access, is_whole_url: bool, gzip: bool) -> Self {
+        Self { transport: Transport::Http { client: Client::new(access), is_whole_url, gzip: gzip.then(Gzip::new) } }
     }
 
     /// A sink that speaks OTLP/gRPC and connects when it is first used.
     #[cfg(feature = "otlp-grpc")]
-    pub fn grpc(access: Access) -> Self {
-        Self { transport: Transport::Grpc(GrpcClient::new(access)) }
-    }
-
-    /// Asks whether the server would take export requests of each signal, by an empty one.
-    ///
-    /// # Errors
-    /// [`SendError`], of the first signal that it does not take.
-    pub async fn probe(&mut self) -> Result<(), SendError> {
-        for signal in Signal::ALL {
-            self.export(signal, &[]).await?;
-        }
-        Ok(())
-    }
-
-    /// Sends the block that `delivery` has begun with as it says: its signals, and the parts of what is refused.
-    ///
-    /// # Errors
-    /// [`SendError::Retry`] and [`SendError::Blocked`]: not everything is decided, the block is to be given again.
-    pub async fn deliver(&mut self, delivery: &mut Delivery) -> Result<Delivered, SendError> {
-        while let Some((signal, request)) = delivery.request() {
-            let answer = self.export(signal, request).await;
-            delivery.answered(answer);
-        }
-        delivery.finish()
+    pub fn grpc(access: Access, gzip: bool) -> Self {
+        Self { transport: Transport::Grpc(GrpcClient::new(access, gzip)) }
     }
 
     /// There is nothing to send for now: gives back what only sending needs.
     pub fn rest(&mut self) {
-        #[cfg(feature = "otlp-http")]
-        #[cfg_attr(
-            not(feature = "otlp-grpc"),
-            allow(irrefutable_let_patterns, reason = "the only transport of this build")
-        )]
-        if let Transport::Http(_, gzip) = &mut self.transport {
-            gzip.release();
+        match &mut self.transport {
+            #[cfg(feature = "otlp-http")]
+            Transport::Http { gzip, .. } => {
+                if let Some(gzip) = gzip {
+                    gzip.release();
+                }
+            }
+            #[cfg(feature = "otlp-grpc")]
+            Transport::Grpc(client) => client.rest(),
         }
     }
 
@@ -84,13 +69,17 @@ impl OtlpSink {
     pub async fn export(&mut self, signal: Signal, request: &[u8]) -> Result<PartialSuccess, SendError> {
         match &mut self.transport {
             #[cfg(feature = "otlp-http")]
-            Transport::Http(client, gzip) => {
+            Transport::Http { client, is_whole_url, gzip } => {
                 let headers = [("content-type", "application/x-protobuf"), ("content-encoding", "gzip")];
-                let path = format!("/v1/{}", signal.name());
-                let body = gzip.compressed(request);
-                let body =
-                    body.ok_or_else(|| SendError::retry(Refusal::Unencodable, "the request cannot be compressed"))?;
-                let answer = client.post(&path, &headers, Bytes::from(body)).await?;
+                let headers = if gzip.is_some() { &headers[..] } else { &headers[..1] };
+                let path = if *is_whole_url { String::new() } else { format!("/v1/{}", signal.name()) };
+                let body = match gzip {
+                    Some(gzip) => gzip
+                        .compressed(request)
+                        .ok_or_else(|| SendError::retry(Refusal::Unencodable, "the request cannot be compressed"))?,
+                    None => request.to_vec(),
+                };
+                let answer = client.post(&path, headers, Bytes::from(body)).await?;
                 if !answer.status.is_success() {
                     return Err(failure(&answer, true));
                 }

@@ -13,7 +13,6 @@ use crate::snappy::Snappy;
 
 /// Where Prometheus takes it; other servers have paths of their own.
 const PATH: &str = "/api/v1/write";
-const USER_AGENT: &str = concat!("lightship/", env!("CARGO_PKG_VERSION"));
 /// What a server of 2.0 says that it wrote: numbers, native histograms, exemplars.
 const WRITTEN: [&str; 3] = [
     "x-prometheus-remote-write-samples-written",
@@ -25,7 +24,6 @@ const WRITTEN: [&str; 3] = [
 pub struct PrometheusSink {
     client: Client,
     path: String,
-    tenant: Option<String>,
     translator: Translator,
     snappy: Snappy,
     /// What the server of this connection, by its number, was found to take.
@@ -35,29 +33,19 @@ pub struct PrometheusSink {
 }
 
 impl PrometheusSink {
-    /// A sink that connects when it is first used. Where the address has no path, it is Prometheus' own, `/api/v1/write`. The tenant goes
-    /// as `X-Scope-OrgID`.
-    pub fn new(mut access: Access, options: Options, tenant: Option<String>) -> Self {
+    /// A sink that connects when it is first used. Where the address has no path, it is Prometheus' own, `/api/v1/write`.
+    pub fn new(mut access: Access, options: Options) -> Self {
         let base = std::mem::take(&mut access.endpoint.base);
         let path = if base.is_empty() { PATH.to_owned() } else { base };
         let translator = Translator::new(options);
         Self {
             client: Client::new(access),
             path,
-            tenant,
             translator,
             snappy: Snappy::default(),
             speaks: None,
             unanswered: None,
         }
-    }
-
-    /// Asks whether the server takes remote write, by an empty request.
-    ///
-    /// # Errors
-    /// [`SendError`].
-    pub async fn probe(&mut self) -> Result<(), SendError> {
-        self.export(Signal::Metrics, &[]).await.map(|_| ())
     }
 
     /// There is nothing to send for now: gives back what only sending needs.
@@ -156,15 +144,11 @@ impl PrometheusSink {
             Message::V1 => ("application/x-protobuf", "0.1.0"),
             Message::V2 => ("application/x-protobuf;proto=io.prometheus.write.v2.Request", "2.0.0"),
         };
-        let mut headers = vec![
+        let headers = [
             ("content-type", content_type),
             ("content-encoding", "snappy"),
             ("x-prometheus-remote-write-version", version),
-            ("user-agent", USER_AGENT),
         ];
-        if let Some(tenant) = &self.tenant {
-            headers.push(("x-scope-orgid", tenant));
-        }
         self.client.post(&self.path, &headers, body).await
     }
 }

@@ -120,9 +120,9 @@ fn prometheus_has_the_same_as_by_otlp() {
         let (by_otlp, by_remote_write) = (prometheus("by-otlp"), prometheus("by-remote-write"));
         by_otlp.ready().await;
         by_remote_write.ready().await;
-        let mut otlp = OtlpSink::http(by_otlp.access("/api/v1/otlp"));
-        let mut remote_write = PrometheusSink::new(by_remote_write.access(""), PrometheusOptions::default(), None);
-        remote_write.probe().await.unwrap();
+        let mut otlp = OtlpSink::http(by_otlp.access("/api/v1/otlp"), false, true);
+        let mut remote_write = PrometheusSink::new(by_remote_write.access(""), PrometheusOptions::default());
+        remote_write.export(Signal::Metrics, &[]).await.unwrap();
         let mut compared = 0;
         for request in recent_requests() {
             // What its own endpoint refuses it refuses as a whole; then there is nothing to compare.
@@ -187,7 +187,7 @@ fn prometheus_takes_the_rest_of_what_is_too_old() {
     local(async {
         let prometheus = prometheus("partly");
         prometheus.ready().await;
-        let mut sink = PrometheusSink::new(prometheus.access(""), PrometheusOptions::default(), None);
+        let mut sink = PrometheusSink::new(prometheus.access(""), PrometheusOptions::default());
         assert_eq!(sink.export(Signal::Metrics, &gauge("level", &[0])).await.unwrap().rejected, 0);
         let told = sink.export(Signal::Metrics, &gauge("level", &[8 * 3600, 7 * 3600, 60, 30, 10])).await.unwrap();
         assert!(told.rejected == 2 && told.message.contains("too old"), "{told:?}");
@@ -212,8 +212,8 @@ fn victoria_metrics_gets_version_1() {
             ]
         });
         victoria.ready().await;
-        let mut sink = PrometheusSink::new(victoria.access(""), PrometheusOptions::default(), None);
-        sink.probe().await.unwrap();
+        let mut sink = PrometheusSink::new(victoria.access(""), PrometheusOptions::default());
+        sink.export(Signal::Metrics, &[]).await.unwrap();
         let ages: Vec<u64> = (0..720).map(|at| at * 10).chain([90 * 86_400]).collect();
         for ages in ages.chunks(100) {
             let told = sink.export(Signal::Metrics, &gauge("level", ages)).await.unwrap();
@@ -272,8 +272,8 @@ fn victoria_logs_takes_pushes() {
             ]
         });
         victoria.ready().await;
-        let mut sink = LokiSink::new(victoria.access("/insert/loki/api/v1/push"), vec![], None);
-        sink.probe().await.unwrap();
+        let mut sink = LokiSink::new(victoria.access("/insert/loki/api/v1/push"), vec![]);
+        sink.export(Signal::Logs, &[]).await.unwrap();
         let ages: Vec<u64> = (0..720).map(|at| at * 10).chain([30 * 86_400, 31 * 86_400]).collect();
         for ages in ages.chunks(100) {
             let told = sink.export(Signal::Logs, &log_records(ages)).await.unwrap();

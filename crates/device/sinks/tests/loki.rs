@@ -37,7 +37,7 @@ fn request(records: u64, bytes: usize) -> Vec<u8> {
 fn exported(script: Vec<Next>, requests: &[Vec<u8>]) -> (Vec<Result<PartialSuccess, SendError>>, Vec<usize>) {
     let mut out = (Vec::new(), Vec::new());
     with_script(script, async |access, seen| {
-        let mut sink = LokiSink::new(access, vec![], Some("vessels".into()));
+        let mut sink = LokiSink::new(access, vec![]);
         for request in requests {
             out.0.push(sink.export(Signal::Logs, request).await);
         }
@@ -94,7 +94,7 @@ fn other_answers_mean_what_they_always_do() {
         );
     }
     with_script(vec![], async |access, _| {
-        let error = LokiSink::new(access, vec![], None).export(Signal::Traces, &[]).await.unwrap_err();
+        let error = LokiSink::new(access, vec![]).export(Signal::Traces, &[]).await.unwrap_err();
         assert!(matches!(error, SendError::Blocked { reason: Refusal::SignalNotTaken, .. }), "{error}");
     });
 }

@@ -54,7 +54,7 @@ fn fields(message: &[u8]) -> Vec<u32> {
 }
 
 fn sink(access: sinks::Access) -> PrometheusSink {
-    PrometheusSink::new(access, PrometheusOptions::default(), Some("vessels".into()))
+    PrometheusSink::new(access, PrometheusOptions::default())
 }
 
 type Told = Vec<Result<PartialSuccess, SendError>>;
@@ -220,7 +220,7 @@ fn a_repetition_is_no_loss() {
 fn a_probe_is_an_empty_message() {
     with_script(vec![Answer(204, SAMPLES_0, "")], async |access, seen| {
         let mut sink = sink(access);
-        sink.probe().await.unwrap();
+        sink.export(Signal::Metrics, &[]).await.unwrap();
         sink.rest();
         assert_eq!(seen.borrow()[0].body, [0x22, 0]);
     });

@@ -147,6 +147,8 @@ impl JournalQueue {
             destinations: vec!["hub".into()],
             total_bytes: 1 << 30,
             queue_limits: Vec::new(),
+            takes: Vec::new(),
+            formerly: Vec::new(),
             lane_bytes: [u64::MAX; 6],
             lane_ages: [u64::MAX; 6],
             history_bytes: 0,
@@ -164,7 +166,7 @@ impl Queue for JournalQueue {
             self.journal.append(
                 Lane::Logs,
                 body,
-                FrameMeta { records: 1, start_ns: 0, end_ns: 0 },
+                FrameMeta { records: 1, start_ns: 0, end_ns: 0, signals: None },
                 Stamp::default(),
             )?;
         }

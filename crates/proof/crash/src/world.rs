@@ -469,7 +469,7 @@ impl World {
         if let Some((ranges, stored)) = self.in_flight[destination].take() {
             if stored {
                 let (records, _) = disk_state.confirm(destination, &ranges);
-                pipeline.books_mut().confirmed(DESTINATIONS[destination], records, 0);
+                pipeline.books_mut().confirmed(DESTINATIONS[destination], records, 0, 0);
             } else {
                 disk_state.rewind(destination);
             }
@@ -506,7 +506,7 @@ impl World {
         self.counts.hub_failures += u64::from(outcome >= 8 && !blocks.is_empty());
         if outcome < 8 {
             let (records, _) = disk_state.confirm(destination, &ranges);
-            pipeline.books_mut().confirmed(DESTINATIONS[destination], records, 0);
+            pipeline.books_mut().confirmed(DESTINATIONS[destination], records, 0, 0);
         } else {
             disk_state.rewind(destination);
         }
@@ -580,7 +580,7 @@ impl World {
             ranges.push(Range { lane: block.lane, first: block.first, last: block.last });
         }
         let (records, _) = disk_state.confirm(destination, &ranges);
-        pipeline.books_mut().confirmed(DESTINATIONS[destination], records, 0);
+        pipeline.books_mut().confirmed(DESTINATIONS[destination], records, 0, 0);
         let left = disk_state.status().depths[destination];
         self.note(|| format!("drained {} blocks to {}, {left:?} left", blocks.len(), DESTINATIONS[destination]));
         Ok(!blocks.is_empty())

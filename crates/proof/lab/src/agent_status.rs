@@ -56,6 +56,9 @@ pub(crate) struct LedgerDestination {
     pub(crate) delivered: u64,
     pub(crate) rejected: u64,
     pub(crate) lost: u64,
+    /// Of signals that it does not take.
+    #[serde(default)]
+    pub(crate) skipped: u64,
 }
 
 /// How the sampler stands.
@@ -95,7 +98,7 @@ impl Status {
     }
 
     /// By how much the equations of P1 do not hold: for each signal, received + generated = filtered + sampled out +
-    /// pending + routed + lost in a crash; for each destination, routed = queued + delivered + rejected + lost, and what
+    /// pending + routed + lost in a crash; for each destination, routed = queued + delivered + rejected + lost + skipped, and what
     /// was routed to it is what was routed at all.
     pub(crate) fn imbalance(&self) -> u64 {
         let ledger = &self.ledger;
@@ -105,7 +108,11 @@ impl Status {
             came.abs_diff(sum(&[ledger.filtered, ledger.sampled_out, ledger.pending, ledger.routed, ledger.lost_crash]))
         });
         let destinations = ledger.destinations.iter().map(|destination| {
-            let accounted = destination.queued + destination.delivered + destination.rejected + destination.lost;
+            let accounted = destination.queued
+                + destination.delivered
+                + destination.rejected
+                + destination.lost
+                + destination.skipped;
             destination.routed.abs_diff(accounted) + ledger.routed.sum().abs_diff(destination.routed)
         });
         signals.chain(destinations).sum::<u64>() + ledger.difference.unsigned_abs()

@@ -13,6 +13,7 @@ mod pieces;
 mod scalar_pair;
 pub mod schema;
 mod select;
+mod slice;
 mod validate;
 mod views;
 
@@ -23,6 +24,7 @@ pub use inspect::{Inspection, fits, inspect, inspect_spans};
 pub use pieces::Pieces;
 pub use scalar_pair::{ScalarValue, scalar_pair};
 pub use select::Selection;
+pub use slice::slice;
 pub use validate::validate;
 pub use views::{
     LONGEST_NS, LogView, PointView, ResourceGroup, ScopeGroup, SpanView, attribute, attributes, count_records,

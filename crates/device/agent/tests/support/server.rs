@@ -12,6 +12,8 @@ use super::{Agent, PROGRAM, wait_until};
 #[derive(Debug, Clone)]
 pub struct Seen {
     pub path: String,
+    /// The request's first line and its headers.
+    pub head: String,
     pub body: Vec<u8>,
 }
 
@@ -56,7 +58,7 @@ fn serve(stream: TcpStream, seen: &Mutex<Vec<Seen>>, answer: &Answer) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut writer = stream;
     loop {
-        let (mut line, mut path, mut length) = (String::new(), String::new(), 0);
+        let (mut line, mut path, mut head, mut length) = (String::new(), String::new(), String::new(), 0);
         while reader.read_line(&mut line).is_ok_and(|read| read > 2) {
             if let Some((name, value)) = line.split_once(':')
                 && name.eq_ignore_ascii_case("content-length")
@@ -65,13 +67,14 @@ fn serve(stream: TcpStream, seen: &Mutex<Vec<Seen>>, answer: &Answer) {
             } else if path.is_empty() {
                 path = line.split(' ').nth(1).unwrap_or_default().to_owned();
             }
+            head.push_str(&line);
             line.clear();
         }
         let mut body = vec![0; length];
         if path.is_empty() || reader.read_exact(&mut body).is_err() {
             return;
         }
-        let request = Seen { path, body };
+        let request = Seen { path, head, body };
         let (status, headers, body) = (answer.lock().unwrap())(&request);
         seen.lock().unwrap().push(request);
         if status == 0 {

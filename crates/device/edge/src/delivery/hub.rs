@@ -15,7 +15,7 @@ impl DrainTask {
     /// What this device says to the hub now.
     async fn hello(&self, stops: bool) -> Result<Hello, SendError> {
         let shared = &self.shared;
-        let state = shared.disk.status().await.map_err(disk_error)?;
+        let state = shared.disk_status().await.map_err(disk_error)?;
         let (committed_to_ns, decided_to_ns) = shared.watermarks.get();
         let device = Device {
             name: &shared.device,
@@ -35,8 +35,8 @@ impl DrainTask {
         let told = match self.hello(true).await {
             Ok(message) => match &mut self.sink {
                 Sink::Hub(sink) => sink.hello(&message).await.map(drop),
-                #[cfg(feature = "sink-otlp")]
-                Sink::Otlp(_) => Ok(()),
+                #[cfg(feature = "signal-sinks")]
+                Sink::Exporter(_) => Ok(()),
             },
             Err(error) => Err(error),
         };
@@ -50,8 +50,8 @@ impl DrainTask {
         let message = self.hello(false).await?;
         let answer = match &mut self.sink {
             Sink::Hub(sink) => sink.hello(&message).await?,
-            #[cfg(feature = "sink-otlp")]
-            Sink::Otlp(_) => return Ok(()),
+            #[cfg(feature = "signal-sinks")]
+            Sink::Exporter(_) => return Ok(()),
         };
         let shared = &self.shared;
         if let Some(for_ns) = shared.destinations.incident(self.index, answer.incident_s) {
@@ -81,10 +81,11 @@ impl DrainTask {
     /// Goes round what the hub has: the answers that said so were lost with an earlier life, or on their way.
     async fn skip(&self, lane: Lane, next_expected: u64, digest: u64) -> Result<(), SendError> {
         let skipped = self.shared.disk.skip(self.index, lane, next_expected, digest).await;
-        let (records, backlog) = skipped.map_err(disk_error)?;
+        let (records, backlog, passed) = skipped.map_err(disk_error)?;
+        self.shared.book_passed(&passed);
         if records > 0 {
             self.shared.set_backlog(backlog);
-            self.shared.pipeline.borrow_mut().books_mut().confirmed(&self.name, records, 0);
+            self.shared.pipeline.borrow_mut().books_mut().confirmed(&self.name, records, 0, 0);
             log::info(&format!(
                 "destination {}: the hub has {records} records of lane {lane} already; they are not sent again",
                 self.name
@@ -102,11 +103,11 @@ impl DrainTask {
         }
         let ack = match &mut self.sink {
             Sink::Hub(sink) => sink.deliver(request).await?,
-            #[cfg(feature = "sink-otlp")]
-            Sink::Otlp(_) => return Ok(()),
+            #[cfg(feature = "signal-sinks")]
+            Sink::Exporter(_) => return Ok(()),
         };
         let sorted = sort_ack(&sent, &ack);
-        self.confirm(sorted.confirmed, 0).await?;
+        self.confirm(sorted.confirmed, 0, 0).await?;
         self.with(|one| one.delivered(sorted.bytes));
         if !sorted.put_aside.is_empty() {
             self.put_aside(sorted.put_aside).await?;
@@ -123,7 +124,7 @@ impl DrainTask {
     /// The hub cannot read these, or they are more than it takes: it keeps them aside, and tells of them as lost.
     async fn put_aside(&self, ranges: Vec<Range>) -> Result<(), SendError> {
         let first = ranges.first().map_or(String::new(), Range::to_string);
-        let records = self.confirm(ranges, u64::MAX).await?;
+        let records = self.confirm(ranges, u64::MAX, 0).await?;
         self.with(|one| one.rejected(Refusal::Quarantined, records, &format!("put aside, from {first} on")));
         let (kind, now) = (format!("{} put aside", self.name), self.shared.clock.now_ns());
         let text = format!(

@@ -38,13 +38,14 @@ impl Books<'_> {
             counts.iter().map(|(name, counts)| format!("\"{name}\":{}", json_per_signal(counts))).collect();
         let destination = |one: &ledger::DestinationLedger| {
             format!(
-                "{{\"name\":{},\"routed\":{},\"queued\":{},\"delivered\":{},\"rejected\":{},\"lost\":{}}}",
+                "{{\"name\":{},\"routed\":{},\"queued\":{},\"delivered\":{},\"rejected\":{},\"lost\":{},\"skipped\":{}}}",
                 json_text(&one.name),
                 one.routed,
                 self.queued(&one.name),
                 one.delivered,
                 one.rejected,
-                one.lost
+                one.lost,
+                one.skipped
             )
         };
         let destinations: Vec<String> = ledger.destinations.iter().map(destination).collect();

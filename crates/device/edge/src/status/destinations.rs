@@ -35,10 +35,12 @@ impl Destinations<'_> {
             let words: Vec<String> =
                 one.words.iter().map(|(reason, words)| format!("\"{reason}\":{}", json_text(words))).collect();
             format!(
-                "{{\"name\":{},\"state\":\"{}\",\"queued_records\":{},\"queued_bytes\":{},\"oldest_age_s\":{:.1},\
+                "{{\"name\":{},\"destination\":{},\"signal\":{},\"state\":\"{}\",\"queued_records\":{},\"queued_bytes\":{},\"oldest_age_s\":{:.1},\
                  \"retry_at\":{},\"failures\":{},\"failed\":{},\"rejected\":{},\"words\":{{{}}},\"last_reason\":{},\
                  \"last_error\":{}}}",
                 json_text(&one.name),
+                json_text(&one.destination),
+                one.signal.map_or("null".to_owned(), |signal| format!("\"{}\"", signal.name())),
                 one.state_name(),
                 one.queued_records,
                 one.queued_bytes,
@@ -60,7 +62,7 @@ impl Destinations<'_> {
         let mut rows = Vec::new();
         for one in self.each() {
             rows.push(format!(
-                "destination {:<12} {:<8} queued {} records, {} KiB, oldest {:.0} s{}{}{}",
+                "destination {:<16} {:<8} queued {} records, {} KiB, oldest {:.0} s{}{}{}",
                 one.name,
                 one.state_name(),
                 one.queued_records,
@@ -80,12 +82,12 @@ impl Destinations<'_> {
     /// Their metrics.
     pub(super) fn families(&self) -> Vec<Family> {
         let rows = |value: &dyn Fn(&Status) -> f64| -> Vec<(String, f64)> {
-            self.each().map(|one| (format!("{{destination=\"{}\"}}", label(&one.name)), value(one))).collect()
+            self.each().map(|one| (format!("{{{}}}", labels(one)), value(one))).collect()
         };
         let by_reason = |counts: &dyn Fn(&Status) -> RefusalCounts| -> Vec<(String, f64)> {
             let of = |one: &Status| {
-                let name = label(&one.name);
-                let row = |(reason, count)| (format!("{{destination=\"{name}\",reason=\"{reason}\"}}"), count as f64);
+                let labels = labels(one);
+                let row = |(reason, count)| (format!("{{{labels},reason=\"{reason}\"}}"), count as f64);
                 counts(one).iter().map(row).collect::<Vec<_>>()
             };
             self.each().flat_map(of).collect()
@@ -140,5 +142,14 @@ impl Destinations<'_> {
                 rows(&|one| one.exemplars.1 as f64),
             ),
         ]
+    }
+}
+
+/// Whose row it is: the destination, and its signal where signals go apart.
+fn labels(one: &Status) -> String {
+    let destination = format!("destination=\"{}\"", label(&one.destination));
+    match one.signal {
+        Some(signal) => format!("{destination},signal=\"{}\"", signal.name()),
+        None => destination,
     }
 }

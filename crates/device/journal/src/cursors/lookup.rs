@@ -3,6 +3,7 @@
 use std::io;
 
 use disk::Disk;
+use model::Signals;
 use segment::{Entry, Extent, FIXED, Step};
 use wire::GapReason;
 
@@ -13,7 +14,7 @@ use crate::log::Log;
 
 /// What stands at the tail of a window.
 enum Found {
-    Block(Known),
+    Block(Known, Option<Signals>),
     Gap {
         records_after: u64,
         last: u64,
@@ -34,8 +35,11 @@ impl<F> Cursors<F> {
         match find_next(&mut self.destinations[destination].windows[index], log, index) {
             Found::Nothing => Ok(false),
             Found::Unreachable(error) => Err(error),
-            Found::Block(known) => {
+            Found::Block(mut known, signals) => {
                 let state = &mut self.destinations[destination];
+                if known.state == State::Waiting && state.passes(signals) {
+                    known.state = State::Passed;
+                }
                 state.windows[index].load(known);
                 state.settle(index);
                 Ok(true)
@@ -111,7 +115,7 @@ fn find_next<D: Disk>(window: &mut Window, log: &mut Log<D>, index: usize) -> Fo
             Step::Entry { at, entry } => {
                 window.look_at(segment.first, at + entry.total_len());
                 let is_lost = log.lanes.lane(index).gaps().cover(entry.first, entry.last());
-                return Found::Block(known(&entry, segment.first, at, is_lost));
+                return Found::Block(known(&entry, segment.first, at, is_lost), entry.signals);
             }
             Step::End { .. } => {}
         }

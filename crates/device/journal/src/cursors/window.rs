@@ -17,6 +17,8 @@ pub(crate) enum State {
     InFlight,
     /// Confirmed, behind something that is not.
     Confirmed,
+    /// Holds nothing that the destination takes. Counts as waiting until the cursor is past it.
+    Passed,
     /// Cannot be read; reported to the destination by a gap record.
     Lost,
 }
@@ -53,6 +55,8 @@ pub(crate) struct Window {
     served: u64,
     /// Up to where it was declared that the destination lost what it had confirmed.
     restored: u64,
+    /// Records of [`State::Passed`] that the cursor moved over since they were asked for.
+    passed: u64,
 }
 
 impl Window {
@@ -66,6 +70,7 @@ impl Window {
             lookup: None,
             served: 0,
             restored: 0,
+            passed: 0,
         }
     }
 
@@ -125,7 +130,14 @@ impl Window {
 
     /// Goes on at another place.
     pub(crate) fn move_to(&mut self, place: Self) {
-        *self = Self { served: self.served, restored: self.restored, ..place };
+        let behind = |known: &&Known| known.state == State::Passed && known.last <= place.confirmed;
+        let passed = self.passed + self.blocks.iter().filter(behind).map(|known| known.records).sum::<u64>();
+        *self = Self { served: self.served, restored: self.restored, passed, ..place };
+    }
+
+    /// Records of [`State::Passed`] that the cursor moved over since the last call.
+    pub(crate) fn take_passed(&mut self) -> u64 {
+        std::mem::take(&mut self.passed)
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -172,8 +184,10 @@ impl Window {
     pub(crate) fn settle(&mut self) -> bool {
         let before = self.confirmed;
         while let Some(front) = self.blocks.front() {
-            if !matches!(front.state, State::Confirmed | State::Lost) {
-                break;
+            match front.state {
+                State::Waiting | State::InFlight => break,
+                State::Passed => self.passed += front.records,
+                State::Confirmed | State::Lost => {}
             }
             self.confirmed = front.last;
             self.records_before += front.records;
@@ -236,7 +250,7 @@ impl Window {
     /// Records of a stretch that this destination has confirmed or has on its way, ahead of the cursor.
     fn spoken_for(&self, span: &Extent) -> u64 {
         let has_or_will = |known: &&Known| {
-            matches!(known.state, State::Confirmed | State::InFlight)
+            matches!(known.state, State::Confirmed | State::InFlight | State::Passed)
                 && known.first >= span.first
                 && known.last <= span.last
         };

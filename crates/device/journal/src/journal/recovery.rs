@@ -108,7 +108,7 @@ impl<D: Disk> Journal<D> {
         let mut log = Log { lanes: Lanes::new(shared, lanes), gaps: GapLog::default(), records };
         let begins: Vec<Begin> =
             found.iter().map(|found| Begin { start: found.start, records_before: found.records_before }).collect();
-        let mut cursors = Cursors::open(&mut log, files, &begins);
+        let mut cursors = Cursors::open(&mut log, files, &begins, &options.takes);
         let space = Space::open(budgets(options), &log, &cursors)?;
         let bytes_at_open = std::array::from_fn(|index| log.lanes.lane(index).bytes());
         for (index, lane_found) in found.iter().enumerate() {
@@ -173,8 +173,8 @@ fn check_options(options: &Options) -> Result<(), JournalError> {
         return wrong(format!("a device name has 1 to 256 bytes, this one has {}", options.device.len()));
     }
     for (number, name) in options.destinations.iter().enumerate() {
-        if name.is_empty() || name.len() > 64 {
-            return wrong(format!("a destination name has 1 to 64 bytes, {name:?} has {}", name.len()));
+        if name.is_empty() || name.len() > 80 {
+            return wrong(format!("a destination name has 1 to 80 bytes, {name:?} has {}", name.len()));
         }
         if options.destinations[..number].contains(name) {
             return wrong(format!("two destinations have the name {name:?}"));
@@ -191,10 +191,16 @@ fn open_cursors<D: Disk>(
     recovery: &mut Recovery,
 ) -> Result<Files<D::File>, JournalError> {
     let mut cursors = Vec::with_capacity(options.destinations.len());
-    for name in &options.destinations {
-        let (file, read) = CursorFile::open(shared.disk(), name, shared.epoch())?;
+    for (number, name) in options.destinations.iter().enumerate() {
+        let (file, mut read) = CursorFile::open(shared.disk(), name, shared.epoch())?;
         if read.damaged {
             recovery.damaged_cursors.push(name.clone());
+        }
+        if let Some(Some(formerly)) = options.formerly.get(number)
+            && read.positions.is_none()
+            && !read.damaged
+        {
+            read = CursorRead { goes_on: true, ..CursorFile::read(shared.disk(), formerly, shared.epoch())? };
         }
         cursors.push((file, read));
     }

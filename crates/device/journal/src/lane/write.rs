@@ -1,7 +1,7 @@
 //! The way of a lane's frames to the disk: open block, pending entries, open segment.
 
 use disk::Disk;
-use model::Stamp;
+use model::{Signals, Stamp};
 use segment::{
     Entry, EntryKind, FIXED, FIXED_LEN, FieldReader, GAP_PREFIX_LEN, GapRecord, SEQUENCES_PER_SEGMENT, Segment,
     SegmentFile, SegmentHeader, earliest, index_reserve, lane_dir, seal_indexed,
@@ -61,7 +61,12 @@ impl<F> LaneLog<F> {
         self.next += 1;
         self.records += u64::from(meta.records);
         self.latest_ns = self.latest_ns.max(meta.end_ns);
+        let signals = match self.body.frames() {
+            1 => meta.signals,
+            _ => self.body_meta.signals.zip(meta.signals).map(|(all, one)| all.with(one)),
+        };
         self.body_meta = FrameMeta {
+            signals,
             records: self.body_meta.records.saturating_add(meta.records),
             start_ns: earliest(self.body_meta.start_ns, meta.start_ns),
             end_ns: self.body_meta.end_ns.max(meta.end_ns),
@@ -103,6 +108,7 @@ impl<F> LaneLog<F> {
             records_before: self.records - u64::from(self.body_meta.records),
             start_ns: self.body_meta.start_ns,
             end_ns: self.body_meta.end_ns,
+            signals: self.body_meta.signals,
         };
         self.pending[start..payload_at].copy_from_slice(&entry.encode());
         self.pending_start_ns = earliest(self.pending_start_ns, entry.start_ns);
@@ -124,7 +130,7 @@ impl<F> LaneLog<F> {
         wire::encode_body(&[SectionRef::Gap(gap)], &mut body)
             .map_err(|error| JournalError::Internal(format!("cannot encode a gap record: {error}")))?;
         let (epoch, lane) = (shared.epoch(), self.lane);
-        let meta = FrameMeta { records: 0, start_ns: gap.start_ns, end_ns: gap.end_ns };
+        let meta = FrameMeta { records: 0, start_ns: gap.start_ns, end_ns: gap.end_ns, signals: Some(Signals::NONE) };
         let device = shared.device();
         self.push(meta, |seq, out| {
             wire::seal_frame(&FrameHeader { device, epoch, lane, seq, stamp }, &body, out);

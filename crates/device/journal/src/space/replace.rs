@@ -127,6 +127,7 @@ impl Space {
             log.lanes.gaps_mut(index).report(&earlier.extent(), next);
         }
         cursors.hold_back(index);
+        cursors.come_again(index, &extent, left);
         cursors.lose(log, index, &extent, &gap, left);
         log.lanes.gaps_mut(index).report(&extent, next);
         log.gaps.report(gap, &extent, true);

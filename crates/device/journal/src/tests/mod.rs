@@ -9,6 +9,7 @@ mod reading;
 mod real;
 mod release;
 mod renewal;
+mod signals;
 mod space;
 mod thinning;
 mod together;
@@ -31,6 +32,8 @@ pub(crate) fn options() -> Options {
         destinations: vec!["hub".into(), "otlp".into()],
         total_bytes: 64 << 20,
         queue_limits: Vec::new(),
+        takes: Vec::new(),
+        formerly: Vec::new(),
         lane_bytes: [u64::MAX; 6],
         lane_ages: [u64::MAX; 6],
         history_bytes: 0,
@@ -112,7 +115,7 @@ pub(crate) fn ledger(recovery: &Recovery) -> Option<&[u8]> {
 }
 
 pub(crate) fn meta(records: u32) -> FrameMeta {
-    FrameMeta { records, start_ns: 1000, end_ns: 2000 }
+    FrameMeta { records, start_ns: 1000, end_ns: 2000, signals: None }
 }
 
 /// A body that is a whole frame body, with text that tells it from every other one.

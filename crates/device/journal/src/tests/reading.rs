@@ -58,7 +58,12 @@ fn full() -> (ModelDisk, u64) {
     for second in 0..7200 {
         let traces: Vec<TraceId> = (0..4).map(|n| trace(number + n)).collect();
         number += 4;
-        let times = FrameMeta { records: 4, start_ns: (1000 + second) * SECOND, end_ns: (1001 + second) * SECOND };
+        let times = FrameMeta {
+            records: 4,
+            start_ns: (1000 + second) * SECOND,
+            end_ns: (1001 + second) * SECOND,
+            signals: None,
+        };
         let word = format!("{}{second}", noise(second, 1200));
         journal.append(Lane::Traces, &lines(&traces, &word), times, STAMP).unwrap();
         journal.append(Lane::Metrics, &lines(&[trace(1 << 40)], &noise(second + 9999, 900)), times, STAMP).unwrap();

@@ -167,7 +167,7 @@ fn what_is_too_old_for_its_lane_is_evicted_for_all() {
     journal.commit(Stamp { synchronised: false, ..LATER }, &[]).unwrap();
     assert_eq!((journal.take_lost().len(), journal.depth(1).unwrap().records), (0, 250));
 
-    let new = FrameMeta { records: 1, start_ns: 2 * HOUR, end_ns: 2 * HOUR };
+    let new = FrameMeta { records: 1, start_ns: 2 * HOUR, end_ns: 2 * HOUR, signals: None };
     journal.append(Lane::Logs, &body("new"), new, LATER).unwrap();
     journal.commit(LATER, &[]).unwrap();
     let depth = journal.depth(1).unwrap().records;

@@ -3,7 +3,7 @@
 use ledger::PerSignal;
 use model::otlp::{LONGEST_NS, LogView, PointView, Selection, SpanView, count_records, for_each_scope};
 use model::proto::{ProtoError, Reader, Value};
-use model::{Lane, Signal};
+use model::{Lane, Signal, Signals};
 use wire::{BodyEncoder, EncodeStats, SectionRef};
 
 use crate::books::Encoded;
@@ -23,6 +23,8 @@ pub struct Batch {
     pub start_ns: u64,
     /// Latest event time in it, Unix nanoseconds; 0 when it has none.
     pub end_ns: u64,
+    /// The signals of its records; exemplars count as traces, which they follow.
+    pub signals: Signals,
 }
 
 /// The sections of a batch, as OTLP bytes.
@@ -105,6 +107,16 @@ impl Sections {
         Ok(())
     }
 
+    fn signals(&self) -> Signals {
+        let Self { traces, logs, metrics, exemplars, .. } = self;
+        let all = [
+            (Signal::Traces, !(traces.is_empty() && exemplars.is_empty())),
+            (Signal::Logs, !logs.is_empty()),
+            (Signal::Metrics, !metrics.is_empty()),
+        ];
+        all.into_iter().filter_map(|(signal, is_there)| is_there.then_some(signal)).collect()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.traces.is_empty() && self.logs.is_empty() && self.metrics.is_empty() && self.exemplars.is_empty()
     }
@@ -113,7 +125,8 @@ impl Sections {
 impl Batch {
     /// Encodes sections for a lane, and gives back the memory of each as soon as it is encoded.
     pub(crate) fn encode(lane: Lane, sections: Sections) -> Result<(Self, Encoded), EncodeFault> {
-        let mut batch = Self { lane, body: Vec::new(), records: PerSignal::default(), start_ns: 0, end_ns: 0 };
+        let signals = sections.signals();
+        let mut batch = Self { lane, body: Vec::new(), records: PerSignal::default(), start_ns: 0, end_ns: 0, signals };
         let known = sections.records;
         match batch.measure(&sections).and_then(|()| batch.encode_all(sections)) {
             Ok(EncodeStats { unknown_fields, invalid_utf8 }) => {

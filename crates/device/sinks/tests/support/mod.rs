@@ -1,31 +1,62 @@
+#![allow(dead_code, reason = "each test uses a part")]
 //! An OTLP destination as the agent has it (the protocol, and what is delivered over it), a server for it, and blocks to send.
 
 use std::rc::Rc;
 use std::time::Duration;
 
-use drain::{Delivered, Delivery, SendError};
-use model::{Epoch, Lane, Stamp};
-use sinks::{Access, OtlpSink};
+use drain::{Delivered, Delivery, ExemplarHold, SendError};
+use model::{Epoch, Lane, Signal, Stamp};
+use sinks::{Access, Exporter, OtlpSink};
 use sources::{Answer, Intake, Limits, Pending, Request};
 use tokio::net::TcpListener;
 use wire::{BlockEncoder, FrameHeader, SectionRef};
 
-/// A sink with its delivery.
+/// A destination that takes every signal, with what the agent keeps for each.
 pub(crate) struct Endpoint {
-    sink: OtlpSink,
-    pub(crate) delivery: Delivery,
+    exporter: Exporter,
+    deliveries: [Delivery; 3],
+    /// A block that is not done, and what became of each of its signals.
+    block: Vec<u8>,
+    done: [Option<Delivered>; 3],
+    exemplars: ExemplarHold,
 }
 
 impl Endpoint {
     /// Over this connection.
     pub(crate) fn new(sink: OtlpSink) -> Self {
-        Self { sink, delivery: Delivery::default() }
+        let exemplars = ExemplarHold::default();
+        let deliveries = Signal::ALL.map(|signal| Delivery::new(signal, Some(exemplars.clone())));
+        Self { exporter: Exporter::Otlp(sink), deliveries, block: Vec::new(), done: Default::default(), exemplars }
     }
 
-    /// Sends a block.
+    /// What became of exemplars.
+    pub(crate) fn exemplar_counts(&self) -> drain::ExemplarCounts {
+        self.exemplars.counts()
+    }
+
+    /// Sends each signal of a block that is not done; what became of all of them, or the first failure.
     pub(crate) async fn deliver(&mut self, block: &[u8]) -> Result<Delivered, SendError> {
-        self.delivery.begin(block)?;
-        self.sink.deliver(&mut self.delivery).await
+        if self.block != block {
+            (self.block, self.done) = (block.to_vec(), Default::default());
+        }
+        let mut failed = None;
+        for (delivery, done) in self.deliveries.iter_mut().zip(&mut self.done).filter(|(_, done)| done.is_none()) {
+            delivery.begin(block)?;
+            match self.exporter.deliver(delivery).await {
+                Ok(delivered) => *done = Some(delivered),
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let mut all = Delivered::default();
+        for one in std::mem::take(&mut self.done).into_iter().flatten() {
+            all.delivered += one.delivered;
+            all.rejected += one.rejected;
+            all.refused.extend(one.refused);
+        }
+        Ok(all)
     }
 }
 
@@ -35,15 +66,15 @@ pub(crate) fn with_server(grpc: bool, answer: impl Fn(Request) -> Answer + 'stat
     tokio::task::LocalSet::new().block_on(&runtime, async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-        let access = Access { endpoint, tls: None, token: None, timeout: Duration::from_secs(10) };
+        let access = Access { endpoint, tls: None, token: None, headers: Vec::new(), timeout: Duration::from_secs(10) };
         let intake: Intake = Rc::new(move |request, _| Pending::settled(answer(request)));
         let limits = Limits::new(1 << 20, 1 << 21, 8);
         let sink = if grpc {
             tokio::task::spawn_local(sources::serve_grpc(listener, intake, limits));
-            OtlpSink::grpc(access)
+            OtlpSink::grpc(access, true)
         } else {
             tokio::task::spawn_local(sources::serve_http(listener, intake, limits));
-            OtlpSink::http(access)
+            OtlpSink::http(access, false, true)
         };
         test(Endpoint::new(sink)).await;
     });

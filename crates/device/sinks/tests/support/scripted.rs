@@ -58,7 +58,13 @@ pub(crate) fn with_script(script: Vec<Next>, test: impl AsyncFnOnce(Access, Rc<R
                 }
             }
         });
-        let access = Access { endpoint, tls: None, token: Some("secret".into()), timeout: Duration::from_secs(10) };
+        let access = Access {
+            endpoint,
+            tls: None,
+            token: Some("secret".into()),
+            headers: vec![("x-scope-orgid".parse().unwrap(), "vessels".parse().unwrap())],
+            timeout: Duration::from_secs(10),
+        };
         test(access, seen).await;
     });
 }

@@ -18,7 +18,7 @@ impl World {
                 skipped += disk_state.skip(destination, lane, expected, digest).unwrap_or(0);
             }
         }
-        pipeline.books_mut().confirmed(DESTINATIONS[destination], skipped, 0);
+        pipeline.books_mut().confirmed(DESTINATIONS[destination], skipped, 0, 0);
         self.counts.skipped_records += skipped;
         skipped
     }

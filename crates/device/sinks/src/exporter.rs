@@ -1,0 +1,66 @@
+//! The protocols of destinations that take requests of one signal: the one place that names them all.
+
+use drain::{Delivered, Delivery, PartialSuccess, SendError};
+use model::Signal;
+
+#[cfg(feature = "loki")]
+use crate::loki_push::LokiSink;
+#[cfg(any(feature = "otlp-http", feature = "otlp-grpc"))]
+use crate::otlp::OtlpSink;
+#[cfg(feature = "remote-write")]
+use crate::remote_write::PrometheusSink;
+
+/// A connection to a server that takes one signal a request.
+pub enum Exporter {
+    /// OTLP over gRPC or HTTP.
+    #[cfg(any(feature = "otlp-http", feature = "otlp-grpc"))]
+    Otlp(OtlpSink),
+    /// Prometheus remote write: metrics.
+    #[cfg(feature = "remote-write")]
+    Prometheus(PrometheusSink),
+    /// Loki's push: log records.
+    #[cfg(feature = "loki")]
+    Loki(LokiSink),
+}
+
+impl Exporter {
+    /// Sends one OTLP export request of this signal, in the server's own form. An empty one asks whether it would take any.
+    ///
+    /// # Errors
+    /// [`SendError`].
+    pub async fn export(&mut self, signal: Signal, request: &[u8]) -> Result<PartialSuccess, SendError> {
+        match self {
+            #[cfg(any(feature = "otlp-http", feature = "otlp-grpc"))]
+            Exporter::Otlp(sink) => sink.export(signal, request).await,
+            #[cfg(feature = "remote-write")]
+            Exporter::Prometheus(sink) => sink.export(signal, request).await,
+            #[cfg(feature = "loki")]
+            Exporter::Loki(sink) => sink.export(signal, request).await,
+        }
+    }
+
+    /// Sends the block that `delivery` has begun with as it says: its records of one signal, and the parts of what is refused.
+    ///
+    /// # Errors
+    /// [`SendError::Retry`] and [`SendError::Blocked`]: not everything is decided, the block is to be given again.
+    pub async fn deliver(&mut self, delivery: &mut Delivery) -> Result<Delivered, SendError> {
+        let signal = delivery.signal();
+        while let Some(request) = delivery.request() {
+            let answer = self.export(signal, request).await;
+            delivery.answered(answer);
+        }
+        delivery.finish()
+    }
+
+    /// There is nothing to send for now: gives back what only sending needs.
+    pub fn rest(&mut self) {
+        match self {
+            #[cfg(any(feature = "otlp-http", feature = "otlp-grpc"))]
+            Exporter::Otlp(sink) => sink.rest(),
+            #[cfg(feature = "remote-write")]
+            Exporter::Prometheus(sink) => sink.rest(),
+            #[cfg(feature = "loki")]
+            Exporter::Loki(sink) => sink.rest(),
+        }
+    }
+}
