@@ -105,7 +105,7 @@ class Metrics(Backend):
 class Prometheus(Metrics):
     name, ready, takes_histograms = "prometheus", "/-/ready", True
     destination = "{{ name: prometheus, type: prometheus, url: 'http://127.0.0.1:{port}', max_backoff: 2s }}"
-    script = "build-prometheus.sh"
+    script, minutes = "build-prometheus.sh", 10
     says = "storage.tsdb.out_of_order_time_window of the longest outage; --web.enable-remote-write-receiver"
 
     def arguments(self):
@@ -122,7 +122,7 @@ class VictoriaMetrics(Metrics):
     destination = (
         "{{ name: victoria-metrics, type: prometheus, url: 'http://127.0.0.1:{port}/api/v1/write', max_backoff: 2s }}"
     )
-    script = "build-victoria-metrics.sh"
+    script, minutes = "build-victoria-metrics.sh", 1
     says = "nothing: points of any age within its retention"
 
     def arguments(self):
@@ -142,7 +142,7 @@ class VictoriaLogs(Backend):
     destination = (
         "{{ name: victoria-logs, type: loki, url: 'http://127.0.0.1:{port}/insert/loki/api/v1/push', max_backoff: 2s }}"
     )
-    script = "build-victoria-logs.sh"
+    script, minutes = "build-victoria-logs.sh", 1
     says = "nothing: records of any age within its retention"
 
     def arguments(self):
@@ -176,7 +176,7 @@ class Jaeger(Backend):
     destination = (
         "{{ name: jaeger, type: otlp, url: 'http://127.0.0.1:{port}', signals: [traces], max_backoff: 2s }}"
     )
-    script = "build-jaeger.sh"
+    script, minutes = "build-jaeger.sh", 16
     says = "nothing: spans of any age, as long as its storage keeps them"
 
     def arguments(self):
