@@ -16,6 +16,7 @@ mod dist;
 mod floors;
 mod fuzz;
 mod hostile;
+mod interop;
 mod kill;
 mod links;
 mod mutants;
@@ -44,6 +45,8 @@ usage: cargo xtask TASK [OPTIONS]
                       was sent (--long SECONDS: how long one of their spans lasts; --only NAME: some of them)
   backends [--cached] what goes to Prometheus, VictoriaMetrics and VictoriaLogs is looked for in them; they are built from Go
                       modules, once (Prometheus: ten minutes; --cached: only those that are built)
+  interop [OPTIONS]   two hours of a vessel behind a link that is down, to real backends at once: what is built of Prometheus,
+                      VictoriaMetrics, VictoriaLogs and Jaeger (--hours H, --build, --write: docs/backends.md)
   hostile [OPTIONS]   every attack at once on both programs, beside an honest producer (--seconds S, --report FILE)
   prove NAME          a long proof, with its report in docs/results; without a name, which there are
   test-browser        the page of a demonstration, clicked through in headless Chromium
@@ -87,6 +90,7 @@ fn run() -> Result<()> {
         Some("test") => no_options(&rest).and_then(|()| test::run_all()),
         Some("check") => check::task(&rest),
         Some("backends") => backends::task(&rest),
+        Some("interop") => interop::task(&rest),
         Some("bench") => bench::task(&rest),
         Some("mutants") => no_options(&rest).and_then(|()| mutants::task()),
         Some("sdk") => no_options(&rest).and_then(|()| sdk::task()),

@@ -2,6 +2,7 @@
 //!
 //! [`load`] reads and checks a file; nothing here opens a socket or a directory.
 
+mod destination;
 mod fault;
 mod lanes;
 mod otlp;
@@ -13,13 +14,15 @@ mod sampling;
 mod schema;
 mod units;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
 
+pub use destination::{
+    Compression, Destination, DestinationKind, MaxHold, NameTranslation, OtlpProtocol, SignalName, SignalUrls,
+};
 pub use lanes::{LaneBudget, LaneBudgets, LaneRule, LaneWatermarks, Lanes, OwnLane, Watermarks};
 pub use otlp::{AckLevel, Cors, OtlpSource};
 pub use policy::{Policy, PolicyKind, RateAllocation, SeverityLevel, StatusCode};
@@ -133,181 +136,6 @@ pub struct Journal {
     pub commit_delay: Span,
 }
 
-/// One place that everything is delivered to.
-#[derive(Debug, Clone, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct Destination {
-    /// Names its cursor on disk and its metrics; letters, digits, `_`, `-`. A new name starts with what is in the journal.
-    pub name: String,
-    /// Its protocol.
-    #[serde(rename = "type")]
-    pub kind: DestinationKind,
-    /// `https://host:port` (or `http://` on a link that is safe by itself).
-    pub url: String,
-    /// PEM file with the certificate authorities to trust; absent: those of the system.
-    pub ca_file: Option<PathBuf>,
-    /// File with a bearer token; read at start.
-    pub token_file: Option<PathBuf>,
-    /// For `type: otlp`: the signals that it gets, each on its own way: what holds one of them up does not hold up the others.
-    pub signals: Option<Vec<SignalName>>,
-    /// For `type: otlp` over HTTP: where a signal goes instead of `url` with `/v1/SIGNAL`.
-    #[serde(default)]
-    pub signal_urls: SignalUrls,
-    /// For `type: otlp`: headers of each request; the file that a value `file:PATH` names is read at start.
-    #[serde(default)]
-    pub headers: BTreeMap<String, String>,
-    /// For `type: otlp`: `gzip` or `none`.
-    #[serde(default)]
-    pub compression: Compression,
-    /// For `type: loki`: resource attributes that are labels of streams, beside those that Loki makes labels by default.
-    #[serde(default)]
-    pub labels: Vec<String>,
-    /// For `type: prometheus`: what becomes of names.
-    #[serde(default)]
-    pub translation: NameTranslation,
-    /// For `type: prometheus`: resource attributes that every series gets as labels, beside `job` and `instance`; all of them are labels of
-    /// `target_info`.
-    #[serde(default)]
-    pub promote_resource_attributes: Vec<String>,
-    /// For `type: hub`: how often the hub hears from the device when there is nothing to send.
-    #[serde(default = "default_heartbeat")]
-    pub heartbeat: Span,
-    /// For `type: otlp`: `http/protobuf` or `grpc`.
-    #[serde(default)]
-    pub protocol: OtlpProtocol,
-    /// The longest time that one request may take.
-    #[serde(default = "default_timeout")]
-    pub timeout: Span,
-    /// The longest time between two tries. Tries never end.
-    #[serde(default = "default_max_backoff")]
-    pub max_backoff: Span,
-    /// Whether everything waits for it as long as there is room. One that is not required has a `max_hold`.
-    #[serde(default = "default_required")]
-    pub required: bool,
-    /// What waits for a destination that is not required; beyond it the oldest is given up, told by a gap record.
-    pub max_hold: Option<MaxHold>,
-}
-
-/// What may wait for a destination that is not required.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct MaxHold {
-    /// The most bytes.
-    pub bytes: ByteSize,
-    /// The greatest age, by the device's clock while it is synchronised; absent: any.
-    pub age: Option<Span>,
-}
-
-fn default_required() -> bool {
-    true
-}
-
-/// The protocols of destinations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum DestinationKind {
-    /// A Lightship hub or gateway: acknowledged sequence ranges, stored once.
-    Hub,
-    /// Any OTLP endpoint: at least once, as that protocol has it.
-    Otlp,
-    /// Whatever takes Prometheus remote write, 2.0 or 1.0: metrics.
-    Prometheus,
-    /// Whatever takes Loki's push: log records.
-    Loki,
-}
-
-/// What becomes of OpenTelemetry's names at Prometheus, by its own words (`otlp.translation_strategy`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub enum NameTranslation {
-    /// Characters beyond `[a-zA-Z0-9_:]` become underscores; unit and `_total` are put behind.
-    #[default]
-    UnderscoreEscapingWithSuffixes,
-    /// Characters beyond `[a-zA-Z0-9_:]` become underscores.
-    UnderscoreEscapingWithoutSuffixes,
-    /// Names stay as they are; unit and `_total` are put behind.
-    #[serde(rename = "NoUTF8EscapingWithSuffixes")]
-    NoUtf8EscapingWithSuffixes,
-    /// Names stay as they are.
-    NoTranslation,
-}
-
-/// A signal's name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum SignalName {
-    /// Spans.
-    Traces,
-    /// Log records.
-    Logs,
-    /// Metric points.
-    Metrics,
-}
-
-/// Where signals go that do not go where the others do.
-#[derive(Debug, Clone, Deserialize, Default)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct SignalUrls {
-    /// The whole URL for spans.
-    pub traces: Option<String>,
-    /// The whole URL for log records.
-    pub logs: Option<String>,
-    /// The whole URL for metric points.
-    pub metrics: Option<String>,
-}
-
-/// How requests are compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Compression {
-    /// As every server takes them.
-    #[default]
-    Gzip,
-    /// Not at all.
-    None,
-}
-
-impl Destination {
-    /// The signals that go there, each on its own way; `None` where all go together (`type: hub`).
-    pub fn separate_signals(&self) -> Option<Vec<SignalName>> {
-        let takes: &[SignalName] = match self.kind {
-            DestinationKind::Hub => return None,
-            DestinationKind::Otlp => &[SignalName::Traces, SignalName::Logs, SignalName::Metrics],
-            DestinationKind::Prometheus => &[SignalName::Metrics],
-            DestinationKind::Loki => &[SignalName::Logs],
-        };
-        Some(self.signals.clone().unwrap_or_else(|| takes.to_vec()))
-    }
-
-    /// The whole URL of a signal, where it has one of its own.
-    pub fn signal_url(&self, signal: SignalName) -> Option<&str> {
-        match signal {
-            SignalName::Traces => self.signal_urls.traces.as_deref(),
-            SignalName::Logs => self.signal_urls.logs.as_deref(),
-            SignalName::Metrics => self.signal_urls.metrics.as_deref(),
-        }
-    }
-}
-
-/// The transports of OTLP.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub enum OtlpProtocol {
-    /// OTLP/HTTP with protobuf bodies.
-    #[default]
-    #[serde(rename = "http/protobuf")]
-    HttpProtobuf,
-    /// OTLP/gRPC.
-    #[serde(rename = "grpc")]
-    Grpc,
-}
-
 /// Health, metrics and status of the agent itself.
 #[derive(Debug, Clone, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -349,15 +177,6 @@ fn default_thin() -> Span {
 }
 fn default_commit_delay() -> Span {
     Span(Duration::from_secs(1))
-}
-fn default_heartbeat() -> Span {
-    Span(Duration::from_secs(5))
-}
-fn default_timeout() -> Span {
-    Span(Duration::from_secs(20))
-}
-fn default_max_backoff() -> Span {
-    Span(Duration::from_secs(30))
 }
 fn default_admin() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 8888))
@@ -407,60 +226,6 @@ fn is_name(text: &str, extra: &str) -> bool {
     (1..=128).contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric() || extra.contains(c))
 }
 
-/// What goes to a destination, and with which headers.
-fn check_signals(destination: &Destination) -> Result<(), String> {
-    let SignalUrls { traces, logs, metrics } = &destination.signal_urls;
-    let urls = [traces, logs, metrics];
-    if destination.kind == DestinationKind::Hub {
-        let keys = [
-            (destination.signals.is_some(), "signals"),
-            (urls.iter().any(|url| url.is_some()), "signal_urls"),
-            (!destination.headers.is_empty(), "headers"),
-            (destination.compression != Compression::Gzip, "compression"),
-        ];
-        return match keys.iter().find(|(is_there, _)| *is_there) {
-            Some((_, key)) => Err(format!("{key}: it is for type: otlp; a hub takes every signal together")),
-            None => Ok(()),
-        };
-    }
-    if destination.kind != DestinationKind::Otlp {
-        let keys = [
-            (destination.signals.is_some(), "signals", "it takes one signal"),
-            (urls.iter().any(|url| url.is_some()), "signal_urls", "url is the whole one"),
-            (destination.compression != Compression::Gzip, "compression", "requests are compressed by snappy"),
-            (destination.protocol != OtlpProtocol::HttpProtobuf, "protocol", "it is for type: otlp"),
-        ];
-        if let Some((_, key, why)) = keys.iter().find(|(is_there, ..)| *is_there) {
-            return Err(format!("{key}: not for this type; {why}"));
-        }
-    }
-    let for_prometheus =
-        destination.translation != NameTranslation::default() || !destination.promote_resource_attributes.is_empty();
-    if destination.kind != DestinationKind::Prometheus && for_prometheus {
-        return Err("translation, promote_resource_attributes: they are for type: prometheus".into());
-    }
-    if destination.kind != DestinationKind::Loki && !destination.labels.is_empty() {
-        return Err("labels: they are for type: loki".into());
-    }
-    if let Some(signals) = &destination.signals {
-        if signals.is_empty() {
-            return Err("signals: name at least one of traces, logs, metrics, or leave it out".into());
-        }
-        if signals.iter().enumerate().any(|(place, signal)| signals[..place].contains(signal)) {
-            return Err("signals: one of them stands twice".into());
-        }
-    }
-    if let Some(url) =
-        urls.into_iter().flatten().find(|url| !url.starts_with("http://") && !url.starts_with("https://"))
-    {
-        return Err(format!("signal_urls: '{url}' must start with https:// or http://"));
-    }
-    if destination.protocol == OtlpProtocol::Grpc && urls.iter().any(|url| url.is_some()) {
-        return Err("signal_urls: they are for protocol: http/protobuf; gRPC has one address for all signals".into());
-    }
-    Ok(())
-}
-
 fn check(config: &Config) -> Result<(), String> {
     if config.version != 0 {
         return Err(format!("version: {} is not known; this program reads version 0", config.version));
@@ -468,32 +233,7 @@ fn check(config: &Config) -> Result<(), String> {
     if !is_name(&config.device.id, "._-") {
         return Err("device.id: use 1 to 128 letters, digits, '.', '_' or '-'".into());
     }
-    if config.destinations.is_empty() {
-        return Err("destinations: name at least one".into());
-    }
-    for (index, destination) in config.destinations.iter().enumerate() {
-        let name = &destination.name;
-        if !is_name(name, "_-") || name.len() > 64 {
-            return Err(format!("destinations[{index}].name: use at most 64 letters, digits, '_' or '-'"));
-        }
-        check_signals(destination).map_err(|why| format!("destinations[{index}].{why}"))?;
-        if config.destinations.iter().filter(|other| other.name == *name).count() > 1 {
-            return Err(format!("destinations[{index}].name: '{name}' stands twice; cursors need different names"));
-        }
-        if !["http://", "https://"].iter().any(|scheme| destination.url.starts_with(scheme)) {
-            return Err(format!(
-                "destinations[{index}].url: '{}' must start with https:// or http://",
-                destination.url
-            ));
-        }
-    }
-    for (index, destination) in config.destinations.iter().enumerate() {
-        if destination.required == destination.max_hold.is_some() {
-            return Err(format!(
-                "destinations[{index}]: max_hold goes with required: false, and required: false with max_hold"
-            ));
-        }
-    }
+    destination::check(&config.destinations)?;
     if config.journal.history.is_some_and(|history| history.0 > config.journal.budget.0 / 2) {
         return Err("journal.history: at most half of journal.budget".into());
     }

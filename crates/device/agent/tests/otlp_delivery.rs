@@ -383,3 +383,52 @@ fn d2_a_dead_letter_can_be_sent_again() {
     assert_eq!(dead(&["ls"]).1, "nothing was refused for good\n");
     assert_eq!(books(&agent), (3, 1, 0));
 }
+
+/// Scenario: a backend takes a log record, then is out of reach; the agent is killed and starts again, and the backend is back. Guarantees:
+/// what was confirmed before the link was lost is not sent again, and what came since is sent (P3).
+#[test]
+fn what_was_confirmed_before_the_link_was_lost_is_not_sent_again() {
+    let server = Server::start(|_| reply(200, "", ""));
+    let mut agent = Agent::start_delivering(&backend(&server), "");
+    send(&agent, "first");
+    wait_until("it comes", || books(&agent) == (1, 0, 0));
+    server.answer(|_| (0, String::new(), Vec::new()));
+    send(&agent, "second");
+    wait_until("the link is lost", || row(&agent)["state"] == "backoff");
+    agent.kill();
+    server.answer(|_| reply(200, "", ""));
+    agent.restart_logged();
+    wait_until("the second one comes", || {
+        server.seen().last().is_some_and(|seen| has(seen, "second")) && books(&agent).2 == 0
+    });
+    assert_eq!(server.seen().iter().filter(|seen| has(seen, "first")).count(), 1);
+}
+
+/// Scenario: log records and spans go into files, which are put aside when they are full. Guarantees: each line is an OTLP request as JSON,
+/// each signal has its file, and no record is missing (P3).
+#[test]
+fn records_go_into_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("out");
+    let destination =
+        format!("{{ name: files, type: file, url: 'file:{}', max_file: 1KiB, keep_files: 100 }}", path.display());
+    let agent = Agent::start_delivering(&[destination], "sampling: { decision_wait: 1s }\n");
+    assert_eq!(agent.post("/v1/traces", PROTOBUF, &span("a span")).0, 200);
+    for number in 0..20 {
+        send(&agent, &format!("line {number};"));
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let text = |signal: &str| -> String {
+        let Ok(entries) = std::fs::read_dir(&path) else { return String::new() };
+        let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+        files.retain(|file| file.file_name().unwrap().to_str().unwrap().starts_with(signal));
+        files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect()
+    };
+    wait_until("all lines are there", || (0..20).all(|number| text("logs").contains(&format!("line {number};"))));
+    wait_until("the span is there", || text("traces").contains("a span"));
+    for line in text("logs").lines().chain(text("traces").lines()) {
+        let request: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert!(request["resourceLogs"].is_array() || request["resourceSpans"].is_array(), "{line}");
+    }
+    assert!(std::fs::read_dir(&path).unwrap().count() > 3, "none was put aside");
+}

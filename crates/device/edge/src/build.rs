@@ -124,6 +124,9 @@ pub(crate) fn sink(config: &Config, consumer: &Consumer) -> Result<Sink, StartEr
     let destination = &config.destinations[consumer.destination];
     let name = &destination.name;
     let fail = |why: String| start_error(format!("destination {name}: {why}"));
+    if destination.kind == DestinationKind::File {
+        return file_sink(destination).map_err(fail);
+    }
     let own_url = consumer.signal_name().and_then(|signal| destination.signal_url(signal));
     let endpoint: sinks::Endpoint =
         own_url.unwrap_or(&destination.url).parse().map_err(|error: sinks::EndpointError| fail(error.to_string()))?;
@@ -158,11 +161,12 @@ pub(crate) fn sink(config: &Config, consumer: &Consumer) -> Result<Sink, StartEr
                 translation: translation(destination.translation),
                 promote_resource_attributes: destination.promote_resource_attributes.clone(),
             };
-            Sink::Exporter(Box::new(Exporter::Prometheus(PrometheusSink::new(access, options))))
+            Sink::Exporter(Box::new(Exporter::Prometheus(Box::new(PrometheusSink::new(access, options)))))
         }
+        (DestinationKind::File, _) => return Err(fail("it has no address".into())),
         #[cfg(feature = "sink-loki")]
         (DestinationKind::Loki, _) => {
-            Sink::Exporter(Box::new(Exporter::Loki(LokiSink::new(access, destination.labels.clone()))))
+            Sink::Exporter(Box::new(Exporter::Loki(Box::new(LokiSink::new(access, destination.labels.clone())))))
         }
         #[cfg(not(feature = "sink-loki"))]
         (DestinationKind::Loki, _) => return Err(fail("this build has no such sink (cargo feature sink-loki)".into())),
@@ -175,6 +179,25 @@ pub(crate) fn sink(config: &Config, consumer: &Consumer) -> Result<Sink, StartEr
             return Err(fail("this build has no such sink (cargo features sink-otlp-http, sink-otlp-grpc)".into()));
         }
     })
+}
+
+/// Files, or standard output.
+#[cfg(feature = "sink-file")]
+fn file_sink(destination: &config::Destination) -> Result<Sink, String> {
+    let sink = match destination.url.strip_prefix("file:") {
+        Some(directory) => sinks::FileSink::files(sinks::FileOptions {
+            directory: directory.into(),
+            max_bytes: destination.max_file.0,
+            keep: destination.keep_files,
+        }),
+        None => sinks::FileSink::stdout(),
+    };
+    Ok(Sink::Exporter(Box::new(Exporter::File(sink))))
+}
+
+#[cfg(not(feature = "sink-file"))]
+fn file_sink(_: &config::Destination) -> Result<Sink, String> {
+    Err("this build has no such sink (cargo feature sink-file)".into())
 }
 
 #[cfg(feature = "sink-prometheus")]

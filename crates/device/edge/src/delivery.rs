@@ -5,7 +5,9 @@ mod hub;
 #[cfg(feature = "signal-sinks")]
 mod signal;
 
+use std::cell::Cell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use config::Config;
 use drain::ExemplarHold;
@@ -27,6 +29,9 @@ use crate::shared::{Shared, disk_error};
 const HUB_REQUEST_BYTES: usize = 256 << 10;
 /// So many bytes of blocks are read for a signal at once; each block goes by itself.
 const SIGNAL_REQUEST_BYTES: usize = 64 << 10;
+
+/// How often the cursor of a destination that cannot tell what comes twice is written, at most, while all is well.
+const SAVE_EVERY: Duration = Duration::from_secs(10);
 
 /// How many bytes of blocks a consumer reads at once.
 pub(crate) fn request_bytes(consumer: &Consumer) -> usize {
@@ -76,8 +81,12 @@ pub(crate) struct DrainTask {
     /// Blocks on their way, of a consumer of one signal.
     #[cfg(feature = "signal-sinks")]
     delivery: Option<Delivery>,
-    #[cfg(feature = "signal-sinks")]
+    /// Exemplars that wait for points, of a consumer of metrics.
+    #[cfg_attr(not(feature = "signal-sinks"), allow(dead_code, reason = "a hub takes them with their traces"))]
     exemplars: Option<ExemplarHold>,
+    /// Whether something was confirmed since cursors were written, and when that was.
+    moved: Cell<bool>,
+    saved_ns: u64,
     /// What was decided of a block and could not be booked.
     #[cfg(feature = "signal-sinks")]
     unbooked: Option<(Range, Delivered)>,
@@ -99,9 +108,10 @@ impl DrainTask {
             sink,
             wake,
             shared: Rc::clone(shared),
+            moved: Cell::new(false),
+            saved_ns: 0,
             #[cfg(feature = "signal-sinks")]
             delivery: consumer.signal.map(|signal| Delivery::new(signal, exemplars.clone())),
-            #[cfg(feature = "signal-sinks")]
             exemplars: exemplars.filter(|_| consumer.signal == Some(Signal::Metrics)),
             #[cfg(feature = "signal-sinks")]
             unbooked: None,
@@ -125,6 +135,7 @@ impl DrainTask {
                     self.with(Destination::turned);
                 }
                 Ok(false) => {
+                    self.save_cursor(false).await;
                     let rest = self.with(|one| {
                         one.turned();
                         one.rest()
@@ -138,6 +149,7 @@ impl DrainTask {
                 }
                 Err(error) => {
                     self.shared.disk.rewind(self.index).await;
+                    self.save_cursor(true).await;
                     let wait = self.failed(&error);
                     let by_operator = tokio::select! {
                         () = tokio::time::sleep(wait) => false,
@@ -198,7 +210,7 @@ impl DrainTask {
     }
 
     /// What was tried last failed: for how long to wait. It is told when it is of another kind than before, and not again and again.
-    fn failed(&self, error: &SendError) -> std::time::Duration {
+    fn failed(&self, error: &SendError) -> Duration {
         let wall_ns = self.shared.clock.wall_ns();
         let Failure { wait, state, is_news } = self.with(|one| one.failed(error, wall_ns, random()));
         if is_news {
@@ -214,9 +226,22 @@ impl DrainTask {
     async fn confirm(&self, ranges: Vec<Range>, rejected: u64, skipped: u64) -> Result<u64, SendError> {
         let (records, backlog, passed) = self.shared.disk.confirm(self.index, ranges).await.map_err(disk_error)?;
         self.shared.book_passed(&passed);
+        self.moved.set(true);
         self.shared.set_backlog(backlog);
         self.shared.pipeline.borrow_mut().books_mut().confirmed(&self.name, records, rejected, skipped);
         Ok(records)
+    }
+
+    /// Has the cursor written where the destination cannot tell what comes twice: every few seconds, and when the link is lost.
+    async fn save_cursor(&mut self, now: bool) {
+        let now_ns = self.shared.clock.now_ns();
+        let is_due = now || now_ns.saturating_sub(self.saved_ns) >= SAVE_EVERY.as_nanos() as u64;
+        if matches!(self.sink, Sink::Hub(_)) || !self.moved.get() || !is_due {
+            return;
+        }
+        self.moved.set(false);
+        self.saved_ns = now_ns;
+        self.shared.disk.sync_cursors().await;
     }
 
     /// What is known of the destination.

@@ -83,6 +83,7 @@ enum Job {
     Rewind {
         destination: usize,
     },
+    SyncCursors,
     DeadLetters {
         letters: Vec<DeadLetter>,
         reply: oneshot::Sender<Result<(), String>>,
@@ -209,6 +210,13 @@ impl DiskThread {
         let _sent = self.jobs.send(Job::Rewind { destination }).await;
     }
 
+    /// Writes the cursors that moved: what was confirmed is not sent again after a kill.
+    #[cfg_attr(not(feature = "signal-sinks"), allow(dead_code, reason = "a hub tells what comes twice"))]
+    pub(crate) async fn sync_cursors(&self) {
+        // Without the thread there is nothing to write.
+        let _sent = self.jobs.send(Job::SyncCursors).await;
+    }
+
     /// Writes a part of what is undecided; with `None` makes all of it durable.
     pub(crate) async fn write_remaining(&self, part: Option<Vec<u8>>) -> Result<Result<(), String>, DiskThreadError> {
         self.ask(|reply| Job::Remaining { part, reply }).await
@@ -326,6 +334,11 @@ impl<D: Disk> Worker<D> {
                     let _heard = reply.send(dropped);
                 }
                 Job::Rewind { destination } => self.disk.rewind(destination),
+                Job::SyncCursors => {
+                    if let Err(error) = self.disk.sync_cursors() {
+                        log::warn(&format!("cursors are not written ({error}): some blocks may be sent again"));
+                    }
+                }
                 Job::DeadLetters { letters, reply } => {
                     let kept = self.disk.keep_dead_letters(&letters).map_err(|error| error.to_string());
                     let _heard = reply.send(kept);

@@ -3,6 +3,8 @@
 use drain::{Delivered, Delivery, PartialSuccess, SendError};
 use model::Signal;
 
+#[cfg(feature = "file")]
+use crate::file::FileSink;
 #[cfg(feature = "loki")]
 use crate::loki_push::LokiSink;
 #[cfg(any(feature = "otlp-http", feature = "otlp-grpc"))]
@@ -17,10 +19,13 @@ pub enum Exporter {
     Otlp(OtlpSink),
     /// Prometheus remote write: metrics.
     #[cfg(feature = "remote-write")]
-    Prometheus(PrometheusSink),
+    Prometheus(Box<PrometheusSink>),
     /// Loki's push: log records.
     #[cfg(feature = "loki")]
-    Loki(LokiSink),
+    Loki(Box<LokiSink>),
+    /// OTLP JSON lines, into files or to standard output.
+    #[cfg(feature = "file")]
+    File(FileSink),
 }
 
 impl Exporter {
@@ -36,6 +41,8 @@ impl Exporter {
             Exporter::Prometheus(sink) => sink.export(signal, request).await,
             #[cfg(feature = "loki")]
             Exporter::Loki(sink) => sink.export(signal, request).await,
+            #[cfg(feature = "file")]
+            Exporter::File(sink) => sink.export(signal, request).await,
         }
     }
 
@@ -61,6 +68,8 @@ impl Exporter {
             Exporter::Prometheus(sink) => sink.rest(),
             #[cfg(feature = "loki")]
             Exporter::Loki(sink) => sink.rest(),
+            #[cfg(feature = "file")]
+            Exporter::File(_) => {}
         }
     }
 }

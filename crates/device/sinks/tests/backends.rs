@@ -306,7 +306,7 @@ fn prometheus_as_it_comes() {
     local(async {
         let prometheus = prometheus_with("plain", "", &[]);
         prometheus.ready().await;
-        let mut sink = PrometheusSink::new(prometheus.access(""), PrometheusOptions::default(), None);
+        let mut sink = PrometheusSink::new(prometheus.access(""), PrometheusOptions::default());
         let mut request = Vec::new();
         put_message(&mut request, 1, |out| {
             put_message(out, 2, |out| {
