@@ -1,8 +1,9 @@
 """What the vessel says: one step of ten seconds, as OTLP/JSON, with its own time."""
 
 STEP_S = 10
-CYLINDERS = 10
-RECORDS_A_STEP = 5
+CYLINDERS = 100
+RECORDS_A_STEP = 50
+TRACES_A_STEP = 10
 SPANS_A_TRACE = 3
 NAME = "engine"
 
@@ -53,18 +54,24 @@ def logs(step, at_ns):
     return {"resourceLogs": [{"resource": RESOURCE, "scopeLogs": [{"logRecords": records}]}]}
 
 
-def trace_id(step):
-    return f"{step + 1:032x}"
+def span_ids(step):
+    """(trace, span) of every span of a step, as hexadecimal text; the first of each trace is its root."""
+    traces = range(step * TRACES_A_STEP, (step + 1) * TRACES_A_STEP)
+    spans = range(SPANS_A_TRACE)
+    return [(f"{trace + 1:032x}", f"{trace * SPANS_A_TRACE + span + 1:016x}") for trace in traces for span in spans]
 
 
 def traces(step, at_ns):
     spans = []
-    for number in range(SPANS_A_TRACE):
+    for place, (trace, one) in enumerate(span_ids(step)):
+        number = place % SPANS_A_TRACE
         span = {
-            "traceId": trace_id(step), "spanId": f"{step * SPANS_A_TRACE + number + 1:016x}", "name": f"part {number}",
-            "kind": 1, "startTimeUnixNano": str(at_ns), "endTimeUnixNano": str(at_ns + 5_000_000),
+            "traceId": trace, "spanId": one, "name": f"part {number}", "kind": 1,
+            "startTimeUnixNano": str(at_ns + place), "endTimeUnixNano": str(at_ns + place + 5_000_000),
         }
         if number:
-            span["parentSpanId"] = f"{step * SPANS_A_TRACE + 1:016x}"
+            span["parentSpanId"] = root
+        else:
+            root = one
         spans.append(span)
     return {"resourceSpans": [{"resource": RESOURCE, "scopeSpans": [{"spans": spans}]}]}
