@@ -13,6 +13,7 @@ mod cost;
 mod deploy;
 mod disk;
 mod dist;
+mod drain;
 mod floors;
 mod fuzz;
 mod hostile;
@@ -45,6 +46,8 @@ usage: cargo xtask TASK [OPTIONS]
                       was sent (--long SECONDS: how long one of their spans lasts; --only NAME: some of them)
   backends [--cached] what goes to Prometheus, VictoriaMetrics and VictoriaLogs is looked for in them; they are built from Go
                       modules, once (Prometheus: ten minutes; --cached: only those that are built)
+  drain [OPTIONS]     every wrong answer of a destination at once, dead ones, a flapping link: none harms another (--minutes M,
+                      --report FILE)
   interop [OPTIONS]   two hours of a vessel behind a link that is down, to real backends at once: what is built of Prometheus,
                       VictoriaMetrics, VictoriaLogs and Jaeger (--hours H, --build, --write: docs/backends.md)
   hostile [OPTIONS]   every attack at once on both programs, beside an honest producer (--seconds S, --report FILE)
@@ -90,6 +93,7 @@ fn run() -> Result<()> {
         Some("test") => no_options(&rest).and_then(|()| test::run_all()),
         Some("check") => check::task(&rest),
         Some("backends") => backends::task(&rest),
+        Some("drain") => drain::task(&rest),
         Some("interop") => interop::task(&rest),
         Some("bench") => bench::task(&rest),
         Some("mutants") => no_options(&rest).and_then(|()| mutants::task()),

@@ -2,7 +2,7 @@
 //! into docs/results, with the commit that it ran on.
 
 use crate::tools::{cargo, root, run, target_dir};
-use crate::{build, containers, dist, hostile, kill};
+use crate::{build, containers, dist, drain, hostile, interop, kill};
 use anyhow::{Context, Result, bail};
 use std::process::Command;
 
@@ -13,7 +13,7 @@ struct Proof {
     run: fn() -> Result<()>,
 }
 
-const PROOFS: [Proof; 6] = [
+const PROOFS: [Proof; 8] = [
     Proof {
         name: "crash",
         about: "100,000 simulated power cuts and kills lose nothing that was acknowledged (3 h)",
@@ -28,6 +28,16 @@ const PROOFS: [Proof; 6] = [
         name: "hostile",
         about: "half an hour of every attack at once, beside an honest producer",
         run: || hostile::task(&words(&["--seconds", "1800", "--report", "docs/results/hostile.json"])),
+    },
+    Proof {
+        name: "drain",
+        about: "every wrong answer of a destination, dead ones, five minutes of a flapping link (10 min)",
+        run: || drain::task(&words(&["--minutes", "5", "--report", "docs/results/drain.json"])),
+    },
+    Proof {
+        name: "interop",
+        about: "two hours of a vessel without a link, to every backend that is built (10 min)",
+        run: || interop::task(&words(&["--write"])),
     },
     Proof {
         name: "fidelity",
