@@ -23,14 +23,18 @@ pub struct Destination {
     pub url: String,
     /// PEM file with the certificate authorities to trust; absent: those of the system.
     pub ca_file: Option<PathBuf>,
-    /// File with a bearer token; read at start.
+    /// PEM file with the certificate that this device shows, and those between it and an authority. It goes with `key_file`.
+    pub cert_file: Option<PathBuf>,
+    /// PEM file with the private key of `cert_file`.
+    pub key_file: Option<PathBuf>,
+    /// File with a bearer token. Like the other files it is read again when it changes.
     pub token_file: Option<PathBuf>,
     /// For `type: otlp`: the signals that it gets, each on its own way: what holds one of them up does not hold up the others.
     pub signals: Option<Vec<SignalName>>,
     /// For `type: otlp` over HTTP: where a signal goes instead of `url` with `/v1/SIGNAL`.
     #[serde(default)]
     pub signal_urls: SignalUrls,
-    /// For `type: otlp`: headers of each request; the file that a value `file:PATH` names is read at start.
+    /// For `type: otlp`: headers of each request; a value `file:PATH` is read from that file.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
     /// For `type: otlp`: `gzip` or `none`.
@@ -250,6 +254,9 @@ pub(crate) fn check(destinations: &[Destination]) -> Result<(), String> {
 fn check_signals(destination: &Destination) -> Result<(), String> {
     let SignalUrls { traces, logs, metrics } = &destination.signal_urls;
     let urls = [traces, logs, metrics];
+    if destination.cert_file.is_some() != destination.key_file.is_some() {
+        return Err("cert_file, key_file: one goes with the other".into());
+    }
     if destination.kind == DestinationKind::Hub {
         let keys = [
             (destination.signals.is_some(), "signals"),

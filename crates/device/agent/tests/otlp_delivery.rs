@@ -251,6 +251,58 @@ fn d8_the_same_error_is_logged_once() {
     ));
 }
 
+/// Scenario: a token is replaced on disk while the agent runs, removed, and put back. Guarantees: the next request has the new one; a
+/// missing file is told once in the log, in status and in metrics, while the last good one is used; no restart (D8).
+#[test]
+fn d8_a_token_is_renewed_without_a_restart() {
+    let server = Server::start(|_| reply(200, "", ""));
+    let directory = tempfile::tempdir().unwrap();
+    let (token, tenant) = (directory.path().join("token"), directory.path().join("tenant"));
+    std::fs::write(&token, "first\n").unwrap();
+    std::fs::write(&tenant, "one").unwrap();
+    let agent = Agent::start_delivering(
+        &[format!(
+            "{{ name: backend, type: otlp, url: 'http://{}', max_backoff: 1s, token_file: {}, headers: {{ x-tenant: 'file:{}' }} }}",
+            server.address,
+            token.display(),
+            tenant.display()
+        )],
+        "",
+    );
+    let shown = |wanted: &str| {
+        wait_until(wanted, || {
+            send(&agent, "a");
+            server.seen().last().is_some_and(|seen| seen.head.to_ascii_lowercase().contains(wanted))
+        });
+    };
+    shown("bearer first");
+    std::fs::write(&token, "second").unwrap();
+    std::fs::write(&tenant, "two").unwrap();
+    shown("bearer second");
+    shown("x-tenant: two");
+    std::fs::remove_file(&token).unwrap();
+    wait_until("it is told", || {
+        send(&agent, "a");
+        row(&agent)["stale_files"].as_str().unwrap().contains("token")
+    });
+    shown("bearer second");
+    assert!(agent.get("/status?format=text").contains("  files      what was read before is used on: token_file /"));
+    assert!(
+        agent.get("/metrics").contains("lightship_destination_stale_files{destination=\"backend\",signal=\"logs\"} 1")
+    );
+    std::fs::write(&token, "third").unwrap();
+    shown("bearer third");
+    wait_until("it is well", || row(&agent)["stale_files"] == "");
+    let log = agent.log();
+    assert_eq!(
+        log.matches("destination backend: files changed on disk, and what was read before is used on").count(),
+        1,
+        "{log}"
+    );
+    assert!(log.contains("destination backend: its files changed on disk, and are in use as they are now"), "{log}");
+    assert!(!log.contains("second"), "no secret is logged: {log}");
+}
+
 /// Scenario: the server wants another token. Guarantees: the agent says so everywhere: `/readyz` is not ready, `lightship status` ends
 /// with 1, the metric is 1; and when the server is content, all is well by itself.
 #[test]

@@ -71,6 +71,8 @@ pub struct Status {
     pub rejected: RefusalCounts,
     /// What it said last for each reason.
     pub words: Vec<(Refusal, String)>,
+    /// Files of credentials that changed and cannot be used, so that what was read before is; empty when there are none.
+    pub stale_files: String,
     /// Exemplars that went there apart from frames (OTLP), and those that did not.
     pub exemplars: (u64, u64),
     /// Records in the journal that it has not confirmed, those in flight included.
@@ -248,6 +250,11 @@ impl Destination {
             Some((_, last)) => words.clone_into(last),
             None => self.status.words.push((reason, words.to_owned())),
         }
+    }
+
+    /// Files of credentials changed; `faults`: why some cannot be used.
+    pub fn stale_files(&mut self, faults: &str) {
+        faults.clone_into(&mut self.status.stale_files);
     }
 
     /// Exemplars that went there apart from frames, and those that did not, since start.

@@ -4,24 +4,15 @@ use std::fmt::Write;
 use std::path::Path;
 
 use config::{Config, DestinationKind};
-use http::{HeaderName, HeaderValue};
 use model::Lane;
 use recorder::FileOptions;
 use red::Red;
-#[cfg(feature = "signal-sinks")]
-use sinks::Exporter;
-#[cfg(feature = "sink-loki")]
-use sinks::LokiSink;
-#[cfg(any(feature = "sink-otlp-http", feature = "sink-otlp-grpc"))]
-use sinks::OtlpSink;
-#[cfg(feature = "sink-prometheus")]
-use sinks::PrometheusSink;
-use sinks::{Access, HubSink, client_config};
 
 use crate::access;
 use crate::consumers::{Consumer, consumers};
-use crate::delivery::{Sink, request_bytes};
+use crate::delivery::request_bytes;
 use crate::error::{StartError, start_error};
+use crate::outlets::outlets;
 use crate::storage::StorageOptions;
 use pipeline::MAX_QUEUED;
 use pipeline::MAX_RECORDING;
@@ -119,114 +110,6 @@ pub(crate) fn thin_step(config: &Config) -> u64 {
     u64::try_from(config.journal.thin.0.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// The protocol of a destination, for a consumer of it.
-pub(crate) fn sink(config: &Config, consumer: &Consumer) -> Result<Sink, StartError> {
-    let destination = &config.destinations[consumer.destination];
-    let name = &destination.name;
-    let fail = |why: String| start_error(format!("destination {name}: {why}"));
-    if destination.kind == DestinationKind::File {
-        return file_sink(destination).map_err(fail);
-    }
-    let own_url = consumer.signal_name().and_then(|signal| destination.signal_url(signal));
-    let endpoint: sinks::Endpoint =
-        own_url.unwrap_or(&destination.url).parse().map_err(|error: sinks::EndpointError| fail(error.to_string()))?;
-    let tls = match endpoint.tls {
-        true => Some(client_config(destination.ca_file.as_deref()).map_err(|error| fail(error.to_string()))?),
-        false => None,
-    };
-    let token = match &destination.token_file {
-        Some(path) => {
-            let token = std::fs::read_to_string(path).map_err(|error| fail(format!("{}: {error}", path.display())))?;
-            Some(token.trim().to_owned())
-        }
-        None => None,
-    };
-    let headers = headers(destination).map_err(fail)?;
-    let access = Access { endpoint, tls, token, headers, timeout: destination.timeout.0 };
-    Ok(match (destination.kind, destination.protocol) {
-        (DestinationKind::Hub, _) => Sink::Hub(HubSink::new(access)),
-        #[cfg(feature = "sink-otlp-http")]
-        (DestinationKind::Otlp, config::OtlpProtocol::HttpProtobuf) => {
-            let gzip = destination.compression == config::Compression::Gzip;
-            Sink::Exporter(Box::new(Exporter::Otlp(OtlpSink::http(access, own_url.is_some(), gzip))))
-        }
-        #[cfg(feature = "sink-otlp-grpc")]
-        (DestinationKind::Otlp, config::OtlpProtocol::Grpc) => {
-            let gzip = destination.compression == config::Compression::Gzip;
-            Sink::Exporter(Box::new(Exporter::Otlp(OtlpSink::grpc(access, gzip))))
-        }
-        #[cfg(feature = "sink-prometheus")]
-        (DestinationKind::Prometheus, _) => {
-            let options = sinks::PrometheusOptions {
-                translation: translation(destination.translation),
-                promote_resource_attributes: destination.promote_resource_attributes.clone(),
-            };
-            Sink::Exporter(Box::new(Exporter::Prometheus(Box::new(PrometheusSink::new(access, options)))))
-        }
-        (DestinationKind::File, _) => return Err(fail("it has no address".into())),
-        #[cfg(feature = "sink-loki")]
-        (DestinationKind::Loki, _) => {
-            Sink::Exporter(Box::new(Exporter::Loki(Box::new(LokiSink::new(access, destination.labels.clone())))))
-        }
-        #[cfg(not(feature = "sink-loki"))]
-        (DestinationKind::Loki, _) => return Err(fail("this build has no such sink (cargo feature sink-loki)".into())),
-        #[cfg(not(feature = "sink-prometheus"))]
-        (DestinationKind::Prometheus, _) => {
-            return Err(fail("this build has no such sink (cargo feature sink-prometheus)".into()));
-        }
-        #[cfg(not(all(feature = "sink-otlp-http", feature = "sink-otlp-grpc")))]
-        (DestinationKind::Otlp, _) => {
-            return Err(fail("this build has no such sink (cargo features sink-otlp-http, sink-otlp-grpc)".into()));
-        }
-    })
-}
-
-/// Files, or standard output.
-#[cfg(feature = "sink-file")]
-fn file_sink(destination: &config::Destination) -> Result<Sink, String> {
-    let sink = match destination.url.strip_prefix("file:") {
-        Some(directory) => sinks::FileSink::files(sinks::FileOptions {
-            directory: directory.into(),
-            max_bytes: destination.max_file.0,
-            keep: destination.keep_files,
-        }),
-        None => sinks::FileSink::stdout(),
-    };
-    Ok(Sink::Exporter(Box::new(Exporter::File(sink))))
-}
-
-#[cfg(not(feature = "sink-file"))]
-fn file_sink(_: &config::Destination) -> Result<Sink, String> {
-    Err("this build has no such sink (cargo feature sink-file)".into())
-}
-
-#[cfg(feature = "sink-prometheus")]
-fn translation(name: config::NameTranslation) -> sinks::Translation {
-    use config::NameTranslation as Name;
-    match name {
-        Name::UnderscoreEscapingWithSuffixes => sinks::Translation::UnderscoreEscapingWithSuffixes,
-        Name::UnderscoreEscapingWithoutSuffixes => sinks::Translation::UnderscoreEscapingWithoutSuffixes,
-        Name::NoUtf8EscapingWithSuffixes => sinks::Translation::NoUtf8EscapingWithSuffixes,
-        Name::NoTranslation => sinks::Translation::NoTranslation,
-    }
-}
-
-/// The headers of each request to a destination.
-fn headers(destination: &config::Destination) -> Result<Vec<(HeaderName, HeaderValue)>, String> {
-    let header = |(name, value): (&String, &String)| {
-        let text = match value.strip_prefix("file:") {
-            Some(path) => std::fs::read_to_string(path).map_err(|error| format!("headers.{name}: {path}: {error}"))?,
-            None => value.clone(),
-        };
-        let wrong = |what: &str| format!("headers.{name}: this is no {what} of an HTTP header");
-        let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong("name"))?;
-        let mut value = HeaderValue::from_str(text.trim()).map_err(|_| wrong("value"))?;
-        value.set_sensitive(true);
-        Ok((parsed, value))
-    };
-    destination.headers.iter().map(header).collect()
-}
-
 /// What the program takes itself: its code, stacks, connections and the allocator's slack.
 const PROGRAM: u64 = 4608 << 10;
 
@@ -289,9 +172,7 @@ fn exemplar_bytes(_: &Config) -> u64 {
 /// # Errors
 /// [`StartError`] with the first thing that is missing.
 pub fn check(config: &Config) -> Result<String, StartError> {
-    for consumer in consumers(config) {
-        sink(config, &consumer)?;
-    }
+    outlets(config)?;
     let _sampler = crate::policies::sampler(config)?;
     crate::policies::lanes(config)?;
     access::access(config)?;

@@ -15,14 +15,13 @@ use drain::ExemplarHold;
 use drain::{Delivered, Delivery};
 use drain::{Destination, Failure, Range, SendError, Step};
 use model::Signal;
-#[cfg(feature = "signal-sinks")]
-use sinks::Exporter;
-use sinks::HubSink;
+use sinks::Credentials;
 use tokio::sync::Notify;
 
 use crate::clock::random;
 use crate::consumers::Consumer;
 use crate::log;
+use crate::outlets::{Outlet, Sink};
 use crate::shared::{Shared, disk_error};
 
 /// At most so many bytes of blocks go to a hub in one request.
@@ -63,19 +62,15 @@ pub(crate) fn exemplar_holds(config: &Config, consumers: &[Consumer]) -> Vec<Opt
     holds
 }
 
-/// The protocol of a destination.
-pub(crate) enum Sink {
-    Hub(HubSink),
-    #[cfg(feature = "signal-sinks")]
-    Exporter(Box<Exporter>),
-}
-
 /// The task of one consumer.
 pub(crate) struct DrainTask {
     index: usize,
     name: String,
     request_bytes: usize,
     sink: Sink,
+    credentials: Rc<Credentials>,
+    /// How many changes of its files it knows of.
+    changes: u64,
     wake: Rc<Notify>,
     shared: Rc<Shared>,
     /// Blocks on their way, of a consumer of one signal.
@@ -97,7 +92,7 @@ impl DrainTask {
     pub(crate) fn new(
         shared: &Rc<Shared>,
         (index, consumer): (usize, &Consumer),
-        sink: Sink,
+        outlet: Outlet,
         wake: Rc<Notify>,
         exemplars: Option<ExemplarHold>,
     ) -> Self {
@@ -105,7 +100,9 @@ impl DrainTask {
             index,
             name: consumer.name.clone(),
             request_bytes: request_bytes(consumer),
-            sink,
+            sink: outlet.sink,
+            credentials: outlet.credentials,
+            changes: 0,
             wake,
             shared: Rc::clone(shared),
             moved: Cell::new(false),
@@ -129,7 +126,9 @@ impl DrainTask {
                 }
                 return;
             }
-            match self.turn().await {
+            let turn = self.turn().await;
+            self.tell_files();
+            match turn {
                 Ok(true) => {
                     self.up(Destination::answered);
                     self.with(Destination::turned);
@@ -219,6 +218,31 @@ impl DrainTask {
             log::warn_limited(&kind, self.shared.clock.now_ns(), &text);
         }
         wait
+    }
+
+    /// Tells of files that were found changed, once for the destination: they are in use now, or why they cannot be.
+    fn tell_files(&mut self) {
+        let changes = self.credentials.changes();
+        if self.changes == changes {
+            return;
+        }
+        self.changes = changes;
+        let faults = self.credentials.faults();
+        let destination = self.with(|one| {
+            one.stale_files(&faults);
+            one.status().destination.clone()
+        });
+        if !self.credentials.is_news() {
+            return;
+        }
+        match faults.is_empty() {
+            true => log::info(&format!(
+                "destination {destination}: its files changed on disk, and are in use as they are now"
+            )),
+            false => log::error(&format!(
+                "destination {destination}: files changed on disk, and what was read before is used on: {faults}"
+            )),
+        }
     }
 
     /// Moves the destination's cursor, and books what the journal says is new, so many of it as rejected, and so many as of signals that it

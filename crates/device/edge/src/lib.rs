@@ -27,6 +27,7 @@ mod memory;
 #[cfg(feature = "mutants")]
 mod mutants;
 mod opening;
+mod outlets;
 mod policies;
 #[cfg(test)]
 mod pressure_tests;

@@ -4,10 +4,9 @@ use std::fmt::Write;
 
 use config::Config;
 
-use crate::build::sink;
 use crate::consumers::consumers;
-use crate::delivery::Sink;
 use crate::error::{StartError, start_error};
+use crate::outlets::{Sink, outlets};
 
 /// Asks each destination, and says what it answers, in lines for people; true when all of them are good.
 ///
@@ -21,8 +20,8 @@ pub fn connect(config: &Config) -> Result<(String, bool), StartError> {
         .map_err(|error| start_error(format!("cannot start: {error}")))?;
     let asked = async {
         let (mut report, mut good) = (String::new(), true);
-        for consumer in consumers(config) {
-            let outcome = match sink(config, &consumer)? {
+        for (consumer, outlet) in consumers(config).iter().zip(outlets(config)?) {
+            let outcome = match outlet.sink {
                 Sink::Hub(mut sink) => sink.probe().await,
                 #[cfg(feature = "signal-sinks")]
                 Sink::Exporter(mut sink) => match consumer.signal {

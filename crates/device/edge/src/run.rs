@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::access::access;
 use crate::agent::Agent;
-use crate::build::{check_memory, settings, sink};
+use crate::build::{check_memory, settings};
 use crate::clock::Clock;
 use crate::commits::Commits;
 use crate::consumers::consumers;
@@ -26,6 +26,7 @@ use crate::heart::{Heart, TICK};
 use crate::listeners::{Listeners, Serving};
 use crate::memory::ProgramPages;
 use crate::opening::{connections, open_disk};
+use crate::outlets::outlets;
 use crate::renewal::{Renewal, renew};
 use crate::shared::Shared;
 use crate::tell::write_addresses;
@@ -91,7 +92,7 @@ where
     // Sockets first: a port in use is found before the disk is touched.
     let listeners = Listeners::bind(config).await?;
     let consumers = consumers(config);
-    let sinks = consumers.iter().map(|one| sink(config, one)).collect::<Result<Vec<_>, _>>()?;
+    let outlets = outlets(config)?;
     let mut exemplars = exemplar_holds(config, &consumers);
     let (disk_thread, mut pipeline) = open_disk(config, &clock, disk)?;
     for (consumer, lost) in consumers.iter().zip(renewal.iter().flat_map(|one| one.lost())) {
@@ -119,12 +120,12 @@ where
     let share = config.sampling.expected_kept_share;
     let agent = Rc::new(Agent::new(Rc::clone(&shared), Rc::clone(&limits), share, access(config)?, shares.admin));
 
-    let (mut wakes, mut drains) = (Vec::with_capacity(sinks.len()), Vec::with_capacity(sinks.len()));
-    for (index, (consumer, sink)) in consumers.iter().zip(sinks).enumerate() {
+    let (mut wakes, mut drains) = (Vec::with_capacity(outlets.len()), Vec::with_capacity(outlets.len()));
+    for (index, (consumer, outlet)) in consumers.iter().zip(outlets).enumerate() {
         let wake = Rc::new(Notify::new());
         wakes.push(Rc::clone(&wake));
         let drain =
-            DrainTask::new(&shared, (index, consumer), sink, wake, exemplars.get_mut(index).and_then(Option::take));
+            DrainTask::new(&shared, (index, consumer), outlet, wake, exemplars.get_mut(index).and_then(Option::take));
         drains.push(tokio::task::spawn_local(drain.run()));
     }
     let mut heart = Heart::new(config, &agent, &wakes);

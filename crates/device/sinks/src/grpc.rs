@@ -15,7 +15,7 @@ use model::{Refusal, Signal};
 use crate::Access;
 use crate::answer::{Answer, failure};
 use crate::gzip::Gzip;
-use crate::http1::{USER_AGENT, connect};
+use crate::http1::{USER_AGENT, broken, connect};
 
 const WINDOW: u32 = 64 << 10;
 const MAX_ANSWER: usize = 64 << 10;
@@ -36,13 +36,15 @@ impl<F: Future + 'static> hyper::rt::Executor<F> for LocalExecutor {
 pub(crate) struct GrpcClient {
     access: Access,
     sender: Option<SendRequest<Full<Bytes>>>,
+    /// Whether the connection answered a request.
+    answered: bool,
     gzip: Option<Gzip>,
 }
 
 impl GrpcClient {
     /// Messages are compressed with `gzip`.
     pub(crate) fn new(access: Access, gzip: bool) -> Self {
-        Self { access, sender: None, gzip: gzip.then(Gzip::new) }
+        Self { access, sender: None, answered: false, gzip: gzip.then(Gzip::new) }
     }
 
     /// Gives back what only sending needs.
@@ -56,12 +58,17 @@ impl GrpcClient {
     pub(crate) async fn export(&mut self, signal: Signal, request: &[u8]) -> Result<Vec<u8>, SendError> {
         let timeout = self.access.timeout;
         let sent = tokio::time::timeout(timeout, self.try_export(signal, request)).await;
-        let answer = sent.unwrap_or_else(|_| {
+        let mut answer = sent.unwrap_or_else(|_| {
             let why = format!("no answer from {} in {timeout:?}", self.access.endpoint.authority());
             Err(SendError::retry(Refusal::TimedOut, why))
         });
-        if answer.is_err() {
+        if let Err(error) = &mut answer {
             self.sender = None;
+            let is_silent = error.reason() == Refusal::CutOff && !self.answered;
+            if let (SendError::Retry { why, .. }, true) = (error, is_silent && self.access.endpoint.tls) {
+                // HTTP/2 does not say what TLS said.
+                why.push_str("; a server that refuses the client's certificate ends it so: check cert_file, key_file");
+            }
         }
         answer
     }
@@ -79,7 +86,7 @@ impl GrpcClient {
                 // Its end shows in the sender.
                 let _closed = connection.await;
             });
-            self.sender = Some(sender);
+            (self.sender, self.answered) = (Some(sender), false);
         }
         self.sender.as_mut().ok_or_else(|| SendError::retry(Refusal::Unreachable, "not connected"))
     }
@@ -111,19 +118,18 @@ impl GrpcClient {
             request = request.header("grpc-encoding", "gzip");
         }
         drop(compressed);
-        for (name, value) in &self.access.headers {
+        self.access.credentials.look();
+        for (name, value) in self.access.credentials.headers() {
             request = request.header(name, value);
-        }
-        if let Some(token) = &self.access.token {
-            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
         let request = request.body(Full::new(body.freeze())).map_err(|error| {
             SendError::blocked(Refusal::Unreachable, format!("the request cannot be made: {error}"))
         })?;
-        let broken = |error: hyper::Error| SendError::retry(Refusal::CutOff, format!("the connection broke: {error}"));
+        let broken = |error: hyper::Error| broken(&error);
         let sender = self.sender().await?;
         sender.ready().await.map_err(broken)?;
         let response = sender.send_request(request).await.map_err(broken)?;
+        self.answered = true;
         let (parts, mut incoming) = response.into_parts();
         if !parts.status.is_success() {
             let answer = Answer { status: parts.status, headers: parts.headers, body: Vec::new() };

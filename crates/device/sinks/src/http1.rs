@@ -9,6 +9,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use model::Refusal;
+use rustls::AlertDescription;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -39,8 +40,10 @@ pub(crate) async fn connect(access: &Access, alpn: &[u8]) -> Result<Box<dyn Stre
     if !endpoint.tls {
         return Ok(Box::new(tcp));
     }
-    let config =
-        access.tls.clone().ok_or_else(|| SendError::blocked(Refusal::Unreachable, "no TLS settings for https"))?;
+    let config = access
+        .credentials
+        .tls()
+        .ok_or_else(|| SendError::blocked(Refusal::Unreachable, "no TLS settings for https"))?;
     let mut config = Arc::unwrap_or_clone(config);
     config.alpn_protocols = vec![alpn.to_vec()];
     let name = ServerName::try_from(endpoint.host.clone()).map_err(|_| {
@@ -50,9 +53,10 @@ pub(crate) async fn connect(access: &Access, alpn: &[u8]) -> Result<Box<dyn Stre
         let why = format!("TLS with {}: {error}", endpoint.authority());
         // A bad certificate needs a person (or the right clock); a broken connection only time.
         match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            Some(rustls::Error::AlertReceived(alert)) if is_about_certificate(*alert) => client_refused(&why),
             Some(rustls::Error::InvalidCertificate(_)) => SendError::blocked(
                 Refusal::Unreachable,
-                format!("{why}; check ca_file, the server's name and this machine's clock"),
+                format!("{why}; check ca_file, cert_file, the server's name and this machine's clock"),
             ),
             Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)) => SendError::blocked(
                 Refusal::Unreachable,
@@ -66,6 +70,43 @@ pub(crate) async fn connect(access: &Access, alpn: &[u8]) -> Result<Box<dyn Stre
         }
     })?;
     Ok(Box::new(stream))
+}
+
+/// Whether a server says by an alert that it does not like the client's certificate, or misses one.
+fn is_about_certificate(alert: AlertDescription) -> bool {
+    use AlertDescription as Alert;
+    matches!(
+        alert,
+        Alert::CertificateRequired
+            | Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA
+            | Alert::AccessDenied
+    )
+}
+
+fn client_refused(why: &str) -> SendError {
+    let hint = "the server wants a client certificate that it knows; check cert_file, key_file and their dates";
+    SendError::blocked(Refusal::DestinationUnauthorized, format!("{why}; {hint}"))
+}
+
+/// What it means that a connection broke.
+pub(crate) fn broken(error: &hyper::Error) -> SendError {
+    // In TLS 1.3 a client learns after its handshake that its certificate was refused.
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(one) = cause {
+        let inner = one.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if let Some(rustls::Error::AlertReceived(alert)) = inner.and_then(|inner| inner.downcast_ref())
+            && is_about_certificate(*alert)
+        {
+            return client_refused(&format!("the server ends the connection: {alert:?}"));
+        }
+        cause = one.source();
+    }
+    SendError::retry(Refusal::CutOff, format!("the connection broke: {error}"))
 }
 
 /// The connection.
@@ -189,19 +230,17 @@ impl Client {
         let endpoint = &self.access.endpoint;
         let mut request =
             Request::post(target).header(header::HOST, endpoint.authority()).header(header::USER_AGENT, USER_AGENT);
-        if let Some(token) = &self.access.token {
-            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
-        }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        for (name, value) in &self.access.headers {
+        self.access.credentials.look();
+        for (name, value) in self.access.credentials.headers() {
             request = request.header(name, value);
         }
         let request = request.body(Full::new(body)).map_err(|error| {
             SendError::blocked(Refusal::Unreachable, format!("the request cannot be made: {error}"))
         })?;
-        let broken = |error: hyper::Error| SendError::retry(Refusal::CutOff, format!("the connection broke: {error}"));
+        let broken = |error: hyper::Error| broken(&error);
         let response = self.sender().await?.send_request(request).await.map_err(broken)?;
         let (parts, mut incoming) = response.into_parts();
         let mut body = Vec::new();

@@ -4,6 +4,7 @@
 //! Everything runs on the caller's single-threaded runtime.
 
 mod answer;
+mod credentials;
 mod endpoint;
 #[cfg(feature = "exporter")]
 mod exporter;
@@ -25,6 +26,7 @@ mod remote_write;
 mod snappy;
 mod tls;
 
+pub use credentials::{CredentialFiles, Credentials};
 pub use endpoint::{Endpoint, EndpointError};
 #[cfg(feature = "exporter")]
 pub use exporter::Exporter;
@@ -39,19 +41,14 @@ pub use otlp::OtlpSink;
 pub use prometheus::{Options as PrometheusOptions, Translation};
 #[cfg(feature = "remote-write")]
 pub use remote_write::PrometheusSink;
-pub use tls::{TlsError, client_config};
 
 /// How a sink reaches its server.
 #[derive(Clone)]
 pub struct Access {
     /// Where it is.
     pub endpoint: Endpoint,
-    /// TLS settings; needed when the endpoint is https.
-    pub tls: Option<std::sync::Arc<rustls::ClientConfig>>,
-    /// Sent as `authorization: Bearer`.
-    pub token: Option<String>,
-    /// Sent with each request, beside those of the protocol.
-    pub headers: Vec<(http::HeaderName, http::HeaderValue)>,
+    /// What it is shown, and whom it is believed.
+    pub credentials: std::rc::Rc<Credentials>,
     /// The longest time of one request, connection included.
     pub timeout: std::time::Duration,
 }

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 /// Where systems keep the authorities that they trust.
 const SYSTEM_BUNDLES: [&str; 3] =
@@ -13,54 +13,106 @@ const SYSTEM_BUNDLES: [&str; 3] =
 
 /// Why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// The file of authorities cannot be read.
-    #[error("{}: {why}; it must hold PEM certificates", path.display())]
+pub(crate) enum TlsError {
+    /// A file cannot be read, or does not hold what it should.
+    #[error("{}: {why}; it must hold {what}", path.display())]
     File {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         why: String,
+        /// What belongs there.
+        what: &'static str,
     },
     /// No file was named, and the system has none where it is looked for.
     #[error("no certificate authorities found on this system; name a PEM file as ca_file")]
     NoRoots,
+    /// Certificate and key do not fit.
+    #[error("{} and {}: {why}; the key must be the one of the first certificate", certificate.display(), key.display())]
+    Pair {
+        /// File of the certificate.
+        certificate: PathBuf,
+        /// File of the key.
+        key: PathBuf,
+        /// What the library says.
+        why: rustls::Error,
+    },
     /// The library refuses its own defaults.
     #[error("TLS cannot be set up: {0}")]
     Library(#[from] rustls::Error),
 }
 
-/// A client configuration that trusts the authorities in `ca_file`, or the system's.
+/// What a client needs for TLS, in files.
+#[derive(Debug, Clone)]
+pub(crate) struct TlsFiles {
+    roots: PathBuf,
+    /// They are the system's.
+    is_system: bool,
+    /// Certificate and key of the client.
+    client: Option<(PathBuf, PathBuf)>,
+}
+
+impl TlsFiles {
+    /// Those that are named, or else the system's authorities.
+    ///
+    /// # Errors
+    /// [`TlsError::NoRoots`]
+    pub(crate) fn find(ca_file: Option<&Path>, client: Option<&(PathBuf, PathBuf)>) -> Result<Self, TlsError> {
+        let system = || {
+            let paths = SYSTEM_BUNDLES.iter().map(PathBuf::from);
+            paths.into_iter().find(|path| path.try_exists().unwrap_or(false)).ok_or(TlsError::NoRoots)
+        };
+        let roots = ca_file.map_or_else(system, |path| Ok(path.to_owned()))?;
+        Ok(Self { roots, is_system: ca_file.is_none(), client: client.cloned() })
+    }
+
+    /// All of them.
+    pub(crate) fn paths(&self) -> Vec<PathBuf> {
+        let client = self.client.iter().flat_map(|(certificate, key)| [certificate.clone(), key.clone()]);
+        std::iter::once(self.roots.clone()).chain(client).collect()
+    }
+
+    /// A client's configuration from what is in them now.
+    ///
+    /// # Errors
+    /// [`TlsError`] with the file and what is wrong with it.
+    pub(crate) fn read(&self) -> Result<Arc<ClientConfig>, TlsError> {
+        let file_error =
+            |why: String| TlsError::File { path: self.roots.clone(), why, what: "PEM certificates of authorities" };
+        let mut roots = RootCertStore::empty();
+        for certificate in certificates(&self.roots)? {
+            // A system bundle may hold a certificate that is beyond this library; the others still count.
+            let added = roots.add(certificate);
+            if let (Err(error), false) = (added, self.is_system) {
+                return Err(file_error(error.to_string()));
+            }
+        }
+        if roots.is_empty() {
+            return Err(file_error("no certificate in it".into()));
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots);
+        let Some((certificate, key)) = &self.client else { return Ok(Arc::new(builder.with_no_client_auth())) };
+        let chain = certificates(certificate)?;
+        let private = PrivateKeyDer::from_pem_file(key).map_err(|error| TlsError::File {
+            path: key.clone(),
+            why: error.to_string(),
+            what: "a private key in PEM",
+        })?;
+        let pair_error = |why| TlsError::Pair { certificate: certificate.clone(), key: key.clone(), why };
+        builder.with_client_auth_cert(chain, private).map(Arc::new).map_err(pair_error)
+    }
+}
+
+/// The certificates of a file, the first one first.
 ///
 /// # Errors
-/// [`TlsError`] with the file and what is wrong with it.
-pub fn client_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, TlsError> {
-    let path = match ca_file {
-        Some(path) => path.to_owned(),
-        None => SYSTEM_BUNDLES
-            .iter()
-            .map(PathBuf::from)
-            .find(|path| path.try_exists().unwrap_or(false))
-            .ok_or(TlsError::NoRoots)?,
-    };
-    let file_error = |why: String| TlsError::File { path: path.clone(), why };
-    let mut roots = RootCertStore::empty();
-    let certificates = CertificateDer::pem_file_iter(&path).map_err(|error| file_error(error.to_string()))?;
-    for certificate in certificates {
-        let certificate = certificate.map_err(|error| file_error(error.to_string()))?;
-        // A system bundle may hold a certificate that is beyond this library; the others still count.
-        let added = roots.add(certificate);
-        if let (Err(error), Some(_)) = (added, ca_file) {
-            return Err(file_error(error.to_string()));
-        }
-    }
-    if roots.is_empty() {
-        return Err(file_error("no certificate in it".into()));
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
+/// [`TlsError::File`], also for a file that holds none.
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let fail = |why: String| TlsError::File { path: path.to_owned(), why, what: "PEM certificates" };
+    let read = CertificateDer::pem_file_iter(path).map_err(|error| fail(error.to_string()))?;
+    let all = read.collect::<Result<Vec<_>, _>>().map_err(|error| fail(error.to_string()))?;
+    if all.is_empty() { Err(fail("no certificate in it".into())) } else { Ok(all) }
 }

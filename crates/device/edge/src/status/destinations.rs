@@ -37,7 +37,7 @@ impl Destinations<'_> {
             format!(
                 "{{\"name\":{},\"destination\":{},\"signal\":{},\"state\":\"{}\",\"queued_records\":{},\"queued_bytes\":{},\"oldest_age_s\":{:.1},\
                  \"retry_at\":{},\"failures\":{},\"failed\":{},\"rejected\":{},\"words\":{{{}}},\"last_reason\":{},\
-                 \"last_error\":{}}}",
+                 \"last_error\":{},\"stale_files\":{}}}",
                 json_text(&one.name),
                 json_text(&one.destination),
                 one.signal.map_or("null".to_owned(), |signal| format!("\"{}\"", signal.name())),
@@ -51,7 +51,8 @@ impl Destinations<'_> {
                 json_counts(&one.rejected),
                 words.join(","),
                 one.last_reason.map_or("null".to_owned(), |reason| format!("\"{reason}\"")),
-                json_text(&one.last_error)
+                json_text(&one.last_error),
+                json_text(&one.stale_files)
             )
         };
         format!("[{}]", self.each().map(object).collect::<Vec<_>>().join(","))
@@ -72,6 +73,9 @@ impl Destinations<'_> {
                 if one.last_error.is_empty() { "" } else { ": " },
                 one.last_error
             ));
+            if !one.stale_files.is_empty() {
+                rows.push(format!("  files      what was read before is used on: {}", one.stale_files));
+            }
             for (reason, records) in one.rejected.iter() {
                 rows.push(format!("  rejected   {records} records ({reason}): {}", one.words_of(reason)));
             }
@@ -103,6 +107,11 @@ impl Destinations<'_> {
                 "destination_blocked",
                 "1 while an operator has to act: credentials, address, or what stands in between.",
                 rows(&|one| is(one, LinkState::Blocked)),
+            ),
+            Family::gauge(
+                "destination_stale_files",
+                "1 while a changed file of credentials cannot be used, and what was read before is.",
+                rows(&|one| f64::from(u8::from(!one.stale_files.is_empty()))),
             ),
             Family::gauge("queue_records", "Records not yet confirmed.", rows(&|one| one.queued_records as f64)),
             Family::counter(

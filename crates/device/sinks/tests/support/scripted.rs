@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
-use sinks::Access;
+use sinks::{Access, CredentialFiles, Credentials};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -58,13 +58,13 @@ pub(crate) fn with_script(script: Vec<Next>, test: impl AsyncFnOnce(Access, Rc<R
                 }
             }
         });
-        let access = Access {
-            endpoint,
-            tls: None,
-            token: Some("secret".into()),
-            headers: vec![("x-scope-orgid".parse().unwrap(), "vessels".parse().unwrap())],
-            timeout: Duration::from_secs(10),
-        };
+        let directory = tempfile::tempdir().unwrap();
+        let token = directory.path().join("token");
+        std::fs::write(&token, "secret\n").unwrap();
+        let headers = vec![("x-scope-orgid".to_owned(), "vessels".to_owned())];
+        let files = CredentialFiles { token_file: Some(token), headers, ..CredentialFiles::default() };
+        let credentials = Rc::new(Credentials::read(&files, false).unwrap());
+        let access = Access { endpoint, credentials, timeout: Duration::from_secs(10) };
         test(access, seen).await;
     });
 }

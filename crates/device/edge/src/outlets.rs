@@ -1,0 +1,142 @@
+//! From destinations as they are configured to connections with their protocols.
+
+use std::rc::Rc;
+
+use config::{Config, DestinationKind};
+#[cfg(feature = "signal-sinks")]
+use sinks::Exporter;
+#[cfg(feature = "sink-loki")]
+use sinks::LokiSink;
+#[cfg(any(feature = "sink-otlp-http", feature = "sink-otlp-grpc"))]
+use sinks::OtlpSink;
+#[cfg(feature = "sink-prometheus")]
+use sinks::PrometheusSink;
+use sinks::{Access, CredentialFiles, Credentials, HubSink};
+
+use crate::consumers::{Consumer, consumers};
+use crate::error::{StartError, start_error};
+
+/// The protocol of a destination.
+pub(crate) enum Sink {
+    Hub(HubSink),
+    #[cfg(feature = "signal-sinks")]
+    Exporter(Box<Exporter>),
+}
+
+/// The way to a consumer's server.
+pub(crate) struct Outlet {
+    pub(crate) sink: Sink,
+    /// Those of its destination, which its consumers share.
+    pub(crate) credentials: Rc<Credentials>,
+}
+
+/// Those of all consumers, in their order. Nothing is connected yet.
+///
+/// # Errors
+/// [`StartError`] with the destination, and what is wrong with it or its files.
+pub(crate) fn outlets(config: &Config) -> Result<Vec<Outlet>, StartError> {
+    let credentials = config.destinations.iter().map(|destination| {
+        let read = credentials(destination).map(Rc::new);
+        read.map_err(|why| start_error(format!("destination {}: {why}", destination.name)))
+    });
+    let credentials = credentials.collect::<Result<Vec<_>, _>>()?;
+    let outlet = |consumer: &Consumer| {
+        let credentials = Rc::clone(&credentials[consumer.destination]);
+        Ok(Outlet { sink: sink(config, consumer, &credentials)?, credentials })
+    };
+    consumers(config).iter().map(outlet).collect()
+}
+
+/// What a destination is shown, and whom it is believed.
+fn credentials(destination: &config::Destination) -> Result<Credentials, String> {
+    let urls = &destination.signal_urls;
+    let own = [&urls.traces, &urls.logs, &urls.metrics].into_iter().flatten();
+    let tls = own.chain([&destination.url]).any(|url| url.starts_with("https://"));
+    let files = CredentialFiles {
+        ca_file: destination.ca_file.clone(),
+        client: destination.cert_file.clone().zip(destination.key_file.clone()),
+        token_file: destination.token_file.clone(),
+        headers: destination.headers.clone().into_iter().collect(),
+    };
+    Credentials::read(&files, tls)
+}
+
+/// The protocol of a destination, for a consumer of it.
+fn sink(config: &Config, consumer: &Consumer, credentials: &Rc<Credentials>) -> Result<Sink, StartError> {
+    let destination = &config.destinations[consumer.destination];
+    let name = &destination.name;
+    let fail = |why: String| start_error(format!("destination {name}: {why}"));
+    if destination.kind == DestinationKind::File {
+        return file_sink(destination).map_err(fail);
+    }
+    let own_url = consumer.signal_name().and_then(|signal| destination.signal_url(signal));
+    let endpoint: sinks::Endpoint =
+        own_url.unwrap_or(&destination.url).parse().map_err(|error: sinks::EndpointError| fail(error.to_string()))?;
+    let access = Access { endpoint, credentials: Rc::clone(credentials), timeout: destination.timeout.0 };
+    Ok(match (destination.kind, destination.protocol) {
+        (DestinationKind::Hub, _) => Sink::Hub(HubSink::new(access)),
+        #[cfg(feature = "sink-otlp-http")]
+        (DestinationKind::Otlp, config::OtlpProtocol::HttpProtobuf) => {
+            let gzip = destination.compression == config::Compression::Gzip;
+            Sink::Exporter(Box::new(Exporter::Otlp(OtlpSink::http(access, own_url.is_some(), gzip))))
+        }
+        #[cfg(feature = "sink-otlp-grpc")]
+        (DestinationKind::Otlp, config::OtlpProtocol::Grpc) => {
+            let gzip = destination.compression == config::Compression::Gzip;
+            Sink::Exporter(Box::new(Exporter::Otlp(OtlpSink::grpc(access, gzip))))
+        }
+        #[cfg(feature = "sink-prometheus")]
+        (DestinationKind::Prometheus, _) => {
+            let options = sinks::PrometheusOptions {
+                translation: translation(destination.translation),
+                promote_resource_attributes: destination.promote_resource_attributes.clone(),
+            };
+            Sink::Exporter(Box::new(Exporter::Prometheus(Box::new(PrometheusSink::new(access, options)))))
+        }
+        (DestinationKind::File, _) => return Err(fail("it has no address".into())),
+        #[cfg(feature = "sink-loki")]
+        (DestinationKind::Loki, _) => {
+            Sink::Exporter(Box::new(Exporter::Loki(Box::new(LokiSink::new(access, destination.labels.clone())))))
+        }
+        #[cfg(not(feature = "sink-loki"))]
+        (DestinationKind::Loki, _) => return Err(fail("this build has no such sink (cargo feature sink-loki)".into())),
+        #[cfg(not(feature = "sink-prometheus"))]
+        (DestinationKind::Prometheus, _) => {
+            return Err(fail("this build has no such sink (cargo feature sink-prometheus)".into()));
+        }
+        #[cfg(not(all(feature = "sink-otlp-http", feature = "sink-otlp-grpc")))]
+        (DestinationKind::Otlp, _) => {
+            return Err(fail("this build has no such sink (cargo features sink-otlp-http, sink-otlp-grpc)".into()));
+        }
+    })
+}
+
+/// Files, or standard output.
+#[cfg(feature = "sink-file")]
+fn file_sink(destination: &config::Destination) -> Result<Sink, String> {
+    let sink = match destination.url.strip_prefix("file:") {
+        Some(directory) => sinks::FileSink::files(sinks::FileOptions {
+            directory: directory.into(),
+            max_bytes: destination.max_file.0,
+            keep: destination.keep_files,
+        }),
+        None => sinks::FileSink::stdout(),
+    };
+    Ok(Sink::Exporter(Box::new(Exporter::File(sink))))
+}
+
+#[cfg(not(feature = "sink-file"))]
+fn file_sink(_: &config::Destination) -> Result<Sink, String> {
+    Err("this build has no such sink (cargo feature sink-file)".into())
+}
+
+#[cfg(feature = "sink-prometheus")]
+fn translation(name: config::NameTranslation) -> sinks::Translation {
+    use config::NameTranslation as Name;
+    match name {
+        Name::UnderscoreEscapingWithSuffixes => sinks::Translation::UnderscoreEscapingWithSuffixes,
+        Name::UnderscoreEscapingWithoutSuffixes => sinks::Translation::UnderscoreEscapingWithoutSuffixes,
+        Name::NoUtf8EscapingWithSuffixes => sinks::Translation::NoUtf8EscapingWithSuffixes,
+        Name::NoTranslation => sinks::Translation::NoTranslation,
+    }
+}
