@@ -68,9 +68,31 @@ pub struct Config {
     pub lanes: Lanes,
     /// Where it is delivered to.
     pub destinations: Vec<Destination>,
+    /// What the agent says of itself to the destinations.
+    #[serde(default)]
+    pub telemetry: Telemetry,
     /// Health, metrics and status of the agent itself.
     #[serde(default)]
     pub admin: Admin,
+}
+
+/// What the agent says of itself to the destinations: its counters as metrics, and what is lost as log records.
+#[derive(Debug, Clone, Deserialize, Default)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Telemetry {
+    /// How often its counters go out; 0s: nothing is said. Absent: every minute where there is a destination that is no hub; a hub knows
+    /// without being told.
+    pub interval: Option<Span>,
+}
+
+impl Config {
+    /// How often the agent's counters go out; `None`: never, and losses are not told either.
+    pub fn own_interval(&self) -> Option<Duration> {
+        let is_all_hubs = self.destinations.iter().all(|one| one.kind == DestinationKind::Hub);
+        let usual = if is_all_hubs { Duration::ZERO } else { Duration::from_secs(60) };
+        Some(self.telemetry.interval.map_or(usual, |interval| interval.0)).filter(|interval| !interval.is_zero())
+    }
 }
 
 /// Who this device is.

@@ -484,3 +484,25 @@ fn records_go_into_files() {
     }
     assert!(std::fs::read_dir(&path).unwrap().count() > 3, "none was put aside");
 }
+
+/// Scenario: a backend that is no hub is away while log records come, an operator drops them, and the backend is back. Guarantees: it gets
+/// the agent's counters as metrics, and a log record that says what was lost, where and why; what the agent says is in the books as
+/// generated, and they balance (P1).
+#[test]
+fn without_a_hub_what_is_lost_is_told_to_the_backend() {
+    let server = Server::start(|_| reply(503, "", "away"));
+    let agent = Agent::start_delivering(&backend(&server), "telemetry: { interval: 1s }\n");
+    send(&agent, "lost one");
+    wait_until("it waits", || row(&agent)["state"] == "backoff" && books(&agent).2 == 1);
+    assert!(support::run(&["queue", "drop", "backend.logs", "--config", &agent.config()]).status.success());
+    server.answer(|_| reply(200, "", ""));
+    let came = |path: &str, text: &str| server.seen().iter().any(|seen| seen.path == path && has(seen, text));
+    wait_until("the loss is told", || {
+        came("/v1/logs", "1 records of lane logs are lost to destination backend.logs: dropped")
+    });
+    wait_until("counters come", || came("/v1/metrics", "lightship_received_records"));
+    let ledger = agent.status()["ledger"].clone();
+    assert_eq!((&ledger["generated"]["logs"], &ledger["received"]["logs"]), (&1.into(), &1.into()), "{ledger}");
+    assert!(ledger["generated"]["metrics"].as_u64().unwrap() > 20, "{ledger}");
+    wait_until("the books balance", || agent.status()["ledger"]["difference"] == 0);
+}

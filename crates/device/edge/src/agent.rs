@@ -8,6 +8,7 @@ use sources::{Limits, Places};
 
 use crate::access::Access;
 use crate::disk_state::DiskStatus;
+use crate::own_telemetry::Speaker;
 use crate::shared::Shared;
 use crate::status::{Snapshot, View};
 
@@ -113,6 +114,21 @@ impl Agent {
 
     /// Gathers what status and metrics tell, and shows it.
     pub(crate) async fn show(&self, view: View) -> String {
+        self.look(|snapshot| snapshot.show(view)).await
+    }
+
+    /// The counters of `/metrics` as OTLP points.
+    pub(crate) async fn own_metrics(&self) -> Vec<u8> {
+        self.look(|snapshot| {
+            let (device, wall_ns) = (snapshot.device, snapshot.wall_ns);
+            let started_ns = wall_ns.saturating_sub(snapshot.uptime_ns);
+            Speaker { device, started_ns, wall_ns }.metrics(&snapshot.families())
+        })
+        .await
+    }
+
+    /// Gathers what there is to tell.
+    async fn look<T>(&self, tell: impl FnOnce(&Snapshot<'_>) -> T) -> T {
         let stalls = match self.shared.disk_status().await {
             Ok(state) => {
                 *self.state.borrow_mut() = state;
@@ -138,6 +154,6 @@ impl Agent {
             disk_error: &disk_error,
             expected_share: self.expected_share,
         };
-        snapshot.show(view)
+        tell(&snapshot)
     }
 }

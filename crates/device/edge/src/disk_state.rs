@@ -4,7 +4,7 @@
 use disk::{Disk, DiskError};
 use drain::Range;
 use journal::{
-    AppendError, AttachmentKind, Depth, FrameMeta, JournalError, LaneEnds, Recovery, Stats, StoredBlock, Unbooked,
+    AppendError, AttachmentKind, Depth, FrameMeta, JournalError, LaneEnds, Lost, Recovery, Stats, StoredBlock, Unbooked,
 };
 use ledger::{Ledger, PerSignal};
 use model::{Epoch, Lane, Refusal, Signal, Stamp};
@@ -44,8 +44,8 @@ pub type Passed = Vec<(usize, i64)>;
 /// What a commit did.
 #[derive(Debug, Default)]
 pub struct Committed {
-    /// (destination's position, records) that will never be delivered there.
-    pub lost: Vec<(usize, u64)>,
+    /// What will never be delivered to a destination.
+    pub lost: Vec<Lost>,
     /// Records that destinations were passed by.
     pub passed: Passed,
     /// Batches that found no room: they come back, to be tried again.
@@ -275,7 +275,7 @@ impl<D: Disk> DiskState<D> {
         if self.starting {
             self.starting = starting::end(self.storage.journal.disk()).is_err();
         }
-        committed.lost = self.storage.journal.take_lost().iter().map(|lost| (lost.destination, lost.records)).collect();
+        committed.lost = self.storage.journal.take_lost();
         committed.passed = self.storage.journal.take_passed();
         committed.backlog = self.backlog();
         committed

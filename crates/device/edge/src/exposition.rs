@@ -22,6 +22,26 @@ impl Family {
         Self { name, kind: "gauge", help, rows: rows.into().0 }
     }
 
+    /// Its name without the prefix.
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// What it says.
+    pub(crate) fn help(&self) -> &'static str {
+        self.help
+    }
+
+    /// Whether it only grows.
+    pub(crate) fn is_counter(&self) -> bool {
+        self.kind == "counter"
+    }
+
+    /// Labels in braces, and the value, of each row.
+    pub(crate) fn rows(&self) -> &[(String, f64)] {
+        &self.rows
+    }
+
     /// Appends it as Prometheus text.
     pub(crate) fn write(&self, out: &mut String) {
         let Self { name, kind, help, rows } = self;

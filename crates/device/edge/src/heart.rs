@@ -4,11 +4,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use config::Config;
+use journal::Lost;
 use ledger::PerSignal;
-use model::RefusalCounts;
+use model::{RefusalCounts, Signal};
+use pipeline::Pipeline;
 use tokio::sync::Notify;
 
 use crate::agent::Agent;
+use crate::own_telemetry::Speaker;
 use crate::remaining_file::Parts;
 use crate::{log, memory};
 
@@ -26,6 +29,7 @@ pub(crate) struct Heart<'a> {
     wakes: &'a [Rc<Notify>],
     last_commit: u64,
     last_red: u64,
+    last_own: u64,
     committed_ledger: Vec<u8>,
     last_drop: u64,
     /// When it was last looked whether the data directory is there.
@@ -55,6 +59,7 @@ impl<'a> Heart<'a> {
             wakes,
             last_commit: 0,
             last_red: 0,
+            last_own: agent.shared().clock.now_ns(),
             committed_ledger: Vec::new(),
             last_drop: 0,
             last_look: 0,
@@ -92,6 +97,11 @@ impl<'a> Heart<'a> {
             }
             pipeline.is_full() || due(self.last_commit, self.config.journal.commit_delay.0)
         };
+        if self.config.own_interval().is_some_and(|interval| due(self.last_own, interval)) {
+            self.last_own = now;
+            let points = self.agent.own_metrics().await;
+            shared.pipeline.borrow_mut().take_own(Signal::Metrics, &points);
+        }
         self.report_refusals(now);
         let short = self.memory.is_short(self.agent.limits(), self.config.memory.map(|limit| limit.0), now);
         // A commit is about to need memory, and little of the code that ran before it.
@@ -164,8 +174,11 @@ impl<'a> Heart<'a> {
         };
         shared.set_backlog(committed.backlog);
         let mut pipeline = shared.pipeline.borrow_mut();
-        for (position, records) in &committed.lost {
-            pipeline.books_mut().lost(&shared.destinations.name(*position), *records);
+        for lost in &committed.lost {
+            pipeline.books_mut().lost(&shared.destinations.name(lost.destination), lost.records);
+        }
+        if self.config.own_interval().is_some() {
+            self.tell_losses(&mut pipeline, &committed.lost);
         }
         shared.destinations.skipped(&committed.passed, pipeline.books_mut());
         let not_taken = committed.left.iter().map(|batch| batch.records.total()).sum::<u64>()
@@ -188,6 +201,15 @@ impl<'a> Heart<'a> {
         drop(pipeline);
         self.report_disk(committed.error);
         self.wakes.iter().for_each(|wake| wake.notify_one());
+    }
+
+    /// Has what is lost told to the destinations, as log records.
+    fn tell_losses(&self, pipeline: &mut Pipeline, lost: &[Lost]) {
+        let shared = self.agent.shared();
+        let wall_ns = shared.clock.wall_ns();
+        let speaker = Speaker { device: &shared.device, started_ns: 0, wall_ns };
+        let records = speaker.losses(lost, &shared.destinations.all());
+        pipeline.take_own(Signal::Logs, &records);
     }
 
     /// Writes what is undecided, and the decisions, for the next life. Where that cannot be, what is known decides them now.

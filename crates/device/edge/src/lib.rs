@@ -28,6 +28,7 @@ mod memory;
 mod mutants;
 mod opening;
 mod outlets;
+mod own_telemetry;
 mod policies;
 #[cfg(test)]
 mod pressure_tests;

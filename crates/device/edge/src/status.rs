@@ -116,8 +116,8 @@ impl Snapshot<'_> {
         out
     }
 
-    /// `/metrics`.
-    fn prometheus(&self) -> String {
+    /// Every family of metrics.
+    pub(crate) fn families(&self) -> Vec<Family> {
         let Parts { books, sampling, disk, lanes, intake, destinations } = self.parts();
         let memory =
             Family::gauge("pipeline_memory_bytes", "Memory of recorder, index and queue.", self.pipeline.bytes());
@@ -130,8 +130,13 @@ impl Snapshot<'_> {
             intake.families(),
             destinations.families(),
         ];
+        parts.into_iter().flatten().collect()
+    }
+
+    /// `/metrics`.
+    fn prometheus(&self) -> String {
         let mut out = String::with_capacity(4096);
-        parts.iter().flatten().for_each(|family| family.write(&mut out));
+        self.families().iter().for_each(|family| family.write(&mut out));
         out
     }
 }

@@ -185,10 +185,10 @@ impl Books {
         }
     }
 
-    /// The agent made points itself.
-    pub(crate) fn generated(&mut self, points: u64) {
-        self.ledger.generated.add(Signal::Metrics, points);
-        self.ledger.pending.add(Signal::Metrics, points);
+    /// The agent made records itself.
+    pub(crate) fn generated(&mut self, signal: Signal, records: u64) {
+        self.ledger.generated.add(signal, records);
+        self.ledger.pending.add(signal, records);
     }
 
     /// Records are delivered after all, or once more, by request.

@@ -17,7 +17,7 @@ mod resume;
 mod view;
 
 use ledger::{Ledger, PerSignal};
-use model::otlp::count_records;
+use model::otlp::{count_records, for_each_scope};
 use model::proto::ProtoError;
 use model::{Answer, Lane, Refusal, Request, Signal};
 use recorder::{Compressed, Progress};
@@ -365,7 +365,32 @@ impl Pipeline {
         }
         let Some(red) = self.admission.red() else { return };
         let points = red.write(wall_ns, self.outbox.passing().points(None));
-        self.books.generated(points);
+        self.books.generated(Signal::Metrics, points);
+    }
+
+    /// Takes in what the agent says of itself: points (`MetricsData`), or log records (`LogsData`) without a trace. Points are left out
+    /// while the journal takes nothing: they are cumulative, and the next ones will say it all.
+    pub fn take_own(&mut self, signal: Signal, request: &[u8]) {
+        let passing = match signal {
+            Signal::Metrics if !self.outbox.is_full() => {
+                let passing = self.outbox.passing();
+                passing.points(None).extend_from_slice(request);
+                count_records(signal, request)
+            }
+            Signal::Logs => {
+                let (passing, mut records) = (self.outbox.passing(), 0);
+                let each = for_each_scope::<ProtoError>(request, |scope| {
+                    for record in scope.items() {
+                        passing.log_record(&scope, record?);
+                        records += 1;
+                    }
+                    Ok(())
+                });
+                each.map(|()| records)
+            }
+            _ => return,
+        };
+        self.books.generated(signal, passing.unwrap_or(0));
     }
 
     /// Makes a frame of what goes on without a decision. Each piece of a large request is about one: few bytes may be many

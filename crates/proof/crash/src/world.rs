@@ -438,8 +438,8 @@ impl World {
         let committed = disk_state.commit(batches, stamp, &attachment);
         let thinned = disk_state.thinned() - thinned;
         self.counts.thinned_points += thinned;
-        for (position, records) in &committed.lost {
-            pipeline.books_mut().lost(DESTINATIONS[*position], *records);
+        for lost in &committed.lost {
+            pipeline.books_mut().lost(DESTINATIONS[lost.destination], lost.records);
         }
         for batch in &committed.left {
             for number in records(batch) {
