@@ -29,6 +29,11 @@ pub struct Destination {
     pub key_file: Option<PathBuf>,
     /// File with a bearer token. Like the other files it is read again when it changes.
     pub token_file: Option<PathBuf>,
+    /// A proxy that connects by HTTP CONNECT: `http://host:port`, `http://user:password@host:port`; `none` for no one. Absent: as
+    /// `https_proxy`, `http_proxy`, `all_proxy` and `no_proxy` of the environment say.
+    pub proxy: Option<String>,
+    /// File with the password of the user that `proxy` names.
+    pub proxy_password_file: Option<PathBuf>,
     /// For `type: otlp`: the signals that it gets, each on its own way: what holds one of them up does not hold up the others.
     pub signals: Option<Vec<SignalName>>,
     /// For `type: otlp` over HTTP: where a signal goes instead of `url` with `/v1/SIGNAL`.

@@ -12,7 +12,7 @@ use crate::access;
 use crate::consumers::{Consumer, consumers};
 use crate::delivery::request_bytes;
 use crate::error::{StartError, start_error};
-use crate::outlets::outlets;
+use crate::outlets::{outlets, proxies};
 use crate::storage::StorageOptions;
 use pipeline::MAX_QUEUED;
 use pipeline::MAX_RECORDING;
@@ -190,6 +190,9 @@ pub fn check(config: &Config) -> Result<String, StartError> {
     let _written =
         writeln!(report, "  {:>8} KiB  together, on top of about {} KiB for the program", total / 1024, PROGRAM >> 10);
     let _written = writeln!(report, "disk at most: {} KiB in {}", config.journal.budget.0 / 1024, directory.display());
+    for line in proxies(config)? {
+        let _written = writeln!(report, "{line}");
+    }
     report.push_str(&coarse_watermarks(config));
     if !made {
         let _written = writeln!(report, "{} is not there yet: the agent makes it", directory.display());

@@ -11,14 +11,14 @@ use sinks::LokiSink;
 use sinks::OtlpSink;
 #[cfg(feature = "sink-prometheus")]
 use sinks::PrometheusSink;
-use sinks::{Access, CredentialFiles, Credentials, HubSink};
+use sinks::{Access, CredentialFiles, Credentials, HubSink, Proxy, Route};
 
 use crate::consumers::{Consumer, consumers};
 use crate::error::{StartError, start_error};
 
 /// The protocol of a destination.
 pub(crate) enum Sink {
-    Hub(HubSink),
+    Hub(Box<HubSink>),
     #[cfg(feature = "signal-sinks")]
     Exporter(Box<Exporter>),
 }
@@ -52,7 +52,16 @@ fn credentials(destination: &config::Destination) -> Result<Credentials, String>
     let urls = &destination.signal_urls;
     let own = [&urls.traces, &urls.logs, &urls.metrics].into_iter().flatten();
     let tls = own.chain([&destination.url]).any(|url| url.starts_with("https://"));
+    let proxy = match (&destination.proxy_password_file, &destination.proxy) {
+        (Some(file), Some(text)) => match Proxy::parse(text, "proxy")?.user() {
+            Some(user) => Some((user.to_owned(), file.clone())),
+            None => return Err("proxy_password_file: proxy names no user, or has a password itself".into()),
+        },
+        (Some(_), None) => return Err("proxy_password_file: it goes with proxy: http://user@host:port".into()),
+        (None, _) => None,
+    };
     let files = CredentialFiles {
+        proxy,
         ca_file: destination.ca_file.clone(),
         client: destination.cert_file.clone().zip(destination.key_file.clone()),
         token_file: destination.token_file.clone(),
@@ -72,9 +81,10 @@ fn sink(config: &Config, consumer: &Consumer, credentials: &Rc<Credentials>) -> 
     let own_url = consumer.signal_name().and_then(|signal| destination.signal_url(signal));
     let endpoint: sinks::Endpoint =
         own_url.unwrap_or(&destination.url).parse().map_err(|error: sinks::EndpointError| fail(error.to_string()))?;
-    let access = Access { endpoint, credentials: Rc::clone(credentials), timeout: destination.timeout.0 };
+    let route = route(destination, &endpoint).map_err(fail)?;
+    let access = Access { endpoint, route, credentials: Rc::clone(credentials), timeout: destination.timeout.0 };
     Ok(match (destination.kind, destination.protocol) {
-        (DestinationKind::Hub, _) => Sink::Hub(HubSink::new(access)),
+        (DestinationKind::Hub, _) => Sink::Hub(Box::new(HubSink::new(access))),
         #[cfg(feature = "sink-otlp-http")]
         (DestinationKind::Otlp, config::OtlpProtocol::HttpProtobuf) => {
             let gzip = destination.compression == config::Compression::Gzip;
@@ -109,6 +119,41 @@ fn sink(config: &Config, consumer: &Consumer, credentials: &Rc<Credentials>) -> 
             return Err(fail("this build has no such sink (cargo features sink-otlp-http, sink-otlp-grpc)".into()));
         }
     })
+}
+
+/// Whether a proxy stands between: as configured, else as the environment says.
+fn route(destination: &config::Destination, endpoint: &sinks::Endpoint) -> Result<Route, String> {
+    match destination.proxy.as_deref() {
+        None => Ok(Route::from_environment(endpoint, |name| std::env::var(name).ok())),
+        Some("none") => Ok(Route::Direct),
+        Some(text) => Proxy::parse(text, "proxy").map(Route::Proxy),
+    }
+}
+
+/// Which destinations go through which proxies, in lines for people.
+///
+/// # Errors
+/// [`StartError`] when a proxy's address is none.
+pub(crate) fn proxies(config: &Config) -> Result<Vec<String>, StartError> {
+    let mut lines = Vec::new();
+    for destination in config.destinations.iter().filter(|one| one.kind != DestinationKind::File) {
+        let fail = |why: String| start_error(format!("destination {}: {why}", destination.name));
+        let urls = &destination.signal_urls;
+        for url in [Some(&destination.url), urls.traces.as_ref(), urls.logs.as_ref(), urls.metrics.as_ref()] {
+            let Some(url) = url else { continue };
+            let endpoint = url.parse().map_err(|error: sinks::EndpointError| fail(error.to_string()))?;
+            let how = match route(destination, &endpoint).map_err(fail)? {
+                Route::Direct => continue,
+                Route::Proxy(proxy) => format!("through the proxy {proxy}"),
+                Route::Unusable(why) => why,
+            };
+            let line = format!("destination {}: {} {how}", destination.name, endpoint.authority());
+            if !lines.contains(&line) {
+                lines.push(line);
+            }
+        }
+    }
+    Ok(lines)
 }
 
 /// Files, or standard output.

@@ -13,6 +13,7 @@ use http::{HeaderName, HeaderValue, header};
 use rustls::ClientConfig;
 use tokio::time::Instant;
 
+use crate::proxy::basic;
 use crate::tls::TlsFiles;
 
 /// Files are looked at again at most so often.
@@ -29,6 +30,8 @@ pub struct CredentialFiles {
     pub client: Option<(PathBuf, PathBuf)>,
     /// A bearer token.
     pub token_file: Option<PathBuf>,
+    /// The user that a proxy knows, and its password.
+    pub proxy: Option<(String, PathBuf)>,
     /// Further headers: name, and value or `file:PATH`.
     pub headers: Vec<(String, String)>,
 }
@@ -38,6 +41,7 @@ pub struct CredentialFiles {
 pub struct Credentials {
     tls: Option<RefCell<Watched<Arc<ClientConfig>>>>,
     headers: RefCell<Vec<(HeaderName, Watched<HeaderValue>)>>,
+    proxy: Option<RefCell<Watched<HeaderValue>>>,
     looked: Cell<Option<Instant>>,
     changes: Cell<u64>,
     is_news: Cell<bool>,
@@ -61,22 +65,25 @@ impl Credentials {
         };
         let mut headers = Vec::new();
         if let Some(path) = files.token_file.clone() {
-            headers.push((header::AUTHORIZATION, Watched::value("token_file".to_owned(), "Bearer ", path)?));
+            headers.push((header::AUTHORIZATION, Watched::value("token_file".to_owned(), bearer, path)?));
         }
         for (name, value) in &files.headers {
             let wrong = |what: &str| format!("headers.{name}: this is no {what} of an HTTP header");
             let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong("name"))?;
             let value = match value.strip_prefix("file:") {
-                Some(path) => Watched::value(format!("headers.{name}"), "", path.into())?,
-                None => {
-                    let mut value = HeaderValue::from_str(value.trim()).map_err(|_| wrong("value"))?;
-                    value.set_sensitive(true);
-                    Watched::fixed(value)
-                }
+                Some(path) => Watched::value(format!("headers.{name}"), plain, path.into())?,
+                None => Watched::fixed(plain(value.trim()).ok_or_else(|| wrong("value"))?),
             };
             headers.push((parsed, value));
         }
-        Ok(Self { tls, headers: RefCell::new(headers), ..Self::default() })
+        let proxy = match files.proxy.clone() {
+            Some((user, path)) => {
+                let form = move |password: &str| Some(basic(&user, password));
+                Some(RefCell::new(Watched::value("proxy_password_file".to_owned(), form, path)?))
+            }
+            None => None,
+        };
+        Ok(Self { tls, headers: RefCell::new(headers), proxy, ..Self::default() })
     }
 
     /// Looks whether files changed, at most every few seconds, and reads those again.
@@ -87,8 +94,9 @@ impl Credentials {
         }
         self.looked.set(Some(now));
         let tls = self.tls.as_ref().is_some_and(|tls| tls.borrow_mut().look());
+        let proxy = self.proxy.as_ref().is_some_and(|proxy| proxy.borrow_mut().look());
         let headers = self.headers.borrow_mut().iter_mut().filter_map(|(_, value)| value.look().then_some(())).count();
-        if tls || headers > 0 {
+        if tls || proxy || headers > 0 {
             self.changes.set(self.changes.get() + 1);
             self.is_news.set(true);
         }
@@ -102,6 +110,11 @@ impl Credentials {
     /// What goes with each request beside the protocol's own headers.
     pub(crate) fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
         self.headers.borrow().iter().map(|(name, value)| (name.clone(), value.value.clone())).collect()
+    }
+
+    /// What a proxy is shown, where its password is in a file.
+    pub(crate) fn proxy(&self) -> Option<HeaderValue> {
+        self.proxy.as_ref().map(|proxy| proxy.borrow().value.clone())
     }
 
     /// How often files were found changed so far.
@@ -125,6 +138,9 @@ impl Credentials {
         };
         if let Some(tls) = &self.tls {
             tell(&tls.borrow().fault);
+        }
+        if let Some(proxy) = &self.proxy {
+            tell(&proxy.borrow().fault);
         }
         self.headers.borrow().iter().for_each(|(_, value)| tell(&value.fault));
         out
@@ -177,8 +193,8 @@ impl Watched<HeaderValue> {
         }
     }
 
-    /// A header's value, behind `prefix`, in a file that a key names.
-    fn value(key: String, prefix: &'static str, path: PathBuf) -> Result<Self, String> {
+    /// A header's value, made by `form` of what is in a file that a key names.
+    fn value(key: String, form: impl Fn(&str) -> Option<HeaderValue> + 'static, path: PathBuf) -> Result<Self, String> {
         let file = path.clone();
         let read = move || {
             let fail = |why: &dyn std::fmt::Display| format!("{key} {}: {why}", file.display());
@@ -193,13 +209,20 @@ impl Watched<HeaderValue> {
             if text.is_empty() {
                 return Err(fail(&"it is empty"));
             }
-            let mut value = HeaderValue::from_str(&format!("{prefix}{text}"))
-                .map_err(|_| fail(&"this is no value of an HTTP header"))?;
-            value.set_sensitive(true);
-            Ok(value)
+            form(text).ok_or_else(|| fail(&"this is no value of an HTTP header"))
         };
         Self::new(vec![path], Box::new(read))
     }
+}
+
+fn plain(text: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+fn bearer(token: &str) -> Option<HeaderValue> {
+    plain(&format!("Bearer {token}"))
 }
 
 fn stamp(path: &PathBuf) -> Stamp {

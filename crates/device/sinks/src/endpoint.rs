@@ -46,6 +46,18 @@ impl FromStr for Endpoint {
             _ => return Err(fail("it must start with https:// or http://")),
         };
         let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(|| fail("it names no host"))?;
+        let authority = uri.authority().map_or("", |authority| authority.as_str());
+        if authority.contains('@') {
+            return Err(EndpointError {
+                text: uri.host().unwrap_or_default().to_owned(),
+                why: "it must not have a user; use token_file or headers".into(),
+            });
+        }
+        // What is no number is no port for the library either.
+        let behind = authority.rsplit_once(']').map_or(authority, |(_, behind)| behind);
+        if behind.contains(':') && uri.port_u16().is_none() {
+            return Err(fail("the port is no number up to 65535"));
+        }
         let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
         if uri.query().is_some() {
             return Err(fail("it must not have a query"));
@@ -66,7 +78,9 @@ mod tests {
         assert_eq!((endpoint.tls, endpoint.port, endpoint.base.as_str()), (true, 7443, "/in"));
         let endpoint: Endpoint = "http://[::1]:4318".parse().unwrap();
         assert_eq!((endpoint.host.as_str(), endpoint.authority().as_str()), ("::1", "[::1]:4318"));
-        for bad in ["hub:7443", "ftp://x", "https://", "https://x/?a=b", ""] {
+        for bad in
+            ["hub:7443", "ftp://x", "https://", "https://x/?a=b", "", "http://x:port", "http://x:99999", "http://u:p@x"]
+        {
             assert!(bad.parse::<Endpoint>().is_err(), "{bad}");
         }
     }

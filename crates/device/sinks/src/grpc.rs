@@ -14,8 +14,9 @@ use model::{Refusal, Signal};
 
 use crate::Access;
 use crate::answer::{Answer, failure};
+use crate::connect::{USER_AGENT, broken, connect};
 use crate::gzip::Gzip;
-use crate::http1::{USER_AGENT, broken, connect};
+use crate::text::percent_decoded;
 
 const WINDOW: u32 = 64 << 10;
 const MAX_ANSWER: usize = 64 << 10;
@@ -251,26 +252,6 @@ fn base64(text: &str) -> Option<Vec<u8>> {
         }
     }
     Some(out)
-}
-
-/// A `grpc-message`.
-fn percent_decoded(text: &str) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, behind)) = rest.split_first() {
-        let escaped = behind.get(..2).and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
-        rest = match (*first, escaped) {
-            (b'%', Some(byte)) => {
-                out.push(byte);
-                behind.get(2..).unwrap_or_default()
-            }
-            (byte, _) => {
-                out.push(byte);
-                behind
-            }
-        };
-    }
-    out
 }
 
 #[cfg(test)]

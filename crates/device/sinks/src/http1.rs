@@ -1,7 +1,5 @@
 //! One HTTP/1.1 connection to one server, opened when needed.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use drain::SendError;
 use http::{Request, Uri, header};
@@ -9,105 +7,16 @@ use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use model::Refusal;
-use rustls::AlertDescription;
-use rustls_pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 
 use crate::Access;
 use crate::answer::Answer;
+use crate::connect::{USER_AGENT, broken, connect};
 
 /// The most bytes of an answer that are read.
 const MAX_ANSWER: usize = 64 << 10;
 const BUFFER: usize = 16 << 10;
-/// Who asks.
-pub(crate) const USER_AGENT: &str = concat!("lightship/", env!("CARGO_PKG_VERSION"));
 /// How often a request is sent on.
 const REDIRECTS: usize = 4;
-
-/// A connected byte stream, encrypted or not.
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {}
-impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
-
-/// Opens a connection. `alpn` names the application protocol where TLS is used.
-pub(crate) async fn connect(access: &Access, alpn: &[u8]) -> Result<Box<dyn Stream>, SendError> {
-    let endpoint = &access.endpoint;
-    let tcp = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await.map_err(|error| {
-        SendError::retry(Refusal::Unreachable, format!("cannot reach {}: {error}", endpoint.authority()))
-    })?;
-    // Frames are already batches: waiting for more would only delay them.
-    let _nagle_stays_on = tcp.set_nodelay(true);
-    if !endpoint.tls {
-        return Ok(Box::new(tcp));
-    }
-    let config = access
-        .credentials
-        .tls()
-        .ok_or_else(|| SendError::blocked(Refusal::Unreachable, "no TLS settings for https"))?;
-    let mut config = Arc::unwrap_or_clone(config);
-    config.alpn_protocols = vec![alpn.to_vec()];
-    let name = ServerName::try_from(endpoint.host.clone()).map_err(|_| {
-        SendError::blocked(Refusal::Unreachable, format!("'{}' is no host name for TLS", endpoint.host))
-    })?;
-    let stream = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, tcp).await.map_err(|error| {
-        let why = format!("TLS with {}: {error}", endpoint.authority());
-        // A bad certificate needs a person (or the right clock); a broken connection only time.
-        match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            Some(rustls::Error::AlertReceived(alert)) if is_about_certificate(*alert) => client_refused(&why),
-            Some(rustls::Error::InvalidCertificate(_)) => SendError::blocked(
-                Refusal::Unreachable,
-                format!("{why}; check ca_file, cert_file, the server's name and this machine's clock"),
-            ),
-            Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)) => SendError::blocked(
-                Refusal::Unreachable,
-                format!(
-                    "{} does not speak TLS: it may be a port for plain HTTP (of a hub: the page's; the link port is another one, \
-                     see --link), or the url needs http://",
-                    endpoint.authority()
-                ),
-            ),
-            _ => SendError::retry(Refusal::Unreachable, why),
-        }
-    })?;
-    Ok(Box::new(stream))
-}
-
-/// Whether a server says by an alert that it does not like the client's certificate, or misses one.
-fn is_about_certificate(alert: AlertDescription) -> bool {
-    use AlertDescription as Alert;
-    matches!(
-        alert,
-        Alert::CertificateRequired
-            | Alert::BadCertificate
-            | Alert::UnsupportedCertificate
-            | Alert::CertificateRevoked
-            | Alert::CertificateExpired
-            | Alert::CertificateUnknown
-            | Alert::UnknownCA
-            | Alert::AccessDenied
-    )
-}
-
-fn client_refused(why: &str) -> SendError {
-    let hint = "the server wants a client certificate that it knows; check cert_file, key_file and their dates";
-    SendError::blocked(Refusal::DestinationUnauthorized, format!("{why}; {hint}"))
-}
-
-/// What it means that a connection broke.
-pub(crate) fn broken(error: &hyper::Error) -> SendError {
-    // In TLS 1.3 a client learns after its handshake that its certificate was refused.
-    let mut cause: Option<&dyn std::error::Error> = Some(error);
-    while let Some(one) = cause {
-        let inner = one.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if let Some(rustls::Error::AlertReceived(alert)) = inner.and_then(|inner| inner.downcast_ref())
-            && is_about_certificate(*alert)
-        {
-            return client_refused(&format!("the server ends the connection: {alert:?}"));
-        }
-        cause = one.source();
-    }
-    SendError::retry(Refusal::CutOff, format!("the connection broke: {error}"))
-}
 
 /// The connection.
 pub(crate) struct Client {

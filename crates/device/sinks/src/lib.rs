@@ -4,6 +4,7 @@
 //! Everything runs on the caller's single-threaded runtime.
 
 mod answer;
+mod connect;
 mod credentials;
 mod endpoint;
 #[cfg(feature = "exporter")]
@@ -20,10 +21,12 @@ mod hub;
 mod loki_push;
 #[cfg(any(feature = "otlp-http", feature = "otlp-grpc"))]
 mod otlp;
+mod proxy;
 #[cfg(feature = "remote-write")]
 mod remote_write;
 #[cfg(any(feature = "loki", feature = "remote-write"))]
 mod snappy;
+mod text;
 mod tls;
 
 pub use credentials::{CredentialFiles, Credentials};
@@ -39,6 +42,7 @@ pub use loki_push::LokiSink;
 pub use otlp::OtlpSink;
 #[cfg(feature = "remote-write")]
 pub use prometheus::{Options as PrometheusOptions, Translation};
+pub use proxy::{Proxy, Route};
 #[cfg(feature = "remote-write")]
 pub use remote_write::PrometheusSink;
 
@@ -47,6 +51,8 @@ pub use remote_write::PrometheusSink;
 pub struct Access {
     /// Where it is.
     pub endpoint: Endpoint,
+    /// By itself, or through a proxy.
+    pub route: Route,
     /// What it is shown, and whom it is believed.
     pub credentials: std::rc::Rc<Credentials>,
     /// The longest time of one request, connection included.

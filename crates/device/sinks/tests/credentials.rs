@@ -1,6 +1,9 @@
 //! Certificates and tokens that are renewed on disk while a sink uses them.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "support/proxy.rs"]
+mod proxy;
+
 use std::cell::RefCell;
 use std::path::Path;
 use std::rc::Rc;
@@ -14,7 +17,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use sinks::{Access, CredentialFiles, Credentials, HubSink, OtlpSink};
+use sinks::{Access, CredentialFiles, Credentials, HubSink, OtlpSink, Proxy, Route};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -106,8 +109,8 @@ fn d8_certificates_are_read_again() {
     tokio::task::LocalSet::new().block_on(&runtime, async {
         let (old, new) = (Authority::new("old"), Authority::new("new"));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let endpoint: sinks::Endpoint =
-            format!("https://localhost:{}", listener.local_addr().unwrap().port()).parse().unwrap();
+        let address = listener.local_addr().unwrap();
+        let endpoint: sinks::Endpoint = format!("https://localhost:{}", address.port()).parse().unwrap();
         let server = Rc::new(RefCell::new(old.server(&old)));
         tokio::task::spawn_local(serve(listener, Rc::clone(&server)));
 
@@ -126,7 +129,12 @@ fn d8_certificates_are_read_again() {
             ..CredentialFiles::default()
         };
         let credentials = Rc::new(Credentials::read(&files, true).unwrap());
-        let access = Access { endpoint, credentials: Rc::clone(&credentials), timeout: Duration::from_secs(10) };
+        let access = Access {
+            endpoint,
+            credentials: Rc::clone(&credentials),
+            route: Default::default(),
+            timeout: Duration::from_secs(10),
+        };
         let (mut sink, mut hub) = (OtlpSink::http(access.clone(), false, false), HubSink::new(access.clone()));
         sink.export(Signal::Logs, &[]).await.unwrap();
         hub.probe().await.unwrap();
@@ -147,7 +155,7 @@ fn d8_certificates_are_read_again() {
         hub.probe().await.unwrap();
 
         *server.borrow_mut() = new.server(&new);
-        let mut grpc = OtlpSink::grpc(access, false);
+        let (direct, mut grpc) = (access.clone(), OtlpSink::grpc(access, false));
         for error in [sink.export(Signal::Logs, &[]).await.unwrap_err(), hub.probe().await.unwrap_err()] {
             assert!(matches!(error, SendError::Blocked { reason: Refusal::DestinationUnauthorized, .. }), "{error}");
             assert!(error.to_string().contains("cert_file"), "{error}");
@@ -166,6 +174,12 @@ fn d8_certificates_are_read_again() {
         until("the new certificate is shown", async || sink.export(Signal::Logs, &[]).await.is_ok()).await;
         hub.probe().await.unwrap();
         assert_eq!(credentials.faults(), "");
+
+        // The same through a proxy, which sees nothing of it.
+        let (proxy, _) = proxy::start(address).await;
+        let route = Route::Proxy(Proxy::parse(&proxy.to_string(), "proxy").unwrap());
+        HubSink::new(Access { route, ..direct }).probe().await.unwrap();
+
         show(&old);
         until("the old one is shown again", async || sink.export(Signal::Logs, &[]).await.is_err()).await;
     });

@@ -103,7 +103,12 @@ fn a_missing_server_means_later() {
         let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         for grpc in [true, false] {
             let endpoint = format!("http://{free}").parse().unwrap();
-            let access = Access { endpoint, credentials: Default::default(), timeout: Duration::from_secs(2) };
+            let access = Access {
+                endpoint,
+                credentials: Default::default(),
+                route: Default::default(),
+                timeout: Duration::from_secs(2),
+            };
             let mut sink = if grpc {
                 Endpoint::new(OtlpSink::grpc(access, false))
             } else {

@@ -68,7 +68,12 @@ impl Backend {
     /// How a sink reaches it, under a path.
     pub(crate) fn access(&self, path: &str) -> Access {
         let endpoint = format!("http://127.0.0.1:{}{path}", self.port).parse().unwrap();
-        Access { endpoint, credentials: Default::default(), timeout: Duration::from_secs(20) }
+        Access {
+            endpoint,
+            credentials: Default::default(),
+            route: Default::default(),
+            timeout: Duration::from_secs(20),
+        }
     }
 
     /// What it answers as JSON.

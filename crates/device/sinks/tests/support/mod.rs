@@ -66,7 +66,12 @@ pub(crate) fn with_server(grpc: bool, answer: impl Fn(Request) -> Answer + 'stat
     tokio::task::LocalSet::new().block_on(&runtime, async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-        let access = Access { endpoint, credentials: Default::default(), timeout: Duration::from_secs(10) };
+        let access = Access {
+            endpoint,
+            credentials: Default::default(),
+            route: Default::default(),
+            timeout: Duration::from_secs(10),
+        };
         let intake: Intake = Rc::new(move |request, _| Pending::settled(answer(request)));
         let limits = Limits::new(1 << 20, 1 << 21, 8);
         let sink = if grpc {

@@ -64,7 +64,7 @@ pub(crate) fn with_script(script: Vec<Next>, test: impl AsyncFnOnce(Access, Rc<R
         let headers = vec![("x-scope-orgid".to_owned(), "vessels".to_owned())];
         let files = CredentialFiles { token_file: Some(token), headers, ..CredentialFiles::default() };
         let credentials = Rc::new(Credentials::read(&files, false).unwrap());
-        let access = Access { endpoint, credentials, timeout: Duration::from_secs(10) };
+        let access = Access { endpoint, credentials, route: Default::default(), timeout: Duration::from_secs(10) };
         test(access, seen).await;
     });
 }
