@@ -113,7 +113,7 @@ class Prometheus(Metrics):
         (self.directory / "prometheus.yml").write_text("storage: { tsdb: { out_of_order_time_window: 1d } }\n")
         return [
             "--config.file=prometheus.yml", "--storage.tsdb.path=data", f"--web.listen-address=127.0.0.1:{self.port}",
-            "--web.enable-remote-write-receiver",
+            "--web.enable-remote-write-receiver", "--web.enable-otlp-receiver",
         ]
 
 
@@ -129,7 +129,7 @@ class VictoriaMetrics(Metrics):
         self.ports[1] = self.ports[0]
         return [
             f"-httpListenAddr=127.0.0.1:{self.port}", "-storageDataPath=data", "-retentionPeriod=30d",
-            "-search.latencyOffset=0s", "-loggerLevel=WARN",
+            "-search.latencyOffset=0s", "-loggerLevel=WARN", "-opentelemetry.usePrometheusNaming",
         ]
 
     def counts(self, names, at_s, hours):

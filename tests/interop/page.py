@@ -17,6 +17,15 @@ Found are data points, log records or spans, asked for at the backend itself. Th
 when a query shows it. A backend that keeps no more than one value of a series and time, or one span of an id, cannot tell what came twice.
 """
 
+PEER = """
+## The same outage for the {name}
+
+Its queues in files with fsync, without a bound that matters, retries without an end, OTLP to the same backends, killed in the middle too.
+
+| backend | takes | found | missing | more than once |
+|---|---|---|---|---|
+"""
+
 
 def of(report):
     rows = ""
@@ -25,5 +34,10 @@ def of(report):
             f"| {one['backend']} {one['version']} | {one['signal']} | {one['needs']} | {one['found']} | {one['missing']} | "
             f"{one['more_than_once']} | {one['first_live_s']} s | {one['drained_s']} s |\n"
         )
+    peers = ""
+    for peer in report["peers"]:
+        peers += PEER.format(name=peer["name"])
+        for one in peer["backends"]:
+            peers += f"| {one['backend']} {one['version']} | {one['signal']} | {one['found']} | {one['missing']} | {one['more_than_once']} |\n"
     skipped = "".join(f"\nNot tried in this run: {name}.\n" for name in report["skipped"])
-    return HEAD.format(hours=report["hours"]) + rows + TAIL + skipped
+    return HEAD.format(hours=report["hours"]) + rows + TAIL + peers + skipped

@@ -25,6 +25,7 @@ import backends  # noqa: E402
 import page  # noqa: E402
 import vessel  # noqa: E402
 from link import Link  # noqa: E402
+from peers import Collector  # noqa: E402
 from ports import free_ports  # noqa: E402
 from programs import Program  # noqa: E402
 
@@ -59,6 +60,26 @@ class Checks:
         print(f"{'ok    ' if holds else 'FAILED'} {what}{f': {detail}' if detail else ''}", flush=True)
 
 
+def post(port, path, message, key):
+    """Sends a request until it is taken, as an SDK does; its key says that it is the same one."""
+    body = json.dumps(message).encode()
+    headers = {"content-type": "application/json", "idempotency-key": key}
+    for _ in range(600):
+        request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", body, headers)
+        try:
+            with urllib.request.urlopen(request, timeout=30):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    raise SystemExit("nothing was taken for a minute")
+
+
+def send(port, step, at_ns, began_ns):
+    post(port, "/v1/metrics", vessel.metrics(step, at_ns, began_ns), f"m{step}")
+    post(port, "/v1/logs", vessel.logs(step, at_ns), f"l{step}")
+    post(port, "/v1/traces", vessel.traces(step, at_ns), f"t{step}")
+
+
 class Agent:
     """The program, with what is sent to it."""
 
@@ -80,23 +101,8 @@ class Agent:
         self.program.child.wait()
         (self.data / "addresses.json").unlink()
 
-    def post(self, path, message, key):
-        """Sends a request until it is taken, as an SDK does; its key says that it is the same one."""
-        body = json.dumps(message).encode()
-        headers = {"content-type": "application/json", "idempotency-key": key}
-        for _ in range(600):
-            request = urllib.request.Request(f"http://127.0.0.1:{self.ports[0]}{path}", body, headers)
-            try:
-                with urllib.request.urlopen(request, timeout=30):
-                    return
-            except (urllib.error.URLError, OSError):
-                time.sleep(0.1)
-        raise SystemExit("the agent takes nothing for a minute")
-
     def step(self, step, at_ns, began_ns):
-        self.post("/v1/metrics", vessel.metrics(step, at_ns, began_ns), f"m{step}")
-        self.post("/v1/logs", vessel.logs(step, at_ns), f"l{step}")
-        self.post("/v1/traces", vessel.traces(step, at_ns), f"t{step}")
+        send(self.ports[0], step, at_ns, began_ns)
 
     def status(self):
         with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[1]}/status", timeout=20) as answer:
@@ -208,17 +214,63 @@ def drill(arguments, running, directory, checks):
     return rows, steps
 
 
+def peer(arguments, running, directory):
+    """The same outage for a Collector: what each backend has in the end. Nothing of it is judged."""
+    outage = int(arguments.hours * 3600 / vessel.STEP_S)
+    collector = Collector(arguments.collector, directory, running)
+    began = time.time_ns() - (outage + BEFORE) * vessel.STEP_S * 10**9
+    steps = BEFORE + outage
+    for step in range(steps):
+        if step == BEFORE:
+            time.sleep(3)
+            for _, link in running:
+                link.cut()
+        if step == BEFORE + outage // 2:
+            collector.kill()
+            collector.start()
+        send(collector.ports[0], step, began + step * vessel.STEP_S * 10**9, began)
+    for _, link in running:
+        link.restore()
+    for _ in range(LIVE_S):
+        send(collector.ports[0], steps, time.time_ns(), began)
+        steps += 1
+        time.sleep(1)
+    rows, end = [], time.monotonic() + 120
+    for one, _ in running:
+        before = None
+        # Until nothing more comes.
+        while (found := one.whole(steps, time.time(), int(arguments.hours) + 3)) != before and time.monotonic() < end:
+            before = found
+            time.sleep(5)
+        print(f"       {collector.name}: {one.name} has {found[0]} {one.signal}, {found[1]} missing, {found[2]} more than once", flush=True)
+        rows.append({
+            "backend": one.name, "version": one.version, "signal": one.signal,
+            "found": found[0], "missing": found[1], "more_than_once": found[2],
+        })
+    collector.stop()
+    return {"name": collector.name, "steps": steps, "backends": rows}
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--agent", required=True)
     parser.add_argument("--hours", type=float, default=2)
     parser.add_argument("--build", action="store_true")
     parser.add_argument("--require", default="")
+    parser.add_argument("--collector", help="the Collector of tests/collector: the same outage for it, beside")
     parser.add_argument("--commit", default="")
     parser.add_argument("--report", type=Path)
     parser.add_argument("--page", type=Path)
     arguments = parser.parse_args()
     checks = Checks()
+    peers = []
+    if arguments.collector:
+        for running, _, directory in start(arguments):
+            print("       the same outage for a Collector, whose queues are in files", flush=True)
+            peers.append(peer(arguments, running, directory))
+            for one, _ in running:
+                one.stop()
+            running.clear()
     for running, skipped, directory in start(arguments):
         if not running:
             print("no backend is built: run tests/backends/build-victoria-logs.sh, or this with --build")
@@ -231,7 +283,7 @@ def main():
             print(f"SKIPPED {kind.name}: it is not built (tests/backends/{kind.script}; about {kind.minutes} minutes, once)")
         report = {
             "commit": arguments.commit, "hours": arguments.hours, "steps": steps, "passed": not checks.failed,
-            "skipped": [kind.name for kind in skipped], "backends": rows,
+            "skipped": [kind.name for kind in skipped], "backends": rows, "peers": peers,
         }
         if arguments.report:
             arguments.report.write_text(json.dumps(report, indent=1) + "\n")

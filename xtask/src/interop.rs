@@ -22,8 +22,15 @@ pub(crate) fn task(options: &[String]) -> Result<()> {
         }
     }
     let programs = build::programs()?;
+    let collector = root()?.join("target/collector/out/otelcol-peer");
     let mut drill = Command::new(sdk::environment()?);
     drill.current_dir(root()?).args(["tests/interop/run.py", "--hours", hours, "--commit", &commit()?]);
+    match collector.is_file() {
+        true => _ = drill.arg("--collector").arg(collector),
+        false => {
+            eprintln!("SKIPPED the Collector beside it: it is not built (tests/collector/build.sh; ten minutes, once)")
+        }
+    }
     if builds {
         drill.arg("--build");
     }

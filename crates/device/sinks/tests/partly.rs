@@ -55,7 +55,7 @@ fn with_server<F: Future<Output = ()>>(
 /// Scenario: a server refuses the log records of a block for good and takes its spans. Guarantees: the spans are sent once and count as
 /// delivered, the log records as rejected, and their requests are given back (P1).
 #[test]
-fn r4_a_refusal_of_one_signal_books_that_one_only() {
+fn d4_r4_a_refusal_of_one_signal_books_that_one_only() {
     with_server(
         |signal, _, _| if signal == Signal::Logs { Answer::Bad("no lines here".into()) } else { Answer::Accepted },
         |mut sink, seen| async move {
@@ -72,7 +72,7 @@ fn r4_a_refusal_of_one_signal_books_that_one_only() {
 /// Scenario: the spans of a block find the server busy twice, its log records go at once. Guarantees: those do not wait for the spans, and
 /// are not sent again with them (P1).
 #[test]
-fn r4_what_was_taken_is_not_sent_again() {
+fn d4_r4_what_was_taken_is_not_sent_again() {
     with_server(
         |signal, _, before| match signal == Signal::Traces && before < 2 {
             true => Answer::Wait(Duration::from_secs(1)),
