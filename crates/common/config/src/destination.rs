@@ -36,6 +36,11 @@ pub struct Destination {
     pub proxy_password_file: Option<PathBuf>,
     /// For `type: otlp`: the signals that it gets, each on its own way: what holds one of them up does not hold up the others.
     pub signals: Option<Vec<SignalName>>,
+    /// The lanes that it gets, where it is no hub: `mission`, `audit`, `traces`, `logs`, `metrics`, `debug`; absent: all. What is in others it
+    /// is passed by.
+    pub lanes: Option<Vec<LaneName>>,
+    /// The most bytes a second that blocks for it may have, as they lie on disk, each signal by itself; absent: as fast as it takes them.
+    pub max_rate: Option<ByteSize>,
     /// For `type: otlp` over HTTP: where a signal goes instead of `url` with `/v1/SIGNAL`.
     #[serde(default)]
     pub signal_urls: SignalUrls,
@@ -147,6 +152,39 @@ pub enum SignalName {
     Logs,
     /// Metric points.
     Metrics,
+}
+
+/// A lane's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum LaneName {
+    /// Business messages.
+    Mission,
+    /// What has to be proven later.
+    Audit,
+    /// Kept traces with their log records and exemplars.
+    Traces,
+    /// Log records without a trace.
+    Logs,
+    /// Metric points.
+    Metrics,
+    /// What is of use for a short time only.
+    Debug,
+}
+
+impl LaneName {
+    /// As the lanes are called everywhere.
+    pub fn name(self) -> &'static str {
+        match self {
+            LaneName::Mission => "mission",
+            LaneName::Audit => "audit",
+            LaneName::Traces => "traces",
+            LaneName::Logs => "logs",
+            LaneName::Metrics => "metrics",
+            LaneName::Debug => "debug",
+        }
+    }
 }
 
 /// Where signals go that do not go where the others do.
@@ -265,12 +303,14 @@ fn check_signals(destination: &Destination) -> Result<(), String> {
     if destination.kind == DestinationKind::Hub {
         let keys = [
             (destination.signals.is_some(), "signals"),
+            (destination.lanes.is_some(), "lanes"),
+            (destination.max_rate.is_some(), "max_rate"),
             (urls.iter().any(|url| url.is_some()), "signal_urls"),
             (!destination.headers.is_empty(), "headers"),
             (destination.compression != Compression::Gzip, "compression"),
         ];
         return match keys.iter().find(|(is_there, _)| *is_there) {
-            Some((_, key)) => Err(format!("{key}: it is for type: otlp; a hub takes every signal together")),
+            Some((_, key)) => Err(format!("{key}: it is not for a hub, which takes everything together")),
             None => Ok(()),
         };
     }
@@ -293,6 +333,12 @@ fn check_signals(destination: &Destination) -> Result<(), String> {
     }
     if destination.kind != DestinationKind::Loki && !destination.labels.is_empty() {
         return Err("labels: they are for type: loki".into());
+    }
+    if destination.lanes.as_ref().is_some_and(Vec::is_empty) {
+        return Err("lanes: name at least one, or leave it out".into());
+    }
+    if destination.max_rate.is_some_and(|rate| rate.0 < 1024) {
+        return Err("max_rate: at least 1KiB, for each second".into());
     }
     if let Some(signals) = &destination.signals {
         if signals.is_empty() {

@@ -21,7 +21,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 pub use destination::{
-    Compression, Destination, DestinationKind, MaxHold, NameTranslation, OtlpProtocol, SignalName, SignalUrls,
+    Compression, Destination, DestinationKind, LaneName, MaxHold, NameTranslation, OtlpProtocol, SignalName, SignalUrls,
 };
 pub use lanes::{LaneBudget, LaneBudgets, LaneRule, LaneWatermarks, Lanes, OwnLane, Watermarks};
 pub use otlp::{AckLevel, Cors, OtlpSource};

@@ -506,3 +506,39 @@ fn without_a_hub_what_is_lost_is_told_to_the_backend() {
     assert!(ledger["generated"]["metrics"].as_u64().unwrap() > 20, "{ledger}");
     wait_until("the books balance", || agent.status()["ledger"]["difference"] == 0);
 }
+
+/// Scenario: one destination takes the lanes audit and metrics only; another one may be sent a kibibyte a second, and has twenty blocks to
+/// get. Guarantees: the first gets an audit record and no usual one, and is past what it does not take; the second gets everything (P1).
+#[test]
+fn a_destination_gets_its_lanes_at_its_pace() {
+    let (picky, slow) = (Server::start(|_| reply(200, "", "")), Server::start(|_| reply(200, "", "")));
+    let destinations = [
+        format!("{{ name: backend, type: otlp, url: 'http://{}', lanes: [audit, metrics] }}", picky.address),
+        format!("{{ name: slow, type: otlp, url: 'http://{}', signals: [logs], max_rate: 1KiB }}", slow.address),
+    ];
+    let extra = "lanes: { rules: [{ filter: 'paper=order', lane: audit }] }\n";
+    let agent = Agent::start_delivering(&destinations, extra);
+    let noise = |number: u64| -> String {
+        (1..120u64)
+            .map(|place| format!("{:016x}", (number * 131 + place).wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+            .collect()
+    };
+    for number in 0..8 {
+        send(&agent, &format!("usual {number} {}", noise(number)));
+    }
+    let order = request(|out| {
+        put_message(out, 2, |out| {
+            put_fixed64(out, 1, now_ns());
+            put_message(out, 5, |out| put_bytes(out, 1, b"an order"));
+            support::text_attribute(out, 6, "paper", "order");
+        });
+    });
+    assert_eq!(agent.post("/v1/logs", PROTOBUF, &order).0, 200);
+    wait_until("the order comes", || picky.seen().iter().any(|seen| has(seen, "an order")));
+    wait_until("all is past it", || books(&agent).2 == 0);
+    assert!(!picky.seen().iter().any(|seen| has(seen, "usual")));
+    wait_until("everything comes", || {
+        let seen = slow.seen();
+        (0..8).all(|number| seen.iter().any(|seen| has(seen, &format!("usual {number} "))))
+    });
+}

@@ -29,6 +29,7 @@ fn journal_in(path: &Path) -> Journal<RealDisk> {
         total_bytes: 24 << 20,
         queue_limits: Vec::new(),
         takes: Vec::new(),
+        lanes: Vec::new(),
         formerly: Vec::new(),
         lane_bytes: [u64::MAX; 6],
         lane_ages: [u64::MAX; 6],

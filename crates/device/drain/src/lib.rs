@@ -17,6 +17,7 @@ mod exemplars;
 mod greeting;
 mod hub_ack;
 mod outage;
+mod pace;
 mod range;
 
 pub use backoff::Backoff;
@@ -27,4 +28,5 @@ pub use exemplars::{EXEMPLAR_BYTES, ExemplarCounts, ExemplarHold};
 pub use greeting::{Device, Incidents, Wish, hello, wants_new_epoch, wishes};
 pub use hub_ack::{Acknowledged, quarantined, sort_ack, unconfirmed};
 pub use outage::{Rates, outage};
+pub use pace::Pace;
 pub use range::Range;

@@ -28,6 +28,7 @@ pub fn journal_options(config: &Config) -> journal::Options {
         total_bytes: config.journal.budget.0,
         destinations: consumers.iter().map(|one| one.name.clone()).collect(),
         takes: consumers.iter().map(Consumer::takes).collect(),
+        lanes: consumers.iter().map(|one| lanes_taken(of(one))).collect(),
         // Where signals went together they went under the destination's name.
         formerly: consumers.iter().map(|one| one.signal.map(|_| of(one).name.clone())).collect(),
         queue_limits: consumers
@@ -43,6 +44,11 @@ pub fn journal_options(config: &Config) -> journal::Options {
         free_space_floor: config.journal.keep_free.0,
         cut_uncommitted: recorder_options(config).is_some(),
     }
+}
+
+/// The lanes that a destination takes, by their number.
+fn lanes_taken(destination: &config::Destination) -> [bool; Lane::ALL.len()] {
+    Lane::ALL.map(|lane| destination.lanes.as_ref().is_none_or(|all| all.iter().any(|one| one.name() == lane.name())))
 }
 
 /// How the recorder in files of a configuration works; `None` when it is in memory only.

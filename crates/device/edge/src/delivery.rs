@@ -13,10 +13,10 @@ use config::Config;
 use drain::ExemplarHold;
 #[cfg(feature = "signal-sinks")]
 use drain::{Delivered, Delivery};
-use drain::{Destination, Failure, Range, SendError, Step};
+use drain::{Destination, Failure, Pace, Range, SendError, Step};
 use model::Signal;
 use sinks::Credentials;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::clock::random;
 use crate::consumers::Consumer;
@@ -82,6 +82,8 @@ pub(crate) struct DrainTask {
     /// Whether something was confirmed since cursors were written, and when that was.
     moved: Cell<bool>,
     saved_ns: u64,
+    /// How fast it may be sent to.
+    pace: Option<Pace>,
     /// What was decided of a block and could not be booked.
     #[cfg(feature = "signal-sinks")]
     unbooked: Option<(Range, Delivered)>,
@@ -107,6 +109,7 @@ impl DrainTask {
             shared: Rc::clone(shared),
             moved: Cell::new(false),
             saved_ns: 0,
+            pace: outlet.pace,
             #[cfg(feature = "signal-sinks")]
             delivery: consumer.signal.map(|signal| Delivery::new(signal, exemplars.clone())),
             exemplars: exemplars.filter(|_| consumer.signal == Some(Signal::Metrics)),
@@ -125,6 +128,9 @@ impl DrainTask {
                     self.goodbye().await;
                 }
                 return;
+            }
+            if !self.wait_for_pace(&mut leaving).await {
+                continue;
             }
             let turn = self.turn().await;
             self.tell_files();
@@ -161,6 +167,18 @@ impl DrainTask {
         }
     }
 
+    /// Waits as long as its bound of bytes a second asks; false when the program ends meanwhile.
+    async fn wait_for_pace(&self, leaving: &mut watch::Receiver<bool>) -> bool {
+        let wait = self.pace.map_or(Duration::ZERO, |pace| pace.wait(self.shared.clock.now_ns()));
+        if wait.is_zero() {
+            return true;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(wait) => true,
+            _leaving = leaving.changed() => false,
+        }
+    }
+
     /// One turn; false when there was nothing to send.
     async fn turn(&mut self) -> Result<bool, SendError> {
         loop {
@@ -187,6 +205,10 @@ impl DrainTask {
                 sink.rest();
             }
             return Ok(false);
+        }
+        let bytes: usize = blocks.iter().map(|block| block.bytes.len()).sum();
+        if let Some(pace) = &mut self.pace {
+            pace.sent(bytes as u64, self.shared.clock.now_ns());
         }
         match &mut self.sink {
             Sink::Hub(_) => self.deliver_hub(&mut blocks).await?,

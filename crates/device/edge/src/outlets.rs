@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use config::{Config, DestinationKind};
+use drain::Pace;
 #[cfg(feature = "signal-sinks")]
 use sinks::Exporter;
 #[cfg(feature = "sink-loki")]
@@ -28,6 +29,8 @@ pub(crate) struct Outlet {
     pub(crate) sink: Sink,
     /// Those of its destination, which its consumers share.
     pub(crate) credentials: Rc<Credentials>,
+    /// How fast it may be sent to.
+    pub(crate) pace: Option<Pace>,
 }
 
 /// Those of all consumers, in their order. Nothing is connected yet.
@@ -42,7 +45,8 @@ pub(crate) fn outlets(config: &Config) -> Result<Vec<Outlet>, StartError> {
     let credentials = credentials.collect::<Result<Vec<_>, _>>()?;
     let outlet = |consumer: &Consumer| {
         let credentials = Rc::clone(&credentials[consumer.destination]);
-        Ok(Outlet { sink: sink(config, consumer, &credentials)?, credentials })
+        let pace = config.destinations[consumer.destination].max_rate.map(|rate| Pace::new(rate.0));
+        Ok(Outlet { sink: sink(config, consumer, &credentials)?, credentials, pace })
     };
     consumers(config).iter().map(outlet).collect()
 }

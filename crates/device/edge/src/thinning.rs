@@ -200,6 +200,7 @@ mod tests {
                 cut_uncommitted: false,
                 queue_limits: Vec::new(),
                 takes: Vec::new(),
+                lanes: Vec::new(),
                 formerly: Vec::new(),
             };
             let disk = RealDisk::new(directory.path()).unwrap();

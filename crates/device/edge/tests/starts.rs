@@ -28,6 +28,7 @@ fn i13_what_kills_starts_is_set_aside() {
         total_bytes: 4 << 20,
         queue_limits: Vec::new(),
         takes: Vec::new(),
+        lanes: Vec::new(),
         formerly: Vec::new(),
         lane_bytes: [u64::MAX; 6],
         lane_ages: [u64::MAX; 6],

@@ -43,24 +43,29 @@ struct Destination<F> {
     unreported: [Option<Position>; Lane::ALL.len()],
     /// The signals that it takes; `None` for everything, gap records too.
     takes: Option<Signals>,
+    /// The lanes that it takes, by their number.
+    lanes: [bool; Lane::ALL.len()],
     /// Records of replaced blocks that it was passed by, since the last call of [`Cursors::take_passed`].
     replaced: u64,
 }
 
 impl<F> Destination<F> {
-    /// Whether something of these signals, where they are known, is passed over.
-    fn passes(&self, signals: Option<Signals>) -> bool {
-        self.takes.zip(signals).is_some_and(|(takes, signals)| !takes.meets(signals))
+    /// Whether something of these signals, where they are known, is passed over in a lane.
+    fn passes(&self, index: usize, signals: Option<Signals>) -> bool {
+        !self.lanes[index] || self.takes.zip(signals).is_some_and(|(takes, signals)| !takes.meets(signals))
     }
 
     /// Whether nothing that the lane is for is taken.
-    fn passes_lane(&self, lane: Lane) -> bool {
-        self.passes(match lane {
-            Lane::Traces => Some(Signals::of(Signal::Traces).with(Signals::of(Signal::Logs))),
-            Lane::Logs => Some(Signals::of(Signal::Logs)),
-            Lane::Metrics => Some(Signals::of(Signal::Metrics)),
-            Lane::Mission | Lane::Audit | Lane::Debug => None,
-        })
+    fn passes_lane(&self, index: usize) -> bool {
+        self.passes(
+            index,
+            match Lane::ALL[index] {
+                Lane::Traces => Some(Signals::of(Signal::Traces).with(Signals::of(Signal::Logs))),
+                Lane::Logs => Some(Signals::of(Signal::Logs)),
+                Lane::Metrics => Some(Signals::of(Signal::Metrics)),
+                Lane::Mission | Lane::Audit | Lane::Debug => None,
+            },
+        )
     }
 
     /// Up to where it needs nothing of a lane any more: it has it, or it was reported that it will not get it.
@@ -95,7 +100,7 @@ impl<F> Cursors<F> {
         log: &mut Log<D>,
         files: Vec<(CursorFile<F>, CursorRead)>,
         begins: &[Begin],
-        takes: &[Option<Signals>],
+        (takes, lanes): (&[Option<Signals>], &[[bool; Lane::ALL.len()]]),
     ) -> Self {
         let mut destinations = Vec::with_capacity(files.len());
         for (number, (cursor, read)) in files.into_iter().enumerate() {
@@ -112,8 +117,9 @@ impl<F> Cursors<F> {
             });
             let dirty = read.positions.is_none() || read.goes_on;
             let takes = takes.get(number).copied().flatten();
+            let lanes = lanes.get(number).copied().unwrap_or([true; Lane::ALL.len()]);
             let unreported = Default::default();
-            destinations.push(Destination { cursor, windows, dirty, unreported, takes, replaced: 0 });
+            destinations.push(Destination { cursor, windows, dirty, unreported, takes, lanes, replaced: 0 });
         }
         Self { destinations, lost: Vec::new() }
     }
@@ -165,7 +171,7 @@ impl<F> Cursors<F> {
         let untouched =
             |destination: &Destination<F>| destination.windows[index].is_untouched(segment.first, segment.last);
         let is_past = |destination: &Destination<F>| {
-            destination.passes_lane(Lane::ALL[index]) && destination.windows[index].confirmed() >= segment.last
+            destination.passes_lane(index) && destination.windows[index].confirmed() >= segment.last
         };
         self.destinations.iter().any(untouched)
             && self.destinations.iter().all(|destination| untouched(destination) || is_past(destination))
@@ -183,7 +189,8 @@ impl<F> Cursors<F> {
     /// Moves every destination past what it takes nothing of, up to the first block that it has to be sent.
     pub(crate) fn pass_by<D: Disk<File = F>>(&mut self, log: &mut Log<D>) {
         for number in 0..self.destinations.len() {
-            if self.destinations[number].takes.is_none() {
+            let one = &self.destinations[number];
+            if one.takes.is_none() && one.lanes.iter().all(|taken| *taken) {
                 continue;
             }
             for index in 0..Lane::ALL.len() {

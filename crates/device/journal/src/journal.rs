@@ -48,6 +48,8 @@ pub struct Options {
     /// For each destination the signals that it takes; blocks without any of them are passed over, and so are gap records. `None`,
     /// or a list that is too short: everything.
     pub takes: Vec<Option<Signals>>,
+    /// For each destination the lanes that it takes, by their number; it is passed by the others. A list that is too short: all.
+    pub lanes: Vec<[bool; Lane::ALL.len()]>,
     /// For each destination the name whose cursor it goes on from where it has none of its own yet; may be too short.
     pub formerly: Vec<Option<String>>,
     /// Whether frames that a crash left behind the last commit are cut: where what they held is recorded elsewhere, and comes
@@ -68,6 +70,7 @@ impl Options {
             free_space_floor: 0,
             queue_limits: Vec::new(),
             takes: Vec::new(),
+            lanes: Vec::new(),
             formerly: Vec::new(),
             cut_uncommitted: false,
         }

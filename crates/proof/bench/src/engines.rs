@@ -148,6 +148,7 @@ impl JournalQueue {
             total_bytes: 1 << 30,
             queue_limits: Vec::new(),
             takes: Vec::new(),
+            lanes: Vec::new(),
             formerly: Vec::new(),
             lane_bytes: [u64::MAX; 6],
             lane_ages: [u64::MAX; 6],

@@ -37,7 +37,7 @@ impl<F> Cursors<F> {
             Found::Unreachable(error) => Err(error),
             Found::Block(mut known, signals) => {
                 let state = &mut self.destinations[destination];
-                if known.state == State::Waiting && state.passes(signals) {
+                if known.state == State::Waiting && state.passes(index, signals) {
                     known.state = State::Passed;
                 }
                 state.windows[index].load(known);

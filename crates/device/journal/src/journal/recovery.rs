@@ -108,7 +108,7 @@ impl<D: Disk> Journal<D> {
         let mut log = Log { lanes: Lanes::new(shared, lanes), gaps: GapLog::default(), records };
         let begins: Vec<Begin> =
             found.iter().map(|found| Begin { start: found.start, records_before: found.records_before }).collect();
-        let mut cursors = Cursors::open(&mut log, files, &begins, &options.takes);
+        let mut cursors = Cursors::open(&mut log, files, &begins, (&options.takes, &options.lanes));
         let space = Space::open(budgets(options), &log, &cursors)?;
         let bytes_at_open = std::array::from_fn(|index| log.lanes.lane(index).bytes());
         for (index, lane_found) in found.iter().enumerate() {

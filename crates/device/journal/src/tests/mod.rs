@@ -33,6 +33,7 @@ pub(crate) fn options() -> Options {
         total_bytes: 64 << 20,
         queue_limits: Vec::new(),
         takes: Vec::new(),
+        lanes: Vec::new(),
         formerly: Vec::new(),
         lane_bytes: [u64::MAX; 6],
         lane_ages: [u64::MAX; 6],

@@ -26,6 +26,7 @@ pub(super) fn options(
             setting.seed.is_multiple_of(4).then_some(QueueLimit { bytes: 96 << 10, age_ns: u64::MAX }),
         ],
         takes: Vec::new(),
+        lanes: Vec::new(),
         formerly: Vec::new(),
         lane_ages: lane_ages(setting.seed),
         lane_bytes: Lane::ALL.map(|lane| if long_outage && lane == Lane::Metrics { 128 << 10 } else { u64::MAX }),
