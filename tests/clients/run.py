@@ -91,7 +91,8 @@ def configuration(made, data_dir, ca_file, link, delivered):
             elif line.strip():
                 continue
         lines.append(line)
-    return "\n".join(lines) + "\n"
+    # The recorder is to have what the clients sent, and nothing else.
+    return "\n".join([*lines, "telemetry: { interval: 0s }"]) + "\n"
 
 
 def clients(arguments):
