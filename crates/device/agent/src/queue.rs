@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use config::Config;
 use disk::RealDisk;
 use journal::reader::{Filter, Reader};
-use model::Lane;
+use model::{Lane, Signal};
 use query::time;
 
 use crate::arguments::Arguments;
@@ -23,7 +23,7 @@ pub(crate) fn queue(config: &Config, arguments: &Arguments) -> Result<(), Failur
             let destinations = status.rsplit_once("\"destinations\":").map_or("[]}", |(_, rest)| rest.trim_end());
             print(&format!("{}\n", destinations.strip_suffix('}').unwrap_or(destinations)))
         }
-        [] | ["ls"] => lines(config, |_| true),
+        [] | ["ls"] => lines(config),
         ["show", name] => show(config, name),
         ["dead", words @ ..] => dead(config, words, arguments),
         [what @ ("pause" | "resume" | "drop"), name, lane @ ..] if lane.len() <= usize::from(*what == "drop") => {
@@ -45,25 +45,40 @@ pub(crate) fn queue(config: &Config, arguments: &Arguments) -> Result<(), Failur
     }
 }
 
-/// One destination: its line, what waits in each lane, and when that will be gone.
+/// One destination, or one signal of it: its line, what waits in each lane, and when that will be gone.
 fn show(config: &Config, name: &str) -> Result<(), Failure> {
-    lines(config, |line| line.split_whitespace().nth(1) == Some(name))?;
+    let status = get(config, "/status?format=text")?;
+    let ways: Vec<(&str, &str)> = status
+        .lines()
+        .filter_map(|line| Some((line.strip_prefix("destination ")?.split_whitespace().next()?, line)))
+        .filter(|(way, _)| *way == name || way.split_once('.').is_some_and(|(destination, _)| destination == name))
+        .collect();
+    if ways.is_empty() {
+        return Err(unknown());
+    }
     let before = Samples::ask(config)?;
-    print(&by_lane(config, name)?)?;
     watch();
     let now = Samples::ask(config)?;
-    let [before, sent] = [&before, &now].map(|samples| samples.of_destination("delivered_bytes_total", name));
-    let rate = per_second(before, sent);
-    let queued = now.of_destination("queue_bytes", name);
-    print(&match (queued > 0.0, rate > 0.0) {
-        (false, _) => "nothing waits\n".to_owned(),
-        (true, false) => "nothing goes out at this moment\n".to_owned(),
-        (true, true) => format!(
-            "{} go out per second: empty in about {}\n",
-            time::size(rate as u64),
-            time::length((queued / rate * 1e9) as u64)
-        ),
-    })
+    for (way, line) in ways {
+        let [before, sent] = [&before, &now].map(|samples| samples.of_destination("delivered_bytes_total", way));
+        let rate = per_second(before, sent);
+        let queued = now.of_destination("queue_bytes", way);
+        let ends = match (queued > 0.0, rate > 0.0) {
+            (false, _) => "nothing waits\n".to_owned(),
+            (true, false) => "nothing goes out at this moment\n".to_owned(),
+            (true, true) => format!(
+                "{} go out per second: empty in about {}\n",
+                time::size(rate as u64),
+                time::length((queued / rate * 1e9) as u64)
+            ),
+        };
+        print(&format!("{line}\n{}{ends}", by_lane(config, way)?))?;
+    }
+    Ok(())
+}
+
+fn unknown() -> Failure {
+    Failure::usage("no destination has this name; see lightship queue ls")
 }
 
 /// What waits in each lane, as it lies on disk.
@@ -72,11 +87,15 @@ fn by_lane(config: &Config, name: &str) -> Result<String, Failure> {
     let reader = Reader::open(RealDisk::read_only(&config.data_dir)).map_err(failed)?;
     let confirmed = reader.confirmed().map_err(failed)?;
     let confirmed = confirmed.iter().find(|(one, _)| one == name).map_or([0; Lane::ALL.len()], |(_, lanes)| *lanes);
+    let signal = name.split_once('.').map(|(_, signal)| signal);
+    let signal = Signal::ALL.into_iter().find(|one| Some(one.name()) == signal);
     let mut rows = [(0_u64, 0_u64, 0_u64); Lane::ALL.len()];
     let walked = reader.blocks(&Filter::default(), |block| {
         let lane = usize::from(block.lane.number());
+        let is_taken = signal.zip(block.signals).is_none_or(|(signal, signals)| signals.contains(signal));
         if let (Some(row), Some(confirmed)) = (rows.get_mut(lane), confirmed.get(lane))
             && block.last > *confirmed
+            && is_taken
         {
             row.0 += u64::from(block.records);
             row.1 += block.bytes.len() as u64;
@@ -93,15 +112,12 @@ fn by_lane(config: &Config, name: &str) -> Result<String, Failure> {
     Ok(out)
 }
 
-fn lines(config: &Config, wanted: impl Fn(&str) -> bool) -> Result<(), Failure> {
+fn lines(config: &Config) -> Result<(), Failure> {
     let status = get(config, "/status?format=text")?;
-    let found: String = status
-        .lines()
-        .filter(|line| line.starts_with("destination ") && wanted(line))
-        .map(|line| format!("{line}\n"))
-        .collect();
+    let found: String =
+        status.lines().filter(|line| line.starts_with("destination ")).map(|line| format!("{line}\n")).collect();
     match found.is_empty() {
-        true => Err(Failure::usage("no destination has this name; see lightship queue ls")),
+        true => Err(unknown()),
         false => print(&found),
     }
 }

@@ -494,6 +494,11 @@ fn without_a_hub_what_is_lost_is_told_to_the_backend() {
     let agent = Agent::start_delivering(&backend(&server), "telemetry: { interval: 1s }\n");
     send(&agent, "lost one");
     wait_until("it waits", || row(&agent)["state"] == "backoff" && books(&agent).2 == 1);
+    let output = support::run(&["queue", "show", "backend", "--config", &agent.config()]);
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(["backend.traces", "backend.logs", "backend.metrics"].iter().all(|way| shown.contains(way)), "{shown}");
+    let of_logs = shown.lines().filter(|line| line.split_whitespace().take(2).eq(["logs", "1"]));
+    assert_eq!(of_logs.count(), 1, "{shown}");
     assert!(support::run(&["queue", "drop", "backend.logs", "--config", &agent.config()]).status.success());
     server.answer(|_| reply(200, "", ""));
     let came = |path: &str, text: &str| server.seen().iter().any(|seen| seen.path == path && has(seen, text));

@@ -7,7 +7,7 @@ use std::io;
 use std::ops::ControlFlow;
 
 use disk::Disk;
-use model::{Epoch, Lane, TraceId};
+use model::{Epoch, Lane, Signals, TraceId};
 use segment::{EntryKind, FIXED, Footer, Row, Search, SegmentFile, SegmentKey, Step, block_of, firsts};
 
 use crate::error::JournalError;
@@ -71,6 +71,8 @@ pub struct FoundBlock<'a> {
     pub start_ns: u64,
     /// See `start_ns`.
     pub end_ns: u64,
+    /// The signals of its records; `None` when not known.
+    pub signals: Option<Signals>,
     /// The whole block ([`wire::RawBlock::parse`]).
     pub bytes: &'a [u8],
 }
@@ -236,6 +238,7 @@ impl<D: Disk> Reader<D> {
                     records: entry.records,
                     start_ns: entry.start_ns,
                     end_ns: entry.end_ns,
+                    signals: entry.signals,
                     bytes: block_of(entry.kind, &payload),
                 })?;
             }
