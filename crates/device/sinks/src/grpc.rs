@@ -1,9 +1,11 @@
 //! OTLP over gRPC, by hand on HTTP/2 (OTLP 1.11, "OTLP/gRPC").
 
+use std::io::Read;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use drain::{RetryAfter, SendError, words};
+use flate2::read::GzDecoder;
 use http::{HeaderMap, Request, Uri, header};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http2::{self, SendRequest};
@@ -158,21 +160,31 @@ impl GrpcClient {
             }
         }
         outcome(&trailers)?;
-        single_message(&body).map(<[u8]>::to_vec).ok_or_else(|| {
+        single_message(&body).ok_or_else(|| {
             let why = "the server says that all is well, and answers with something else than one message";
             SendError::retry(Refusal::NotAnExportResponse, why)
         })
     }
 }
 
-/// The one message of an answer. None at all stands for an empty one.
-fn single_message(body: &[u8]) -> Option<&[u8]> {
+/// The one message of an answer. None at all stands for an empty one. Servers written in Go answer a compressed request compressed, whatever
+/// the client says that it takes.
+fn single_message(body: &[u8]) -> Option<Vec<u8>> {
     if body.is_empty() {
-        return Some(body);
+        return Some(Vec::new());
     }
     let (prefix, rest) = body.split_first_chunk::<PREFIX>()?;
     let length = u32::from_be_bytes([prefix[1], prefix[2], prefix[3], prefix[4]]) as usize;
-    (prefix[0] == 0 && rest.len() == length).then_some(rest)
+    match prefix[0] {
+        _ if rest.len() != length => None,
+        0 => Some(rest.to_vec()),
+        1 => {
+            let mut message = Vec::new();
+            let read = GzDecoder::new(rest).take(MAX_ANSWER as u64 + 1).read_to_end(&mut message).ok()?;
+            (read <= MAX_ANSWER).then_some(message)
+        }
+        _ => None,
+    }
 }
 
 /// What the status in the trailers means for the data (OTLP 1.11, "Failures").
@@ -284,10 +296,23 @@ mod tests {
         }
         let error = outcome(&HeaderMap::new()).unwrap_err();
         assert!(matches!(error, SendError::Retry { doubtful: false, .. }));
-        assert_eq!(single_message(b"\0\0\0\0\x02ok"), Some(&b"ok"[..]));
+        assert_eq!(single_message(b"\0\0\0\0\x02ok"), Some(b"ok".to_vec()));
         for junk in [&b"<html>"[..], b"\x01\0\0\0\x01x", b"\0\0\0\0\x05x", b"\0\0"] {
             assert_eq!(single_message(junk), None);
         }
+    }
+
+    /// Scenario: a server that answers a compressed request compressed, as those written in Go do, and one whose answer would inflate to more
+    /// than an answer may have. Guarantees: the first is read, the other is none (P9).
+    #[test]
+    fn compressed_answers_are_read() {
+        let answer = |message: &[u8]| {
+            let compressed = Gzip::new().compressed(message).unwrap();
+            [&[1][..], &(compressed.len() as u32).to_be_bytes(), &compressed].concat()
+        };
+        assert_eq!(single_message(&answer(b"\x0a\x00")), Some(b"\x0a\x00".to_vec()));
+        assert_eq!(single_message(&answer(&vec![0; MAX_ANSWER])).map(|message| message.len()), Some(MAX_ANSWER));
+        assert_eq!(single_message(&answer(&vec![0; MAX_ANSWER + 1])), None);
     }
 
     /// Scenario: a server at its limit says when to come again, in the details of its status. Guarantees: it is heard (P3).
