@@ -28,6 +28,7 @@ pub(crate) struct Arguments {
     pub(crate) device_type: Option<String>,
     pub(crate) device_id: Option<String>,
     pub(crate) backend: Option<String>,
+    pub(crate) aged: Option<String>,
     /// A file of `init`, a form elsewhere.
     pub(crate) output: Option<PathBuf>,
     pub(crate) to: Option<PathBuf>,
@@ -116,6 +117,7 @@ impl Arguments {
             "until" => self.until = text()?,
             "device-type" => self.device_type = text()?,
             "device-id" => self.device_id = text()?,
+            "aged" => self.aged = text()?,
             "backend" => self.backend = text()?,
             "form" => self.form = text()?,
             "config" => self.config = Some(parser.value()?.into()),

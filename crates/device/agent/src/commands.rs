@@ -27,7 +27,7 @@ pub(crate) struct Opt {
 const PLACE: [&str; 2] = ["config", "data-dir"];
 
 /// Every command, in the order of `help`.
-pub(crate) const COMMANDS: [Command; 16] = [
+pub(crate) const COMMANDS: [Command; 17] = [
     Command {
         name: "run",
         uses: &[""],
@@ -44,6 +44,17 @@ pub(crate) const COMMANDS: [Command; 16] = [
 Without --connect nothing is sent anywhere and nothing is made: what was not tried is said. --outage: the disk
 that so long an outage needs at the measured rates (exit code 1: more than there is).",
         options: &["config", "connect", "outage"],
+        words: &[],
+    },
+    Command {
+        name: "doctor",
+        uses: &["[--backend NAME] [--aged HOURS] [--json]"],
+        about: "look for what is in the way of delivery, each finding with its fix",
+        more: "\
+Clock, disk, files, limits; then names, proxies, TLS and certificates, and whether each destination (or the one called
+NAME) takes each signal. --aged: also sends one record that is HOURS old, called lightship_doctor_probe, and says whether
+it was taken. Exit code 1 when something is wrong.",
+        options: &["config", "backend", "aged", "json"],
         words: &[],
     },
     Command {
@@ -176,7 +187,7 @@ must not run). export: OTLP files, the way out by USB stick. import: such files,
 ];
 
 /// Every option.
-pub(crate) const OPTIONS: [Opt; 19] = [
+pub(crate) const OPTIONS: [Opt; 20] = [
     Opt {
         name: "config",
         short: Some('c'),
@@ -210,8 +221,9 @@ pub(crate) const OPTIONS: [Opt; 19] = [
         name: "backend",
         short: None,
         value: "BACKEND",
-        about: "hub, otlp-http, otlp-grpc, prometheus, jaeger, loki, grafana, victoria",
+        about: "a destination's name; for init: hub, otlp-http, otlp-grpc, prometheus, jaeger, loki, grafana, victoria",
     },
+    Opt { name: "aged", short: None, value: "HOURS", about: "how old the record is that is sent: 24" },
     Opt { name: "device-id", short: None, value: "ID", about: "the device's name in the fleet" },
     Opt { name: "keep-all", short: None, value: "", about: "sample nothing out" },
     Opt { name: "to", short: None, value: "DIR", about: "where the files go" },

@@ -3,6 +3,7 @@
 mod arguments;
 mod commands;
 mod dead;
+mod doctor;
 mod fetch;
 mod help;
 mod imports;
@@ -87,6 +88,7 @@ fn execute(arguments: &Arguments) -> Result<(), Failure> {
             false => Failure::usage(error.to_string()),
         }),
         Some("check") => outage::check(&load(arguments)?, arguments),
+        Some("doctor") => doctor::doctor(&load(arguments)?, arguments),
         Some("replay") => edge::replay(&load(arguments)?, std::io::stdin().lock(), std::io::stdout().lock())
             .map_err(|error| Failure::usage(error.to_string())),
         Some("status") => status::show(&load(arguments)?, arguments.json),

@@ -211,7 +211,7 @@ pub fn check(config: &Config) -> Result<String, StartError> {
 ///
 /// # Errors
 /// When this user may not write there.
-fn may_write(directory: &Path) -> std::io::Result<bool> {
+pub(crate) fn may_write(directory: &Path) -> std::io::Result<bool> {
     use rustix::fs::{Access, access};
     for (above, directory) in directory.ancestors().enumerate() {
         let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };

@@ -9,9 +9,9 @@ use model::{Refusal, Signal};
 
 const DIR: &str = "dead-letters";
 /// All of them together; the oldest go first.
-const MOST_BYTES: u64 = 16 << 20;
+pub(crate) const MOST_BYTES: u64 = 16 << 20;
 /// And no more than this part of what the journal may take.
-const PART_OF_BUDGET: u64 = 4;
+pub(crate) const PART_OF_BUDGET: u64 = 4;
 /// The most files.
 const MOST_FILES: usize = 1024;
 

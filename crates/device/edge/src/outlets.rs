@@ -27,6 +27,8 @@ pub(crate) enum Sink {
 /// The way to a consumer's server.
 pub(crate) struct Outlet {
     pub(crate) sink: Sink,
+    /// How its server is reached; `None` for files.
+    pub(crate) access: Option<Access>,
     /// Those of its destination, which its consumers share.
     pub(crate) credentials: Rc<Credentials>,
     /// How fast it may be sent to.
@@ -46,7 +48,8 @@ pub(crate) fn outlets(config: &Config) -> Result<Vec<Outlet>, StartError> {
     let outlet = |consumer: &Consumer| {
         let credentials = Rc::clone(&credentials[consumer.destination]);
         let pace = config.destinations[consumer.destination].max_rate.map(|rate| Pace::new(rate.0));
-        Ok(Outlet { sink: sink(config, consumer, &credentials)?, credentials, pace })
+        let (sink, access) = sink(config, consumer, &credentials)?;
+        Ok(Outlet { sink, access, credentials, pace })
     };
     consumers(config).iter().map(outlet).collect()
 }
@@ -75,19 +78,24 @@ fn credentials(destination: &config::Destination) -> Result<Credentials, String>
 }
 
 /// The protocol of a destination, for a consumer of it.
-fn sink(config: &Config, consumer: &Consumer, credentials: &Rc<Credentials>) -> Result<Sink, StartError> {
+fn sink(
+    config: &Config,
+    consumer: &Consumer,
+    credentials: &Rc<Credentials>,
+) -> Result<(Sink, Option<Access>), StartError> {
     let destination = &config.destinations[consumer.destination];
     let name = &destination.name;
     let fail = |why: String| start_error(format!("destination {name}: {why}"));
     if destination.kind == DestinationKind::File {
-        return file_sink(destination).map_err(fail);
+        return Ok((file_sink(destination).map_err(fail)?, None));
     }
     let own_url = consumer.signal_name().and_then(|signal| destination.signal_url(signal));
     let endpoint: sinks::Endpoint =
         own_url.unwrap_or(&destination.url).parse().map_err(|error: sinks::EndpointError| fail(error.to_string()))?;
     let route = route(destination, &endpoint).map_err(fail)?;
     let access = Access { endpoint, route, credentials: Rc::clone(credentials), timeout: destination.timeout.0 };
-    Ok(match (destination.kind, destination.protocol) {
+    let knock = access.clone();
+    let sink = match (destination.kind, destination.protocol) {
         (DestinationKind::Hub, _) => Sink::Hub(Box::new(HubSink::new(access))),
         #[cfg(feature = "sink-otlp-http")]
         (DestinationKind::Otlp, config::OtlpProtocol::HttpProtobuf) => {
@@ -122,7 +130,8 @@ fn sink(config: &Config, consumer: &Consumer, credentials: &Rc<Credentials>) -> 
         (DestinationKind::Otlp, _) => {
             return Err(fail("this build has no such sink (cargo features sink-otlp-http, sink-otlp-grpc)".into()));
         }
-    })
+    };
+    Ok((sink, Some(knock)))
 }
 
 /// Whether a proxy stands between: as configured, else as the environment says.

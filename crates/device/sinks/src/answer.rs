@@ -10,6 +10,8 @@ use model::Refusal;
 #[cfg(any(feature = "otlp-http", feature = "otlp-grpc"))]
 use model::proto::{Reader, Value};
 
+use crate::text::unix_seconds;
+
 /// An answer over HTTP.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -53,16 +55,10 @@ fn http_date(text: &str) -> Option<u64> {
     let year: u64 = parts.next()?.parse().ok()?;
     let mut clock = parts.next()?.split(':').map(|part| part.parse::<u64>().ok());
     let (hours, minutes, seconds) = (clock.next()??, clock.next()??, clock.next()??);
-    if parts.next() != Some("GMT") || !(1970..10_000).contains(&year) || !(1..=31).contains(&day) {
+    if parts.next() != Some("GMT") {
         return None;
     }
-    if hours > 23 || minutes > 59 || seconds > 60 {
-        return None;
-    }
-    // Days since 1970-01-01 of the proleptic Gregorian calendar, years beginning in March.
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1;
-    Some((days.checked_sub(719_468)? * 24 + hours) * 3600 + minutes * 60 + seconds)
+    unix_seconds([year, month, day, hours, minutes, seconds])
 }
 
 /// What an answer that is not 2xx means. Where `permanent` says so, a 4xx may mean that the bytes themselves are refused.

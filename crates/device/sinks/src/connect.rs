@@ -13,6 +13,7 @@ use rustls::AlertDescription;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 
 use crate::Access;
 use crate::proxy::{Proxy, Route};
@@ -30,6 +31,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
 
 /// Opens a connection, through a proxy where there is one. `alpn` names the application protocol where TLS is used.
 pub(crate) async fn connect(access: &Access, alpn: &[u8]) -> Result<Box<dyn Stream>, SendError> {
+    let stream = reach(access).await?;
+    if !access.endpoint.tls {
+        return Ok(stream);
+    }
+    Ok(Box::new(encrypt(access, alpn, stream).await?))
+}
+
+/// Opens a connection to the server as it is before TLS.
+pub(crate) async fn reach(access: &Access) -> Result<Box<dyn Stream>, SendError> {
     let endpoint = &access.endpoint;
     let stream: Box<dyn Stream> = match &access.route {
         Route::Direct => Box::new(tcp(&endpoint.host, endpoint.port).await.map_err(|error| {
@@ -45,9 +55,16 @@ pub(crate) async fn connect(access: &Access, alpn: &[u8]) -> Result<Box<dyn Stre
         }
         Route::Unusable(why) => return Err(SendError::blocked(Refusal::Unreachable, why)),
     };
-    if !endpoint.tls {
-        return Ok(stream);
-    }
+    Ok(stream)
+}
+
+/// Does TLS with the server.
+pub(crate) async fn encrypt(
+    access: &Access,
+    alpn: &[u8],
+    stream: Box<dyn Stream>,
+) -> Result<TlsStream<Box<dyn Stream>>, SendError> {
+    let endpoint = &access.endpoint;
     let config = access
         .credentials
         .tls()
@@ -57,7 +74,7 @@ pub(crate) async fn connect(access: &Access, alpn: &[u8]) -> Result<Box<dyn Stre
     let name = ServerName::try_from(endpoint.host.clone()).map_err(|_| {
         SendError::blocked(Refusal::Unreachable, format!("'{}' is no host name for TLS", endpoint.host))
     })?;
-    let stream = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(|error| {
+    tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(|error| {
         let why = format!("TLS with {}: {error}", endpoint.authority());
         // A bad certificate needs a person (or the right clock); a broken connection only time.
         match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
@@ -76,8 +93,7 @@ pub(crate) async fn connect(access: &Access, alpn: &[u8]) -> Result<Box<dyn Stre
             ),
             _ => SendError::retry(Refusal::Unreachable, why),
         }
-    })?;
-    Ok(Box::new(stream))
+    })
 }
 
 async fn tcp(host: &str, port: u16) -> std::io::Result<TcpStream> {

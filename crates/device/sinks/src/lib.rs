@@ -4,6 +4,7 @@
 //! Everything runs on the caller's single-threaded runtime.
 
 mod answer;
+mod certificate;
 mod connect;
 mod credentials;
 mod endpoint;
@@ -17,6 +18,7 @@ mod grpc;
 mod gzip;
 mod http1;
 mod hub;
+mod knock;
 #[cfg(feature = "loki")]
 mod loki_push;
 #[cfg(any(feature = "otlp-http", feature = "otlp-grpc"))]
@@ -29,6 +31,7 @@ mod snappy;
 mod text;
 mod tls;
 
+pub use certificate::valid_until;
 pub use credentials::{CredentialFiles, Credentials};
 pub use endpoint::{Endpoint, EndpointError};
 #[cfg(feature = "exporter")]
@@ -36,6 +39,7 @@ pub use exporter::Exporter;
 #[cfg(feature = "file")]
 pub use file::{FileOptions, FileSink};
 pub use hub::HubSink;
+pub use knock::{Knock, Tls, knock};
 #[cfg(feature = "loki")]
 pub use loki_push::LokiSink;
 #[cfg(any(feature = "otlp-http", feature = "otlp-grpc"))]
@@ -45,6 +49,7 @@ pub use prometheus::{Options as PrometheusOptions, Translation};
 pub use proxy::{Proxy, Route};
 #[cfg(feature = "remote-write")]
 pub use remote_write::PrometheusSink;
+pub use tls::file_valid_until;
 
 /// How a sink reaches its server.
 #[derive(Clone)]

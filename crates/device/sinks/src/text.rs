@@ -35,6 +35,18 @@ pub(crate) fn base64_of(bytes: &[u8]) -> String {
     out
 }
 
+/// Seconds since the Unix epoch of a UTC time: year (1970 to 9999), month, day, hours, minutes, seconds. `None`: it is none.
+pub(crate) fn unix_seconds([year, month, day, hours, minutes, seconds]: [u64; 6]) -> Option<u64> {
+    let is_date = (1970..10_000).contains(&year) && (1..=12).contains(&month) && (1..=31).contains(&day);
+    if !is_date || hours > 23 || minutes > 59 || seconds > 60 {
+        return None;
+    }
+    // Days since 1970-01-01 of the proleptic Gregorian calendar, years beginning in March.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1;
+    Some((days.checked_sub(719_468)? * 24 + hours) * 3600 + minutes * 60 + seconds)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,6 +7,8 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::certificate::valid_until;
+
 /// Where systems keep the authorities that they trust.
 const SYSTEM_BUNDLES: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
@@ -115,4 +117,13 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let read = CertificateDer::pem_file_iter(path).map_err(|error| fail(error.to_string()))?;
     let all = read.collect::<Result<Vec<_>, _>>().map_err(|error| fail(error.to_string()))?;
     if all.is_empty() { Err(fail("no certificate in it".into())) } else { Ok(all) }
+}
+
+/// Until when the first certificate of a PEM file is valid, Unix seconds; `None` where it does not say so legibly.
+///
+/// # Errors
+/// What is wrong with the file.
+pub fn file_valid_until(path: &Path) -> Result<Option<u64>, String> {
+    let certificates = certificates(path).map_err(|error| error.to_string())?;
+    Ok(certificates.first().and_then(|one| valid_until(one)))
 }

@@ -17,7 +17,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use sinks::{Access, CredentialFiles, Credentials, HubSink, OtlpSink, Proxy, Route};
+use sinks::{Access, CredentialFiles, Credentials, HubSink, OtlpSink, Proxy, Route, file_valid_until, knock};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -178,7 +178,16 @@ fn d8_certificates_are_read_again() {
         // The same through a proxy, which sees nothing of it.
         let (proxy, _) = proxy::start(address).await;
         let route = Route::Proxy(Proxy::parse(&proxy.to_string(), "proxy").unwrap());
-        HubSink::new(Access { route, ..direct }).probe().await.unwrap();
+        let proxied = Access { route, ..direct };
+        HubSink::new(proxied.clone()).probe().await.unwrap();
+        let way = knock(&proxied).await;
+        assert_eq!((way.host.as_str(), way.connected), ("127.0.0.1", Some(Ok(()))));
+        let tls = way.tls.unwrap().unwrap();
+        assert!(
+            tls.version == "TLSv1_3" && matches!(tls.valid_until[..], [Some(until)] if until > 2_000_000_000),
+            "{tls:?}"
+        );
+        assert!(file_valid_until(&directory.join("cert.pem")).unwrap().is_some());
 
         show(&old);
         until("the old one is shown again", async || sink.export(Signal::Logs, &[]).await.is_err()).await;
