@@ -1,5 +1,7 @@
 //! Destinations that take some signals only.
 
+use std::collections::BTreeSet;
+
 use disk::model::Rng;
 use model::{Lane, Signal, Signals};
 
@@ -179,6 +181,92 @@ fn a_destination_goes_on_when_its_signals_go_apart() {
             let firsts: Vec<u64> = blocks.iter().map(|block| block.first).collect();
             let own = (11..=20).filter(|seq| (seq - 1) % 2 == destination as u64);
             assert_eq!(firsts, own.collect::<Vec<u64>>());
+        }
+    }
+}
+
+/// Scenario: as above, with the power going between any two operations of the disk, again and again, and with room for little, so that the
+/// oldest yields. Guarantees: whatever was committed and is held is given to everybody who takes something of it, until it is confirmed; a
+/// block that says that it has nothing for somebody is never given to it; in the end nothing waits (P2, P3).
+#[test]
+fn power_cuts_cost_nobody_what_it_takes() {
+    for seed in 0..60 {
+        let mut rng = Rng::new(seed);
+        let disk = disk_of_epoch(1);
+        let options = if seed % 2 == 0 { three() } else { Options { total_bytes: 512 << 10, ..three() } };
+        let mut journal = open(&disk, &options).0;
+        // What each frame holds, by lane and sequence, once it is committed; and who has confirmed it.
+        let mut committed: Vec<(Lane, u64, Option<Signals>)> = Vec::new();
+        let mut confirmed: [BTreeSet<(u8, u64)>; 3] = Default::default();
+        for step in 0..250u64 {
+            if rng.below(12) == 0 {
+                disk.cut_after(rng.below(60));
+            }
+            let worked = match rng.below(4) {
+                0 | 1 => {
+                    let lane = [Lane::Traces, Lane::Logs, Lane::Metrics][rng.below(3) as usize];
+                    let signals = [
+                        &[Signal::Traces][..],
+                        &[Signal::Logs],
+                        &[Signal::Metrics],
+                        &[Signal::Traces, Signal::Metrics],
+                    ];
+                    let meta = signals.get(rng.below(5) as usize).map_or(meta(3), |signals| of(3, signals));
+                    let appended = journal.append(lane, &body(&noise(step, 2000)), meta, STAMP);
+                    let done = journal.commit(STAMP, &[]).is_ok();
+                    if let (Ok(sequence), true) = (appended, done) {
+                        committed.push((lane, sequence, meta.signals));
+                    }
+                    done
+                }
+                2 => {
+                    let (destination, mut blocks) = (rng.below(3) as usize, Vec::new());
+                    let given = journal.next_blocks(destination, 1 + rng.below(9000) as usize, &mut blocks).is_ok();
+                    for block in blocks {
+                        let of_block =
+                            committed.iter().find(|(lane, seq, _)| (*lane, *seq) == (block.lane, block.first));
+                        if let Some((_, _, Some(signals))) = of_block.filter(|_| block.first == block.last) {
+                            let takes = options.takes[destination];
+                            assert!(takes.is_none_or(|takes| takes.meets(*signals)), "seed {seed}: {block:?}");
+                        }
+                        if journal.confirm(destination, block.lane, block.first, block.last).is_ok() {
+                            confirmed[destination]
+                                .extend((block.first..=block.last).map(|seq| (block.lane.number(), seq)));
+                        }
+                    }
+                    given
+                }
+                _ => journal.sync_cursors().is_ok(),
+            };
+            if disk.is_dead() || !worked {
+                drop(journal);
+                disk.power_cycle(&mut rng);
+                journal = open(&disk, &options).0;
+            }
+        }
+        disk.clear_faults();
+        drop(journal);
+        disk.power_cycle(&mut rng);
+        journal = open(&disk, &options).0;
+        let heads = journal.heads();
+        for (destination, confirmed) in confirmed.iter_mut().enumerate() {
+            let mut blocks = Vec::new();
+            journal.next_blocks(destination, usize::MAX, &mut blocks).unwrap();
+            for block in blocks {
+                confirmed.extend((block.first..=block.last).map(|seq| (block.lane.number(), seq)));
+                journal.confirm(destination, block.lane, block.first, block.last).unwrap();
+            }
+            for (lane, sequence, signals) in &committed {
+                let oldest = heads.iter().find(|ends| ends.lane == *lane).map_or(0, |ends| ends.oldest);
+                let wants =
+                    options.takes[destination].zip(*signals).is_none_or(|(takes, signals)| takes.meets(signals));
+                let has = confirmed.contains(&(lane.number(), *sequence));
+                assert!(
+                    has || !wants || *sequence < oldest,
+                    "seed {seed}: {lane} {sequence} never came to {destination}"
+                );
+            }
+            assert_eq!(journal.depth(destination).unwrap().records, 0, "seed {seed}, {destination}");
         }
     }
 }
