@@ -144,9 +144,10 @@ impl<D: Disk> DiskState<D> {
             // Looking finds damage, which is lost before it is counted what waits.
             journal.depth(index)?;
         }
-        for lost in journal.take_lost() {
-            if let Some(name) = names.get(lost.destination) {
-                ledger.destination(name).lost += lost.records;
+        let lost = journal.take_lost().into_iter().map(|lost| (lost.destination, lost.records));
+        for (destination, records) in recovery.lost.iter().copied().chain(lost) {
+            if let Some(name) = names.get(destination) {
+                ledger.destination(name).lost += records;
             }
         }
         for (index, records) in journal.take_passed() {

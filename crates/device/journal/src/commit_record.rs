@@ -41,6 +41,26 @@ pub(crate) type Starts = Heads;
 /// Bytes behind the ledger: where the lanes begin, and a checksum of that with the counter.
 const STARTS_LEN: usize = 16 * Lane::ALL.len() + 4;
 
+/// Where it stands which of the parts behind the ledger there are.
+const PARTS_AT: usize = 6;
+const HAS_STARTS: u8 = 1;
+const HAS_LOSSES: u8 = 2;
+
+/// Length and checksum before the losses.
+const LOSSES_HEAD: usize = 8;
+
+/// Records that destinations lost and that the ledger of the same record does not know of, by their names.
+pub(crate) type Losses = Vec<(String, u64)>;
+
+/// What changes between two commits: always less than a commit would say.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Advance {
+    /// A lane that reaches further.
+    pub(crate) head: Option<(usize, Head)>,
+    /// Where lanes begin now, or will once files are removed.
+    pub(crate) starts: [Option<Head>; Lane::ALL.len()],
+}
+
 /// What the files say.
 #[derive(Debug)]
 pub(crate) struct CommitRead {
@@ -51,6 +71,8 @@ pub(crate) struct CommitRead {
     pub(crate) attachments: Vec<(AttachmentKind, Vec<u8>)>,
     /// Where the lanes began; `None` when a program wrote it that did not tell.
     pub(crate) starts: Option<Starts>,
+    /// What destinations lost that the ledger does not know of.
+    pub(crate) losses: Losses,
     /// Whether the heads are surely the newest ones: neither file is damaged.
     pub(crate) trusted: bool,
     /// Whether the recorder's attachment surely is the last one that rode.
@@ -84,6 +106,18 @@ impl<'a> Riding<'a> {
         }
         Ok(riding)
     }
+
+    /// Whether a ledger is among it.
+    pub(crate) fn has_ledger(&self) -> bool {
+        self.ledger.is_some()
+    }
+}
+
+/// What a record says beside its attachments.
+struct Content<'a> {
+    heads: &'a Heads,
+    starts: Option<Starts>,
+    losses: &'a Losses,
 }
 
 /// The two files.
@@ -97,8 +131,9 @@ pub(crate) struct CommitRecords<F> {
     /// The heads of the record that was written last: never less than what is committed.
     heads: Heads,
     ledger_heads: Heads,
-    /// What the next write says of the lanes' starts.
+    /// What the record that was written last says of the lanes' starts, and of losses.
     starts: Option<Starts>,
+    losses: Losses,
     recorder: [u8; RECORDER_LEN],
     /// Whether a newer attachment of the recorder may have been in a record that is damaged. Kept until the next one rides, so
     /// that whoever opens the journal without the recorder does not hide it.
@@ -130,6 +165,7 @@ impl<F> CommitRecords<F> {
             heads: NO_HEADS,
             ledger_heads: NO_HEADS,
             starts: None,
+            losses: Losses::new(),
             recorder: [0; RECORDER_LEN],
             recorder_is_stale: false,
             filled: [0; 2],
@@ -176,6 +212,7 @@ impl<F> CommitRecords<F> {
             ledger_heads: this.ledger_heads,
             attachments: this.attachments(),
             starts: this.starts,
+            losses: this.losses.clone(),
             trusted,
             is_last: !this.recorder_is_stale,
         };
@@ -192,6 +229,7 @@ impl<F> CommitRecords<F> {
         self.recorder.copy_from_slice(&header[RECORDER_AT..RECORDER_AT + RECORDER_LEN]);
         (self.has_ledger, self.recorder_is_stale) = (header[5] != 0, header[7] != 0);
         self.starts = starts_of(&self.bytes);
+        self.losses = losses_of(&self.bytes).unwrap_or_default();
     }
 
     /// What rode in the last commits, by its kind.
@@ -207,40 +245,53 @@ impl<F> CommitRecords<F> {
     }
 
     /// Whether the last record says all of this already; `committed` are the heads of the last commit.
-    pub(crate) fn says(&self, committed: &Heads, heads: &Heads, starts: &Starts, riding: &Riding<'_>) -> bool {
+    pub(crate) fn says(
+        &self,
+        committed: &Heads,
+        heads: &Heads,
+        starts: &Starts,
+        losses: &Losses,
+        riding: &Riding<'_>,
+    ) -> bool {
         heads == committed
             && starts_of(&self.bytes).as_ref() == Some(starts)
+            && self.losses == *losses
             && riding.ledger.is_none_or(|ledger| self.ledger() == Some(ledger))
             && riding.recorder.is_none_or(|recorder| recorder == self.recorder && !self.recorder_is_stale)
     }
 
-    /// Makes heads, starts and attachments durable.
+    /// Makes heads, starts, losses and attachments durable.
+    #[allow(clippy::too_many_arguments, reason = "each is another part of the record")]
     pub(crate) fn write<D: Disk<File = F>>(
         &mut self,
         disk: &D,
         epoch: Epoch,
         heads: &Heads,
         starts: &Starts,
+        losses: &Losses,
         riding: &Riding<'_>,
         counts: &mut IoCounts,
     ) -> Result<(), JournalError> {
-        // From now on: also where this write fails, the lanes begin there.
-        self.starts = Some(*starts);
-        self.put(disk, epoch, heads, riding, counts)
+        self.put(disk, epoch, &Content { heads, starts: Some(*starts), losses }, riding, counts)
     }
 
-    /// Says what the last record said, with one lane further.
+    /// Says what the last record said, but for this, and with these losses.
     pub(crate) fn advance<D: Disk<File = F>>(
         &mut self,
         disk: &D,
         epoch: Epoch,
-        lane: usize,
-        head: Head,
+        advance: &Advance,
+        losses: &Losses,
         counts: &mut IoCounts,
     ) -> Result<(), JournalError> {
-        let mut heads = self.heads;
-        heads[lane] = head;
-        self.put(disk, epoch, &heads, &Riding::default(), counts)
+        let (mut heads, mut starts) = (self.heads, self.starts);
+        if let Some((lane, head)) = advance.head {
+            heads[lane] = head;
+        }
+        for (start, new) in starts.iter_mut().flatten().zip(&advance.starts) {
+            *start = new.unwrap_or(*start);
+        }
+        self.put(disk, epoch, &Content { heads: &heads, starts, losses }, &Riding::default(), counts)
     }
 
     /// Writes the last record once more, into the other file.
@@ -250,40 +301,42 @@ impl<F> CommitRecords<F> {
         epoch: Epoch,
         counts: &mut IoCounts,
     ) -> Result<(), JournalError> {
-        let heads = self.heads;
-        self.put(disk, epoch, &heads, &Riding::default(), counts)
+        let losses = self.losses.clone();
+        self.advance(disk, epoch, &Advance::default(), &losses, counts)
     }
 
     fn put<D: Disk<File = F>>(
         &mut self,
         disk: &D,
         epoch: Epoch,
-        heads: &Heads,
+        content: &Content<'_>,
         riding: &Riding<'_>,
         counts: &mut IoCounts,
     ) -> Result<(), JournalError> {
+        let Content { heads, starts, losses } = content;
         let counter = self.counter + 1;
-        let content = riding.ledger.unwrap_or(ledger_of(&self.bytes));
+        let ledger = riding.ledger.unwrap_or(ledger_of(&self.bytes));
         let recorder = riding.recorder.unwrap_or(self.recorder);
         let recorder_is_stale = self.recorder_is_stale && riding.recorder.is_none();
         let has_ledger = self.has_ledger || riding.ledger.is_some();
-        let ledger_heads = if riding.ledger.is_some() { *heads } else { self.ledger_heads };
+        let ledger_heads = if riding.ledger.is_some() { **heads } else { self.ledger_heads };
+        let parts = if starts.is_some() { HAS_STARTS } else { 0 } | if losses.is_empty() { 0 } else { HAS_LOSSES };
         self.next.clear();
         self.next.resize(HEADER_LEN, 0);
-        self.next.extend_from_slice(content);
+        self.next.extend_from_slice(ledger);
         let mut fields = FieldWriter::new(&mut self.next);
         fields
             .put(&MAGIC)
-            .put(&[VERSION, u8::from(has_ledger), u8::from(self.starts.is_some()), u8::from(recorder_is_stale)])
+            .put(&[VERSION, u8::from(has_ledger), parts, u8::from(recorder_is_stale)])
             .u64(counter)
             .u64(epoch.0);
         for head in heads.iter().chain(&ledger_heads) {
             fields.u64(head.next).u64(head.records);
         }
-        fields.u32(content.len() as u32).u32(0).put(&recorder);
+        fields.u32(ledger.len() as u32).u32(0).put(&recorder);
         let crc = crc32c::crc32c_append(crc32c::crc32c(&self.next[..CRC_AT]), &self.next[HEADER_LEN..]);
         FieldWriter::new(&mut self.next[CRC_AT..]).u32(crc);
-        if let Some(starts) = &self.starts {
+        if let Some(starts) = starts {
             let at = self.next.len();
             self.next.resize(at + STARTS_LEN, 0);
             let mut fields = FieldWriter::new(&mut self.next[at..]);
@@ -291,8 +344,20 @@ impl<F> CommitRecords<F> {
                 fields.u64(start.next).u64(start.records);
             }
             let end = at + STARTS_LEN - 4;
-            let crc = starts_crc(counter, &self.next[at..end]);
+            let crc = part_crc(counter, &self.next[at..end]);
             FieldWriter::new(&mut self.next[end..]).u32(crc);
+        }
+        if !losses.is_empty() {
+            let at = self.next.len();
+            self.next.resize(at + LOSSES_HEAD, 0);
+            for (name, records) in *losses {
+                self.next.extend_from_slice(&records.to_le_bytes());
+                self.next.push(name.len() as u8);
+                self.next.extend_from_slice(name.as_bytes());
+            }
+            let len = self.next.len() - at - LOSSES_HEAD;
+            let crc = part_crc(counter, &self.next[at + LOSSES_HEAD..]);
+            FieldWriter::new(&mut self.next[at..]).u32(len as u32).u32(crc);
         }
 
         // Odd counters stand in the second file, so this one holds the commit before the last one.
@@ -303,7 +368,8 @@ impl<F> CommitRecords<F> {
         self.has_ledger = has_ledger;
         self.ledger_heads = ledger_heads;
         (self.recorder, self.recorder_is_stale) = (recorder, recorder_is_stale);
-        self.heads = *heads;
+        (self.heads, self.starts) = (**heads, *starts);
+        self.losses.clone_from(losses);
         Ok(())
     }
 
@@ -362,22 +428,52 @@ impl<F> CommitRecords<F> {
 
 /// The ledger in a record.
 fn ledger_of(bytes: &[u8]) -> &[u8] {
-    let len = if bytes.len() < HEADER_LEN { 0 } else { FieldReader::at(bytes, LEDGER_LEN_AT).u32() as usize };
-    bytes.get(HEADER_LEN..HEADER_LEN + len).unwrap_or_default()
+    bytes.get(HEADER_LEN..HEADER_LEN + ledger_len(bytes)).unwrap_or_default()
 }
 
-fn starts_crc(counter: u64, starts: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(&counter.to_le_bytes()), starts)
+/// How long the ledger in a record is.
+fn ledger_len(bytes: &[u8]) -> usize {
+    if bytes.len() < HEADER_LEN { 0 } else { FieldReader::at(bytes, LEDGER_LEN_AT).u32() as usize }
+}
+
+/// The checksum of a part behind the ledger.
+fn part_crc(counter: u64, part: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&counter.to_le_bytes()), part)
 }
 
 /// Where the lanes begin, as a whole record says; `None` when it does not say.
 fn starts_of(bytes: &[u8]) -> Option<Starts> {
-    let part = bytes.get(HEADER_LEN + ledger_of(bytes).len()..)?;
-    if part.len() < STARTS_LEN {
+    if bytes.get(PARTS_AT)? & HAS_STARTS == 0 {
         return None;
     }
+    let part = bytes.get(HEADER_LEN + ledger_of(bytes).len()..)?.first_chunk::<STARTS_LEN>()?;
     let mut fields = FieldReader::at(part, 0);
     Some(std::array::from_fn(|_| Head { next: fields.u64().max(1), records: fields.u64() }))
+}
+
+/// What destinations lost, as a whole record says; `None` when that is no list of losses.
+fn losses_of(bytes: &[u8]) -> Option<Losses> {
+    let mut losses = Losses::new();
+    if bytes.get(PARTS_AT)? & HAS_LOSSES == 0 {
+        return Some(losses);
+    }
+    let mut rest = bytes.get(losses_at(bytes) + LOSSES_HEAD..)?;
+    while let Some((fixed, behind)) = rest.split_first_chunk::<9>() {
+        let (name, behind) = behind.split_at_checked(usize::from(fixed[8]))?;
+        let records = FieldReader::at(fixed, 0).u64();
+        if records > MOST {
+            return None;
+        }
+        losses.push((std::str::from_utf8(name).ok()?.to_owned(), records));
+        rest = behind;
+    }
+    rest.is_empty().then_some(losses)
+}
+
+/// Where in a record the losses stand.
+fn losses_at(bytes: &[u8]) -> usize {
+    let starts = bytes.get(PARTS_AT).is_some_and(|parts| parts & HAS_STARTS != 0);
+    HEADER_LEN + ledger_len(bytes) + if starts { STARTS_LEN } else { 0 }
 }
 
 fn create<D: Disk>(disk: &D, index: usize, len: u64) -> Result<(D::File, u64), JournalError> {
@@ -411,10 +507,23 @@ fn read_slot<D: Disk>(disk: &D, file: &D::File, index: usize, len: u64, epoch: E
     if bytes.iter().all(|byte| *byte == 0) {
         return Ok(Slot::Empty);
     }
-    let ledger_len = FieldReader::at(&bytes, LEDGER_LEN_AT).u32() as usize;
-    let starts_len = if bytes[6] == 0 { 0 } else { STARTS_LEN };
-    let whole_len = HEADER_LEN + ledger_len + starts_len;
-    if bytes[..4] != MAGIC || ledger_len > ATTACHMENT_CAP || whole_len as u64 > len {
+    if bytes[..4] != MAGIC || ledger_len(&bytes) > ATTACHMENT_CAP {
+        return Ok(Slot::Damaged);
+    }
+    let losses_at = losses_at(&bytes);
+    let mut whole_len = losses_at;
+    if bytes[PARTS_AT] & HAS_LOSSES != 0 {
+        let mut head = [0; LOSSES_HEAD];
+        if !matches!(read_exact_at(disk, file, losses_at as u64, &mut head), Ok(true)) {
+            return Ok(Slot::Damaged);
+        }
+        let losses_len = FieldReader::at(&head, 0).u32() as usize;
+        if losses_len > ATTACHMENT_CAP {
+            return Ok(Slot::Damaged);
+        }
+        whole_len += LOSSES_HEAD + losses_len;
+    }
+    if whole_len as u64 > len {
         return Ok(Slot::Damaged);
     }
     bytes.resize(whole_len, 0);
@@ -424,11 +533,16 @@ fn read_slot<D: Disk>(disk: &D, file: &D::File, index: usize, len: u64, epoch: E
     let crc = crc32c::crc32c_append(crc32c::crc32c(&bytes[..CRC_AT]), ledger_of(&bytes));
     let mut fields = FieldReader::at(&bytes, 8);
     let (counter, written_epoch) = (fields.u64(), fields.u64());
-    if starts_len > 0 {
-        let (starts, crc) = bytes[HEADER_LEN + ledger_len..].split_at(STARTS_LEN - 4);
-        if starts_crc(counter, starts) != FieldReader::at(crc, 0).u32() {
-            return Ok(Slot::Damaged);
-        }
+    let starts = &bytes[HEADER_LEN + ledger_len(&bytes)..losses_at];
+    if let Some((starts, crc)) = starts.split_last_chunk::<4>()
+        && part_crc(counter, starts) != FieldReader::at(crc, 0).u32()
+    {
+        return Ok(Slot::Damaged);
+    }
+    if let Some((head, losses)) = bytes[losses_at..].split_first_chunk::<LOSSES_HEAD>()
+        && part_crc(counter, losses) != FieldReader::at(head, 4).u32()
+    {
+        return Ok(Slot::Damaged);
     }
     if crc != FieldReader::at(&bytes, CRC_AT).u32() || written_epoch != epoch.0 {
         return Ok(Slot::Damaged);
@@ -436,7 +550,7 @@ fn read_slot<D: Disk>(disk: &D, file: &D::File, index: usize, len: u64, epoch: E
     if bytes[4] != VERSION {
         return Err(JournalError::version(PATHS[index], bytes[4]));
     }
-    if (counter % 2) as usize != index || counter > MOST || highest(&bytes) > 2 * MOST {
+    if (counter % 2) as usize != index || counter > MOST || highest(&bytes) > 2 * MOST || losses_of(&bytes).is_none() {
         return Ok(Slot::Damaged);
     }
     Ok(Slot::Good { counter, bytes })

@@ -36,10 +36,20 @@ pub(crate) type Positions = [Position; Lane::ALL.len()];
 pub(crate) struct CursorRead {
     /// The newest readable state; `None` when there is none.
     pub(crate) positions: Option<Positions>,
+    /// Whether there was no file.
+    pub(crate) is_new: bool,
     /// Whether a slot is damaged, so that there may have been a newer state.
     pub(crate) damaged: bool,
     /// Whether the state is that of another file, and is to be written into the destination's own.
     pub(crate) goes_on: bool,
+}
+
+impl CursorRead {
+    /// How far the destination is at least: a file that was never written says that it has nothing. `None` where there was no file: it
+    /// begins at the oldest frame held.
+    pub(crate) fn reached(&self) -> Option<Positions> {
+        self.positions.or_else(|| (!self.is_new).then(Positions::default))
+    }
 }
 
 /// The cursor file of one destination.
@@ -80,7 +90,7 @@ impl<F> CursorFile<F> {
                     this.file = Some(file);
                 }
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => read.is_new = true,
             Err(error) => return Err(JournalError::io("open", this.path)(error)),
         }
         if this.file.is_none() {

@@ -3,21 +3,26 @@
 mod delivery;
 mod lookup;
 mod release;
+mod unbooked;
 mod window;
 
 use disk::Disk;
 use model::{Lane, Signal, Signals};
 use segment::{Extent, Segment};
+use unbooked::{Told, Unbooked};
 use window::Window;
 use wire::{Gap, GapReason};
 
+use crate::commit_record::Losses;
 use crate::cursor_file::{self, CursorFile, CursorRead, Position};
 use crate::error::JournalError;
 use crate::gap_log::join;
 use crate::log::Log;
+use crate::mutants::{self, Mutant};
 
 pub use delivery::{Confirmed, Depth, StoredBlock};
 pub use release::QueueLimit;
+pub(crate) use unbooked::Telling;
 
 /// Records that a destination will never get, for the ledger (P1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +89,7 @@ impl<F> Destination<F> {
 pub(crate) struct Cursors<F> {
     destinations: Vec<Destination<F>>,
     lost: Vec<Lost>,
+    unbooked: Unbooked,
 }
 
 /// What is known of a lane when it was recovered.
@@ -92,6 +98,8 @@ pub(crate) struct Begin {
     pub(crate) start: u64,
     /// Records before it, where it is one that a file should name.
     pub(crate) records_before: Option<u64>,
+    /// What gap records tell that no commit knows of.
+    pub(crate) told: Vec<Extent>,
 }
 
 impl<F> Cursors<F> {
@@ -101,7 +109,9 @@ impl<F> Cursors<F> {
         files: Vec<(CursorFile<F>, CursorRead)>,
         begins: &[Begin],
         (takes, lanes): (&[Option<Signals>], &[[bool; Lane::ALL.len()]]),
+        (names, losses): (&[String], &Losses),
     ) -> Self {
+        let mut unbooked = Unbooked::new(names, losses);
         let mut destinations = Vec::with_capacity(files.len());
         for (number, (cursor, read)) in files.into_iter().enumerate() {
             let windows = std::array::from_fn(|index| {
@@ -115,13 +125,49 @@ impl<F> Cursors<F> {
                 let last = log.lanes.lane(index).next() - 1;
                 lookup::window_at(log, index, confirmed.min(last), records)
             });
+            for (window, begin) in windows.iter().zip(begins) {
+                let lost = |extent: &Extent| window.would_lose(extent, 0);
+                unbooked.found(number, begin.told.iter().map(lost).sum());
+            }
             let dirty = read.positions.is_none() || read.goes_on;
             let takes = takes.get(number).copied().flatten();
             let lanes = lanes.get(number).copied().unwrap_or([true; Lane::ALL.len()]);
             let unreported = Default::default();
             destinations.push(Destination { cursor, windows, dirty, unreported, takes, lanes, replaced: 0 });
         }
-        Self { destinations, lost: Vec::new() }
+        Self { destinations, lost: Vec::new(), unbooked }
+    }
+
+    /// What destinations lost in earlier lives that their last ledger does not know of.
+    pub(crate) fn lost_before(&self) -> Vec<(usize, u64)> {
+        self.unbooked.recovered()
+    }
+
+    /// What destinations lost that is in no ledger on disk, for a commit record: `has_ledger` where one comes with it, `told` the lanes
+    /// whose gap records are durable by it.
+    pub(crate) fn losses(&self, has_ledger: bool, told: &Told) -> Losses {
+        match mutants::is_on(Mutant::LossesForgotten) {
+            true => Losses::new(),
+            false => self.unbooked.to_record(has_ledger, told),
+        }
+    }
+
+    /// A commit record says what [`Cursors::losses`] gave.
+    pub(crate) fn committed(&mut self, has_ledger: bool, told: &Told) {
+        self.unbooked.committed(has_ledger, told);
+    }
+
+    /// All gap records are durable: files may say how far destinations are.
+    pub(crate) fn reported(&mut self) {
+        for destination in &mut self.destinations {
+            destination.dirty |= destination.unreported.iter().any(Option::is_some);
+            destination.unreported = Default::default();
+        }
+    }
+
+    /// Losses of an earlier epoch that the next ledger does not know of.
+    pub(crate) fn take_over_losses(&mut self, lost: &[(usize, u64)]) {
+        lost.iter().for_each(|(destination, records)| self.unbooked.lost(*destination, 0, *records, Telling::Durable));
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -225,6 +271,7 @@ impl<F> Cursors<F> {
 
     /// What was lost since the last call, for each destination that loses by it.
     pub(crate) fn take_lost(&mut self) -> Vec<Lost> {
+        self.unbooked.taken();
         std::mem::take(&mut self.lost)
     }
 
@@ -258,27 +305,33 @@ impl<F> Cursors<F> {
         let (first, last) = (extent.first, extent.last);
         let gap = Gap { lane: lane.lane(), first, last, reason, records: extent.records(), start_ns, end_ns: 0 };
         let next = lane.next();
-        self.lose(log, index, &extent, &gap, 0);
+        // A file that says more than the gap records on disk would hide it from a start.
+        self.hold_back(index);
+        self.lose(log, index, &extent, &gap, Telling::Due { instead: 0 });
         log.lanes.gaps_mut(index).report(&extent, next);
         log.gaps.report(gap, &extent, true);
     }
 
-    /// Books a lost stretch for every destination that has neither confirmed it nor has it on its way; `instead` records stand
-    /// elsewhere in the lane for those of it.
+    /// Books a lost stretch for every destination that has neither confirmed it nor has it on its way.
     pub(crate) fn lose<D: Disk<File = F>>(
         &mut self,
         log: &mut Log<D>,
         index: usize,
         extent: &Extent,
         gap: &Gap,
-        instead: u64,
+        telling: Telling,
     ) {
+        let instead = match telling {
+            Telling::Durable => 0,
+            Telling::Due { instead } => instead,
+        };
         let known = log.lanes.lane(index).gaps();
         for number in 0..self.destinations.len() {
             let window = &self.destinations[number].windows[index];
             let before = extent.before.max(window.position().records);
             let records = window.would_lose(extent, known.records_between(before, extent.after));
             if window.confirmed() < extent.last {
+                self.unbooked.lost(number, index, records, telling);
                 self.book(Lost { destination: number, gap: *gap, records: records.saturating_sub(instead) });
             }
             self.pass_over(number, index, extent);
@@ -298,14 +351,6 @@ impl<F> Cursors<F> {
         for destination in &mut self.destinations {
             let position = destination.windows[index].position();
             destination.unreported[index].get_or_insert(position);
-        }
-    }
-
-    /// All gap records are durable: files may say how far destinations are.
-    pub(crate) fn reported(&mut self) {
-        for destination in &mut self.destinations {
-            destination.dirty |= destination.unreported.iter().any(Option::is_some);
-            destination.unreported = Default::default();
         }
     }
 

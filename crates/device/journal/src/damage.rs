@@ -50,6 +50,9 @@ pub struct Recovery {
     pub is_last: bool,
     /// Frames that are on disk and not in the ledger that is attached: they were synced, and the power went before it was.
     pub unbooked: Vec<Unbooked>,
+    /// Records that destinations, by their positions, lost in earlier lives, and that the ledger that is attached does not know of: a
+    /// crash came before the next one was committed.
+    pub lost: Vec<(usize, u64)>,
     /// Tails that a crash tore. They were never committed, and their sequences are given out again.
     pub torn: Vec<Damage>,
     /// What was committed and cannot be read any more. Each has a gap record.

@@ -1,5 +1,6 @@
 //! What has to be reported of what is lost: gap records that are not in their lane yet.
 
+use model::Lane;
 use segment::{Extent, GapRecord, earliest};
 use wire::Gap;
 
@@ -42,6 +43,11 @@ impl GapLog {
     /// A gap record stands in its lane.
     pub(crate) fn written(&mut self, record: &GapRecord) {
         self.due.retain(|other| other != record);
+    }
+
+    /// Of which lanes, by their numbers, nothing is due.
+    pub(crate) fn told(&self) -> [bool; Lane::ALL.len()] {
+        Lane::ALL.map(|lane| self.due.iter().all(|due| due.gap.lane != lane))
     }
 
     /// What is due of a stretch goes with a record that spans it.

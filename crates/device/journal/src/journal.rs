@@ -171,7 +171,9 @@ impl<D: Disk> Journal<D> {
         self.space.write_due_gaps(&mut self.log, &mut self.cursors, stamp)?;
         self.space.sync_lanes(&mut self.log, &mut self.cursors, stamp)?;
         self.log.lanes.settle()?;
-        self.log.write_record(&riding)?;
+        let (has_ledger, told) = (riding.has_ledger(), self.log.gaps.told());
+        self.log.write_record(&self.cursors.losses(has_ledger, &told), &riding)?;
+        self.cursors.committed(has_ledger, &told);
         if self.log.gaps.due().is_empty() {
             self.cursors.reported();
         }
@@ -428,6 +430,11 @@ impl<D: Disk> Journal<D> {
 
 /// For those who put a data directory in order.
 impl<D: Disk> Journal<D> {
+    /// Losses of each destination that the next ledger does not know of, though what told of them stays behind.
+    pub(crate) fn take_over_losses(&mut self, lost: &[(usize, u64)]) {
+        self.cursors.take_over_losses(lost);
+    }
+
     /// Writes both commit records anew, with what is committed.
     pub(crate) fn rewrite_records(&mut self) -> Result<(), JournalError> {
         for _ in 0..2 {

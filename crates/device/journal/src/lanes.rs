@@ -42,11 +42,6 @@ impl<D: Disk> Lanes<D> {
         self.shared.device()
     }
 
-    /// Whether frames behind the last commit are cut at open.
-    pub(crate) fn cuts_uncommitted(&self) -> bool {
-        self.shared.cuts_uncommitted()
-    }
-
     pub(crate) fn counts(&self) -> IoCounts {
         self.shared.counts()
     }

@@ -27,12 +27,14 @@ pub enum Mutant {
     PlaceUnseen,
     /// Where a lane should begin is not looked at when it is opened.
     StartForgotten,
+    /// Commit records do not say what destinations lost since the last ledger.
+    LossesForgotten,
 }
 
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// All of them, with their names.
-    pub const ALL: [(Mutant, &'static str); 10] = [
+    pub const ALL: [(Mutant, &'static str); 11] = [
         (Mutant::NoFsync, "no-fsync"),
         (Mutant::CursorEarly, "cursor-early"),
         (Mutant::NoDirSync, "no-dir-sync"),
@@ -43,6 +45,7 @@ impl Mutant {
         (Mutant::WrongCursor, "wrong-cursor"),
         (Mutant::PlaceUnseen, "place-unseen"),
         (Mutant::StartForgotten, "start-forgotten"),
+        (Mutant::LossesForgotten, "losses-forgotten"),
     ];
 }
 

@@ -108,6 +108,11 @@ impl<D: Disk> Move<'_, D> {
         let kept = recovery.attachments.iter().filter(|(kind, _)| carried.iter().all(|(other, _)| other != kind));
         let attachments: Vec<Attachment<'_>> =
             kept.chain(carried).map(|(kind, bytes)| Attachment { kind: *kind, bytes }).collect();
+        // The ledger of the last commit does not know of these, and their gap records stay behind.
+        self.new.take_over_losses(&recovery.lost);
+        let since: Vec<(usize, u64)> =
+            self.old.take_lost().iter().map(|lost| (lost.destination, lost.records)).collect();
+        self.new.take_over_losses(&since);
         self.new.commit(self.stamp, &attachments)?;
         let mut lost = Vec::new();
         for destination in 0..self.old.destinations() {

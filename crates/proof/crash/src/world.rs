@@ -378,7 +378,7 @@ impl World {
         self.give(planned)
     }
 
-    fn give(&mut self, planned: Planned) -> Check {
+    pub(crate) fn give(&mut self, planned: Planned) -> Check {
         let (now, level) = (self.now_ns, self.level);
         let Some((disk_state, pipeline)) = &mut self.up else { return Ok(()) };
         let request =

@@ -7,7 +7,7 @@ use wire::{Gap, GapReason};
 
 use super::lookup::window_at;
 use super::window::{Known, Window};
-use super::{Cursors, Lost};
+use super::{Cursors, Lost, Telling};
 use crate::error::JournalError;
 use crate::log::Log;
 use crate::mutants::{self, Mutant};
@@ -344,6 +344,7 @@ impl<F> Cursors<F> {
             start_ns: known.start_ns,
             end_ns: 0,
         };
+        self.unbooked.lost(destination, index, known.records, Telling::Due { instead: 0 });
         self.lost.push(Lost { destination, gap, records: known.records });
         self.pass_over(destination, index, &extent);
     }

@@ -7,7 +7,7 @@ use segment::{Extent, GapRecord, earliest};
 use wire::{Gap, GapReason};
 
 use super::lookup::window_at;
-use super::{Cursors, Lost};
+use super::{Cursors, Lost, Telling};
 use crate::cursor_file::Position;
 use crate::error::JournalError;
 use crate::gap_log::join;
@@ -125,6 +125,7 @@ impl<F> Cursors<F> {
         if records > 0 || !reported.is_empty() {
             let mut gap =
                 Gap { lane, first: extent.first, last, reason: GapReason::Dropped, records, start_ns, end_ns };
+            self.unbooked.lost(destination, index, records, Telling::Due { instead: 0 });
             self.book(Lost { destination, gap, records });
             // Gap records among what is released have to be reported again: with this one where they touch.
             for earlier in reported {

@@ -93,7 +93,7 @@ impl<D: Disk> Journal<D> {
         let mut found = Vec::with_capacity(Lane::ALL.len());
         for lane in Lane::ALL {
             let index = usize::from(lane.number());
-            let positions = || files.iter().filter_map(|(_, read)| read.positions).map(|positions| positions[index]);
+            let positions = || files.iter().filter_map(|(_, read)| read.reached()).map(|positions| positions[index]);
             let reached = Reached {
                 most: positions().map(|position| position.confirmed).max().unwrap_or(0),
                 least: positions().min_by_key(|position| position.confirmed),
@@ -106,9 +106,22 @@ impl<D: Disk> Journal<D> {
             return Err(JournalError::Internal("one state per lane".into()));
         };
         let mut log = Log { lanes: Lanes::new(shared, lanes), gaps: GapLog::default(), records };
-        let begins: Vec<Begin> =
-            found.iter().map(|found| Begin { start: found.start, records_before: found.records_before }).collect();
-        let mut cursors = Cursors::open(&mut log, files, &begins, (&options.takes, &options.lanes));
+        let begins: Vec<Begin> = found
+            .iter_mut()
+            .map(|found| Begin {
+                start: found.start,
+                records_before: found.records_before,
+                told: std::mem::take(&mut found.told),
+            })
+            .collect();
+        let mut cursors = Cursors::open(
+            &mut log,
+            files,
+            &begins,
+            (&options.takes, &options.lanes),
+            (&options.destinations, &read.losses),
+        );
+        recovery.lost = cursors.lost_before();
         let space = Space::open(budgets(options), &log, &cursors)?;
         let bytes_at_open = std::array::from_fn(|index| log.lanes.lane(index).bytes());
         for (index, lane_found) in found.iter().enumerate() {
@@ -200,7 +213,8 @@ fn open_cursors<D: Disk>(
             && read.positions.is_none()
             && !read.damaged
         {
-            read = CursorRead { goes_on: true, ..CursorFile::read(shared.disk(), formerly, shared.epoch())? };
+            let is_new = read.is_new;
+            read = CursorRead { goes_on: true, is_new, ..CursorFile::read(shared.disk(), formerly, shared.epoch())? };
         }
         cursors.push((file, read));
     }

@@ -26,6 +26,8 @@ pub(crate) struct LaneFound {
     pub(crate) records_before: Option<u64>,
     /// What was committed and is gone.
     pub(crate) lost: Vec<Extent>,
+    /// What gap records tell, of that which nothing told before, that no commit knows of.
+    pub(crate) told: Vec<Extent>,
 }
 
 /// Gap records found in the entries of a lane, with their sequences.
@@ -57,12 +59,12 @@ struct Scan<'a, D: Disk> {
     gaps: Gaps,
 }
 
-/// How far destinations have confirmed a lane, as far as their cursors can be read.
+/// How far destinations have confirmed a lane at least, as their cursors say.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reached {
     /// The one that is furthest.
     pub(crate) most: u64,
-    /// The one that is least far; `None` when no cursor can be read.
+    /// The one that is least far; `None` when there is no cursor.
     pub(crate) least: Option<Position>,
 }
 
@@ -91,7 +93,12 @@ pub(crate) fn recover_lane<D: Disk>(
     scan.drop_unused(&mut names)?;
     scan.drop_uncommitted(&mut names)?;
 
-    let mut found = LaneFound { start: names.first().copied().unwrap_or(0), records_before: None, lost: Vec::new() };
+    let mut found = LaneFound {
+        start: names.first().copied().unwrap_or(0),
+        records_before: None,
+        lost: Vec::new(),
+        told: Vec::new(),
+    };
     let mut next = head.next.max(1);
     let mut records = head.records;
     for (position, first) in names.iter().copied().enumerate() {
@@ -100,6 +107,10 @@ pub(crate) fn recover_lane<D: Disk>(
         let before = state.segments.back().copied();
         let file = SegmentFile::open_settled(scan.shared.disk(), state.key(scan.shared.epoch(), first))?;
         let walk = scan.walk(&file, before.as_ref(), limit, newest)?;
+        if position == 0 && (walk.good_header || first == 1) {
+            // Also where an eviction is finished: a destination without a cursor begins there.
+            found.records_before = Some(walk.segment.records_before);
+        }
         state.watermark_ns = state.watermark_ns.max(walk.watermark_ns).max(walk.segment.end_ns);
         for gap in &walk.gaps {
             recovery.corrupt.push(span_damage(lane, first, FIXED, gap));
@@ -127,6 +138,15 @@ pub(crate) fn recover_lane<D: Disk>(
         state.gaps.report(&lost.extent(), *sequence);
         if !lost.exact {
             continue;
+        }
+        if *sequence >= head.next {
+            for part in state.gaps.uncovered(lost.extent()) {
+                if part.first < found.start {
+                    // Its files are gone: a destination without a cursor lost it all the same.
+                    (found.start, found.records_before) = (part.first, Some(part.before));
+                }
+                found.told.push(part);
+            }
         }
         state.gaps.insert(lost.extent());
         found.lost = found.lost.iter().flat_map(|lost| state.gaps.uncovered(*lost)).collect();

@@ -8,7 +8,8 @@ use segment::{GapRecord, earliest};
 use wire::{Gap, GapReason};
 
 use super::Space;
-use crate::cursors::Cursors;
+use crate::commit_record::{Advance, Head};
+use crate::cursors::{Cursors, Telling};
 use crate::error::JournalError;
 use crate::gap_log::join;
 use crate::log::Log;
@@ -41,24 +42,91 @@ pub(super) fn history<D: Disk>(log: &Log<D>, cursors: &Cursors<D::File>) -> (Opt
     (oldest.map(|(_, index)| index), bytes)
 }
 
-/// Removes a lane's oldest segment, which is history.
+/// Makes durable that a lane begins behind so many of its segments, before they are removed: what is gone, and stood behind that, was
+/// removed by somebody else. With `head`, what tells of them is synced, and committed by it.
+pub(super) fn retire<D: Disk>(
+    log: &mut Log<D>,
+    cursors: &mut Cursors<D::File>,
+    index: usize,
+    segments: usize,
+    head: Option<Head>,
+) -> Result<(), JournalError> {
+    let mut advance = Advance { head: head.map(|head| (index, head)), ..Advance::default() };
+    advance.starts[index] = start_behind(log, index, segments);
+    let mut told = [false; Lane::ALL.len()];
+    told[index] = head.is_some() && log.gaps.told()[index];
+    log.advance_record(advance, &cursors.losses(false, &told))?;
+    cursors.committed(false, &told);
+    Ok(())
+}
+
+/// Where a lane begins without so many segments; `None` where that changes nothing.
+fn start_behind<D: Disk>(log: &Log<D>, index: usize, segments: usize) -> Option<Head> {
+    let behind = log.lanes.lane(index).segments().get(segments).filter(|_| segments > 0)?;
+    Some(Head { next: behind.first, records: behind.records_before })
+}
+
+/// Removes so many of each lane's oldest segments, which are history.
+fn remove_history<D: Disk>(
+    log: &mut Log<D>,
+    cursors: &mut Cursors<D::File>,
+    segments: &[usize; Lane::ALL.len()],
+) -> Result<(), JournalError> {
+    // Without the cursors on disk what is gone would look like a loss after a crash.
+    cursors.sync(log)?;
+    let starts = std::array::from_fn(|index| start_behind(log, index, segments[index]));
+    log.advance_record(Advance { head: None, starts }, &cursors.losses(false, &[false; Lane::ALL.len()]))?;
+    for (index, segments) in segments.iter().enumerate() {
+        for _ in 0..*segments {
+            log.lanes.remove_segment(index, 0)?;
+        }
+        if *segments > 0 {
+            cursors.forget_gaps(log, index);
+        }
+    }
+    Ok(())
+}
+
+/// Removes so many of a lane's oldest segments, which are history.
 pub(super) fn free_own_history<D: Disk>(
     log: &mut Log<D>,
     cursors: &mut Cursors<D::File>,
     index: usize,
+    count: usize,
 ) -> Result<(), JournalError> {
-    // Without the cursor on disk, the missing segment would look like a loss after a crash.
-    cursors.sync(log)?;
-    log.lanes.remove_segment(index, 0)?;
-    cursors.forget_gaps(log, index);
-    Ok(())
+    let mut segments = [0; Lane::ALL.len()];
+    segments[index] = count;
+    remove_history(log, cursors, &segments)
 }
 
 /// Removes the oldest segment that is history; `false` when there is none.
-pub(super) fn free_history<D: Disk>(log: &mut Log<D>, cursors: &mut Cursors<D::File>) -> Result<bool, JournalError> {
+fn free_history<D: Disk>(log: &mut Log<D>, cursors: &mut Cursors<D::File>) -> Result<bool, JournalError> {
     let (Some(index), _) = history(log, cursors) else { return Ok(false) };
-    free_own_history(log, cursors, index)?;
+    free_own_history(log, cursors, index, 1)?;
     Ok(true)
+}
+
+/// Removes the oldest segments that are history, until no more than `keep` bytes of it are left.
+pub(super) fn shrink_history<D: Disk>(
+    log: &mut Log<D>,
+    cursors: &mut Cursors<D::File>,
+    keep: u64,
+) -> Result<(), JournalError> {
+    let (_, mut bytes) = history(log, cursors);
+    let mut segments = [0; Lane::ALL.len()];
+    while bytes > keep {
+        let oldest = (0..Lane::ALL.len())
+            .filter(|index| segments[*index] < log.lanes.lane(*index).segments().len())
+            .filter(|index| is_history(log, cursors, *index, segments[*index]))
+            .min_by_key(|index| log.lanes.lane(*index).segments()[segments[*index]].end_ns);
+        let Some(index) = oldest else { break };
+        bytes -= log.lanes.lane(index).segments()[segments[index]].disk_bytes;
+        segments[index] += 1;
+    }
+    match segments.iter().any(|segments| *segments > 0) {
+        true => remove_history(log, cursors, &segments),
+        false => Ok(()),
+    }
 }
 
 /// Whether a segment has something on its way to a destination.
@@ -78,7 +146,7 @@ impl Space {
     ) -> Result<bool, JournalError> {
         let lane = log.lanes.lane(index);
         if !lane.segments().is_empty() && is_history(log, cursors, index, 0) {
-            free_own_history(log, cursors, index)?;
+            free_own_history(log, cursors, index, 1)?;
             return Ok(true);
         }
         if yields(lane.lane()) == 0 {
@@ -187,28 +255,44 @@ impl Space {
             }
         }
         log.lanes.push_gap(index, &record, stamp)?;
-        if log.lanes.sync(index).is_err() {
-            // What was pending is now due in another segment; without a durable gap record nothing may go.
-            return Ok(false);
-        }
-        log.lanes.sync_names(index)?;
-        if log.lanes.cuts_uncommitted() {
-            // So that a crash does not cut the gap record, whose frames are gone.
-            log.advance_record(index)?;
+        let durable = log.lanes.sync(index).and_then(|()| log.lanes.sync_names(index));
+        // What was pending when a sync failed is durable with the next commit: the stretch is lost in any case.
+        let telling = if durable.is_ok() { Telling::Durable } else { Telling::Due { instead: 0 } };
+        if durable.is_err() {
+            cursors.hold_back(index);
         }
         log.gaps.written_with(&gap);
-        cursors.lose(log, index, &extent, &gap, 0);
+        cursors.lose(log, index, &extent, &gap, telling);
         let last = log.lanes.lane(index).next() - 1;
         again.push(record.extent());
         for extent in &again {
             log.lanes.gaps_mut(index).report(extent, last);
         }
-        // What tells of earlier losses, and every destination has, is not reported again: their cursors must know it.
-        cursors.sync(log)?;
-        for _ in positions.clone() {
-            log.lanes.remove_segment(index, positions.start)?;
+        let gone = durable.and_then(|()| remove_evicted(log, cursors, index, &positions));
+        if gone.is_err() {
+            // Without a durable gap record nothing may go: the files go after the next commit.
+            log.gaps.replace(index, extent);
         }
         cursors.forget_gaps(log, index);
-        Ok(true)
+        Ok(gone.is_ok())
     }
+}
+
+/// Removes segments whose gap record is synced.
+fn remove_evicted<D: Disk>(
+    log: &mut Log<D>,
+    cursors: &mut Cursors<D::File>,
+    index: usize,
+    positions: &Range<usize>,
+) -> Result<(), JournalError> {
+    let behind = if positions.start == 0 { positions.end } else { 0 };
+    // So that a crash does not cut the gap record, whose frames are gone, and the next start knows who lost them.
+    let head = log.lanes.lane(index).synced();
+    retire(log, cursors, index, behind, Some(head))?;
+    // What tells of earlier losses, and every destination has, is not reported again: their cursors must know it.
+    cursors.sync(log)?;
+    for _ in positions.clone() {
+        log.lanes.remove_segment(index, positions.start)?;
+    }
+    Ok(())
 }

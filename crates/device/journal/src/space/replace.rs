@@ -9,8 +9,8 @@ use segment::{Extent, MIN_SEGMENT, earliest};
 use wire::{FrameHeader, Gap, GapReason};
 
 use super::Space;
-use super::evict::history;
-use crate::cursors::Cursors;
+use super::evict::{history, retire};
+use crate::cursors::{Cursors, Telling};
 use crate::error::JournalError;
 use crate::lane::FrameMeta;
 use crate::log::Log;
@@ -128,7 +128,7 @@ impl Space {
         }
         cursors.hold_back(index);
         cursors.come_again(index, &extent, left);
-        cursors.lose(log, index, &extent, &gap, left);
+        cursors.lose(log, index, &extent, &gap, Telling::Due { instead: left });
         log.lanes.gaps_mut(index).report(&extent, next);
         log.gaps.report(gap, &extent, true);
         log.gaps.replace(index, extent);
@@ -149,6 +149,11 @@ impl Space {
             let goes = |segment: &segment::Segment| {
                 extent.first <= segment.first && segment.last <= extent.last && !segment.is_empty()
             };
+            let lane = log.lanes.lane(index);
+            let left = lane.segments().iter().position(|segment| !goes(segment)).unwrap_or(0);
+            if left > 0 {
+                retire(log, cursors, index, left, None)?;
+            }
             while let Some(position) = log.lanes.lane(index).segments().iter().position(goes) {
                 log.lanes.remove_segment(index, position)?;
             }

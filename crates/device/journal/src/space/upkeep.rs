@@ -4,7 +4,7 @@ use disk::Disk;
 use model::{Lane, Stamp};
 use segment::MIN_SEGMENT;
 
-use super::evict::{free_history, free_own_history, history, is_history, is_on_its_way};
+use super::evict::{free_own_history, is_history, is_on_its_way, shrink_history};
 use super::{MAX_BRISK_SEGMENT, Space};
 use crate::cursors::Cursors;
 use crate::error::JournalError;
@@ -46,11 +46,7 @@ impl Space {
                 self.try_segment(log, cursors, index, MIN_SEGMENT)?;
             }
         }
-        while history(log, cursors).1 > self.budgets.history_bytes {
-            if !free_history(log, cursors)? {
-                break;
-            }
-        }
+        shrink_history(log, cursors, self.budgets.history_bytes)?;
         if !self.has_reserve && self.disk_bytes(log, cursors) + MIN_SEGMENT <= self.budgets.total_bytes {
             self.renew_reserve(log)?;
         }
@@ -70,8 +66,12 @@ impl Space {
             if !stamp.synchronised || before_ns == 0 || yields(log.lanes.lane(index).lane()) == 0 {
                 continue;
             }
-            while is_expired(log, index, 0, before_ns) && is_history(log, cursors, index, 0) {
-                free_own_history(log, cursors, index)?;
+            let is_old = |position: &usize| {
+                is_expired(log, index, *position, before_ns) && is_history(log, cursors, index, *position)
+            };
+            let old = (0..log.lanes.lane(index).segments().len()).take_while(is_old).count();
+            if old > 0 {
+                free_own_history(log, cursors, index, old)?;
             }
             // Once for each commit: the gap record may begin a segment itself.
             let sealed = log.lanes.lane(index).segments().len().saturating_sub(1);

@@ -393,8 +393,15 @@ fn version(version: &str) {
 /// requests, those behind the last commit and the decisions are there (P1, P2, P3).
 #[test]
 fn a_busy_device_s_queue_is_delivered() {
-    let disk = unpack(&fs::read(directory().join("v0-starts-queue.dir")).unwrap());
+    queue_is_delivered("v0-starts-queue", &[]);
+    // Since a commit record says what its ledger does not know of.
+    queue_is_delivered("v0-losses-queue", &[(1, 4)]);
+}
+
+fn queue_is_delivered(name: &str, lost: &[(usize, u64)]) {
+    let disk = unpack(&fs::read(directory().join(format!("{name}.dir"))).unwrap());
     let (mut device, recovery) = Device::open(&disk, &two_destinations());
+    assert_eq!(recovery.lost, lost);
     assert_eq!((device.journal.epoch().0, ledger(&recovery)), (EPOCH, Some(&[11; 20][..])));
     assert_eq!((&recovery.corrupt[..], &recovery.missing[..]), (&[][..], &[][..]));
     let after: Vec<_> = recovery.unbooked.iter().map(|after| (after.lane, after.frames, after.records)).collect();

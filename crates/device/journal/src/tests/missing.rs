@@ -1,7 +1,7 @@
 //! Files that somebody removes, while the program runs and while it does not.
 
 use disk::RealDisk;
-use disk::model::ModelDisk;
+use disk::model::{ModelDisk, Rng};
 use model::{Lane, Signal};
 use recorder::{Content, Decisions, FileOptions, Progress, RecorderFiles, Recording};
 use wire::GapReason;
@@ -119,6 +119,63 @@ fn j1_what_the_journal_removes_itself_is_not_missing() {
     let (mut journal, recovery) = open(&disk, &more);
     assert!(recovery.missing.is_empty());
     assert!(journal.take_lost().iter().all(|lost| lost.destination == 0));
+}
+
+/// Scenario: as before, and the cursor of the other one was never written. Guarantees: it loses the lane, which is told (P1).
+#[test]
+fn what_one_destination_has_is_lost_to_another_without_a_cursor() {
+    let (disk, frames) = filled();
+    let (mut journal, _) = open(&disk, &options());
+    let mut blocks = Vec::new();
+    journal.next_blocks(0, 1 << 20, &mut blocks).unwrap();
+    for block in &blocks {
+        journal.confirm(0, block.lane, block.first, block.last).unwrap();
+    }
+    journal.sync_cursors().unwrap();
+    drop(journal);
+    // What a device leaves that never had to write this one.
+    disk.lose("cursors/otlp.cur");
+    disk.put("cursors/otlp.cur", &[0; 8192]);
+    disk.vanish("lanes/logs");
+    let (mut journal, recovery) = open(&disk, &options());
+    assert_eq!(recovery.missing.iter().map(|missing| missing.records).sum::<u64>(), 180);
+    let lost: Vec<_> = journal.take_lost().iter().map(|lost| (lost.destination, lost.records)).collect();
+    assert_eq!(lost, [(1, 180)]);
+    let mut hub = Hub::default();
+    drain(&mut journal, 1, &mut hub);
+    hub.is_whole(Lane::Logs, frames[0] + 1);
+}
+
+/// Scenario: history goes, the power fails before the next commit, and a bit flips in the newer state of a cursor, so that the older one is
+/// taken. Guarantees: what the journal removed itself is not missing, and nobody loses by it (P1, P3).
+#[test]
+fn history_is_not_missing_where_a_cursor_is_damaged() {
+    let (disk, _) = filled();
+    let (mut journal, _) = open(&disk, &options());
+    for destination in 0..2 {
+        let mut blocks = Vec::new();
+        journal.next_blocks(destination, 1, &mut blocks).unwrap();
+        journal.confirm(destination, blocks[0].lane, blocks[0].first, blocks[0].last).unwrap();
+    }
+    journal.sync_cursors().unwrap();
+    for destination in 0..2 {
+        drain(&mut journal, destination, &mut Hub::default());
+    }
+    let before = logs(&disk).len();
+    // Nothing new: only history goes.
+    journal.commit(STAMP, &[]).unwrap();
+    assert!(logs(&disk).len() < before);
+    drop(journal);
+    disk.power_cycle(&mut Rng::new(1));
+    let content = disk.content("cursors/hub.cur").unwrap();
+    let newer = if content[8] > content[4096 + 8] { 0 } else { 4096 };
+    disk.flip("cursors/hub.cur", newer + 40, 1);
+    let (mut journal, recovery) = open(&disk, &options());
+    assert_eq!((recovery.damaged_cursors.len(), &recovery.missing[..]), (1, &[][..]));
+    assert_eq!(journal.take_lost(), []);
+    let mut hub = Hub::default();
+    drain(&mut journal, 0, &mut hub);
+    assert!(hub.gaps.is_empty());
 }
 
 /// Scenario: the data directory, a lane's segment, a commit record or the recorder's files are removed, or another directory stands

@@ -4,6 +4,7 @@ mod crash;
 mod damage;
 mod fixtures;
 mod flow;
+mod losses;
 mod missing;
 mod reading;
 mod real;
