@@ -1,13 +1,17 @@
-//! `cargo xtask backends`: the sinks against Prometheus, VictoriaMetrics and VictoriaLogs, built from their Go modules at pinned
-//! versions (tests/backends) and run on loopback (crates/device/sinks/tests/backends.rs).
+//! `cargo xtask backends`: the sinks against Prometheus, VictoriaMetrics, VictoriaLogs and a NATS server, built from their Go modules at
+//! pinned versions (tests/backends) and run on loopback (crates/device/sinks/tests, `backends.rs` and `brokers.rs`).
 
 use crate::tools::{cargo, root, run};
 use anyhow::{Context, Result, bail};
 use std::process::Command;
 
 /// Each backend's build script, and how the names of its tests begin.
-const BACKENDS: [(&str, &str); 3] =
-    [("prometheus", "prometheus_"), ("victoria-metrics", "victoria_metrics_"), ("victoria-logs", "victoria_logs_")];
+const BACKENDS: [(&str, &str); 4] = [
+    ("prometheus", "prometheus_"),
+    ("victoria-metrics", "victoria_metrics_"),
+    ("victoria-logs", "victoria_logs_"),
+    ("nats", "nats_"),
+];
 /// A script's exit code where nothing is built and nothing may be.
 const NOT_CACHED: i32 = 3;
 
@@ -27,6 +31,8 @@ pub(crate) fn task(options: &[String]) -> Result<()> {
         "--all-features",
         "--test",
         "backends",
+        "--test",
+        "brokers",
         "--",
         "--ignored",
     ]);

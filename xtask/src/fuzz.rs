@@ -7,8 +7,21 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
-const TARGETS: [&str; 12] =
-    ["walker", "door", "json", "frame", "block", "segment", "config", "query", "line", "records", "prometheus", "loki"];
+const TARGETS: [&str; 13] = [
+    "walker",
+    "door",
+    "json",
+    "frame",
+    "block",
+    "segment",
+    "config",
+    "query",
+    "line",
+    "records",
+    "prometheus",
+    "loki",
+    "nats",
+];
 
 /// What `cargo fuzz` passes, without what only a nightly compiler takes (the address sanitiser).
 const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \

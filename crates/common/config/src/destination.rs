@@ -18,8 +18,8 @@ pub struct Destination {
     /// Its protocol.
     #[serde(rename = "type")]
     pub kind: DestinationKind,
-    /// `https://host:port` (or `http://` on a link that is safe by itself); for `type: file` the directory, as `file:/var/log/lightship`, or
-    /// `stdout:`.
+    /// `https://host:port` (or `http://` on a link that is safe by itself); for `type: nats` `tls://host:port` or `nats://`, with
+    /// `user:password@` before the host where it has users; for `type: file` the directory, as `file:/var/log/lightship`, or `stdout:`.
     pub url: String,
     /// PEM file with the certificate authorities to trust; absent: those of the system.
     pub ca_file: Option<PathBuf>,
@@ -27,7 +27,7 @@ pub struct Destination {
     pub cert_file: Option<PathBuf>,
     /// PEM file with the private key of `cert_file`.
     pub key_file: Option<PathBuf>,
-    /// File with a bearer token. Like the other files it is read again when it changes.
+    /// File with a bearer token, or for `type: nats` its token or the password of the user in `url`. Like the other files it is read again when it changes.
     pub token_file: Option<PathBuf>,
     /// A proxy that connects by HTTP CONNECT: `http://host:port`, `http://user:password@host:port`; `none` for no one. Absent: as
     /// `https_proxy`, `http_proxy`, `all_proxy` and `no_proxy` of the environment say.
@@ -56,6 +56,8 @@ pub struct Destination {
     /// For `type: file`: so many files that were put aside are kept of each signal.
     #[serde(default = "default_keep_files")]
     pub keep_files: u32,
+    /// For `type: nats`: where messages are published; `{device}` and `{signal}` are replaced. Absent: `lightship.{signal}`.
+    pub subject: Option<String>,
     /// For `type: loki`: resource attributes that are labels of streams, beside those that Loki makes labels by default.
     #[serde(default)]
     pub labels: Vec<String>,
@@ -121,6 +123,8 @@ pub enum DestinationKind {
     Prometheus,
     /// Whatever takes Loki's push: log records.
     Loki,
+    /// NATS JetStream: OTLP export requests as messages of a stream.
+    Nats,
     /// OTLP JSON lines, in files or on standard output.
     File,
 }
@@ -217,7 +221,7 @@ impl Destination {
     pub fn separate_signals(&self) -> Option<Vec<SignalName>> {
         let takes: &[SignalName] = match self.kind {
             DestinationKind::Hub => return None,
-            DestinationKind::Otlp | DestinationKind::File => {
+            DestinationKind::Otlp | DestinationKind::Nats | DestinationKind::File => {
                 &[SignalName::Traces, SignalName::Logs, SignalName::Metrics]
             }
             DestinationKind::Prometheus => &[SignalName::Metrics],
@@ -271,16 +275,21 @@ pub(crate) fn check(destinations: &[Destination]) -> Result<(), String> {
         if !is_name(name, "_-") || name.len() > 64 {
             return Err(format!("destinations[{index}].name: use at most 64 letters, digits, '_' or '-'"));
         }
-        check_signals(destination).map_err(|why| format!("destinations[{index}].{why}"))?;
+        check_subject(destination)
+            .and_then(|()| check_signals(destination))
+            .map_err(|why| format!("destinations[{index}].{why}"))?;
         if destinations.iter().filter(|other| other.name == *name).count() > 1 {
             return Err(format!("destinations[{index}].name: '{name}' stands twice; cursors need different names"));
         }
         let (schemes, say): (&[&str], _) = match destination.kind {
             DestinationKind::File => (&["file:/", "stdout:"], "file:/ or be stdout:"),
+            DestinationKind::Nats => (&["nats://", "tls://"], "tls:// or nats://"),
             _ => (&["http://", "https://"], "https:// or http://"),
         };
         if !schemes.iter().any(|scheme| destination.url.starts_with(scheme)) {
-            return Err(format!("destinations[{index}].url: '{}' must start with {say}", destination.url));
+            // There may be a password in it.
+            let shown = destination.url.rsplit_once('@').map_or(destination.url.as_str(), |(_, host)| host);
+            return Err(format!("destinations[{index}].url: '{shown}' must start with {say}"));
         }
     }
     for (index, destination) in destinations.iter().enumerate() {
@@ -315,11 +324,11 @@ fn check_signals(destination: &Destination) -> Result<(), String> {
         };
     }
     if destination.kind != DestinationKind::Otlp {
-        let takes_one = destination.kind != DestinationKind::File;
+        let takes_one = matches!(destination.kind, DestinationKind::Prometheus | DestinationKind::Loki);
         let keys = [
             (takes_one && destination.signals.is_some(), "signals", "it takes one signal"),
             (urls.iter().any(|url| url.is_some()), "signal_urls", "url is the whole one"),
-            (destination.compression != Compression::Gzip, "compression", "requests are compressed by snappy"),
+            (destination.compression != Compression::Gzip, "compression", "it is for type: otlp"),
             (destination.protocol != OtlpProtocol::HttpProtobuf, "protocol", "it is for type: otlp"),
         ];
         if let Some((_, key, why)) = keys.iter().find(|(is_there, ..)| *is_there) {
@@ -357,4 +366,22 @@ fn check_signals(destination: &Destination) -> Result<(), String> {
         return Err("signal_urls: they are for protocol: http/protobuf; gRPC has one address for all signals".into());
     }
     Ok(())
+}
+
+/// Where messages are published.
+fn check_subject(destination: &Destination) -> Result<(), String> {
+    let Some(subject) = &destination.subject else { return Ok(()) };
+    if destination.kind != DestinationKind::Nats {
+        return Err("subject: it is for type: nats".into());
+    }
+    let named = subject.replace("{device}", "device").replace("{signal}", "signal");
+    let is_token = |token: &str| {
+        !token.is_empty() && token.chars().all(|one| !one.is_whitespace() && !one.is_control() && !"*>{}".contains(one))
+    };
+    match named.split('.').all(is_token) && named.len() <= 256 && !named.starts_with('$') {
+        true => Ok(()),
+        false => Err(format!(
+            "subject: '{subject}' must be names with dots between them, without spaces and wildcards; {{device}} and {{signal}} are replaced"
+        )),
+    }
 }

@@ -305,6 +305,36 @@ admin: { listen: "127.0.0.1:8888" }
         assert_eq!(config.destinations[0].kind, DestinationKind::Hub);
     }
 
+    /// Scenario: destinations on message brokers, with subjects, users and schemes that are and are not of their kind. Guarantees: what is
+    /// none is refused under its key, and no password is shown.
+    #[test]
+    fn brokers_are_read() {
+        let read = |destination: &str| {
+            let start = GOOD.find("  - { name: hub").unwrap();
+            let end = GOOD.find("admin:").unwrap();
+            parse(&format!("{}  - {{ name: broker, {destination} }}\n{}", &GOOD[..start], &GOOD[end..]))
+        };
+        let config =
+            read("type: nats, url: 'tls://u:p@nats.example', subject: 'ships.{device}.{signal}', signals: [logs]");
+        let destination = &config.unwrap().destinations[0];
+        assert_eq!((destination.kind, destination.separate_signals().unwrap().len()), (DestinationKind::Nats, 1));
+        for (bad, says) in [
+            ("type: nats, url: 'http://u:secret@nats.example'", "must start with tls:// or nats://"),
+            ("type: nats, url: 'nats://h', subject: 'a b'", "subject: 'a b' must be names"),
+            ("type: nats, url: 'nats://h', subject: 'a.>'", "subject: "),
+            ("type: nats, url: 'nats://h', subject: 'a..b'", "subject: "),
+            ("type: nats, url: 'nats://h', subject: '{ship}'", "subject: "),
+            ("type: nats, url: 'nats://h', subject: '$JS.API'", "subject: "),
+            ("type: nats, url: 'nats://h', labels: [a]", "labels: "),
+            ("type: nats, url: 'nats://h', compression: none", "compression: "),
+            ("type: otlp, url: 'https://h', subject: a", "subject: it is for type: nats"),
+            ("type: hub, url: 'https://h', subject: a", "subject: it is for type: nats"),
+        ] {
+            let error = read(bad).unwrap_err().to_string();
+            assert!(error.contains(says) && !error.contains("secret"), "{bad}: {error}");
+        }
+    }
+
     /// Scenario: a block of policies as a Collector's users have it, with each type in it.
     /// Guarantees: it is read as it is.
     #[test]

@@ -9,7 +9,7 @@ pub(crate) struct Backend {
 }
 
 /// Every backend that `lightship init` knows.
-pub(crate) const BACKENDS: [Backend; 8] = [
+pub(crate) const BACKENDS: [Backend; 9] = [
     Backend {
         name: "hub",
         destinations: "  - name: hub
@@ -59,6 +59,16 @@ pub(crate) const BACKENDS: [Backend; 8] = [
     type: loki                         # Loki takes records at most an hour older than the newest of their stream
     url: http://loki.example:3100
     # headers: { x-scope-orgid: fleet }
+",
+    },
+    Backend {
+        name: "nats",
+        destinations: "  - name: nats
+    type: nats                         # JetStream; first there: nats stream add TELEMETRY --subjects 'lightship.>'
+    url: tls://nats.example:4222       # nats:// without TLS; tls://USER@HOST has USER's password in token_file
+    subject: 'lightship.{signal}'      # {device} is the device's id
+    # token_file: /etc/lightship/token
+    # signals: [traces, logs, metrics] # each goes its own way
 ",
     },
     Backend {

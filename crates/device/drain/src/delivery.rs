@@ -3,6 +3,7 @@
 //! They go as one request, or as several where the server takes only smaller ones. What it refuses for good is halved until only the
 //! records at fault are left; what was answered is not sent again when the same block is given once more.
 
+use std::fmt;
 use std::ops::Range;
 
 use model::otlp::{count_records, slice};
@@ -55,6 +56,27 @@ pub struct Delivered {
 
 /// Names a block.
 type BlockId = (Epoch, Lane, u64, u64);
+
+/// Names what a request carries: as long as a block is in the journal, the same records have the same name, whatever was tried before and
+/// however often the program was started. As text, for a server that leaves out what it has under the same name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestId {
+    block: BlockId,
+    signal: Signal,
+    /// The block's records of the signal that are in the request.
+    first: u64,
+    end: u64,
+    /// All of them: a block whose metrics were thinned has fewer, which are others.
+    of: u64,
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (epoch, lane, first, last) = self.block;
+        let Self { signal, first: from, end, of, .. } = self;
+        write!(f, "{}-{lane}-{first}-{last}-{}-{from}-{end}-{of}", epoch.0, signal.name())
+    }
+}
 
 /// How far a block is, over all its turns.
 #[derive(Default)]
@@ -205,6 +227,16 @@ impl Delivery {
             }
         }
         Some(self.turn.request())
+    }
+
+    /// The name of what [`Delivery::request`] gives; `None` where that is nothing, or an empty one.
+    pub fn request_id(&mut self) -> Option<RequestId> {
+        if self.request()?.is_empty() {
+            return None;
+        }
+        let (block, range) = (self.progress.block?, self.progress.to_send.last()?);
+        let (first, end, of) = (range.start, range.end, self.turn.records);
+        Some(RequestId { block, signal: self.signal, first, end, of })
     }
 
     /// The next range, of a size that the server takes as far as is known.

@@ -21,7 +21,7 @@ mod pace;
 mod range;
 
 pub use backoff::Backoff;
-pub use delivery::{Delivered, Delivery, PartialSuccess, Refused};
+pub use delivery::{Delivered, Delivery, PartialSuccess, Refused, RequestId};
 pub use destination::{Destination, Failure, LinkState, Status, Step, consumer_name};
 pub use error::{RetryAfter, SendError, words};
 pub use exemplars::{EXEMPLAR_BYTES, ExemplarCounts, ExemplarHold};

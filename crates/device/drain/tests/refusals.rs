@@ -91,6 +91,47 @@ fn a_server_that_is_not_well_refuses_nothing() {
     assert!(matches!(outcome, Err(SendError::Retry { .. })), "{outcome:?}");
 }
 
+/// Scenario: a block is sent whole and in halves, by a program and by the one that was started after it, beside one of other records.
+/// Guarantees: the same records have the same name, others have another one, and an empty request has none.
+#[test]
+fn the_same_records_have_the_same_name() {
+    let names = |block: &[u8]| {
+        let (mut delivery, mut names) = (Delivery::new(Signal::Logs, None), Vec::new());
+        delivery.begin(block).unwrap();
+        while let Some(id) = delivery.request_id() {
+            assert!(!delivery.request().unwrap().is_empty());
+            names.push(id.to_string());
+            let is_whole = names.len() == 1;
+            delivery.answered(if is_whole {
+                rejects(Refusal::TooLargeForDestination)
+            } else {
+                Ok(PartialSuccess::default())
+            });
+        }
+        delivery.finish().unwrap();
+        names
+    };
+    let block_of_four = block(&["a", "b", "c", "d"]);
+    assert_eq!(
+        names(&block_of_four),
+        ["1-traces-1-4-logs-0-4-4", "1-traces-1-4-logs-0-2-4", "1-traces-1-4-logs-2-4-4"]
+    );
+    assert_eq!(names(&block_of_four), names(&block_of_four));
+    assert_eq!(names(&block(&["a", "b"]))[0], "1-traces-1-2-logs-0-2-2");
+    // The server is asked whether it is well.
+    let mut delivery = Delivery::new(Signal::Logs, None);
+    for turn in 0..3 {
+        delivery.begin(&block_of_four).unwrap();
+        while let Some(id) = delivery.request_id() {
+            assert_eq!(id.to_string(), "1-traces-1-4-logs-0-4-4", "{turn}");
+            delivery.answered(doubtful());
+        }
+        assert_eq!(delivery.request().map(<[u8]>::len), (turn == 2).then_some(0));
+        delivery.answered(Err(SendError::retry(Refusal::Unreachable, "down")));
+        assert!(delivery.finish().is_err());
+    }
+}
+
 /// Scenario: of 200 spans two are refused for good. Guarantees: exactly these, each in a dead letter of its own; every other one is sent
 /// once (P1).
 #[test]

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use config::{Config, DestinationKind};
+use config::Config;
 use model::Lane;
 use recorder::FileOptions;
 use red::Red;
@@ -163,7 +163,7 @@ fn budgets(config: &Config) -> Vec<(&'static str, u64)> {
 /// What waits in memory for points on their way to OTLP destinations.
 #[cfg(feature = "signal-sinks")]
 fn exemplar_bytes(config: &Config) -> u64 {
-    let otlp = config.destinations.iter().filter(|one| one.kind == DestinationKind::Otlp).count();
+    let otlp = config.destinations.iter().filter(|one| one.kind == config::DestinationKind::Otlp).count();
     (otlp * drain::EXEMPLAR_BYTES) as u64
 }
 

@@ -12,7 +12,7 @@ use sinks::LokiSink;
 use sinks::OtlpSink;
 #[cfg(feature = "sink-prometheus")]
 use sinks::PrometheusSink;
-use sinks::{Access, CredentialFiles, Credentials, HubSink, Proxy, Route};
+use sinks::{Access, BrokerAddress, BrokerKind, CredentialFiles, Credentials, HubSink, Proxy, Route};
 
 use crate::consumers::{Consumer, consumers};
 use crate::error::{StartError, start_error};
@@ -58,7 +58,8 @@ pub(crate) fn outlets(config: &Config) -> Result<Vec<Outlet>, StartError> {
 fn credentials(destination: &config::Destination) -> Result<Credentials, String> {
     let urls = &destination.signal_urls;
     let own = [&urls.traces, &urls.logs, &urls.metrics].into_iter().flatten();
-    let tls = own.chain([&destination.url]).any(|url| url.starts_with("https://"));
+    let tls =
+        own.chain([&destination.url]).any(|url| ["https://", "tls://"].iter().any(|scheme| url.starts_with(scheme)));
     let proxy = match (&destination.proxy_password_file, &destination.proxy) {
         (Some(file), Some(text)) => match Proxy::parse(text, "proxy")?.user() {
             Some(user) => Some((user.to_owned(), file.clone())),
@@ -90,11 +91,15 @@ fn sink(
         return Ok((file_sink(destination).map_err(fail)?, None));
     }
     let own_url = consumer.signal_name().and_then(|signal| destination.signal_url(signal));
-    let endpoint: sinks::Endpoint =
-        own_url.unwrap_or(&destination.url).parse().map_err(|error: sinks::EndpointError| fail(error.to_string()))?;
+    let BrokerAddress { endpoint, login } =
+        address(destination.kind, own_url.unwrap_or(&destination.url)).map_err(|error| fail(error.to_string()))?;
+    #[cfg(not(feature = "sink-nats"))]
+    drop(login);
     let route = route(destination, &endpoint).map_err(fail)?;
     let access = Access { endpoint, route, credentials: Rc::clone(credentials), timeout: destination.timeout.0 };
-    let knock = access.clone();
+    let mut knock = access.clone();
+    // There TLS begins when the server has spoken, which the sink itself knows.
+    knock.endpoint.tls &= destination.kind != DestinationKind::Nats;
     let sink = match (destination.kind, destination.protocol) {
         (DestinationKind::Hub, _) => Sink::Hub(Box::new(HubSink::new(access))),
         #[cfg(feature = "sink-otlp-http")]
@@ -120,6 +125,14 @@ fn sink(
         (DestinationKind::Loki, _) => {
             Sink::Exporter(Box::new(Exporter::Loki(Box::new(LokiSink::new(access, destination.labels.clone())))))
         }
+        #[cfg(feature = "sink-nats")]
+        (DestinationKind::Nats, _) => {
+            let subject = destination.subject.as_deref().unwrap_or("lightship.{signal}");
+            let sink = sinks::NatsSink::new(access, login, subject, &config.device.id);
+            Sink::Exporter(Box::new(Exporter::Nats(Box::new(sink))))
+        }
+        #[cfg(not(feature = "sink-nats"))]
+        (DestinationKind::Nats, _) => return Err(fail("this build has no such sink (cargo feature sink-nats)".into())),
         #[cfg(not(feature = "sink-loki"))]
         (DestinationKind::Loki, _) => return Err(fail("this build has no such sink (cargo feature sink-loki)".into())),
         #[cfg(not(feature = "sink-prometheus"))]
@@ -134,10 +147,22 @@ fn sink(
     Ok((sink, Some(knock)))
 }
 
-/// Whether a proxy stands between: as configured, else as the environment says.
+/// Where a destination is, and as whom it is asked.
+fn address(kind: DestinationKind, url: &str) -> Result<BrokerAddress, sinks::EndpointError> {
+    match kind {
+        DestinationKind::Nats => BrokerAddress::parse(BrokerKind::Nats, url),
+        _ => Ok(BrokerAddress { endpoint: url.parse()?, login: sinks::Login::default() }),
+    }
+}
+
+/// Whether a proxy stands between: as configured, else as the environment says. What it says of HTTP is not said of a broker.
 fn route(destination: &config::Destination, endpoint: &sinks::Endpoint) -> Result<Route, String> {
     match destination.proxy.as_deref() {
-        None => Ok(Route::from_environment(endpoint, |name| std::env::var(name).ok())),
+        None => Ok(Route::from_environment(endpoint, |name| {
+            let is_for_http = name.to_ascii_lowercase().starts_with("http");
+            let applies = !is_for_http || destination.kind != DestinationKind::Nats;
+            applies.then(|| std::env::var(name).ok()).flatten()
+        })),
         Some("none") => Ok(Route::Direct),
         Some(text) => Proxy::parse(text, "proxy").map(Route::Proxy),
     }
@@ -154,7 +179,7 @@ pub(crate) fn proxies(config: &Config) -> Result<Vec<String>, StartError> {
         let urls = &destination.signal_urls;
         for url in [Some(&destination.url), urls.traces.as_ref(), urls.logs.as_ref(), urls.metrics.as_ref()] {
             let Some(url) = url else { continue };
-            let endpoint = url.parse().map_err(|error: sinks::EndpointError| fail(error.to_string()))?;
+            let endpoint = address(destination.kind, url).map_err(|error| fail(error.to_string()))?.endpoint;
             let how = match route(destination, &endpoint).map_err(fail)? {
                 Route::Direct => continue,
                 Route::Proxy(proxy) => format!("through the proxy {proxy}"),

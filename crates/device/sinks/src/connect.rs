@@ -29,7 +29,7 @@ const MAX_PROXY_WORDS: usize = 4 << 10;
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
 
-/// Opens a connection, through a proxy where there is one. `alpn` names the application protocol where TLS is used.
+/// Opens a connection, through a proxy where there is one. `alpn` names the application protocol where TLS is used; empty: none.
 pub(crate) async fn connect(access: &Access, alpn: &[u8]) -> Result<Box<dyn Stream>, SendError> {
     let stream = reach(access).await?;
     if !access.endpoint.tls {
@@ -65,12 +65,9 @@ pub(crate) async fn encrypt(
     stream: Box<dyn Stream>,
 ) -> Result<TlsStream<Box<dyn Stream>>, SendError> {
     let endpoint = &access.endpoint;
-    let config = access
-        .credentials
-        .tls()
-        .ok_or_else(|| SendError::blocked(Refusal::Unreachable, "no TLS settings for https"))?;
+    let config = access.credentials.tls().ok_or_else(|| SendError::blocked(Refusal::Unreachable, "no TLS settings"))?;
     let mut config = Arc::unwrap_or_clone(config);
-    config.alpn_protocols = vec![alpn.to_vec()];
+    config.alpn_protocols = if alpn.is_empty() { Vec::new() } else { vec![alpn.to_vec()] };
     let name = ServerName::try_from(endpoint.host.clone()).map_err(|_| {
         SendError::blocked(Refusal::Unreachable, format!("'{}' is no host name for TLS", endpoint.host))
     })?;
@@ -187,7 +184,7 @@ fn client_refused(why: &str) -> SendError {
 }
 
 /// What it means that a connection broke.
-pub(crate) fn broken(error: &hyper::Error) -> SendError {
+pub(crate) fn broken(error: &(dyn std::error::Error + 'static)) -> SendError {
     // In TLS 1.3 a client learns after its handshake that its certificate was refused.
     let mut cause: Option<&dyn std::error::Error> = Some(error);
     while let Some(one) = cause {

@@ -112,6 +112,14 @@ impl Credentials {
         self.headers.borrow().iter().map(|(name, value)| (name.clone(), value.value.clone())).collect()
     }
 
+    /// The token, for a protocol that has it in a place of its own.
+    #[cfg(feature = "nats")]
+    pub(crate) fn token(&self) -> Option<String> {
+        let headers = self.headers.borrow();
+        let (_, value) = headers.iter().find(|(name, _)| name == header::AUTHORIZATION)?;
+        value.value.to_str().ok()?.strip_prefix("Bearer ").map(str::to_owned)
+    }
+
     /// What a proxy is shown, where its password is in a file.
     pub(crate) fn proxy(&self) -> Option<HeaderValue> {
         self.proxy.as_ref().map(|proxy| proxy.borrow().value.clone())

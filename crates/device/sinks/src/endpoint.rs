@@ -17,10 +17,17 @@ pub struct Endpoint {
 
 /// A text that is no endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{text}' is not an address of the form https://host:port: {why}")]
+#[error("'{text}' is not an address of the form {form}: {why}")]
 pub struct EndpointError {
     text: String,
-    why: String,
+    form: String,
+    pub(crate) why: String,
+}
+
+impl EndpointError {
+    pub(crate) fn new(text: &str, form: &str, why: &str) -> Self {
+        Self { text: text.to_owned(), form: form.to_owned(), why: why.to_owned() }
+    }
 }
 
 impl Endpoint {
@@ -38,7 +45,7 @@ impl FromStr for Endpoint {
     type Err = EndpointError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let fail = |why: &str| EndpointError { text: text.to_owned(), why: why.to_owned() };
+        let fail = |why: &str| EndpointError::new(text, "https://host:port", why);
         let uri: http::Uri = text.parse().map_err(|error: http::uri::InvalidUri| fail(&error.to_string()))?;
         let tls = match uri.scheme_str() {
             Some("https") => true,
@@ -48,10 +55,9 @@ impl FromStr for Endpoint {
         let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(|| fail("it names no host"))?;
         let authority = uri.authority().map_or("", |authority| authority.as_str());
         if authority.contains('@') {
-            return Err(EndpointError {
-                text: uri.host().unwrap_or_default().to_owned(),
-                why: "it must not have a user; use token_file or headers".into(),
-            });
+            let host = uri.host().unwrap_or_default();
+            let why = "it must not have a user; use token_file or headers";
+            return Err(EndpointError::new(host, "https://host:port", why));
         }
         // What is no number is no port for the library either.
         let behind = authority.rsplit_once(']').map_or(authority, |(_, behind)| behind);

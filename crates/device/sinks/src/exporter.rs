@@ -1,10 +1,12 @@
 //! The protocols of destinations that take requests of one signal: the one place that names them all.
 
-use drain::{Delivered, Delivery, PartialSuccess, SendError};
+use drain::{Delivered, Delivery, PartialSuccess, RequestId, SendError};
 use model::Signal;
 
 #[cfg(feature = "file")]
 use crate::file::FileSink;
+#[cfg(feature = "nats")]
+use crate::jetstream::NatsSink;
 #[cfg(feature = "loki")]
 use crate::loki_push::LokiSink;
 #[cfg(any(feature = "otlp-http", feature = "otlp-grpc"))]
@@ -23,6 +25,9 @@ pub enum Exporter {
     /// Loki's push: log records.
     #[cfg(feature = "loki")]
     Loki(Box<LokiSink>),
+    /// NATS JetStream: OTLP export requests as messages of a stream.
+    #[cfg(feature = "nats")]
+    Nats(Box<NatsSink>),
     /// OTLP JSON lines, into files or to standard output.
     #[cfg(feature = "file")]
     File(FileSink),
@@ -34,6 +39,18 @@ impl Exporter {
     /// # Errors
     /// [`SendError`].
     pub async fn export(&mut self, signal: Signal, request: &[u8]) -> Result<PartialSuccess, SendError> {
+        self.send(signal, request, None).await
+    }
+
+    /// Sends a request, under its name where the server can tell by it what it has already.
+    async fn send(
+        &mut self,
+        signal: Signal,
+        request: &[u8],
+        id: Option<RequestId>,
+    ) -> Result<PartialSuccess, SendError> {
+        #[cfg(not(feature = "nats"))]
+        let _only_for_nats = id;
         match self {
             #[cfg(any(feature = "otlp-http", feature = "otlp-grpc"))]
             Exporter::Otlp(sink) => sink.export(signal, request).await,
@@ -41,6 +58,8 @@ impl Exporter {
             Exporter::Prometheus(sink) => sink.export(signal, request).await,
             #[cfg(feature = "loki")]
             Exporter::Loki(sink) => sink.export(signal, request).await,
+            #[cfg(feature = "nats")]
+            Exporter::Nats(sink) => sink.export(signal, request, id).await,
             #[cfg(feature = "file")]
             Exporter::File(sink) => sink.export(signal, request).await,
         }
@@ -52,8 +71,10 @@ impl Exporter {
     /// [`SendError::Retry`] and [`SendError::Blocked`]: not everything is decided, the block is to be given again.
     pub async fn deliver(&mut self, delivery: &mut Delivery) -> Result<Delivered, SendError> {
         let signal = delivery.signal();
-        while let Some(request) = delivery.request() {
-            let answer = self.export(signal, request).await;
+        loop {
+            let id = delivery.request_id();
+            let Some(request) = delivery.request() else { break };
+            let answer = self.send(signal, request, id).await;
             delivery.answered(answer);
         }
         delivery.finish()
@@ -68,6 +89,8 @@ impl Exporter {
             Exporter::Prometheus(sink) => sink.rest(),
             #[cfg(feature = "loki")]
             Exporter::Loki(sink) => sink.rest(),
+            #[cfg(feature = "nats")]
+            Exporter::Nats(_) => {}
             #[cfg(feature = "file")]
             Exporter::File(_) => {}
         }

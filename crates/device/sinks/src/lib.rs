@@ -4,6 +4,7 @@
 //! Everything runs on the caller's single-threaded runtime.
 
 mod answer;
+mod broker;
 mod certificate;
 mod connect;
 mod credentials;
@@ -18,6 +19,8 @@ mod grpc;
 mod gzip;
 mod http1;
 mod hub;
+#[cfg(feature = "nats")]
+mod jetstream;
 mod knock;
 #[cfg(feature = "loki")]
 mod loki_push;
@@ -31,6 +34,7 @@ mod snappy;
 mod text;
 mod tls;
 
+pub use broker::{BrokerAddress, BrokerKind, Login};
 pub use certificate::valid_until;
 pub use credentials::{CredentialFiles, Credentials};
 pub use endpoint::{Endpoint, EndpointError};
@@ -39,6 +43,8 @@ pub use exporter::Exporter;
 #[cfg(feature = "file")]
 pub use file::{FileOptions, FileSink};
 pub use hub::HubSink;
+#[cfg(feature = "nats")]
+pub use jetstream::NatsSink;
 pub use knock::{Knock, Tls, knock};
 #[cfg(feature = "loki")]
 pub use loki_push::LokiSink;

@@ -66,6 +66,7 @@ impl Backend {
     }
 
     /// How a sink reaches it, under a path.
+    #[allow(dead_code, reason = "brokers are not reached over HTTP")]
     pub(crate) fn access(&self, path: &str) -> Access {
         let endpoint = format!("http://127.0.0.1:{}{path}", self.port).parse().unwrap();
         Access {
