@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
-const TARGETS: [&str; 13] = [
+const TARGETS: [&str; 14] = [
     "walker",
     "door",
     "json",
@@ -21,6 +21,7 @@ const TARGETS: [&str; 13] = [
     "prometheus",
     "loki",
     "nats",
+    "certificate",
 ];
 
 /// What `cargo fuzz` passes, without what only a nightly compiler takes (the address sanitiser).
