@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
-const TARGETS: [&str; 14] = [
+const TARGETS: [&str; 15] = [
     "walker",
     "door",
     "json",
@@ -22,6 +22,7 @@ const TARGETS: [&str; 14] = [
     "loki",
     "nats",
     "certificate",
+    "mqtt",
 ];
 
 /// What `cargo fuzz` passes, without what only a nightly compiler takes (the address sanitiser).

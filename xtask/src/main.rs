@@ -44,8 +44,8 @@ usage: cargo xtask TASK [OPTIONS]
   sdk                 OpenTelemetry's Python SDK sends to the agent, and all of it is looked for in the hub
   clients             SDKs in four languages send to the agent at once; every field of every record is compared with what
                       was sent (--long SECONDS: how long one of their spans lasts; --only NAME: some of them)
-  backends [--cached] what goes to Prometheus, VictoriaMetrics, VictoriaLogs and NATS is looked for in them; they are built from
-                      Go modules, once (Prometheus: ten minutes; --cached: only those that are built)
+  backends [--cached] what goes to Prometheus, VictoriaMetrics, VictoriaLogs, NATS and Mosquitto is looked for in them; they are built
+                      from Go modules, once (Prometheus: ten minutes; --cached: only those that are built)
   drain [OPTIONS]     every wrong answer of a destination at once, dead ones, a flapping link: none harms another (--minutes M,
                       --report FILE)
   interop [OPTIONS]   two hours of a vessel behind a link that is down, to real backends at once: what is built of Prometheus,

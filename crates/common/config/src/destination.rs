@@ -18,8 +18,8 @@ pub struct Destination {
     /// Its protocol.
     #[serde(rename = "type")]
     pub kind: DestinationKind,
-    /// `https://host:port` (or `http://` on a link that is safe by itself); for `type: nats` `tls://host:port` or `nats://`, with
-    /// `user:password@` before the host where it has users; for `type: file` the directory, as `file:/var/log/lightship`, or `stdout:`.
+    /// `https://host:port` (or `http://` on a link that is safe by itself); for `type: nats` `tls://host:port` or `nats://`, for
+    /// `type: mqtt` `mqtts://` or `mqtt://`, with `user:password@` before the host where it has users; for `type: file` the directory, as `file:/var/log/lightship`, or `stdout:`.
     pub url: String,
     /// PEM file with the certificate authorities to trust; absent: those of the system.
     pub ca_file: Option<PathBuf>,
@@ -27,7 +27,7 @@ pub struct Destination {
     pub cert_file: Option<PathBuf>,
     /// PEM file with the private key of `cert_file`.
     pub key_file: Option<PathBuf>,
-    /// File with a bearer token, or for `type: nats` its token or the password of the user in `url`. Like the other files it is read again when it changes.
+    /// File with a bearer token, or for `type: nats` and `type: mqtt` its token or the password of the user in `url`. Like the other files it is read again when it changes.
     pub token_file: Option<PathBuf>,
     /// A proxy that connects by HTTP CONNECT: `http://host:port`, `http://user:password@host:port`; `none` for no one. Absent: as
     /// `https_proxy`, `http_proxy`, `all_proxy` and `no_proxy` of the environment say.
@@ -56,7 +56,8 @@ pub struct Destination {
     /// For `type: file`: so many files that were put aside are kept of each signal.
     #[serde(default = "default_keep_files")]
     pub keep_files: u32,
-    /// For `type: nats`: where messages are published; `{device}` and `{signal}` are replaced. Absent: `lightship.{signal}`.
+    /// For `type: nats` the subject, for `type: mqtt` the topic of messages; `{device}` and `{signal}` are replaced. Absent:
+    /// `lightship.{signal}`, `lightship/{device}/{signal}`.
     pub subject: Option<String>,
     /// For `type: loki`: resource attributes that are labels of streams, beside those that Loki makes labels by default.
     #[serde(default)]
@@ -123,6 +124,8 @@ pub enum DestinationKind {
     Prometheus,
     /// Whatever takes Loki's push: log records.
     Loki,
+    /// MQTT 5 with QoS 1: OTLP export requests as messages.
+    Mqtt,
     /// NATS JetStream: OTLP export requests as messages of a stream.
     Nats,
     /// OTLP JSON lines, in files or on standard output.
@@ -221,7 +224,7 @@ impl Destination {
     pub fn separate_signals(&self) -> Option<Vec<SignalName>> {
         let takes: &[SignalName] = match self.kind {
             DestinationKind::Hub => return None,
-            DestinationKind::Otlp | DestinationKind::Nats | DestinationKind::File => {
+            DestinationKind::Otlp | DestinationKind::Mqtt | DestinationKind::Nats | DestinationKind::File => {
                 &[SignalName::Traces, SignalName::Logs, SignalName::Metrics]
             }
             DestinationKind::Prometheus => &[SignalName::Metrics],
@@ -283,6 +286,7 @@ pub(crate) fn check(destinations: &[Destination]) -> Result<(), String> {
         }
         let (schemes, say): (&[&str], _) = match destination.kind {
             DestinationKind::File => (&["file:/", "stdout:"], "file:/ or be stdout:"),
+            DestinationKind::Mqtt => (&["mqtt://", "mqtts://"], "mqtts:// or mqtt://"),
             DestinationKind::Nats => (&["nats://", "tls://"], "tls:// or nats://"),
             _ => (&["http://", "https://"], "https:// or http://"),
         };
@@ -371,17 +375,21 @@ fn check_signals(destination: &Destination) -> Result<(), String> {
 /// Where messages are published.
 fn check_subject(destination: &Destination) -> Result<(), String> {
     let Some(subject) = &destination.subject else { return Ok(()) };
-    if destination.kind != DestinationKind::Nats {
-        return Err("subject: it is for type: nats".into());
-    }
     let named = subject.replace("{device}", "device").replace("{signal}", "signal");
-    let is_token = |token: &str| {
-        !token.is_empty() && token.chars().all(|one| !one.is_whitespace() && !one.is_control() && !"*>{}".contains(one))
+    let (separator, wildcards) = match destination.kind {
+        DestinationKind::Nats => ('.', "*>{}"),
+        DestinationKind::Mqtt => ('/', "+#{}"),
+        _ => return Err("subject: it is for type: nats and type: mqtt".into()),
     };
-    match named.split('.').all(is_token) && named.len() <= 256 && !named.starts_with('$') {
+    let is_name = |name: &str| {
+        !name.is_empty()
+            && name.chars().all(|one| !one.is_whitespace() && !one.is_control() && !wildcards.contains(one))
+    };
+    match named.split(separator).all(is_name) && named.len() <= 256 && !named.starts_with('$') {
         true => Ok(()),
         false => Err(format!(
-            "subject: '{subject}' must be names with dots between them, without spaces and wildcards; {{device}} and {{signal}} are replaced"
+            "subject: '{subject}' must be names with '{separator}' between them, without spaces and wildcards; {{device}} and {{signal}} \
+             are replaced"
         )),
     }
 }

@@ -318,6 +318,8 @@ admin: { listen: "127.0.0.1:8888" }
             read("type: nats, url: 'tls://u:p@nats.example', subject: 'ships.{device}.{signal}', signals: [logs]");
         let destination = &config.unwrap().destinations[0];
         assert_eq!((destination.kind, destination.separate_signals().unwrap().len()), (DestinationKind::Nats, 1));
+        let config = read("type: mqtt, url: 'mqtts://mqtt.example', subject: 'fleet/{device}/{signal}'").unwrap();
+        assert_eq!(config.destinations[0].separate_signals().unwrap().len(), 3);
         for (bad, says) in [
             ("type: nats, url: 'http://u:secret@nats.example'", "must start with tls:// or nats://"),
             ("type: nats, url: 'nats://h', subject: 'a b'", "subject: 'a b' must be names"),
@@ -327,6 +329,9 @@ admin: { listen: "127.0.0.1:8888" }
             ("type: nats, url: 'nats://h', subject: '$JS.API'", "subject: "),
             ("type: nats, url: 'nats://h', labels: [a]", "labels: "),
             ("type: nats, url: 'nats://h', compression: none", "compression: "),
+            ("type: mqtt, url: 'nats://h'", "must start with mqtts:// or mqtt://"),
+            ("type: mqtt, url: 'mqtt://h', subject: 'a/+'", "subject: "),
+            ("type: mqtt, url: 'mqtt://h', subject: '/a'", "subject: "),
             ("type: otlp, url: 'https://h', subject: a", "subject: it is for type: nats"),
             ("type: hub, url: 'https://h', subject: a", "subject: it is for type: nats"),
         ] {

@@ -221,7 +221,7 @@ pub(crate) const OPTIONS: [Opt; 20] = [
         name: "backend",
         short: None,
         value: "BACKEND",
-        about: "a destination's name; for init: hub, otlp-http, otlp-grpc, prometheus, jaeger, loki, nats, grafana, victoria",
+        about: "a destination's name; for init: hub, otlp-http, otlp-grpc, prometheus, jaeger, loki, nats, mqtt, grafana, victoria",
     },
     Opt { name: "aged", short: None, value: "HOURS", about: "how old the record is that is sent: 24" },
     Opt { name: "device-id", short: None, value: "ID", about: "the device's name in the fleet" },

@@ -9,7 +9,7 @@ pub(crate) struct Backend {
 }
 
 /// Every backend that `lightship init` knows.
-pub(crate) const BACKENDS: [Backend; 9] = [
+pub(crate) const BACKENDS: [Backend; 10] = [
     Backend {
         name: "hub",
         destinations: "  - name: hub
@@ -67,6 +67,16 @@ pub(crate) const BACKENDS: [Backend; 9] = [
     type: nats                         # JetStream; first there: nats stream add TELEMETRY --subjects 'lightship.>'
     url: tls://nats.example:4222       # nats:// without TLS; tls://USER@HOST has USER's password in token_file
     subject: 'lightship.{signal}'      # {device} is the device's id
+    # token_file: /etc/lightship/token
+    # signals: [traces, logs, metrics] # each goes its own way
+",
+    },
+    Backend {
+        name: "mqtt",
+        destinations: "  - name: mqtt
+    type: mqtt                         # MQTT 5, QoS 1: confirmed when the broker has it, whoever subscribes
+    url: mqtts://mqtt.example:8883     # mqtt:// without TLS; mqtts://USER@HOST has USER's password in token_file
+    subject: 'lightship/{device}/{signal}' # the topic
     # token_file: /etc/lightship/token
     # signals: [traces, logs, metrics] # each goes its own way
 ",

@@ -58,8 +58,9 @@ pub(crate) fn outlets(config: &Config) -> Result<Vec<Outlet>, StartError> {
 fn credentials(destination: &config::Destination) -> Result<Credentials, String> {
     let urls = &destination.signal_urls;
     let own = [&urls.traces, &urls.logs, &urls.metrics].into_iter().flatten();
-    let tls =
-        own.chain([&destination.url]).any(|url| ["https://", "tls://"].iter().any(|scheme| url.starts_with(scheme)));
+    let tls = own
+        .chain([&destination.url])
+        .any(|url| ["https://", "mqtts://", "tls://"].iter().any(|scheme| url.starts_with(scheme)));
     let proxy = match (&destination.proxy_password_file, &destination.proxy) {
         (Some(file), Some(text)) => match Proxy::parse(text, "proxy")?.user() {
             Some(user) => Some((user.to_owned(), file.clone())),
@@ -93,7 +94,7 @@ fn sink(
     let own_url = consumer.signal_name().and_then(|signal| destination.signal_url(signal));
     let BrokerAddress { endpoint, login } =
         address(destination.kind, own_url.unwrap_or(&destination.url)).map_err(|error| fail(error.to_string()))?;
-    #[cfg(not(feature = "sink-nats"))]
+    #[cfg(not(any(feature = "sink-mqtt", feature = "sink-nats")))]
     drop(login);
     let route = route(destination, &endpoint).map_err(fail)?;
     let access = Access { endpoint, route, credentials: Rc::clone(credentials), timeout: destination.timeout.0 };
@@ -125,6 +126,16 @@ fn sink(
         (DestinationKind::Loki, _) => {
             Sink::Exporter(Box::new(Exporter::Loki(Box::new(LokiSink::new(access, destination.labels.clone())))))
         }
+        #[cfg(feature = "sink-mqtt")]
+        (DestinationKind::Mqtt, _) => {
+            let topic = destination.subject.as_deref().unwrap_or("lightship/{device}/{signal}");
+            let device = &config.device.id;
+            let client_id = format!("lightship-{device}-{}", consumer.name.replace('/', "-"));
+            let sink = sinks::MqttSink::new(access, login, topic, device, client_id);
+            Sink::Exporter(Box::new(Exporter::Mqtt(Box::new(sink))))
+        }
+        #[cfg(not(feature = "sink-mqtt"))]
+        (DestinationKind::Mqtt, _) => return Err(fail("this build has no such sink (cargo feature sink-mqtt)".into())),
         #[cfg(feature = "sink-nats")]
         (DestinationKind::Nats, _) => {
             let subject = destination.subject.as_deref().unwrap_or("lightship.{signal}");
@@ -150,6 +161,7 @@ fn sink(
 /// Where a destination is, and as whom it is asked.
 fn address(kind: DestinationKind, url: &str) -> Result<BrokerAddress, sinks::EndpointError> {
     match kind {
+        DestinationKind::Mqtt => BrokerAddress::parse(BrokerKind::Mqtt, url),
         DestinationKind::Nats => BrokerAddress::parse(BrokerKind::Nats, url),
         _ => Ok(BrokerAddress { endpoint: url.parse()?, login: sinks::Login::default() }),
     }
@@ -160,7 +172,8 @@ fn route(destination: &config::Destination, endpoint: &sinks::Endpoint) -> Resul
     match destination.proxy.as_deref() {
         None => Ok(Route::from_environment(endpoint, |name| {
             let is_for_http = name.to_ascii_lowercase().starts_with("http");
-            let applies = !is_for_http || destination.kind != DestinationKind::Nats;
+            let is_broker = matches!(destination.kind, DestinationKind::Mqtt | DestinationKind::Nats);
+            let applies = !(is_for_http && is_broker);
             applies.then(|| std::env::var(name).ok()).flatten()
         })),
         Some("none") => Ok(Route::Direct),

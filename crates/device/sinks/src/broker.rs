@@ -6,6 +6,8 @@ use crate::text::percent_decoded;
 /// The brokers' protocols.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BrokerKind {
+    /// `mqtt://`, port 1883, and `mqtts://`, port 8883.
+    Mqtt,
     /// `nats://` and `tls://`, port 4222.
     Nats,
 }
@@ -14,6 +16,7 @@ impl BrokerKind {
     /// The scheme without and with TLS, and the port of each.
     fn schemes(self) -> [(&'static str, u16); 2] {
         match self {
+            BrokerKind::Mqtt => [("mqtt", 1883), ("mqtts", 8883)],
             BrokerKind::Nats => [("nats", 4222), ("tls", 4222)],
         }
     }
@@ -85,6 +88,10 @@ mod tests {
         let address = read("tls://d%40x:p%3aw@[::1]:4223/").ok().unwrap();
         assert_eq!((address.endpoint.tls, address.endpoint.authority().as_str()), (true, "[::1]:4223"));
         assert_eq!((address.login.user.as_deref(), address.login.password.as_deref()), (Some("d@x"), Some("p:w")));
+        let mqtt = |text: &str| BrokerAddress::parse(BrokerKind::Mqtt, text).ok().map(|one| one.endpoint);
+        let ports = ["mqtt://h", "mqtts://h", "mqtts://h:1"].map(|text| mqtt(text).map(|one| (one.tls, one.port)));
+        assert_eq!(ports, [Some((false, 1883)), Some((true, 8883)), Some((true, 1))]);
+        assert_eq!(mqtt("nats://h"), None);
         let address = read("nats://user@host").ok().unwrap();
         assert_eq!((address.login.user.as_deref(), address.login.password), (Some("user"), None));
         for bad in [

@@ -198,3 +198,14 @@ pub(crate) fn broken(error: &(dyn std::error::Error + 'static)) -> SendError {
     }
     SendError::retry(Refusal::CutOff, format!("the connection broke: {error}"))
 }
+
+/// What has come already, without waiting for more: how many bytes, none at the end; `None` where nothing has.
+#[cfg(any(feature = "mqtt", feature = "nats"))]
+pub(crate) async fn came(stream: &mut Box<dyn Stream>, chunk: &mut [u8]) -> Option<std::io::Result<usize>> {
+    let mut into = tokio::io::ReadBuf::new(chunk);
+    std::future::poll_fn(|context| match std::pin::Pin::new(&mut *stream).poll_read(context, &mut into) {
+        std::task::Poll::Ready(read) => std::task::Poll::Ready(Some(read.map(|()| into.filled().len()))),
+        std::task::Poll::Pending => std::task::Poll::Ready(None),
+    })
+    .await
+}

@@ -113,7 +113,7 @@ impl Credentials {
     }
 
     /// The token, for a protocol that has it in a place of its own.
-    #[cfg(feature = "nats")]
+    #[cfg(any(feature = "mqtt", feature = "nats"))]
     pub(crate) fn token(&self) -> Option<String> {
         let headers = self.headers.borrow();
         let (_, value) = headers.iter().find(|(name, _)| name == header::AUTHORIZATION)?;

@@ -9,6 +9,8 @@ use crate::file::FileSink;
 use crate::jetstream::NatsSink;
 #[cfg(feature = "loki")]
 use crate::loki_push::LokiSink;
+#[cfg(feature = "mqtt")]
+use crate::mqtt_publish::MqttSink;
 #[cfg(any(feature = "otlp-http", feature = "otlp-grpc"))]
 use crate::otlp::OtlpSink;
 #[cfg(feature = "remote-write")]
@@ -28,6 +30,9 @@ pub enum Exporter {
     /// NATS JetStream: OTLP export requests as messages of a stream.
     #[cfg(feature = "nats")]
     Nats(Box<NatsSink>),
+    /// MQTT 5 with QoS 1: OTLP export requests as messages.
+    #[cfg(feature = "mqtt")]
+    Mqtt(Box<MqttSink>),
     /// OTLP JSON lines, into files or to standard output.
     #[cfg(feature = "file")]
     File(FileSink),
@@ -60,6 +65,8 @@ impl Exporter {
             Exporter::Loki(sink) => sink.export(signal, request).await,
             #[cfg(feature = "nats")]
             Exporter::Nats(sink) => sink.export(signal, request, id).await,
+            #[cfg(feature = "mqtt")]
+            Exporter::Mqtt(sink) => sink.export(signal, request).await,
             #[cfg(feature = "file")]
             Exporter::File(sink) => sink.export(signal, request).await,
         }
@@ -91,6 +98,8 @@ impl Exporter {
             Exporter::Loki(sink) => sink.rest(),
             #[cfg(feature = "nats")]
             Exporter::Nats(_) => {}
+            #[cfg(feature = "mqtt")]
+            Exporter::Mqtt(_) => {}
             #[cfg(feature = "file")]
             Exporter::File(_) => {}
         }

@@ -3,17 +3,14 @@
 //! One request is one message, and one is on its way at a time. The stream's answer confirms it; its name (`Nats-Msg-Id`) lets the stream
 //! leave out one that it has already.
 
-use std::future::poll_fn;
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
-use std::pin::Pin;
-use std::task::Poll;
 
 use drain::{PartialSuccess, RequestId, SendError, words};
 use model::{Refusal, Signal};
 use nats::{Ack, Connect, DecodeError, Decoder, Event, Info, Message, StreamError, streams};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
-use crate::connect::{self, Stream, encrypt, reach};
+use crate::connect::{self, Stream, came, encrypt, reach};
 use crate::{Access, Login};
 
 const CHUNK: usize = 4 << 10;
@@ -322,16 +319,6 @@ async fn next(stream: &mut (impl AsyncRead + Unpin), decoder: &mut Decoder) -> R
             count => decoder.feed(&chunk[..count]),
         }
     }
-}
-
-/// What has come already, without waiting for more: how many bytes, none at the end; `None` where nothing has.
-async fn came(stream: &mut Box<dyn Stream>, chunk: &mut [u8]) -> Option<std::io::Result<usize>> {
-    let mut into = ReadBuf::new(chunk);
-    poll_fn(|context| match Pin::new(&mut *stream).poll_read(context, &mut into) {
-        Poll::Ready(read) => Poll::Ready(Some(read.map(|()| into.filled().len()))),
-        Poll::Pending => Poll::Ready(None),
-    })
-    .await
 }
 
 fn random() -> u64 {

@@ -24,6 +24,8 @@ mod jetstream;
 mod knock;
 #[cfg(feature = "loki")]
 mod loki_push;
+#[cfg(feature = "mqtt")]
+mod mqtt_publish;
 #[cfg(any(feature = "otlp-http", feature = "otlp-grpc"))]
 mod otlp;
 mod proxy;
@@ -48,6 +50,8 @@ pub use jetstream::NatsSink;
 pub use knock::{Knock, Tls, knock};
 #[cfg(feature = "loki")]
 pub use loki_push::LokiSink;
+#[cfg(feature = "mqtt")]
+pub use mqtt_publish::MqttSink;
 #[cfg(any(feature = "otlp-http", feature = "otlp-grpc"))]
 pub use otlp::OtlpSink;
 #[cfg(feature = "remote-write")]

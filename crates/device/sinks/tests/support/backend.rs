@@ -26,7 +26,7 @@ pub(crate) fn local(test: impl Future<Output = ()>) {
 }
 
 /// Where the build script left a program.
-fn program(name: &str) -> PathBuf {
+pub(crate) fn program(name: &str) -> PathBuf {
     let script = format!("{}/../../../tests/backends/build-{name}.sh", env!("CARGO_MANIFEST_DIR"));
     let found = Command::new(script).arg("--cached").output().unwrap();
     assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
