@@ -28,7 +28,7 @@ pub(crate) fn task(options: &[String]) -> Result<()> {
     match collector.is_file() {
         true => _ = drill.arg("--collector").arg(collector),
         false => {
-            eprintln!("SKIPPED the Collector beside it: it is not built (tests/collector/build.sh; ten minutes, once)")
+            eprintln!("SKIPPED the Collector beside it: it is not built (tests/collector/build.sh; ten minutes, once)");
         }
     }
     if builds {
