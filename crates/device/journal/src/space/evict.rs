@@ -242,8 +242,9 @@ impl Space {
                 continue;
             }
             // What an evicted gap record reported has to be reported again: with this one where they touch.
-            let touches = earlier.exact && earlier.gap.reason == gap.reason && earlier.gap.last + 1 == record.gap.first;
-            if touches {
+            // Two tell of one stretch where a sync failed between them; each counts other records.
+            let touches = earlier.gap.first <= record.gap.first && record.gap.first <= earlier.gap.last + 1;
+            if touches && earlier.exact && earlier.gap.reason == gap.reason {
                 join(&mut record.gap, &earlier.gap);
                 record.before = earlier.before;
             } else {
