@@ -15,6 +15,8 @@ use crate::commit_record::Head;
 use crate::known_gaps::KnownGaps;
 use crate::shared::Shared;
 
+pub(crate) use write::Mark;
+
 /// The records and event times of one frame, for depth, gaps and watermarks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FrameMeta {

@@ -10,7 +10,7 @@ use wire::{EncodeError, RawBlock};
 use crate::commit_record::Heads;
 use crate::error::JournalError;
 use crate::known_gaps::KnownGaps;
-use crate::lane::{FrameMeta, LaneLog};
+use crate::lane::{FrameMeta, LaneLog, Mark};
 use crate::shared::Shared;
 
 /// The reading buffer is given back when it grew beyond this.
@@ -124,6 +124,16 @@ impl<D: Disk> Lanes<D> {
     /// Appends a gap record to a lane.
     pub(crate) fn push_gap(&mut self, index: usize, record: &GapRecord, stamp: Stamp) -> Result<(), JournalError> {
         self.lanes[index].push_gap(&mut self.shared, record, stamp)
+    }
+
+    /// See [`LaneLog::mark`].
+    pub(crate) fn mark(&mut self, index: usize) -> Result<Mark, JournalError> {
+        self.lanes[index].mark(&mut self.shared)
+    }
+
+    /// See [`LaneLog::take_back`].
+    pub(crate) fn take_back(&mut self, index: usize, mark: Mark) {
+        self.lanes[index].take_back(mark);
     }
 
     /// Writes and syncs what is pending in a lane. When that fails its segment is abandoned.

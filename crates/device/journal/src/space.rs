@@ -195,9 +195,9 @@ impl Space {
         cursors: &mut Cursors<D::File>,
         stamp: Stamp,
     ) -> Result<(), JournalError> {
-        for index in 0..Lane::ALL.len() {
-            let lane = log.lanes.lane(index);
-            if !lane.has_unsynced() || (lane.is_open() && log.lanes.sync(index).is_ok()) {
+        // Making room for one lane may leave the gap record of another unsynced.
+        while let Some(index) = (0..Lane::ALL.len()).find(|index| log.lanes.lane(*index).has_unsynced()) {
+            if log.lanes.lane(index).is_open() && log.lanes.sync(index).is_ok() {
                 continue;
             }
             self.open_segment(log, cursors, index, 0, stamp).map_err(|error| match error {

@@ -21,6 +21,14 @@ const KEEP_BYTES: usize = 16 << 10;
 /// Bytes of an entry besides the frames in it.
 const ENTRY_OVERHEAD: u64 = FIXED + wire::BLOCK_HEADER_LEN as u64;
 
+/// Where what is pending ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mark {
+    pending: usize,
+    next: u64,
+    latest_ns: u64,
+}
+
 impl<F> LaneLog<F> {
     /// Room for entries in the open segment, less what is pending.
     fn room(&self, reserve: u64) -> u64 {
@@ -115,6 +123,18 @@ impl<F> LaneLog<F> {
         self.body.clear(KEEP_BYTES);
         self.body_meta = FrameMeta::default();
         Ok(())
+    }
+
+    /// Ends the open block, and tells where what is pending ends.
+    pub(crate) fn mark<D: Disk<File = F>>(&mut self, shared: &mut Shared<D>) -> Result<Mark, JournalError> {
+        self.close_block(shared)?;
+        Ok(Mark { pending: self.pending.len(), next: self.next, latest_ns: self.latest_ns })
+    }
+
+    /// Takes back the gap record that was appended behind a mark, and that a sync failed to make durable.
+    pub(crate) fn take_back(&mut self, mark: Mark) {
+        self.pending.truncate(mark.pending);
+        (self.next, self.latest_ns) = (mark.next, mark.latest_ns);
     }
 
     /// Appends a gap record: a frame of its own, in an entry that also tells recovery.

@@ -255,11 +255,17 @@ impl Space {
                 }
             }
         }
+        let mark = log.lanes.mark(index)?;
         log.lanes.push_gap(index, &record, stamp)?;
-        let durable = log.lanes.sync(index).and_then(|()| log.lanes.sync_names(index));
-        // What was pending when a sync failed is durable with the next commit: the stretch is lost in any case.
+        if log.lanes.sync(index).is_err() {
+            // What was pending is now due in another segment. Without a durable gap record nothing may go: it must not become so later.
+            log.lanes.take_back(index, mark);
+            return Ok(false);
+        }
+        let durable = log.lanes.sync_names(index);
         let telling = if durable.is_ok() { Telling::Durable } else { Telling::Due { instead: 0 } };
         if durable.is_err() {
+            // Its name is durable with the next commit: the stretch is lost in any case.
             cursors.hold_back(index);
         }
         log.gaps.written_with(&gap);
@@ -271,7 +277,7 @@ impl Space {
         }
         let gone = durable.and_then(|()| remove_evicted(log, cursors, index, &positions));
         if gone.is_err() {
-            // Without a durable gap record nothing may go: the files go after the next commit.
+            // The files go after the next commit.
             log.gaps.replace(index, extent);
         }
         cursors.forget_gaps(log, index);
