@@ -157,11 +157,12 @@ impl<F> Cursors<F> {
         self.unbooked.committed(has_ledger, told);
     }
 
-    /// All gap records are durable: files may say how far destinations are.
-    pub(crate) fn reported(&mut self) {
+    /// All gap records of these lanes are durable: files may say how far destinations are.
+    pub(crate) fn reported(&mut self, told: &Told) {
         for destination in &mut self.destinations {
-            destination.dirty |= destination.unreported.iter().any(Option::is_some);
-            destination.unreported = Default::default();
+            for (unreported, _) in destination.unreported.iter_mut().zip(told).filter(|(_, told)| **told) {
+                destination.dirty |= unreported.take().is_some();
+            }
         }
     }
 

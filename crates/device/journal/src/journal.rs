@@ -162,21 +162,32 @@ impl<D: Disk> Journal<D> {
     /// Also writes the gap records that are due, and removes segments that every destination has confirmed.
     ///
     /// # Errors
-    /// [`JournalError::Disk`] when the disk failed. Nothing is committed then, and nothing buffered is lost: call again.
+    /// [`JournalError::Disk`] when the disk failed. Nothing is committed then, and nothing buffered is lost: call again. Where a lane
+    /// found no room, what the others have is committed all the same, without the attachments.
     pub fn commit(&mut self, stamp: Stamp, attachments: &[Attachment<'_>]) -> Result<Commit, JournalError> {
         let riding = Riding::of(attachments)?;
         if !mutants::is_on(Mutant::PlaceUnseen) {
             self.check_place()?;
         }
         self.space.write_due_gaps(&mut self.log, &mut self.cursors, stamp)?;
-        self.space.sync_lanes(&mut self.log, &mut self.cursors, stamp)?;
-        self.log.lanes.settle()?;
-        let (has_ledger, told) = (riding.has_ledger(), self.log.gaps.told());
-        self.log.write_record(&self.cursors.losses(has_ledger, &told), &riding)?;
-        self.cursors.committed(has_ledger, &told);
-        if self.log.gaps.due().is_empty() {
-            self.cursors.reported();
+        match self.space.sync_lanes(&mut self.log, &mut self.cursors, stamp) {
+            Ok(()) => self.commit_synced(stamp, &riding),
+            // The lane that finds no room keeps the others from nothing: what they told of may go then, and make room.
+            Err(error) if error.is_full() => self.commit_synced(stamp, &Riding::default()).and(Err(error)),
+            Err(error) => Err(error),
         }
+    }
+
+    /// Makes what is synced committed, with what rides.
+    fn commit_synced(&mut self, stamp: Stamp, riding: &Riding<'_>) -> Result<Commit, JournalError> {
+        self.log.lanes.settle()?;
+        let (has_ledger, mut told) = (riding.has_ledger(), self.log.gaps.told());
+        for (told, lane) in told.iter_mut().zip(self.log.lanes.iter()) {
+            *told &= !lane.has_unsynced();
+        }
+        self.log.write_record(&self.cursors.losses(has_ledger, &told), riding)?;
+        self.cursors.committed(has_ledger, &told);
+        self.cursors.reported(&told);
         let (frames, records) = self.log.lanes.commit();
         self.cursors.pass_by(&mut self.log);
         if self.space.keep_house(&mut self.log, &mut self.cursors, stamp).is_err() {

@@ -188,28 +188,32 @@ impl Space {
     }
 
     /// Syncs every lane that has something. A lane whose segment fails is tried once more in a new segment, under the
-    /// same sequences: they were never sent.
+    /// same sequences: they were never sent. A lane that finds no room for that keeps none of the others from it.
     pub(crate) fn sync_lanes<D: Disk>(
         &mut self,
         log: &mut Log<D>,
         cursors: &mut Cursors<D::File>,
         stamp: Stamp,
     ) -> Result<(), JournalError> {
+        let mut no_room = [const { None }; Lane::ALL.len()];
         // Making room for one lane may leave the gap record of another unsynced.
-        while let Some(index) = (0..Lane::ALL.len()).find(|index| log.lanes.lane(*index).has_unsynced()) {
+        while let Some(index) =
+            (0..Lane::ALL.len()).find(|index| no_room[*index].is_none() && log.lanes.lane(*index).has_unsynced())
+        {
             if log.lanes.lane(index).is_open() && log.lanes.sync(index).is_ok() {
                 continue;
             }
-            self.open_segment(log, cursors, index, 0, stamp).map_err(|error| match error {
-                AppendError::Journal(error) => error,
-                full => JournalError::io("find room for", lane_dir(log.lanes.lane(index).lane()))(io::Error::new(
-                    io::ErrorKind::StorageFull,
-                    full.to_string(),
-                )),
-            })?;
-            log.lanes.sync(index)?;
+            match self.open_segment(log, cursors, index, 0, stamp) {
+                Ok(()) => log.lanes.sync(index)?,
+                Err(AppendError::Journal(error)) => return Err(error),
+                Err(full) => {
+                    let full = io::Error::new(io::ErrorKind::StorageFull, full.to_string());
+                    let dir = lane_dir(log.lanes.lane(index).lane());
+                    no_room[index] = Some(JournalError::io("find room for", dir)(full));
+                }
+            }
         }
-        Ok(())
+        no_room.into_iter().flatten().next().map_or(Ok(()), Err)
     }
 
     /// Opens a new segment that has room for what is pending in the lane and one more frame, making room as P11 allows.

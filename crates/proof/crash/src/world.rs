@@ -446,7 +446,8 @@ impl World {
                 handed.remove(&number);
             }
         }
-        self.was_full |= !committed.left.is_empty();
+        let is_full = committed.error.as_ref().is_some_and(|error| error.contains("find room"));
+        self.was_full |= is_full || !committed.left.is_empty();
         self.handed.append(&mut handed);
         let failed = committed.error.clone();
         if failed.is_none() {

@@ -146,6 +146,10 @@ impl Space {
         }
         cursors.sync(log)?;
         while let Some((index, extent)) = log.gaps.next_replaced() {
+            if log.lanes.lane(index).has_unsynced() {
+                // What tells of it found no room yet.
+                break;
+            }
             let goes = |segment: &segment::Segment| {
                 extent.first <= segment.first && segment.last <= extent.last && !segment.is_empty()
             };

@@ -8,6 +8,7 @@ use super::evict::{free_own_history, is_history, is_on_its_way, shrink_history};
 use super::{MAX_BRISK_SEGMENT, Space};
 use crate::cursors::Cursors;
 use crate::error::JournalError;
+use crate::lane::LaneLog;
 use crate::log::Log;
 use crate::yielding::yields;
 
@@ -29,7 +30,7 @@ impl Space {
         cursors: &mut Cursors<D::File>,
         stamp: Stamp,
     ) -> Result<(), JournalError> {
-        if log.gaps.due().is_empty() {
+        if log.gaps.due().is_empty() && !log.lanes.iter().any(LaneLog::has_unsynced) {
             log.lanes.remove_unreadable()?;
         }
         self.remove_replaced(log, cursors)?;
