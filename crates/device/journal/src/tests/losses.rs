@@ -259,7 +259,9 @@ fn two_syncs_fail_in_a_commit(more: u64, between: u64) -> bool {
         (done.is_ok(), journal.take_lost().iter().map(|lost| lost.records).sum::<u64>())
     };
     commit(&mut journal, &[(Lane::Traces, 230_000)]);
-    (0..more).for_each(|_| drop(commit(&mut journal, &[(Lane::Traces, 100), (Lane::Logs, 4000)])));
+    for _ in 0..more {
+        commit(&mut journal, &[(Lane::Traces, 100), (Lane::Logs, 4000)]);
+    }
     // Traces are synced first.
     disk.fail_sync_after(1);
     disk.fail_sync_after(2 + between);

@@ -421,3 +421,46 @@ fn a_large_segment_does_not_block_its_lane() {
     }
     assert_eq!((hub.frames.len(), hub.gaps.len()), (8, 0));
 }
+
+/// Scenario: missions fill the journal; a sync of points fails, and no room is left for another segment of theirs. Guarantees: the commit
+/// fails and loses nothing, log records of the same commit go out all the same, and what is delivered makes room for the points (P2, P9).
+#[test]
+fn a_lane_without_room_does_not_hold_the_others() {
+    let options = Options { total_bytes: 512 << 10, destinations: vec!["hub".into()], ..options() };
+    let disk = ModelDisk::new();
+    let (mut journal, _) = open(&disk, &options);
+    for lane in [Lane::Logs, Lane::Metrics] {
+        journal.append(lane, &body("first"), meta(1), STAMP).unwrap();
+    }
+    journal.commit(STAMP, &[]).unwrap();
+    for number in 0.. {
+        if journal.append(Lane::Mission, &body(&noise(number, 4000)), meta(1), STAMP).is_err() {
+            break;
+        }
+        journal.commit(STAMP, &[]).unwrap();
+    }
+    for lane in [Lane::Logs, Lane::Metrics] {
+        journal.append(lane, &body("second"), meta(1), STAMP).unwrap();
+    }
+    // Log records are synced before points.
+    disk.fail_sync_after(1);
+    let error = journal.commit(STAMP, &[]).unwrap_err();
+    assert!(error.to_string().contains("find room"), "{error}");
+    let head = |journal: &Journal<ModelDisk>, lane: Lane| journal.lane(lane).committed().next;
+    assert_eq!((head(&journal, Lane::Logs), head(&journal, Lane::Metrics)), (3, 2));
+    let mut hub = Hub::default();
+    let mut blocks = Vec::new();
+    while hub.frames.is_empty() || !blocks.is_empty() {
+        blocks.clear();
+        journal.next_blocks(0, 64 << 10, &mut blocks).unwrap();
+        for block in &blocks {
+            hub.take(block);
+            journal.confirm(0, block.lane, block.first, block.last).unwrap();
+        }
+    }
+    assert!(hub.has(Lane::Logs, 2, &body("second")));
+    let _makes_room = journal.commit(STAMP, &[]);
+    journal.commit(STAMP, &[]).unwrap();
+    drain(&mut journal, 0, &mut hub);
+    assert!(hub.has(Lane::Metrics, 2, &body("second")) && hub.gaps.is_empty());
+}
