@@ -235,7 +235,10 @@ pub fn replay(config: &Config, input: impl BufRead, out: impl Write) -> Result<(
 
 impl<W: Write> Replay<'_, W> {
     fn finish(&mut self) -> std::io::Result<()> {
-        let queued = self.files.as_mut().map_or(0, Files::queued);
+        let difference = match &mut self.files {
+            Some(files) => files.difference(&mut self.pipeline),
+            None => self.pipeline.ledger().difference(|_| 0),
+        };
         let sampling = self.pipeline.sampling();
         let counters = self.pipeline.counters();
         let ledger = self.pipeline.ledger();
@@ -257,7 +260,7 @@ impl<W: Write> Replay<'_, W> {
             ("index_bytes_then", self.most_pending.1),
             ("recorder_bytes_then", self.most_pending.2),
             ("pending", ledger.pending.total()),
-            ("difference", ledger.difference(|_| queued)),
+            ("difference", difference),
         ] {
             writeln!(self.out, "status {name} {value}")?;
         }

@@ -7,6 +7,7 @@ use model::Stamp;
 use sources::{Answer, Request};
 
 use crate::build::{storage_options, thin_step};
+use crate::destinations::Destinations;
 use crate::disk_state::DiskState;
 use crate::error::{StartError, start_error};
 use pipeline::Batch;
@@ -15,6 +16,7 @@ use pipeline::Pipeline;
 /// A data directory of the replay.
 pub(crate) struct Files {
     disk: DiskState<RealDisk>,
+    destinations: Destinations,
     committed_ledger: Vec<u8>,
 }
 
@@ -36,7 +38,8 @@ impl Files {
         let opened = opened.map_err(|error| fail(error.to_string()))?;
         let mut disk = opened.disk;
         disk.thin_to(thin_step(config));
-        Ok((Self { disk, committed_ledger: Vec::new() }, opened.pipeline))
+        let destinations = Destinations::of(config);
+        Ok((Self { disk, destinations, committed_ledger: Vec::new() }, opened.pipeline))
     }
 
     /// Records a request, then takes it in.
@@ -68,12 +71,16 @@ impl Files {
             return Err(start_error(format!("the data directory takes nothing: {error}")));
         }
         pipeline.committed(&attachment);
+        self.destinations.skipped(&committed.passed, pipeline.books_mut());
         self.committed_ledger = attachment.ledger;
         Ok(batches)
     }
 
-    /// Records that a destination would still have to get.
-    pub(crate) fn queued(&mut self) -> u64 {
-        self.disk.status().depths.first().map_or(0, |depth| depth.records)
+    /// By how many records the books miss, once what consumers were passed by is booked.
+    pub(crate) fn difference(&mut self, pipeline: &mut Pipeline) -> u64 {
+        let status = self.disk.status();
+        self.destinations.skipped(&status.passed, pipeline.books_mut());
+        let depth_of = |name: &str| self.destinations.positions(name).first().map(|position| status.depths[*position]);
+        pipeline.ledger().difference(|name| depth_of(name).map_or(0, |depth| depth.records))
     }
 }

@@ -26,8 +26,10 @@ const MAX_HELLO: usize = 64 << 10;
 /// Largest blocks request: one block of content that does not shrink is its header longer than the limit.
 const MAX_BLOCKS: usize = MAX_BLOCKS_REQUEST + BLOCK_HEADER_LEN;
 
-/// Most memory that the records of one request may take.
+/// Most memory that the records of one request may take, and of one block: beyond it blocks wait for the next request.
 const MAX_REQUEST_COST: usize = 64 << 20;
+/// As many requests with as much as one may have fit into the store's heads, so that none waits for them to be empty.
+const REQUESTS_IN_HEADS: usize = 4;
 /// Letters of an agent's version that are kept.
 const MAX_VERSION: usize = 64;
 
@@ -151,7 +153,8 @@ async fn take_blocks(app: &Arc<App>, peer: &Peer, request: Request) -> Result<Ve
     app.authorize(request.headers())?;
     let body = app.read_body(request, MAX_BLOCKS).await?;
     let bytes = body.bytes.clone();
-    let (taken, frames) = app.decode(move || read_blocks(&bytes)).await??;
+    let room = MAX_REQUEST_COST.min(app.store.head_bytes_limit() / REQUESTS_IN_HEADS);
+    let (taken, frames) = app.decode(move || read_blocks(&bytes, room)).await??;
     // Every frame, not only the first: an identity is claimed by each.
     let mut names: Vec<&str> = frames.iter().map(|frame| &**frame.device()).collect();
     names.dedup();
@@ -199,14 +202,15 @@ fn summarize(outcomes: impl Iterator<Item = FrameOutcome>) -> Outcome {
     })
 }
 
-/// Takes a request apart. A block that cannot be read ends it: where the next one begins is not known for sure.
-fn read_blocks(bytes: &[u8]) -> Result<(Vec<Taken>, Vec<Incoming>), Refusal> {
+/// Takes a request apart, as far as its records take not much more than `room`. A block that cannot be read ends it:
+/// where the next one begins is not known for sure.
+fn read_blocks(bytes: &[u8], room: usize) -> Result<(Vec<Taken>, Vec<Incoming>), Refusal> {
     let mut inflater = Inflater::new();
     let (mut taken, mut frames) = (Vec::new(), Vec::<Incoming>::new());
     let mut rest = bytes;
     let mut cost = 0;
     // Blocks beyond the memory of one request get no answer: the device sends them again with its next one.
-    while !rest.is_empty() && cost <= MAX_REQUEST_COST {
+    while !rest.is_empty() && cost <= room {
         match RawBlock::parse(rest) {
             Ok((block, after)) => {
                 let of_block = read_frames(&block, &mut inflater);

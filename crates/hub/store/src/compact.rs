@@ -75,6 +75,7 @@ impl Compactor<'_> {
             done.packs_written += self.pack_frames(&frames, stop)?;
             self.0.stats.compactions.fetch_add(1, Ordering::Relaxed);
         }
+        self.0.stats.refused_cost.store(0, Ordering::Release);
         done.packs_expired = self.expire(now_ns)?;
         self.0.stats.expired_packs.fetch_add(done.packs_expired as u64, Ordering::Relaxed);
         while let Some(small) = self.mergeable() {
@@ -86,15 +87,18 @@ impl Compactor<'_> {
         Ok(done)
     }
 
-    /// The frames to be packed: the old ones, and when memory runs short the oldest until a quarter of it is in use.
+    /// The frames to be packed: the old ones, and when memory runs short the oldest until a quarter of it is in use, or
+    /// less where a refused request needs the room.
     fn ripe_frames(&self, now_ns: u64) -> Vec<Arc<HeadFrame>> {
         let view = self.0.view();
         let old = now_ns.saturating_sub(nanoseconds(self.0.options.compact_after));
-        let short = view.cost > self.0.options.head_bytes / 2;
+        let limit = self.0.options.head_bytes;
+        let short = self.0.is_short(view.cost);
+        let keep = (limit / 4).min(limit.saturating_sub(self.0.stats.refused_cost.load(Ordering::Acquire)));
         let mut left = view.cost;
         let mut taken = 0;
         let ripe = view.frames().take_while(|frame| {
-            let is_ripe = frame.received_ns <= old || (short && left > self.0.options.head_bytes / 4);
+            let is_ripe = frame.received_ns <= old || (short && left > keep);
             let take = is_ripe && taken < PASS_BYTES;
             left -= frame.cost.min(left);
             taken += frame.cost;

@@ -56,12 +56,22 @@ pub enum StoreError {
         source: fjall::Error,
     },
     /// The heads are full: the compactor has to catch up first.
-    #[error("busy: {held} bytes of heads wait for compaction (limit {limit})")]
+    #[error(
+        "busy: records of {cost} bytes do not fit beside the {held} bytes of heads that wait for compaction (limit {limit})"
+    )]
     Busy {
+        /// Bytes that the refused records take.
+        cost: usize,
         /// Bytes in heads.
         held: usize,
         /// Their limit.
         limit: usize,
+    },
+    /// Too many requests wait for the writer.
+    #[error("busy: {waiting} requests wait for the writer")]
+    Queued {
+        /// How many.
+        waiting: usize,
     },
     /// A file of ours is damaged.
     #[error("{}: offset {offset}: {what}; it is left out of answers until the file is restored from a backup", .path.display())]
@@ -108,7 +118,7 @@ impl StoreError {
 
     /// Whether the sender may try the same again later.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Busy { .. } | Self::Closed | Self::Poisoned(_))
+        matches!(self, Self::Busy { .. } | Self::Queued { .. } | Self::Closed | Self::Poisoned(_))
     }
 }
 

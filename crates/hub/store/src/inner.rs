@@ -1,7 +1,7 @@
 //! The parts of an open store that the writer, the compactor and queries share, and how they come to be.
 
 use std::path::Path;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -121,6 +121,11 @@ impl Inner {
     pub(crate) fn poison(&self, why: &StoreError) -> StoreError {
         let mut poisoned = self.poisoned.write().unwrap_or_else(PoisonError::into_inner);
         StoreError::Poisoned(poisoned.get_or_insert_with(|| why.to_string()).clone())
+    }
+
+    /// Whether heads that cost so much leave too little room.
+    pub(crate) fn is_short(&self, cost: usize) -> bool {
+        cost > self.options.head_bytes / 2 || (cost > 0 && self.stats.refused_cost.load(Ordering::Acquire) > 0)
     }
 
     pub(crate) fn check_health(&self) -> Result<(), StoreError> {

@@ -27,6 +27,8 @@ pub(crate) struct Stats {
     pub(crate) expired_packs: AtomicU64,
     /// Cost of frames that wait for the writer.
     pub(crate) queued_cost: AtomicUsize,
+    /// Cost of the largest request that was refused for want of room since the compactor last ran.
+    pub(crate) refused_cost: AtomicUsize,
     /// Frames with spans that were stored since the start; only counted for the mutants.
     #[cfg(feature = "mutants")]
     pub(crate) trace_frames: AtomicU64,

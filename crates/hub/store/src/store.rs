@@ -86,9 +86,14 @@ impl Store {
         Compactor(&self.inner).run(now_ns, Stop::Never)
     }
 
-    /// Whether heads hold so much that the compactor should run now.
+    /// Whether heads hold so much that the compactor should run now, or a request was refused because of them.
     pub fn wants_compaction(&self) -> bool {
-        self.inner.view().cost > self.inner.options.head_bytes / 2
+        self.inner.is_short(self.inner.view().cost)
+    }
+
+    /// Most memory for heads, in bytes.
+    pub fn head_bytes_limit(&self) -> usize {
+        self.inner.options.head_bytes
     }
 
     /// What may be asked of it within a scope.

@@ -72,7 +72,8 @@ impl WriterHandle {
         let held = inner.view().cost + queued;
         let limit = inner.options.head_bytes;
         if held > 0 && held + cost > limit {
-            return refuse(reply, StoreError::Busy { held, limit });
+            inner.stats.refused_cost.fetch_max(cost, Ordering::AcqRel);
+            return refuse(reply, StoreError::Busy { cost, held, limit });
         }
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(sender) = queue.as_ref() else {
@@ -83,7 +84,7 @@ impl WriterHandle {
             Ok(()) => {}
             Err(TrySendError::Full(job)) => {
                 drop(queue);
-                refuse(job.reply, StoreError::Busy { held, limit });
+                refuse(job.reply, StoreError::Queued { waiting: QUEUE_REQUESTS });
             }
             Err(TrySendError::Disconnected(job)) => {
                 drop(queue);

@@ -218,6 +218,25 @@ fn full_heads_push_back() {
     assert_eq!(stored_spans(&store), seq as usize);
 }
 
+/// Scenario: heads hold less than half of what they may, and a request comes that does not fit beside it. Guarantees: it is refused as
+/// busy, the compactor makes the room that it needs, and it is taken when it comes again (P9).
+#[test]
+fn a_refused_request_gets_its_room() {
+    let mut place = Place::new();
+    place.options.head_bytes = 20_000;
+    let store = place.open();
+    assert_eq!(store_all(&store, vec![one_span(1, 1, NOW)]), [FrameOutcome::Stored]);
+    assert!(!store.wants_compaction());
+    let cost = one_span(1, 1, NOW).cost();
+    let many = || (2..).map(|seq| one_span(seq, seq as u8, NOW)).take(20_000 / cost).collect::<Vec<_>>();
+    let refused = store.store(many(), NOW).unwrap_err();
+    assert!(matches!(refused, crate::StoreError::Busy { .. }), "{refused}");
+    assert!(store.wants_compaction());
+    assert!(store.compact(NOW).unwrap().frames > 0);
+    assert!(!store.wants_compaction());
+    assert_eq!(store_all(&store, many()).len(), 20_000 / cost);
+}
+
 /// Scenario: two stores in one directory. Guarantees: the second says that it is locked and by what to mend it.
 #[test]
 fn a_directory_has_one_store() {
