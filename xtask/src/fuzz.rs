@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
-const TARGETS: [&str; 15] = [
+const TARGETS: [&str; 16] = [
     "walker",
     "door",
     "json",
@@ -15,6 +15,7 @@ const TARGETS: [&str; 15] = [
     "block",
     "segment",
     "config",
+    "columns",
     "query",
     "line",
     "records",
