@@ -17,8 +17,10 @@ use crate::error::StoreError;
 use crate::inner::Inner;
 use crate::intake_row::IntakeRow;
 use crate::manifest;
+use crate::merging::{Merge, next_metric_merge};
 use crate::pack::{
-    DAY_NS, FrameSource, Frames, Kind, Pack, RowSet, StreamEntry, build, draft_name, file_name, sync_dir,
+    DAY_NS, FrameSource, Frames, Kind, MetricRows, Pack, RowSet, StreamEntry, build, draft_name, file_name, frames_of,
+    sync_dir,
 };
 use crate::proto::ClaimsRow;
 use crate::view::HeadFrame;
@@ -78,11 +80,11 @@ impl Compactor<'_> {
         self.0.stats.refused_cost.store(0, Ordering::Release);
         done.packs_expired = self.expire(now_ns)?;
         self.0.stats.expired_packs.fetch_add(done.packs_expired as u64, Ordering::Relaxed);
-        while let Some(small) = self.mergeable() {
-            done.packs_merged += small.len();
+        while let Some(merge) = self.next_merge(now_ns) {
+            done.packs_merged += merge.packs.len();
             done.packs_written += 1;
-            self.0.stats.merged_packs.fetch_add(small.len() as u64, Ordering::Relaxed);
-            self.merge(&small, stop)?;
+            self.0.stats.merged_packs.fetch_add(merge.packs.len() as u64, Ordering::Relaxed);
+            self.merge(&merge, stop)?;
         }
         Ok(done)
     }
@@ -108,7 +110,7 @@ impl Compactor<'_> {
     }
 
     /// Writes pack files and syncs them and their directory.
-    fn write_packs(&self, sets: Vec<(u32, RowSet)>, frames: &Frames) -> Result<Vec<Arc<Pack>>, StoreError> {
+    fn write_packs(&self, sets: Vec<(u32, RowSet<'_>)>, frames: &Frames) -> Result<Vec<Arc<Pack>>, StoreError> {
         let mut paths: Vec<PathBuf> = Vec::new();
         let write = || {
             let mut packs = Vec::new();
@@ -235,7 +237,17 @@ impl Compactor<'_> {
         Ok(())
     }
 
-    /// Packs of one kind, day and size class, if there are enough of them to merge.
+    /// What is to be merged next, or written anew because it is of an older format.
+    fn next_merge(&self, now_ns: u64) -> Option<Merge> {
+        let packs = self.mergeable().map(|packs| Merge { packs, with_orders: false });
+        packs.or_else(|| {
+            let packs = self.0.view().packs.clone();
+            let is_open = |pack: &Pack| self.0.damages.is_missing_beside(pack);
+            next_metric_merge(&packs, self.0.options.merge_at, now_ns, is_open)
+        })
+    }
+
+    /// Packs of rows of one kind, day and size class, if there are enough of them to merge.
     fn mergeable(&self) -> Option<Vec<Arc<Pack>>> {
         let merge_at = self.0.options.merge_at.max(2);
         let view = self.0.view();
@@ -243,7 +255,7 @@ impl Compactor<'_> {
         for pack in &view.packs {
             let (raw, rows) = (pack.raw_bytes(), pack.index.rows);
             // Two classes: fresh packs, and packs that were merged but are not full yet.
-            if raw < MERGE_BYTES / 2 && rows < MERGE_ROWS / 2 && !pack.is_damaged() {
+            if pack.kind != Kind::Metrics && raw < MERGE_BYTES / 2 && rows < MERGE_ROWS / 2 && !pack.is_damaged() {
                 let parts = 2 * merge_at as u64;
                 let grown = raw >= MERGE_BYTES / parts || rows >= MERGE_ROWS / parts;
                 classes.entry((pack.kind, pack.index.day, grown)).or_default().push(Arc::clone(pack));
@@ -264,7 +276,8 @@ impl Compactor<'_> {
         })
     }
 
-    fn merge(&self, small: &[Arc<Pack>], stop: Stop) -> Result<(), StoreError> {
+    fn merge(&self, merge: &Merge, stop: Stop) -> Result<(), StoreError> {
+        let Merge { packs: small, with_orders } = merge;
         let Some(first) = small.first() else { return Ok(()) };
         // A damaged pack stays as it is: merging would make the damage final.
         for pack in small {
@@ -274,11 +287,19 @@ impl Compactor<'_> {
                 return Err(error);
             }
         }
-        let rows = RowSet::read(first.kind, small)?;
         let mut sources = Frames::new();
         for pack in small {
-            sources.extend(pack.frames()?);
+            sources.extend(frames_of(pack)?);
         }
+        let of_first_hubs;
+        let rows = if first.kind != Kind::Metrics {
+            RowSet::read(first.kind, small)?
+        } else if first.columns.is_none() {
+            of_first_hubs = first.all_series()?;
+            RowSet::Metrics(MetricRows::with_orders(&of_first_hubs))
+        } else {
+            RowSet::MergedMetrics(small, *with_orders)
+        };
         let merged = self.write_packs(vec![(first.index.day, rows)], &sources)?;
         let _ = stop;
         #[cfg(test)]

@@ -4,6 +4,8 @@ use std::sync::{Mutex, PoisonError};
 
 use model::Signal;
 
+use crate::pack::Pack;
+
 /// Most damages that are kept one by one; what is found beyond them widens the last of its pack.
 const MOST: usize = 10_000;
 
@@ -105,6 +107,16 @@ impl Damages {
         let known = self.lock();
         let touching = known.iter().filter(|damage| signals.iter().any(|signal| damage.touches(*signal, from, to)));
         touching.cloned().collect()
+    }
+
+    /// Whether a pack that is not `pack` and may hold records of its kind and time cannot be read as a whole.
+    pub(crate) fn is_missing_beside(&self, pack: &Pack) -> bool {
+        let signal = pack.kind.signal();
+        let is_beside = |damage: &Damage| {
+            let touches = damage.touches(signal, pack.index.min_time, pack.index.max_time.saturating_add(1));
+            damage.block.is_none() && damage.pack != 0 && damage.pack != pack.number && touches
+        };
+        self.lock().iter().any(is_beside)
     }
 
     /// How many packs cannot be read as a whole.

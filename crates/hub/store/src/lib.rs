@@ -9,6 +9,7 @@
 //! | `registry` | devices, claims, gaps: in memory, rebuilt at start |
 //! | `view` | what queries see: heads in memory and packs on disk |
 //! | `compact` | heads into packs, small packs into larger ones, expired packs away |
+//! | `merging` | which metric packs become one, and when |
 //! | `damage`, `repair` | what cannot be read any more, and how a manifest is rebuilt from packs |
 //! | `pack` | the format of packs |
 //! | [`query`] | traces, logs, metrics, exemplars, services, coverage |
@@ -27,6 +28,7 @@ mod intake_row;
 mod intervals;
 mod lossy;
 mod manifest;
+mod merging;
 mod opening;
 mod origin;
 mod pack;

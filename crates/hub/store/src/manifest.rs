@@ -13,7 +13,7 @@ use prost::Message;
 use crate::damage::{Damage, Reason};
 use crate::db::{Db, ID_KEY, for_each_row};
 use crate::error::StoreError;
-use crate::pack::{Kind, Pack, VERSION, draft_name, file_name, number_of, sync_dir};
+use crate::pack::{Kind, Pack, draft_name, file_name, number_of, sync_dir};
 
 /// What the manifest says of a pack. Rows of the first hubs are empty.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -52,7 +52,7 @@ impl ManifestRow {
             rows: pack.index.rows,
             devices: pack.devices.clone(),
             index_crc: pack.index_crc,
-            version: u32::from(VERSION),
+            version: u32::from(pack.version),
             removed: false,
             accepted: false,
         }

@@ -131,6 +131,27 @@ pub(crate) struct SeriesChunk {
     pub(crate) points: Vec<PointRow>,
 }
 
+/// What a metric pack says of a series beside its points.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct SeriesDescription {
+    /// An [`OriginRow`].
+    #[prost(bytes = "vec", tag = "1")]
+    pub(crate) origin: Vec<u8>,
+    #[prost(string, tag = "2")]
+    pub(crate) name: String,
+    #[prost(string, tag = "3")]
+    pub(crate) description: String,
+    #[prost(string, tag = "4")]
+    pub(crate) unit: String,
+    #[prost(message, repeated, tag = "5")]
+    pub(crate) metadata: Vec<KeyValue>,
+    /// See [`crate::rows::Kind`].
+    #[prost(uint32, tag = "6")]
+    pub(crate) kind: u32,
+    #[prost(message, repeated, tag = "7")]
+    pub(crate) attributes: Vec<KeyValue>,
+}
+
 /// One point, without the attributes of its series.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct PointRow {

@@ -15,7 +15,7 @@ use crate::error::StoreError;
 use crate::ids::{FrameKey, Stream};
 use crate::manifest::{self, ManifestRow};
 use crate::opening::{self, Places};
-use crate::pack::{FrameSource, Frames, Kind, Pack, RowSet, number_of, sync_dir};
+use crate::pack::{Frames, Kind, Pack, frames_of, number_of, sync_dir};
 use crate::proto::ClaimsRow;
 use crate::registry::Registry;
 use crate::stats::Stats;
@@ -124,23 +124,6 @@ fn salvage(places: &Places, lines: &mut Vec<String>) -> Result<(), StoreError> {
     }
     lines.push("no beginning of its journals opens: a new database is made from packs".into());
     Ok(())
-}
-
-/// The frames of a pack; of a pack of the first hubs, which names none, only their places in the order of intake.
-fn frames_of(pack: &Pack) -> Result<Frames, StoreError> {
-    let named = pack.frames()?;
-    if !named.is_empty() {
-        return Ok(named);
-    }
-    let one = [Arc::new(Pack::open(&pack.path, pack.number)?)];
-    let orders: Vec<u64> = match RowSet::read(pack.kind, &one)? {
-        RowSet::Traces(rows) => rows.iter().map(|row| row.order).collect(),
-        RowSet::Logs(rows) => rows.iter().map(|row| row.order).collect(),
-        RowSet::Metrics(rows) => rows.iter().flat_map(|row| &row.points).map(|point| point.order).collect(),
-        RowSet::Exemplars(rows) => rows.iter().map(|row| row.order).collect(),
-    };
-    let nameless = FrameSource { stream: Default::default(), seq: 0, digest: 0 };
-    Ok(orders.into_iter().map(|order| (order, nameless.clone())).collect())
 }
 
 /// Takes packs in that the manifest does not name, and claims their frames.

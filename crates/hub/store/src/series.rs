@@ -175,6 +175,16 @@ impl Point {
         }
     }
 
+    /// OTLP's flags.
+    pub(crate) fn flags(&self) -> u32 {
+        match &self.data {
+            PointData::Number(point) => point.flags,
+            PointData::Histogram(point) => point.flags,
+            PointData::Exponential(point) => point.flags,
+            PointData::Summary(point) => point.flags,
+        }
+    }
+
     /// Bytes that it takes in memory.
     pub(crate) fn held_bytes(&self) -> usize {
         let buckets = match &self.data {
@@ -191,12 +201,6 @@ impl Point {
 
     /// Whether it says "no value here" (OTLP `FLAG_NO_RECORDED_VALUE`).
     pub fn is_stale(&self) -> bool {
-        let flags = match &self.data {
-            PointData::Number(point) => point.flags,
-            PointData::Histogram(point) => point.flags,
-            PointData::Exponential(point) => point.flags,
-            PointData::Summary(point) => point.flags,
-        };
-        flags & 1 != 0
+        self.flags() & 1 != 0
     }
 }

@@ -1,32 +1,28 @@
 //! Turning rows into the blocks of packs: sorted, cut by size, origins shared per block.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
 use model::TraceId;
 use prost::Message;
 
-use super::format::{Kind, ServiceEntry};
-use super::write::{BlockMeta, Frames, PackWriter};
+use super::catalog::Catalog;
+use super::format::{COLUMNS, Kind, ROWS, ServiceEntry};
+use super::metric_write::{MetricRows, write_merged, write_rows};
+use super::write::{BlockMeta, FrameSource, Frames, PackWriter};
 use super::{DAY_NS, read::Pack};
 use crate::error::StoreError;
-use crate::proto::{
-    ExemplarBlock, ExemplarBlockRow, LogBlock, LogBlockRow, MetricBlock, OriginRow, PointRow, SeriesChunk, SpanBlock,
-    SpanBlockRow,
-};
-use crate::rows::{ExemplarRow, LogRow, Origin, Point, Records, Series, SeriesRow, SpanRow, find_text};
-
-/// Most operations that a pack lists per service.
-const MAX_OPERATIONS: usize = 1000;
-/// The metric whose series name services and operations before any sampling.
-const CALLS: &str = "traces.span.metrics.calls";
+use crate::proto::{ExemplarBlock, ExemplarBlockRow, LogBlock, LogBlockRow, OriginRow, SpanBlock, SpanBlockRow};
+use crate::rows::{ExemplarRow, LogRow, Origin, Records, SpanRow};
 
 /// The rows of one kind and day.
-pub(crate) enum RowSet {
+pub(crate) enum RowSet<'a> {
     Traces(Vec<SpanRow>),
     Logs(Vec<LogRow>),
-    Metrics(Vec<SeriesRow>),
+    Metrics(MetricRows<'a>),
+    /// Packs of columns, and whether their points keep their places in the order of intake.
+    MergedMetrics(&'a [Arc<Pack>], bool),
     Exemplars(Vec<ExemplarRow>),
 }
 
@@ -34,21 +30,21 @@ fn day(time: u64) -> u32 {
     u32::try_from(time / DAY_NS).unwrap_or(u32::MAX)
 }
 
-impl RowSet {
+impl<'a> RowSet<'a> {
     pub(crate) fn kind(&self) -> Kind {
         match self {
             RowSet::Traces(_) => Kind::Traces,
             RowSet::Logs(_) => Kind::Logs,
-            RowSet::Metrics(_) => Kind::Metrics,
+            RowSet::Metrics(_) | RowSet::MergedMetrics(..) => Kind::Metrics,
             RowSet::Exemplars(_) => Kind::Exemplars,
         }
     }
 
     /// Sorts the records of many frames into kinds and days.
-    pub(crate) fn split<'a>(frames: impl Iterator<Item = &'a Records>) -> Vec<(u32, RowSet)> {
+    pub(crate) fn split(frames: impl Iterator<Item = &'a Records>) -> Vec<(u32, RowSet<'a>)> {
         let mut spans: BTreeMap<u32, Vec<SpanRow>> = BTreeMap::new();
         let mut logs: BTreeMap<u32, Vec<LogRow>> = BTreeMap::new();
-        let mut series: BTreeMap<u32, Vec<SeriesRow>> = BTreeMap::new();
+        let mut series: BTreeMap<u32, MetricRows<'a>> = BTreeMap::new();
         let mut exemplars: BTreeMap<u32, Vec<ExemplarRow>> = BTreeMap::new();
         for records in frames {
             for row in &records.spans {
@@ -58,12 +54,8 @@ impl RowSet {
                 logs.entry(day(row.time())).or_default().push(row.clone());
             }
             for row in &records.series {
-                let mut days: BTreeMap<u32, Vec<Point>> = BTreeMap::new();
                 for point in &row.points {
-                    days.entry(day(point.time())).or_default().push(point.clone());
-                }
-                for (day, points) in days {
-                    series.entry(day).or_default().push(SeriesRow { series: Arc::clone(&row.series), points });
+                    series.entry(day(point.time())).or_default().add(&row.series, point);
                 }
             }
             for row in &records.exemplars {
@@ -77,8 +69,8 @@ impl RowSet {
         spans.chain(logs).chain(series).chain(exemplars).collect()
     }
 
-    /// Reads all rows of packs of one kind.
-    pub(crate) fn read(kind: Kind, packs: &[Arc<Pack>]) -> Result<RowSet, StoreError> {
+    /// Reads all rows of packs of one kind; metrics are merged as they are.
+    pub(crate) fn read(kind: Kind, packs: &'a [Arc<Pack>]) -> Result<RowSet<'a>, StoreError> {
         fn all<T>(
             packs: &[Arc<Pack>],
             read: impl Fn(&Pack, usize) -> Result<Vec<T>, StoreError>,
@@ -94,7 +86,7 @@ impl RowSet {
         Ok(match kind {
             Kind::Traces => RowSet::Traces(all(packs, Pack::spans)?),
             Kind::Logs => RowSet::Logs(all(packs, Pack::logs)?),
-            Kind::Metrics => RowSet::Metrics(all(packs, Pack::series)?),
+            Kind::Metrics => RowSet::MergedMetrics(packs, true),
             Kind::Exemplars => RowSet::Exemplars(all(packs, Pack::exemplars)?),
         })
     }
@@ -131,48 +123,23 @@ impl OriginTable {
 pub(crate) fn build(
     path: &Path,
     day: u32,
-    rows: RowSet,
+    rows: RowSet<'_>,
     frames: &Frames,
     block_bytes: usize,
 ) -> Result<(), StoreError> {
-    let mut writer = PackWriter::create(path, rows.kind(), day)?;
+    let version = if rows.kind() == Kind::Metrics { COLUMNS } else { ROWS };
+    let mut writer = PackWriter::create(path, rows.kind(), day, version)?;
     let services = match rows {
         RowSet::Traces(rows) => build_traces(&mut writer, rows, block_bytes)?,
         RowSet::Logs(rows) => build_logs(&mut writer, rows, block_bytes)?,
-        RowSet::Metrics(rows) => build_metrics(&mut writer, rows, block_bytes)?,
+        RowSet::Metrics(rows) => write_rows(&mut writer, rows)?,
+        RowSet::MergedMetrics(packs, with_orders) => {
+            writer.note_orders(frames.keys().copied());
+            write_merged(&mut writer, packs, with_orders)?
+        }
         RowSet::Exemplars(rows) => build_exemplars(&mut writer, rows, block_bytes)?,
     };
     writer.finish(services, frames)
-}
-
-/// Services with their operations and devices, as a pack's index lists them.
-#[derive(Default)]
-struct Catalog(BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)>);
-
-impl Catalog {
-    fn note(&mut self, service: &str, operation: Option<&str>, device: &str) {
-        if !self.0.contains_key(service) {
-            self.0.insert(service.to_owned(), Default::default());
-        }
-        let Some((operations, devices)) = self.0.get_mut(service) else { return };
-        if let Some(operation) = operation.filter(|name| !operations.contains(*name))
-            && operations.len() < MAX_OPERATIONS
-        {
-            operations.insert(operation.to_owned());
-        }
-        if !devices.contains(device) {
-            devices.insert(device.to_owned());
-        }
-    }
-
-    fn finish(self) -> Vec<ServiceEntry> {
-        let entries = self.0.into_iter().map(|(name, (operations, devices))| ServiceEntry {
-            name,
-            operations: operations.into_iter().collect(),
-            devices: devices.into_iter().collect(),
-        });
-        entries.collect()
-    }
 }
 
 fn build_traces(
@@ -256,82 +223,6 @@ fn build_logs(
     Ok(catalog.finish())
 }
 
-/// Joins the chunks of each series, sorts its points, and keeps of points with one time the one that came last.
-fn join_series(rows: Vec<SeriesRow>) -> Vec<(Arc<Series>, Vec<Point>)> {
-    // A series' key begins with its name, so that the series of a metric lie together.
-    let mut by_key: BTreeMap<Vec<u8>, (Arc<Series>, Vec<Point>)> = BTreeMap::new();
-    for SeriesRow { series, points } in rows {
-        let entry = by_key.entry(series.key.clone()).or_insert_with(|| (series, Vec::new()));
-        entry.1.extend(points);
-    }
-    let mut joined: Vec<_> = by_key.into_values().collect();
-    for (_, points) in &mut joined {
-        sort_points(points);
-    }
-    joined
-}
-
-/// Sorts points by time; of points with one time the one with the highest place in the order of intake stays.
-pub(crate) fn sort_points(points: &mut Vec<Point>) {
-    points.sort_by_key(|point| (point.time(), std::cmp::Reverse(point.order)));
-    points.dedup_by_key(|point| point.time());
-}
-
-/// Points per chunk of a series.
-const CHUNK_POINTS: usize = 1024;
-
-fn build_metrics(
-    writer: &mut PackWriter,
-    rows: Vec<SeriesRow>,
-    block_bytes: usize,
-) -> Result<Vec<ServiceEntry>, StoreError> {
-    let mut catalog = Catalog::default();
-    let joined = join_series(rows);
-    let mut chunks = joined
-        .iter()
-        .flat_map(|(series, points)| points.chunks(CHUNK_POINTS).map(move |points| (series, points)))
-        .peekable();
-    while let Some((first, _)) = chunks.peek() {
-        let name = first.name.clone();
-        let mut block = MetricBlock::default();
-        let mut origins = OriginTable::default();
-        let (mut bytes, mut rows, mut min_time, mut max_time) = (0, 0, u64::MAX, 0);
-        while bytes + origins.bytes < block_bytes
-            && let Some((series, points)) = chunks.next_if(|(series, _)| series.name == name)
-        {
-            let operation = (name == CALLS).then(|| find_text(&series.attributes, "span.name")).flatten();
-            catalog.note(&series.origin.service, operation, &series.origin.device);
-            let chunk = SeriesChunk {
-                origin: origins.place(&series.origin),
-                name: series.name.clone(),
-                description: series.description.clone(),
-                unit: series.unit.clone(),
-                metadata: series.metadata.clone(),
-                kind: series.kind.to_number(),
-                attributes: series.attributes.clone(),
-                points: points
-                    .iter()
-                    .map(|point| PointRow { order: point.order, data: Some(point.data.clone()) })
-                    .collect(),
-            };
-            bytes += chunk.encoded_len();
-            rows += points.len() as u32;
-            block.series.push(chunk);
-            for point in points {
-                min_time = min_time.min(point.time());
-                max_time = max_time.max(point.time());
-                writer.note_row(point.time(), point.time(), point.order);
-            }
-        }
-        block.origins = origins.rows;
-        writer.add_block(&block, BlockMeta { min_time, max_time, rows, name })?;
-    }
-    for (series, _) in &joined {
-        writer.note_metric(series);
-    }
-    Ok(catalog.finish())
-}
-
 fn build_exemplars(
     writer: &mut PackWriter,
     mut rows: Vec<ExemplarRow>,
@@ -369,4 +260,24 @@ fn build_exemplars(
         writer.add_block(&block, meta)?;
     }
     Ok(Vec::new())
+}
+
+/// The frames of a pack; of a pack of the first hubs, which names none, only their places in the order of intake.
+pub(crate) fn frames_of(pack: &Pack) -> Result<Frames, StoreError> {
+    let named = pack.frames()?;
+    if !named.is_empty() {
+        return Ok(named);
+    }
+    let one = [Arc::new(Pack::open(&pack.path, pack.number)?)];
+    let orders: Vec<u64> = match RowSet::read(pack.kind, &one)? {
+        RowSet::Traces(rows) => rows.iter().map(|row| row.order).collect(),
+        RowSet::Logs(rows) => rows.iter().map(|row| row.order).collect(),
+        RowSet::Exemplars(rows) => rows.iter().map(|row| row.order).collect(),
+        RowSet::Metrics(_) | RowSet::MergedMetrics(..) => {
+            let rows = pack.all_series()?;
+            rows.iter().flat_map(|row| &row.points).map(|point| point.order).collect()
+        }
+    };
+    let nameless = FrameSource { stream: Default::default(), seq: 0, digest: 0 };
+    Ok(orders.into_iter().map(|order| (order, nameless.clone())).collect())
 }

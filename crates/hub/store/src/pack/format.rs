@@ -1,9 +1,13 @@
-//! The bytes of a pack file, version 0.
+//! The bytes of a pack file.
 
 /// First bytes of a pack file.
 pub(crate) const MAGIC: [u8; 4] = *b"LSPK";
-/// The format that this version writes, and the only one that it reads.
-pub(crate) const VERSION: u8 = 0;
+/// The format of packs of rows.
+pub(crate) const ROWS: u8 = 0;
+/// The format of metric packs as columns. Metrics of the first hubs are packs of rows.
+pub(crate) const COLUMNS: u8 = 1;
+/// The newest format that this version reads.
+pub(crate) const VERSION: u8 = COLUMNS;
 /// Bytes before the first block: magic, version, kind, two zero bytes.
 pub(crate) const HEAD_LEN: u64 = 8;
 /// Bytes after the index: its offset (u64), length, raw length and CRC32C (u32 each), magic; little-endian.
@@ -75,6 +79,12 @@ pub(crate) struct PackIndex {
     /// The frames whose records it holds; read for a repair only, never kept in memory.
     #[prost(message, repeated, tag = "12")]
     pub(crate) frames: Vec<FrameEntry>,
+    /// Of metrics as columns: a [`columns::Directory`].
+    #[prost(bytes = "vec", tag = "13")]
+    pub(crate) columns: Vec<u8>,
+    /// Lowest place in the order of intake; 0 where it is not known.
+    #[prost(uint64, tag = "14")]
+    pub(crate) min_order: u64,
 }
 
 /// One lane of one life of a device, by name: a pack says whose records it holds without the database.

@@ -1,15 +1,26 @@
 //! Packs: immutable files of the records of one kind and UTC day (docs/hub.md, "Packs").
 //!
-//! A file is a head, zstd blocks back to back, a table of trace ids, a compressed index, and a trailer that finds it.
-//! Blocks and index carry a CRC32C; a damaged block is left out of answers and counted, the rest stays readable.
+//! A file is a head, zstd blocks back to back, a table of trace ids, a compressed index, and a trailer that finds it; of a
+//! metric pack, columns stand in the place of blocks. Everything carries a CRC32C; what is damaged is left out of answers
+//! and counted, the rest stays readable.
 
 mod build;
+mod catalog;
+mod description;
 mod format;
+mod metric_read;
+mod metric_write;
+mod points;
 mod read;
 mod write;
 
-pub(crate) use build::{RowSet, build, sort_points};
-pub(crate) use format::{Kind, StreamEntry, TraceEntry, VERSION};
+pub(crate) use build::{RowSet, build, frames_of};
+pub use description::Label;
+pub(crate) use description::{Descriptions, labels_of};
+pub(crate) use format::{Kind, StreamEntry, TraceEntry};
+pub(crate) use metric_read::{Question, each_chunk};
+pub(crate) use metric_write::MetricRows;
+pub(crate) use points::{chunk_of, points_of};
 pub(crate) use read::{Pack, TracePage};
 pub(crate) use write::{FrameSource, Frames, sync_dir};
 

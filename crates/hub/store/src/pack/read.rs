@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use columns::{Damaged, Directory, Source};
 use model::TraceId;
 use prost::Message;
 
 use super::format::{
-    BlockRef, HEAD_LEN, Kind, MAGIC, MAX_RAW, PackIndex, TRACE_PAGE, TRACE_ROW, TRAILER_LEN, TraceEntry, VERSION,
+    BlockRef, COLUMNS, HEAD_LEN, Kind, MAGIC, MAX_RAW, PackIndex, TRACE_PAGE, TRACE_ROW, TRAILER_LEN, TraceEntry,
+    VERSION,
 };
 use super::write::{FrameSource, Frames};
 use crate::error::StoreError;
@@ -31,6 +33,10 @@ pub(crate) struct Pack {
     pub(crate) index_crc: u32,
     /// The devices whose records it holds.
     pub(crate) devices: Vec<String>,
+    /// Version of its format.
+    pub(crate) version: u8,
+    /// Of metrics as columns.
+    pub(crate) columns: Option<Directory>,
     file: File,
     damaged: AtomicBool,
 }
@@ -59,8 +65,9 @@ impl Pack {
         if head[..4] != MAGIC {
             return Err(damaged(0, "not a pack"));
         }
-        if head[4] != VERSION {
-            return Err(StoreError::Version { path: path.to_owned(), found: head[4], known: VERSION });
+        let version = head[4];
+        if version > VERSION {
+            return Err(StoreError::Version { path: path.to_owned(), found: version, known: VERSION });
         }
         let at = bytes - TRAILER_LEN;
         let mut trailer = [0; TRAILER_LEN as usize];
@@ -80,7 +87,12 @@ impl Pack {
             .map_err(|error| damaged(offset, &format!("the index cannot be inflated: {error}")))?;
         let mut index = PackIndex::decode(&*raw).map_err(|error| damaged(offset, &error.to_string()))?;
         let kind = Kind::from_number(index.kind).ok_or_else(|| damaged(offset, "of an unknown kind"))?;
-        let streams = index.streams.iter().map(|stream| &stream.device);
+        if (version == COLUMNS) != (kind == Kind::Metrics && !index.columns.is_empty()) {
+            return Err(damaged(4, "its head and its index are of two formats"));
+        }
+        let columns = (version == COLUMNS).then(|| Directory::from_bytes(&std::mem::take(&mut index.columns), offset));
+        let columns = columns.transpose().map_err(|error| damaged(offset, error.0))?;
+        let streams = index.streams.iter().map(|stream| &stream.device).filter(|device| !device.is_empty());
         let named: BTreeSet<&String> =
             index.services.iter().flat_map(|service| &service.devices).chain(streams).collect();
         let devices = named.into_iter().cloned().collect();
@@ -96,7 +108,10 @@ impl Pack {
         }
         let damaged = AtomicBool::new(false);
         let path = path.to_owned();
-        Ok((Self { number, kind, index, bytes, path, index_crc: crc, devices, file, damaged }, sources))
+        Ok((
+            Self { number, kind, index, bytes, path, index_crc: crc, devices, version, columns, file, damaged },
+            sources,
+        ))
     }
 
     /// The frames whose records it holds, by their place in the order of intake; empty in a pack of the first hubs.
@@ -109,6 +124,9 @@ impl Pack {
     /// # Errors
     /// What is damaged first, and where.
     pub(crate) fn verify(&self) -> Result<(), StoreError> {
+        if let Some(columns) = &self.columns {
+            return columns.verify(self).map_err(|fault| self.fault(fault));
+        }
         (0..self.index.blocks.len()).try_for_each(|number| self.packed(number).map(drop))?;
         let rows = self.index.traces.as_ref().map_or(0, |table| table.rows as usize);
         (0..rows.div_ceil(TRACE_PAGE)).try_for_each(|page| self.read_trace_page(page).map(drop))
@@ -124,6 +142,14 @@ impl Pack {
 
     fn damaged(&self, offset: u64, what: impl Into<String>) -> StoreError {
         StoreError::Damaged { path: self.path.clone(), offset, what: what.into() }
+    }
+
+    /// What a fault in its columns is for the store.
+    pub(crate) fn fault(&self, fault: ReadFault) -> StoreError {
+        match fault {
+            ReadFault::Damaged(what) => self.damaged(0, what.0),
+            ReadFault::Io(error) => StoreError::io("cannot read the pack", &self.path)(error),
+        }
     }
 
     /// Whether a block of it was found damaged by a merge.
@@ -225,7 +251,7 @@ impl Pack {
         rows.collect()
     }
 
-    /// The chunks of a block of a metrics pack.
+    /// The chunks of a block of a metrics pack of the first hubs.
     pub(crate) fn series(&self, number: usize) -> Result<Vec<SeriesRow>, StoreError> {
         let block: MetricBlock = self.block(number)?;
         let origins = origins(&block.origins);
@@ -250,6 +276,15 @@ impl Pack {
         rows.collect()
     }
 
+    /// The chunks of all blocks of a metrics pack of the first hubs.
+    pub(crate) fn all_series(&self) -> Result<Vec<SeriesRow>, StoreError> {
+        let mut rows = Vec::new();
+        for number in 0..self.index.blocks.len() {
+            rows.extend(self.series(number)?);
+        }
+        Ok(rows)
+    }
+
     /// The exemplars of a block of an exemplars pack.
     pub(crate) fn exemplars(&self, number: usize) -> Result<Vec<ExemplarRow>, StoreError> {
         let block: ExemplarBlock = self.block(number)?;
@@ -265,6 +300,34 @@ impl Pack {
             })
         });
         rows.collect()
+    }
+}
+
+/// Why columns cannot be read.
+#[derive(Debug)]
+pub(crate) enum ReadFault {
+    /// They are not what was written.
+    Damaged(Damaged),
+    /// The file cannot be read.
+    Io(std::io::Error),
+}
+
+impl From<Damaged> for ReadFault {
+    fn from(damaged: Damaged) -> Self {
+        Self::Damaged(damaged)
+    }
+}
+
+impl Source for Pack {
+    type Error = ReadFault;
+
+    fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>, ReadFault> {
+        if offset.checked_add(len as u64).is_none_or(|end| end > self.bytes) {
+            return Err(Damaged("a place outside the file").into());
+        }
+        let mut bytes = vec![0; len];
+        self.file.read_exact_at(&mut bytes, offset).map_err(ReadFault::Io)?;
+        Ok(bytes)
     }
 }
 

@@ -10,7 +10,7 @@ use prost::Message;
 
 use super::format::{
     BlockRef, FrameEntry, HEAD_LEN, Kind, MAGIC, MetricEntry, PackIndex, ServiceEntry, StreamEntry, TRACE_PAGE,
-    TRACE_ROW, TraceEntry, TraceTable, VERSION,
+    TRACE_ROW, TraceEntry, TraceTable,
 };
 use crate::error::StoreError;
 use crate::rows::Series;
@@ -48,7 +48,7 @@ pub(crate) struct BlockMeta {
 }
 
 impl PackWriter {
-    pub(crate) fn create(path: &Path, kind: Kind, day: u32) -> Result<Self, StoreError> {
+    pub(crate) fn create(path: &Path, kind: Kind, day: u32, version: u8) -> Result<Self, StoreError> {
         let file = File::create_new(path).map_err(StoreError::io("cannot create the pack", path))?;
         let index = PackIndex { kind: kind as u32, day, min_time: u64::MAX, ..PackIndex::default() };
         let mut writer = Self {
@@ -61,13 +61,14 @@ impl PackWriter {
         };
         let mut head = [0; HEAD_LEN as usize];
         head[..4].copy_from_slice(&MAGIC);
-        head[4] = VERSION;
+        head[4] = version;
         head[5] = kind as u8;
         writer.put(&head)?;
         Ok(writer)
     }
 
-    fn put(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+    /// Appends bytes.
+    pub(crate) fn put(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         self.file.write_all(bytes).map_err(StoreError::io("cannot write the pack", &self.path))?;
         self.offset += bytes.len() as u64;
         Ok(())
@@ -92,6 +93,32 @@ impl PackWriter {
         self.index.max_time = self.index.max_time.max(max_time);
         self.index.max_order = self.index.max_order.max(order);
         self.orders.insert(order);
+    }
+
+    /// Notes the frames that rows are of, by their places in the order of intake.
+    pub(crate) fn note_orders(&mut self, orders: impl IntoIterator<Item = u64>) {
+        self.orders.extend(orders);
+        if let (Some(min), Some(max)) = (self.orders.first().copied(), self.orders.last().copied()) {
+            self.note_order_range(min, max);
+        }
+    }
+
+    /// Notes between which places in the order of intake rows lie.
+    pub(crate) fn note_order_range(&mut self, min: u64, max: u64) {
+        self.index.min_order = if self.index.min_order == 0 { min } else { self.index.min_order.min(min) };
+        self.index.max_order = self.index.max_order.max(max);
+    }
+
+    /// Notes points as columns: between which times they lie.
+    pub(crate) fn note_times(&mut self, min_time: u64, max_time: u64) {
+        self.index.min_time = self.index.min_time.min(min_time);
+        self.index.max_time = self.index.max_time.max(max_time);
+    }
+
+    /// Takes the directory of the columns that were put.
+    pub(crate) fn set_columns(&mut self, directory: &columns::Directory) {
+        self.index.rows = directory.points();
+        self.index.columns = directory.to_bytes();
     }
 
     /// Notes a series for the list of metrics; series of one name come one after the other.

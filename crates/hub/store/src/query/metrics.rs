@@ -7,15 +7,11 @@ use opentelemetry_proto::tonic::common::v1::KeyValue;
 
 use super::Scoped;
 use super::rates::{Number, Reading, Spread, Steps, export_times, increases, lookback, number, origin_key};
+use super::select::{LabelMatcher, SelectedSeries};
 use super::{QueryError, TimeRange, budget};
-use crate::pack::{Kind as PackKind, sort_points};
+use crate::pack::points_of;
 use crate::proto::PointData;
 use crate::rows::{Kind, Point, Series, value_text};
-
-/// Most series that one query works on.
-const MAX_SERIES: usize = 20_000;
-/// Most points that one query works on.
-const MAX_POINTS: usize = 4_000_000;
 
 /// A metric that is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,58 +96,8 @@ impl Scoped<'_> {
         range: TimeRange,
         wanted: impl Fn(&Series) -> bool,
     ) -> Result<Joined, QueryError> {
-        let snapshot = self.inner.snapshot();
-        let mut joined: HashMap<Vec<u8>, (Arc<Series>, Vec<Point>)> = HashMap::new();
-        let mut count = 0;
-        let mut take = |series: &Arc<Series>, points: &[Point]| {
-            if series.name != name || !wanted(series) {
-                return Ok(());
-            }
-            let mut inside = points.iter().filter(|point| range.contains(point.time())).peekable();
-            if inside.peek().is_none() {
-                return Ok(());
-            }
-            let entry = joined.entry(series.key.clone()).or_insert_with(|| (Arc::clone(series), Vec::new()));
-            let before = entry.1.len();
-            for point in inside {
-                if !budget::hold(point.held_bytes()) {
-                    return Ok(());
-                }
-                entry.1.push(point.clone());
-            }
-            count += entry.1.len() - before;
-            if joined.len() > MAX_SERIES || count > MAX_POINTS {
-                return Err(QueryError::new(
-                    format!("more than {MAX_SERIES} series or {MAX_POINTS} points of {name} match"),
-                    "ask for a shorter time or add match=key=value",
-                ));
-            }
-            Ok(())
-        };
-        for frame in &snapshot.frames {
-            for row in &frame.records.series {
-                take(&row.series, &row.points)?;
-            }
-        }
-        for pack in snapshot.packs.iter().filter(|pack| pack.kind == PackKind::Metrics) {
-            if !pack.overlaps(range.from, range.to) {
-                continue;
-            }
-            for (number, block) in pack.index.blocks.iter().enumerate() {
-                if budget::goes_on() && block.name == name && block.min_time < range.to && block.max_time >= range.from
-                {
-                    for row in self.readable(pack, Some(number), pack.series(number)) {
-                        take(&row.series, &row.points)?;
-                    }
-                }
-            }
-        }
-        let mut joined: Joined = joined.into_values().collect();
-        for (_, points) in &mut joined {
-            sort_points(points);
-        }
-        joined.sort_by(|a, b| a.0.key.cmp(&b.0.key));
-        Ok(joined)
+        let selected = self.select_wanted(name, &[LabelMatcher::name(name)], range, &wanted)?;
+        Ok(selected.into_iter().map(|SelectedSeries { series, points }| (series, points_of(points, 0))).collect())
     }
 }
 

@@ -14,6 +14,7 @@ mod logs;
 mod metrics;
 mod rates;
 mod red;
+mod select;
 mod services;
 mod tables;
 mod traces;
@@ -25,6 +26,7 @@ use std::sync::atomic::Ordering;
 
 use model::TraceId;
 
+pub use crate::pack::Label;
 pub use budget::{Ended, MAX_CELLS, MAX_HELD_BYTES, MAX_PAGE_BYTES, Switch, within};
 pub(crate) use cache::ReadCache;
 pub use completeness::{Completeness, DeviceCoverage, DeviceStatus, Incomplete, LaneStatus, LedgerEntry, LostRange};
@@ -33,6 +35,7 @@ pub use logs::{LogKey, LogPage, LogQuery};
 pub use metrics::{MetricAnswer, MetricInfo, MetricQuery, MetricSeries, Reduce};
 pub use rates::{Number, Steps};
 pub use red::{Red, RedQuery};
+pub use select::{LabelMatcher, SelectedSeries};
 pub use services::ServiceInfo;
 pub use tables::{SpanQuery, Table};
 pub use traces::{TraceKey, TracePage, TraceQuery, TraceSummary, TraceView};

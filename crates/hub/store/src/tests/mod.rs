@@ -4,6 +4,7 @@ mod compaction;
 mod contact;
 mod damage;
 mod intake;
+mod metric_packs;
 mod metrics;
 mod searching;
 mod tables;
