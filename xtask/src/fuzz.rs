@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
-const TARGETS: [&str; 16] = [
+const TARGETS: [&str; 17] = [
     "walker",
     "door",
     "json",
@@ -20,6 +20,7 @@ const TARGETS: [&str; 16] = [
     "line",
     "records",
     "prometheus",
+    "promql",
     "loki",
     "nats",
     "certificate",

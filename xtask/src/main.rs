@@ -21,6 +21,7 @@ mod interop;
 mod kill;
 mod links;
 mod mutants;
+mod promqltest;
 mod prove;
 mod reference;
 mod report;
@@ -46,6 +47,8 @@ usage: cargo xtask TASK [OPTIONS]
                       was sent (--long SECONDS: how long one of their spans lasts; --only NAME: some of them)
   backends [--cached] what goes to Prometheus, VictoriaMetrics, VictoriaLogs, NATS and Mosquitto is looked for in them; they are built
                       from Go modules, once (Prometheus: ten minutes; --cached: only those that are built)
+  promqltest [OPTIONS] Prometheus' own tests of PromQL, from its Go module, against ours (--json: the report; --write: into
+                      docs/results)
   drain [OPTIONS]     every wrong answer of a destination at once, dead ones, a flapping link: none harms another (--minutes M,
                       --report FILE)
   interop [OPTIONS]   two hours of a vessel behind a link that is down, to real backends at once: what is built of Prometheus,
@@ -95,6 +98,7 @@ fn run() -> Result<()> {
         Some("backends") => backends::task(&rest),
         Some("drain") => drain::task(&rest),
         Some("interop") => interop::task(&rest),
+        Some("promqltest") => promqltest::task(&rest),
         Some("bench") => bench::task(&rest),
         Some("mutants") => no_options(&rest).and_then(|()| mutants::task()),
         Some("sdk") => no_options(&rest).and_then(|()| sdk::task()),
