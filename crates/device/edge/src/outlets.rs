@@ -8,11 +8,11 @@ use drain::Pace;
 use sinks::Exporter;
 #[cfg(feature = "sink-loki")]
 use sinks::LokiSink;
-#[cfg(any(feature = "sink-otlp-http", feature = "sink-otlp-grpc"))]
-use sinks::OtlpSink;
 #[cfg(feature = "sink-prometheus")]
 use sinks::PrometheusSink;
 use sinks::{Access, BrokerAddress, BrokerKind, CredentialFiles, Credentials, HubSink, Proxy, Route};
+#[cfg(any(feature = "sink-otlp-http", feature = "sink-otlp-grpc"))]
+use sinks::{Gzip, OtlpSink};
 
 use crate::consumers::{Consumer, consumers};
 use crate::error::{StartError, start_error};
@@ -35,6 +35,15 @@ pub(crate) struct Outlet {
     pub(crate) pace: Option<Pace>,
 }
 
+/// What consumers have in common.
+struct Common {
+    /// Those of each destination.
+    credentials: Vec<Rc<Credentials>>,
+    /// The compressor of all.
+    #[cfg(any(feature = "sink-otlp-http", feature = "sink-otlp-grpc"))]
+    gzip: Gzip,
+}
+
 /// Those of all consumers, in their order. Nothing is connected yet.
 ///
 /// # Errors
@@ -45,10 +54,15 @@ pub(crate) fn outlets(config: &Config) -> Result<Vec<Outlet>, StartError> {
         read.map_err(|why| start_error(format!("destination {}: {why}", destination.name)))
     });
     let credentials = credentials.collect::<Result<Vec<_>, _>>()?;
+    let common = Common {
+        credentials,
+        #[cfg(any(feature = "sink-otlp-http", feature = "sink-otlp-grpc"))]
+        gzip: Gzip::default(),
+    };
     let outlet = |consumer: &Consumer| {
-        let credentials = Rc::clone(&credentials[consumer.destination]);
+        let credentials = Rc::clone(&common.credentials[consumer.destination]);
         let pace = config.destinations[consumer.destination].max_rate.map(|rate| Pace::new(rate.0));
-        let (sink, access) = sink(config, consumer, &credentials)?;
+        let (sink, access) = sink(config, consumer, &common)?;
         Ok(Outlet { sink, access, credentials, pace })
     };
     consumers(config).iter().map(outlet).collect()
@@ -80,11 +94,7 @@ fn credentials(destination: &config::Destination) -> Result<Credentials, String>
 }
 
 /// The protocol of a destination, for a consumer of it.
-fn sink(
-    config: &Config,
-    consumer: &Consumer,
-    credentials: &Rc<Credentials>,
-) -> Result<(Sink, Option<Access>), StartError> {
+fn sink(config: &Config, consumer: &Consumer, common: &Common) -> Result<(Sink, Option<Access>), StartError> {
     let destination = &config.destinations[consumer.destination];
     let name = &destination.name;
     let fail = |why: String| start_error(format!("destination {name}: {why}"));
@@ -97,7 +107,12 @@ fn sink(
     #[cfg(not(any(feature = "sink-mqtt", feature = "sink-nats")))]
     drop(login);
     let route = route(destination, &endpoint).map_err(fail)?;
-    let access = Access { endpoint, route, credentials: Rc::clone(credentials), timeout: destination.timeout.0 };
+    let access = Access {
+        endpoint,
+        route,
+        credentials: Rc::clone(&common.credentials[consumer.destination]),
+        timeout: destination.timeout.0,
+    };
     let mut knock = access.clone();
     // There TLS begins when the server has spoken, which the sink itself knows.
     knock.endpoint.tls &= destination.kind != DestinationKind::Nats;
@@ -105,12 +120,12 @@ fn sink(
         (DestinationKind::Hub, _) => Sink::Hub(Box::new(HubSink::new(access))),
         #[cfg(feature = "sink-otlp-http")]
         (DestinationKind::Otlp, config::OtlpProtocol::HttpProtobuf) => {
-            let gzip = destination.compression == config::Compression::Gzip;
+            let gzip = (destination.compression == config::Compression::Gzip).then(|| common.gzip.clone());
             Sink::Exporter(Box::new(Exporter::Otlp(OtlpSink::http(access, own_url.is_some(), gzip))))
         }
         #[cfg(feature = "sink-otlp-grpc")]
         (DestinationKind::Otlp, config::OtlpProtocol::Grpc) => {
-            let gzip = destination.compression == config::Compression::Gzip;
+            let gzip = (destination.compression == config::Compression::Gzip).then(|| common.gzip.clone());
             Sink::Exporter(Box::new(Exporter::Otlp(OtlpSink::grpc(access, gzip))))
         }
         #[cfg(feature = "sink-prometheus")]

@@ -45,9 +45,9 @@ pub(crate) struct GrpcClient {
 }
 
 impl GrpcClient {
-    /// Messages are compressed with `gzip`.
-    pub(crate) fn new(access: Access, gzip: bool) -> Self {
-        Self { access, sender: None, answered: false, gzip: gzip.then(Gzip::new) }
+    /// Messages are compressed with `gzip`, where there is one.
+    pub(crate) fn new(access: Access, gzip: Option<Gzip>) -> Self {
+        Self { access, sender: None, answered: false, gzip }
     }
 
     /// Gives back what only sending needs.
@@ -307,7 +307,7 @@ mod tests {
     #[test]
     fn compressed_answers_are_read() {
         let answer = |message: &[u8]| {
-            let compressed = Gzip::new().compressed(message).unwrap();
+            let compressed = Gzip::default().compressed(message).unwrap();
             [&[1][..], &(compressed.len() as u32).to_be_bytes(), &compressed].concat()
         };
         assert_eq!(single_message(&answer(b"\x0a\x00")), Some(b"\x0a\x00".to_vec()));

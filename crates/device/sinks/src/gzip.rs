@@ -1,5 +1,8 @@
-//! Gzip (RFC 1952) of request bodies with one compressor that stays while there is something to send: its tables are 300 KiB, which would have to be cleared, and faulted
-//! in page by page, for each request.
+//! Gzip (RFC 1952) of request bodies with one compressor that stays while any sink has something to send: its tables are 300 KiB, which
+//! would have to be cleared, and faulted in page by page, for each request, and held once for each sink.
+
+use std::cell::RefCell;
+use std::rc::Rc;
 
 use flate2::{Compress, Compression, FlushCompress, Status};
 
@@ -10,26 +13,51 @@ const MORE: usize = 4 << 10;
 /// And by so much at a time where the body does not shrink.
 const STEP: usize = 32 << 10;
 
-/// The compressor.
-pub(crate) struct Gzip {
+/// The compressor that sinks have in common, and how many of them have something to send.
+#[derive(Default)]
+struct Shared {
     /// Made when it is first needed.
     compress: Option<Box<Compress>>,
+    users: usize,
+}
+
+/// A sink's hold on the compressor; a clone is another one's.
+#[derive(Default)]
+pub struct Gzip {
+    shared: Rc<RefCell<Shared>>,
+    /// Whether its sink is one of the users.
+    uses: bool,
+}
+
+impl Clone for Gzip {
+    fn clone(&self) -> Self {
+        Self { shared: Rc::clone(&self.shared), uses: false }
+    }
+}
+
+impl Drop for Gzip {
+    fn drop(&mut self) {
+        self.release();
+    }
 }
 
 impl Gzip {
-    /// One that takes no memory yet.
-    pub(crate) fn new() -> Self {
-        Self { compress: None }
-    }
-
-    /// Gives its memory back, until it is needed again.
+    /// Its sink has nothing to send: the memory is given back when that is so of all, until one needs it again.
     pub(crate) fn release(&mut self) {
-        self.compress = None;
+        if std::mem::take(&mut self.uses) {
+            let mut shared = self.shared.borrow_mut();
+            shared.users -= 1;
+            if shared.users == 0 {
+                shared.compress = None;
+            }
+        }
     }
 
     /// A body, compressed; `None` where the compressor fails.
     pub(crate) fn compressed(&mut self, body: &[u8]) -> Option<Vec<u8>> {
-        let compress = self.compress.get_or_insert_with(|| Box::new(Compress::new(Compression::fast(), false)));
+        let mut shared = self.shared.borrow_mut();
+        shared.users += usize::from(!std::mem::replace(&mut self.uses, true));
+        let compress = shared.compress.get_or_insert_with(|| Box::new(Compress::new(Compression::fast(), false)));
         compress.reset();
         // Telemetry shrinks to less than a quarter.
         let mut out = Vec::with_capacity(HEADER.len() + body.len() / 4 + MORE);
@@ -58,7 +86,7 @@ mod tests {
     /// with the right checksum, whatever came before it.
     #[test]
     fn bodies_survive() {
-        let mut gzip = Gzip::new();
+        let mut gzip = Gzip::default();
         let noise: Vec<u8> = (0..200_000u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
         for body in [&b""[..], b"x", &[7; 100_000], &noise, b"after", &noise[..5000]] {
             let compressed = gzip.compressed(body).unwrap();
@@ -66,5 +94,24 @@ mod tests {
             flate2::read::GzDecoder::new(compressed.as_slice()).read_to_end(&mut back).unwrap();
             assert!(back == body && (body.len() < 100 || compressed.len() < body.len() + 200));
         }
+    }
+
+    /// Scenario: two sinks compress in turn, and rest one after the other. Guarantees: they have one compressor, which is given back when the
+    /// last one rests, is there again when one goes on, and does not stay when that one ends (P12).
+    #[test]
+    fn one_compressor_for_all_while_one_has_something_to_send() {
+        let mut first = Gzip::default();
+        let mut second = first.clone();
+        let is_held = |gzip: &Gzip| gzip.shared.borrow().compress.is_some();
+        for _ in 0..2 {
+            assert_eq!(first.compressed(b"one"), second.compressed(b"one"));
+            first.release();
+            first.release();
+            assert!(is_held(&second));
+            second.release();
+            assert!(!is_held(&second));
+        }
+        let _body = second.clone().compressed(b"x");
+        assert!(!is_held(&second));
     }
 }

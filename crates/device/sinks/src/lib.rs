@@ -44,6 +44,8 @@ pub use endpoint::{Endpoint, EndpointError};
 pub use exporter::Exporter;
 #[cfg(feature = "file")]
 pub use file::{FileOptions, FileSink};
+#[cfg(any(feature = "otlp-http", feature = "otlp-grpc"))]
+pub use gzip::Gzip;
 pub use hub::HubSink;
 #[cfg(feature = "nats")]
 pub use jetstream::NatsSink;

@@ -38,13 +38,13 @@ impl OtlpSink {
     /// A sink that speaks OTLP/HTTP and connects when it is first used. `is_whole_url`: nothing is put behind the endpoint's path;
     /// `gzip`: bodies are compressed.
     #[cfg(feature = "otlp-http")]
-    pub fn http(access: Access, is_whole_url: bool, gzip: bool) -> Self {
-        Self { transport: Transport::Http { client: Client::new(access), is_whole_url, gzip: gzip.then(Gzip::new) } }
+    pub fn http(access: Access, is_whole_url: bool, gzip: Option<Gzip>) -> Self {
+        Self { transport: Transport::Http { client: Client::new(access), is_whole_url, gzip } }
     }
 
     /// A sink that speaks OTLP/gRPC and connects when it is first used.
     #[cfg(feature = "otlp-grpc")]
-    pub fn grpc(access: Access, gzip: bool) -> Self {
+    pub fn grpc(access: Access, gzip: Option<Gzip>) -> Self {
         Self { transport: Transport::Grpc(GrpcClient::new(access, gzip)) }
     }
 

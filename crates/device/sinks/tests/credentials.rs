@@ -135,7 +135,7 @@ fn d8_certificates_are_read_again() {
             route: Default::default(),
             timeout: Duration::from_secs(10),
         };
-        let (mut sink, mut hub) = (OtlpSink::http(access.clone(), false, false), HubSink::new(access.clone()));
+        let (mut sink, mut hub) = (OtlpSink::http(access.clone(), false, None), HubSink::new(access.clone()));
         sink.export(Signal::Logs, &[]).await.unwrap();
         hub.probe().await.unwrap();
 
@@ -155,7 +155,7 @@ fn d8_certificates_are_read_again() {
         hub.probe().await.unwrap();
 
         *server.borrow_mut() = new.server(&new);
-        let (direct, mut grpc) = (access.clone(), OtlpSink::grpc(access, false));
+        let (direct, mut grpc) = (access.clone(), OtlpSink::grpc(access, None));
         for error in [sink.export(Signal::Logs, &[]).await.unwrap_err(), hub.probe().await.unwrap_err()] {
             assert!(matches!(error, SendError::Blocked { reason: Refusal::DestinationUnauthorized, .. }), "{error}");
             assert!(error.to_string().contains("cert_file"), "{error}");

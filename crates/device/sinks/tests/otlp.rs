@@ -110,9 +110,9 @@ fn a_missing_server_means_later() {
                 timeout: Duration::from_secs(2),
             };
             let mut sink = if grpc {
-                Endpoint::new(OtlpSink::grpc(access, false))
+                Endpoint::new(OtlpSink::grpc(access, None))
             } else {
-                Endpoint::new(OtlpSink::http(access, false, false))
+                Endpoint::new(OtlpSink::http(access, false, None))
             };
             let error = sink.deliver(&block(&["a"])).await.unwrap_err();
             assert!(matches!(error, SendError::Retry { .. }), "{error}");

@@ -64,7 +64,7 @@ fn d9_every_protocol_goes_through_a_proxy() {
         });
         let access = access(format!("user:word@{address}"), Credentials::default());
         HubSink::new(access.clone()).probe().await.unwrap();
-        OtlpSink::http(access.clone(), false, true).export(Signal::Logs, &[]).await.unwrap();
+        OtlpSink::http(access.clone(), false, Some(sinks::Gzip::default())).export(Signal::Logs, &[]).await.unwrap();
         LokiSink::new(access.clone(), Vec::new()).export(Signal::Logs, &[]).await.unwrap();
         let options = sinks::PrometheusOptions::default();
         PrometheusSink::new(access.clone(), options).export(Signal::Metrics, &[]).await.unwrap();
@@ -74,7 +74,10 @@ fn d9_every_protocol_goes_through_a_proxy() {
         let intake: Intake = Rc::new(|_, _| Pending::settled(Answer::Accepted));
         tokio::task::spawn_local(sources::serve_grpc(listener, intake, Limits::new(1 << 20, 1 << 21, 8)));
         let route = Route::Proxy(Proxy::parse(&grpc_proxy.to_string(), "proxy").unwrap());
-        OtlpSink::grpc(Access { route, ..access }, true).export(Signal::Logs, &[]).await.unwrap();
+        OtlpSink::grpc(Access { route, ..access }, Some(sinks::Gzip::default()))
+            .export(Signal::Logs, &[])
+            .await
+            .unwrap();
 
         let asked = asked.borrow();
         // Remote write asks more than once where it has to find out what the server understands.

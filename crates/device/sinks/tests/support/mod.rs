@@ -76,10 +76,10 @@ pub(crate) fn with_server(grpc: bool, answer: impl Fn(Request) -> Answer + 'stat
         let limits = Limits::new(1 << 20, 1 << 21, 8);
         let sink = if grpc {
             tokio::task::spawn_local(sources::serve_grpc(listener, intake, limits));
-            OtlpSink::grpc(access, true)
+            OtlpSink::grpc(access, Some(sinks::Gzip::default()))
         } else {
             tokio::task::spawn_local(sources::serve_http(listener, intake, limits));
-            OtlpSink::http(access, false, true)
+            OtlpSink::http(access, false, Some(sinks::Gzip::default()))
         };
         test(Endpoint::new(sink)).await;
     });
