@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use disk::model::ModelDisk;
 use journal::reader::{Filter, Reader};
-use journal::{Attachment, AttachmentKind, Journal, JournalError, Options, repair, set_epoch, verify};
+use journal::{Attachment, AttachmentKind, Consumer, Journal, JournalError, Options, repair, set_epoch, verify};
 use libfuzzer_sys::fuzz_target;
 use model::{Epoch, Lane, Stamp, TraceId};
 use recorder::{FileOptions, RecorderFiles};
@@ -76,14 +76,10 @@ fn path(choice: u8) -> String {
 fn options() -> Options {
     Options {
         device: "vessel".into(),
-        destinations: vec!["hub".into()],
+        consumers: Consumer::all(&["hub"]),
         total_bytes: 4 << 20,
         lane_bytes: [u64::MAX; Lane::ALL.len()],
         lane_ages: [u64::MAX; Lane::ALL.len()],
-        queue_limits: Vec::new(),
-        takes: Vec::new(),
-        lanes: Vec::new(),
-        formerly: Vec::new(),
         history_bytes: 1 << 20,
         free_space_floor: 0,
         cut_uncommitted: true,

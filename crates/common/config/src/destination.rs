@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use model::{Lane, Signal};
 use serde::Deserialize;
 
 use crate::{ByteSize, MIB, Span, is_name};
@@ -27,7 +28,8 @@ pub struct Destination {
     pub cert_file: Option<PathBuf>,
     /// PEM file with the private key of `cert_file`.
     pub key_file: Option<PathBuf>,
-    /// File with a bearer token, or for `type: nats` and `type: mqtt` its token or the password of the user in `url`. Like the other files it is read again when it changes.
+    /// File with a bearer token, or for `type: nats` and `type: mqtt` its token or the password of the user in `url`. Like the other files it
+    /// is read again when it changes.
     pub token_file: Option<PathBuf>,
     /// A proxy that connects by HTTP CONNECT: `http://host:port`, `http://user:password@host:port`; `none` for no one. Absent: as
     /// `https_proxy`, `http_proxy`, `all_proxy` and `no_proxy` of the environment say.
@@ -180,16 +182,25 @@ pub enum LaneName {
     Debug,
 }
 
-impl LaneName {
-    /// As the lanes are called everywhere.
-    pub fn name(self) -> &'static str {
-        match self {
-            LaneName::Mission => "mission",
-            LaneName::Audit => "audit",
-            LaneName::Traces => "traces",
-            LaneName::Logs => "logs",
-            LaneName::Metrics => "metrics",
-            LaneName::Debug => "debug",
+impl From<SignalName> for Signal {
+    fn from(name: SignalName) -> Self {
+        match name {
+            SignalName::Traces => Signal::Traces,
+            SignalName::Logs => Signal::Logs,
+            SignalName::Metrics => Signal::Metrics,
+        }
+    }
+}
+
+impl From<LaneName> for Lane {
+    fn from(name: LaneName) -> Self {
+        match name {
+            LaneName::Mission => Lane::Mission,
+            LaneName::Audit => Lane::Audit,
+            LaneName::Traces => Lane::Traces,
+            LaneName::Logs => Lane::Logs,
+            LaneName::Metrics => Lane::Metrics,
+            LaneName::Debug => Lane::Debug,
         }
     }
 }
@@ -221,24 +232,30 @@ pub enum Compression {
 
 impl Destination {
     /// The signals that go there, each on its own way; `None` where all go together (`type: hub`).
-    pub fn separate_signals(&self) -> Option<Vec<SignalName>> {
-        let takes: &[SignalName] = match self.kind {
+    pub fn separate_signals(&self) -> Option<Vec<Signal>> {
+        let takes: &[Signal] = match self.kind {
             DestinationKind::Hub => return None,
             DestinationKind::Otlp | DestinationKind::Mqtt | DestinationKind::Nats | DestinationKind::File => {
-                &[SignalName::Traces, SignalName::Logs, SignalName::Metrics]
+                &Signal::ALL
             }
-            DestinationKind::Prometheus => &[SignalName::Metrics],
-            DestinationKind::Loki => &[SignalName::Logs],
+            DestinationKind::Prometheus => &[Signal::Metrics],
+            DestinationKind::Loki => &[Signal::Logs],
         };
-        Some(self.signals.clone().unwrap_or_else(|| takes.to_vec()))
+        let wanted = self.signals.as_ref().map(|names| names.iter().map(|name| Signal::from(*name)).collect());
+        Some(wanted.unwrap_or_else(|| takes.to_vec()))
+    }
+
+    /// Whether it gets what is in a lane.
+    pub fn takes_lane(&self, lane: Lane) -> bool {
+        self.lanes.as_ref().is_none_or(|names| names.iter().any(|name| Lane::from(*name) == lane))
     }
 
     /// The whole URL of a signal, where it has one of its own.
-    pub fn signal_url(&self, signal: SignalName) -> Option<&str> {
+    pub fn signal_url(&self, signal: Signal) -> Option<&str> {
         match signal {
-            SignalName::Traces => self.signal_urls.traces.as_deref(),
-            SignalName::Logs => self.signal_urls.logs.as_deref(),
-            SignalName::Metrics => self.signal_urls.metrics.as_deref(),
+            Signal::Traces => self.signal_urls.traces.as_deref(),
+            Signal::Logs => self.signal_urls.logs.as_deref(),
+            Signal::Metrics => self.signal_urls.metrics.as_deref(),
         }
     }
 }

@@ -52,16 +52,7 @@ pub(crate) fn dead(config: &Config, words: &[&str], arguments: &Arguments) -> Re
         [what @ ("retry" | "drop"), files @ ..] => {
             let mut said = String::new();
             for name in names(files) {
-                let answer = socket::on_socket(&config.data_dir, "POST", &format!("/queue/dead/{what}/{name}"))
-                    .and_then(socket::text)
-                    .map_err(|error| {
-                        let path = config.data_dir.join(edge::SOCKET);
-                        Failure::unwell(format!(
-                            "{}: {error}; is the agent running, and may you write there?",
-                            path.display()
-                        ))
-                    })?;
-                said.push_str(&answer);
+                said.push_str(&socket::order(&config.data_dir, &format!("/queue/dead/{what}/{name}"))?);
             }
             print(&said)
         }

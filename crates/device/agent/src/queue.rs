@@ -28,16 +28,7 @@ pub(crate) fn queue(config: &Config, arguments: &Arguments) -> Result<(), Failur
         ["dead", words @ ..] => dead(config, words, arguments),
         [what @ ("pause" | "resume" | "drop"), name, lane @ ..] if lane.len() <= usize::from(*what == "drop") => {
             let lane = lane.first().map_or(String::new(), |lane| format!("?lane={lane}"));
-            let answer = socket::on_socket(&config.data_dir, "POST", &format!("/queue/{what}/{name}{lane}"))
-                .and_then(socket::text)
-                .map_err(|error| {
-                    let path = config.data_dir.join(edge::SOCKET);
-                    Failure::unwell(format!(
-                        "{}: {error}; is the agent running, and may you write there?",
-                        path.display()
-                    ))
-                })?;
-            print(&answer)
+            print(&socket::order(&config.data_dir, &format!("/queue/{what}/{name}{lane}"))?)
         }
         _ => Err(Failure::usage(
             "which? lightship queue ls | show NAME | pause NAME | resume NAME | drop NAME [LANE] | dead ls",

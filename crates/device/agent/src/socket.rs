@@ -6,6 +6,8 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::Failure;
+
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// For answers that wait for a commit.
 const COMMITTED: Duration = Duration::from_secs(15);
@@ -72,6 +74,17 @@ pub(crate) fn on_socket(data_dir: &Path, method: &str, path: &str) -> io::Result
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
     ask(stream, method, path)
+}
+
+/// An order to the agent on its Unix socket, and what it says of it.
+///
+/// # Errors
+/// When no agent listens there, or it refuses: with the socket, and what to look at.
+pub(crate) fn order(data_dir: &Path, path: &str) -> Result<String, Failure> {
+    on_socket(data_dir, "POST", path).and_then(text).map_err(|error| {
+        let socket = data_dir.join(edge::SOCKET);
+        Failure::unwell(format!("{}: {error}; is the agent running, and may you write there?", socket.display()))
+    })
 }
 
 /// A request on the agent's admin address, for its text.

@@ -383,8 +383,8 @@ fn d1_a_signal_that_is_not_taken_holds_up_no_other() {
 }
 
 /// Scenario: a backend refuses two of three log records of one request; an operator lists them, has them sent once more while the backend
-/// still refuses them, and again when it takes them; a last one is dropped. Guarantees: exactly the refused ones are in the letters and in
-/// what `show` prints; what is taken after all is booked as delivered, and its letter is gone; one that is refused again stays (P1, P3).
+/// still refuses them, when it takes one of them, and again when it takes both; a last one is dropped. Guarantees: exactly the refused ones are in the letters and in
+/// what `show` prints; what is taken after all is booked as delivered, and is in no letter any more; what is refused again stays (P1, P3).
 #[test]
 fn d2_a_dead_letter_can_be_sent_again() {
     let server = Server::start(|seen| match has(seen, "poison") {
@@ -417,8 +417,20 @@ fn d2_a_dead_letter_can_be_sent_again() {
     assert!(shown.contains("poison one") && !shown.contains("fine"), "{shown}");
 
     assert!(dead(&["retry", "--all"]).0);
-    wait_until("they are refused again", || agent.log().contains("is refused again"));
+    wait_until("they are refused again", || agent.log().contains("2 of its records are refused again"));
     assert_eq!(books(&agent), (1, 2, 0));
+    server.answer(|seen| match has(seen, "poison two") {
+        true => reply(400, "", "bad record"),
+        false => reply(200, "", ""),
+    });
+    assert!(dead(&["retry", "--all"]).0);
+    wait_until("one is taken after all", || books(&agent) == (2, 1, 0));
+    wait_until("the letter has the other one", || {
+        let listed: serde_json::Value = serde_json::from_str(&dead(&["ls", "--json"]).1).unwrap();
+        let name = listed[0]["file"].as_str().unwrap_or_default();
+        let shown = dead(&["show", name]).1;
+        listed.as_array().unwrap().len() == 1 && shown.contains("poison two") && !shown.contains("poison one")
+    });
     server.answer(|_| reply(200, "", ""));
     assert!(dead(&["retry", "--all"]).0);
     wait_until("they are taken after all", || books(&agent) == (3, 0, 0));

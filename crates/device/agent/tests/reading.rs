@@ -6,7 +6,7 @@ mod support;
 use std::path::Path;
 
 use disk::RealDisk;
-use journal::{FrameMeta, Journal, Options};
+use journal::{Consumer, FrameMeta, Journal, Options};
 use model::proto::{put_bytes, put_fixed64, put_message, put_uint};
 use model::{Lane, Signal, Stamp, TraceId};
 use recorder::{Content, FileOptions, RecorderFiles, Recording};
@@ -25,12 +25,8 @@ fn bits(state: &mut u64) -> u64 {
 fn journal_in(path: &Path) -> Journal<RealDisk> {
     let options = Options {
         device: "test-1".to_owned(),
-        destinations: vec!["hub".to_owned()],
+        consumers: Consumer::all(&["hub"]),
         total_bytes: 24 << 20,
-        queue_limits: Vec::new(),
-        takes: Vec::new(),
-        lanes: Vec::new(),
-        formerly: Vec::new(),
         lane_bytes: [u64::MAX; 6],
         lane_ages: [u64::MAX; 6],
         history_bytes: 0,

@@ -142,7 +142,7 @@ impl Turn {
 
 /// Blocks on their way to one server, of which it takes one signal.
 ///
-/// [`Delivery::begin`] with a block, then send what [`Delivery::request`] gives and tell the answer to [`Delivery::answered`] until there
+/// [`Delivery::begin`] with a block, or [`Delivery::begin_request`] with a request, then send what [`Delivery::request`] gives and tell the answer to [`Delivery::answered`] until there
 /// is no more, then [`Delivery::finish`].
 pub struct Delivery {
     signal: Signal,
@@ -206,6 +206,21 @@ impl Delivery {
         }
         self.turn = turn;
         Ok(self.turn.records)
+    }
+
+    /// Begins with a request that is in no block: a dead letter. Gives how many records it has.
+    ///
+    /// # Errors
+    /// [`SendError::Rejected`] when it is none of this signal.
+    pub fn begin_request(&mut self, body: Vec<u8>) -> Result<u64, SendError> {
+        let records = count_records(self.signal, &body).map_err(|error| SendError::Rejected {
+            reason: Refusal::Damaged,
+            why: format!("it is no request for {}: {error}", self.signal.name()),
+        })?;
+        let all = Some(0..records).filter(|all| !all.is_empty());
+        self.progress = Progress { to_send: all.into_iter().collect(), ..Progress::default() };
+        self.turn = Turn { body, records, ..Turn::default() };
+        Ok(records)
     }
 
     /// The next request; `None` when there is none any more.
@@ -293,10 +308,10 @@ impl Delivery {
         }
     }
 
-    /// What became of the block's records, once there is no request any more.
+    /// What became of the records, once there is no request any more.
     ///
     /// # Errors
-    /// [`SendError::Retry`] and [`SendError::Blocked`]: not everything is decided, the block is to be given again.
+    /// [`SendError::Retry`] and [`SendError::Blocked`]: not everything is decided, the block or request is to be given again.
     pub fn finish(&mut self) -> Result<Delivered, SendError> {
         let turn = std::mem::take(&mut self.turn);
         if let Some(error) = turn.failed {

@@ -10,7 +10,7 @@ use red::Red;
 
 use crate::access;
 use crate::consumers::{Consumer, consumers};
-use crate::delivery::request_bytes;
+use crate::delivery::{exemplar_holds, request_bytes};
 use crate::error::{StartError, start_error};
 use crate::outlets::{outlets, proxies};
 use crate::storage::StorageOptions;
@@ -21,34 +21,29 @@ use pipeline::Watermarks;
 /// How the journal of a configuration works.
 pub fn journal_options(config: &Config) -> journal::Options {
     let nanos = |age: config::Span| u64::try_from(age.0.as_nanos()).unwrap_or(u64::MAX);
-    let consumers = consumers(config);
-    let of = |one: &Consumer| &config.destinations[one.destination];
+    let limit =
+        |hold: config::MaxHold| journal::QueueLimit { bytes: hold.bytes.0, age_ns: hold.age.map_or(u64::MAX, nanos) };
+    let consumer = |one: &Consumer| {
+        let destination = &config.destinations[one.destination];
+        journal::Consumer {
+            name: one.name.clone(),
+            // Where signals went together they went under the destination's name.
+            formerly: one.signal.map(|_| destination.name.clone()),
+            signals: one.takes(),
+            lanes: Lane::ALL.map(|lane| destination.takes_lane(lane)),
+            queue_limit: destination.max_hold.map(limit),
+        }
+    };
     journal::Options {
         device: config.device.id.clone(),
         total_bytes: config.journal.budget.0,
-        destinations: consumers.iter().map(|one| one.name.clone()).collect(),
-        takes: consumers.iter().map(Consumer::takes).collect(),
-        lanes: consumers.iter().map(|one| lanes_taken(of(one))).collect(),
-        // Where signals went together they went under the destination's name.
-        formerly: consumers.iter().map(|one| one.signal.map(|_| of(one).name.clone())).collect(),
-        queue_limits: consumers
-            .iter()
-            .map(|one| of(one).max_hold)
-            .map(|hold| {
-                hold.map(|hold| journal::QueueLimit { bytes: hold.bytes.0, age_ns: hold.age.map_or(u64::MAX, nanos) })
-            })
-            .collect(),
+        consumers: consumers(config).iter().map(consumer).collect(),
         lane_bytes: config.lanes.budgets.bytes_in_order().map(|bytes| bytes.map_or(u64::MAX, |bytes| bytes.0)),
         lane_ages: config.lanes.budgets.ages_in_order().map(|age| age.map_or(u64::MAX, nanos)),
         history_bytes: config.journal.history.map_or(0, |history| history.0),
         free_space_floor: config.journal.keep_free.0,
         cut_uncommitted: recorder_options(config).is_some(),
     }
-}
-
-/// The lanes that a destination takes, by their number.
-fn lanes_taken(destination: &config::Destination) -> [bool; Lane::ALL.len()] {
-    Lane::ALL.map(|lane| destination.lanes.as_ref().is_none_or(|all| all.iter().any(|one| one.name() == lane.name())))
 }
 
 /// How the recorder in files of a configuration works; `None` when it is in memory only.
@@ -155,21 +150,16 @@ fn budgets(config: &Config) -> Vec<(&'static str, u64)> {
         ("sampling.memory", config.sampling.memory.0),
         ("red.max_series", if config.red.enabled { Red::budget(&crate::policies::red(config)) } else { 0 }),
         ("queue to the journal", MAX_QUEUED as u64),
-        ("exemplars for OTLP destinations", exemplar_bytes(config)),
+        ("exemplars that wait for points", exemplar_bytes(config)),
         ("requests to destinations", consumers(config).iter().map(|one| 2 * request_bytes(one) as u64).sum()),
     ]
 }
 
-/// What waits in memory for points on their way to OTLP destinations.
-#[cfg(feature = "signal-sinks")]
+/// What waits in memory for points on their way to destinations that take signals one by one.
 fn exemplar_bytes(config: &Config) -> u64 {
-    let otlp = config.destinations.iter().filter(|one| one.kind == config::DestinationKind::Otlp).count();
-    (otlp * drain::EXEMPLAR_BYTES) as u64
-}
-
-#[cfg(not(feature = "signal-sinks"))]
-fn exemplar_bytes(_: &Config) -> u64 {
-    0
+    // Each hold is of two consumers: who puts exemplars there, and who takes them.
+    let ends = exemplar_holds(config, &consumers(config)).into_iter().flatten().count();
+    (ends / 2 * drain::EXEMPLAR_BYTES) as u64
 }
 
 /// Checks what a configuration needs of this machine, without starting or changing anything: the data directory can be written,

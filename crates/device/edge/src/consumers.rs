@@ -1,7 +1,7 @@
 //! Who reads the journal: a hub as a whole, and of every other destination each signal by itself, so that what holds one signal up does not
 //! hold up the others. Each has a cursor, a task, a connection and a row of the books.
 
-use config::{Config, SignalName};
+use config::Config;
 use drain::consumer_name;
 use model::{Signal, Signals};
 
@@ -21,7 +21,7 @@ pub(crate) fn consumers(config: &Config) -> Vec<Consumer> {
     let of = |(destination, one): (usize, &config::Destination)| {
         let signals = match one.separate_signals() {
             None => vec![None],
-            Some(signals) => signals.into_iter().map(|signal| Some(signal_of(signal))).collect(),
+            Some(signals) => signals.into_iter().map(Some).collect(),
         };
         let consumer = |signal| Consumer { destination, signal, name: consumer_name(&one.name, signal) };
         signals.into_iter().map(consumer).collect::<Vec<_>>()
@@ -29,27 +29,10 @@ pub(crate) fn consumers(config: &Config) -> Vec<Consumer> {
     config.destinations.iter().enumerate().flat_map(of).collect()
 }
 
-fn signal_of(name: SignalName) -> Signal {
-    match name {
-        SignalName::Traces => Signal::Traces,
-        SignalName::Logs => Signal::Logs,
-        SignalName::Metrics => Signal::Metrics,
-    }
-}
-
 impl Consumer {
     /// The signals that its cursor is for; `None` for everything, gap records too.
     pub(crate) fn takes(&self) -> Option<Signals> {
         self.signal.map(Signals::of)
-    }
-
-    /// The signal as the configuration names it.
-    pub(crate) fn signal_name(&self) -> Option<SignalName> {
-        self.signal.map(|signal| match signal {
-            Signal::Traces => SignalName::Traces,
-            Signal::Logs => SignalName::Logs,
-            Signal::Metrics => SignalName::Metrics,
-        })
     }
 }
 

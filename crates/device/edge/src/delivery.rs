@@ -1,4 +1,4 @@
-//! One task per destination: from its cursor to its server, and the confirmation back. What is to be done, and what an answer means,
+//! One task for each consumer: from its cursor to its server, and the confirmation back. What is to be done, and what an answer means,
 //! `drain` decides; the task has the socket, the clock and the disk thread.
 
 mod hub;

@@ -120,7 +120,8 @@ impl<D: Disk> DiskState<D> {
         now_ns: u64,
         make: impl FnOnce(Ledger) -> Pipeline,
     ) -> Result<Opened<D>, JournalError> {
-        let (names, budget) = (options.journal.destinations.clone(), options.journal.total_bytes);
+        let names: Vec<String> = options.journal.consumers.iter().map(|one| one.name.clone()).collect();
+        let budget = options.journal.total_bytes;
         let (mut storage, recovery) = Storage::open(disk, options, stamp)?;
         let journal = &mut storage.journal;
         let mut bad_ledger = None;

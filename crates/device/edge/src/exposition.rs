@@ -3,12 +3,15 @@
 use ledger::PerSignal;
 use model::{RefusalCounts, Signal};
 
+/// The labels of a row: names and texts, as they are.
+pub(crate) type Labels = Vec<(&'static str, String)>;
+
 /// A family of metrics: its name without the prefix, its kind, what it says, and its rows of labels and value.
 pub(crate) struct Family {
     name: &'static str,
     kind: &'static str,
     help: &'static str,
-    rows: Vec<(String, f64)>,
+    rows: Vec<(Labels, f64)>,
 }
 
 impl Family {
@@ -37,8 +40,8 @@ impl Family {
         self.kind == "counter"
     }
 
-    /// Labels in braces, and the value, of each row.
-    pub(crate) fn rows(&self) -> &[(String, f64)] {
+    /// Labels and value of each row.
+    pub(crate) fn rows(&self) -> &[(Labels, f64)] {
         &self.rows
     }
 
@@ -47,23 +50,33 @@ impl Family {
         let Self { name, kind, help, rows } = self;
         out.push_str(&format!("# HELP lightship_{name} {help}\n# TYPE lightship_{name} {kind}\n"));
         for (labels, value) in rows {
-            out.push_str(&format!("lightship_{name}{labels} {value}\n"));
+            out.push_str(&format!("lightship_{name}{} {value}\n", in_braces(labels)));
         }
     }
 }
 
-/// Labels in braces, and the value.
-pub(crate) struct Rows(Vec<(String, f64)>);
+/// Labels as Prometheus text has them.
+fn in_braces(labels: &Labels) -> String {
+    if labels.is_empty() {
+        return String::new();
+    }
+    let escaped = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+    let pairs: Vec<_> = labels.iter().map(|(name, text)| format!("{name}=\"{}\"", escaped(text))).collect();
+    format!("{{{}}}", pairs.join(","))
+}
 
-impl From<Vec<(String, f64)>> for Rows {
-    fn from(rows: Vec<(String, f64)>) -> Self {
+/// Labels and value of each row.
+pub(crate) struct Rows(Vec<(Labels, f64)>);
+
+impl From<Vec<(Labels, f64)>> for Rows {
+    fn from(rows: Vec<(Labels, f64)>) -> Self {
         Self(rows)
     }
 }
 
 impl From<f64> for Rows {
     fn from(value: f64) -> Self {
-        Self(vec![(String::new(), value)])
+        Self(vec![(Labels::new(), value)])
     }
 }
 
@@ -75,14 +88,14 @@ impl From<u64> for Rows {
 
 impl From<&PerSignal> for Rows {
     fn from(counts: &PerSignal) -> Self {
-        let row = |signal: Signal| (format!("{{signal=\"{}\"}}", signal.name()), counts.get(signal) as f64);
+        let row = |signal: Signal| (vec![("signal", signal.name().to_owned())], counts.get(signal) as f64);
         Self(Signal::ALL.into_iter().map(row).collect())
     }
 }
 
 impl From<&RefusalCounts> for Rows {
     fn from(counts: &RefusalCounts) -> Self {
-        Self(counts.iter().map(|(reason, count)| (format!("{{reason=\"{reason}\"}}"), count as f64)).collect())
+        Self(counts.iter().map(|(reason, count)| (vec![("reason", reason.to_string())], count as f64)).collect())
     }
 }
 
@@ -107,9 +120,4 @@ pub(crate) fn json_text(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     query::json::text(&mut out, text);
     out
-}
-
-/// A text as the value of a Prometheus label.
-pub(crate) fn label(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }

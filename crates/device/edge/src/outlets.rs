@@ -101,7 +101,7 @@ fn sink(config: &Config, consumer: &Consumer, common: &Common) -> Result<(Sink, 
     if destination.kind == DestinationKind::File {
         return Ok((file_sink(destination).map_err(fail)?, None));
     }
-    let own_url = consumer.signal_name().and_then(|signal| destination.signal_url(signal));
+    let own_url = consumer.signal.and_then(|signal| destination.signal_url(signal));
     let BrokerAddress { endpoint, login } =
         address(destination.kind, own_url.unwrap_or(&destination.url)).map_err(|error| fail(error.to_string()))?;
     #[cfg(not(any(feature = "sink-mqtt", feature = "sink-nats")))]

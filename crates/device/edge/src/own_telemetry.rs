@@ -62,8 +62,8 @@ impl Speaker<'_> {
                     }
                     put_fixed64(out, 3, self.wall_ns);
                     put_fixed64(out, 4, value.to_bits());
-                    for (key, text) in pairs(labels) {
-                        string_attribute(out, 7, key, &text);
+                    for (key, text) in labels {
+                        string_attribute(out, 7, key, text);
                     }
                 });
             }
@@ -127,34 +127,6 @@ fn string_attribute(out: &mut Vec<u8>, number: u32, key: &str, text: &str) {
     });
 }
 
-/// The labels of a row (`{name="text",..}`), with what is escaped in their texts resolved.
-fn pairs(labels: &str) -> Vec<(&str, String)> {
-    let (mut found, mut rest) = (Vec::new(), labels.trim_start_matches('{'));
-    while let Some((key, after)) = rest.split_once("=\"") {
-        let (mut text, mut escaped, mut end) = (String::new(), false, after.len());
-        for (at, c) in after.char_indices() {
-            match (escaped, c) {
-                (false, '\\') => escaped = true,
-                (false, '"') => {
-                    end = at;
-                    break;
-                }
-                (true, 'n') => {
-                    text.push('\n');
-                    escaped = false;
-                }
-                (_, c) => {
-                    text.push(c);
-                    escaped = false;
-                }
-            }
-        }
-        found.push((key, text));
-        rest = after.get(end + 1..).unwrap_or_default().trim_start_matches(',');
-    }
-    found
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -175,9 +147,9 @@ mod tests {
     #[test]
     fn counters_become_points() {
         let odd = "a \"quoted\" \\ back\nslash, {brace}";
-        let labels = format!("{{destination=\"{}\",reason=\"full\"}}", crate::exposition::label(odd));
+        let labels = vec![("destination", odd.to_owned()), ("reason", "full".to_owned())];
         let families = [
-            Family::counter("lost_total", "Records.", vec![(labels, 7.0), (String::new(), 1.5)]),
+            Family::counter("lost_total", "Records.", vec![(labels, 7.0), (Vec::new(), 1.5)]),
             Family::gauge("depth", "Bytes.", 3u64),
             Family::gauge("none", "Nothing.", Vec::new()),
         ];

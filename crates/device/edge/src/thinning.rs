@@ -94,7 +94,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use disk::RealDisk;
-    use journal::Options;
+    use journal::{Consumer, Options};
     use model::otlp::{PointView, for_each_scope, messages};
     use model::proto::{ProtoError, Reader, Value, put_bytes, put_fixed64, put_message};
     use wire::{GapReason, Inflater, RawBlock};
@@ -191,17 +191,13 @@ mod tests {
             let directory = tempfile::tempdir().unwrap();
             let options = Options {
                 device: "vessel".into(),
-                destinations: vec!["hub".into()],
+                consumers: Consumer::all(&["hub"]),
                 total_bytes: 512 << 10,
                 history_bytes: 0,
                 lane_bytes: [u64::MAX; Lane::ALL.len()],
                 lane_ages: [u64::MAX; Lane::ALL.len()],
                 free_space_floor: 0,
                 cut_uncommitted: false,
-                queue_limits: Vec::new(),
-                takes: Vec::new(),
-                lanes: Vec::new(),
-                formerly: Vec::new(),
             };
             let disk = RealDisk::new(directory.path()).unwrap();
             let (mut journal, _) = Journal::open(disk, options, Stamp::default()).unwrap();

@@ -24,12 +24,8 @@ fn i13_what_kills_starts_is_set_aside() {
     let disk = ModelDisk::new();
     let journal = journal::Options {
         device: "d".into(),
-        destinations: vec!["hub".into()],
+        consumers: journal::Consumer::all(&["hub"]),
         total_bytes: 4 << 20,
-        queue_limits: Vec::new(),
-        takes: Vec::new(),
-        lanes: Vec::new(),
-        formerly: Vec::new(),
         lane_bytes: [u64::MAX; 6],
         lane_ages: [u64::MAX; 6],
         history_bytes: 0,

@@ -17,6 +17,7 @@ use crate::commit_record::Losses;
 use crate::cursor_file::{self, CursorFile, CursorRead, Position};
 use crate::error::JournalError;
 use crate::gap_log::join;
+use crate::journal::Consumer;
 use crate::log::Log;
 use crate::mutants::{self, Mutant};
 
@@ -27,7 +28,7 @@ pub(crate) use unbooked::Telling;
 /// Records that a destination will never get, for the ledger (P1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lost {
-    /// Index in [`crate::Options::destinations`].
+    /// Index in [`crate::Options::consumers`].
     pub destination: usize,
     /// What was lost, once for all destinations; [`Gap::records`] counts all records of the stretch.
     pub gap: Gap,
@@ -108,12 +109,12 @@ impl<F> Cursors<F> {
         log: &mut Log<D>,
         files: Vec<(CursorFile<F>, CursorRead)>,
         begins: &[Begin],
-        (takes, lanes): (&[Option<Signals>], &[[bool; Lane::ALL.len()]]),
-        (names, losses): (&[String], &Losses),
+        consumers: &[Consumer],
+        losses: &Losses,
     ) -> Self {
-        let mut unbooked = Unbooked::new(names, losses);
+        let mut unbooked = Unbooked::new(consumers, losses);
         let mut destinations = Vec::with_capacity(files.len());
-        for (number, (cursor, read)) in files.into_iter().enumerate() {
+        for (number, ((cursor, read), consumer)) in files.into_iter().zip(consumers).enumerate() {
             let windows = std::array::from_fn(|index| {
                 let start = begins.get(index).map_or(1, |begin| begin.start);
                 // What is older than all files was confirmed by a state of the cursor that cannot be read any more.
@@ -130,9 +131,7 @@ impl<F> Cursors<F> {
                 unbooked.found(number, begin.told.iter().map(lost).sum());
             }
             let dirty = read.positions.is_none() || read.goes_on;
-            let takes = takes.get(number).copied().flatten();
-            let lanes = lanes.get(number).copied().unwrap_or([true; Lane::ALL.len()]);
-            let unreported = Default::default();
+            let (takes, lanes, unreported) = (consumer.signals, consumer.lanes, Default::default());
             destinations.push(Destination { cursor, windows, dirty, unreported, takes, lanes, replaced: 0 });
         }
         Self { destinations, lost: Vec::new(), unbooked }

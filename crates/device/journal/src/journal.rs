@@ -28,8 +28,8 @@ pub const MIN_TOTAL_BYTES: u64 = 512 << 10;
 pub struct Options {
     /// The device's configured name, at most 256 bytes; it stands in every frame.
     pub device: String,
-    /// Names of the destinations. The others of this crate's calls take the index in this list.
-    pub destinations: Vec<String>,
+    /// Who reads it. The others of this crate's calls take the index in this list.
+    pub consumers: Vec<Consumer>,
     /// The most bytes that the journal may take on disk, at least [`MIN_TOTAL_BYTES`].
     pub total_bytes: u64,
     /// Bytes of segments that are kept after every destination has confirmed them. Part of `total_bytes`, and the first
@@ -43,15 +43,6 @@ pub struct Options {
     pub lane_ages: [u64; Lane::ALL.len()],
     /// Bytes that are left free on the file system.
     pub free_space_floor: u64,
-    /// For each destination what may wait for it at most; `None`, or a list that is too short: as much as there is room for.
-    pub queue_limits: Vec<Option<QueueLimit>>,
-    /// For each destination the signals that it takes; blocks without any of them are passed over, and so are gap records. `None`,
-    /// or a list that is too short: everything.
-    pub takes: Vec<Option<Signals>>,
-    /// For each destination the lanes that it takes, by their number; it is passed by the others. A list that is too short: all.
-    pub lanes: Vec<[bool; Lane::ALL.len()]>,
-    /// For each destination the name whose cursor it goes on from where it has none of its own yet; may be too short.
-    pub formerly: Vec<Option<String>>,
     /// Whether frames that a crash left behind the last commit are cut: where what they held is recorded elsewhere, and comes
     /// again.
     pub cut_uncommitted: bool,
@@ -59,21 +50,44 @@ pub struct Options {
 
 impl Options {
     /// The usual ones: no history, no bounds but the whole, nothing left free on the file system.
-    pub fn new(device: &str, destinations: &[&str], total_bytes: u64) -> Self {
+    pub fn new(device: &str, consumers: &[&str], total_bytes: u64) -> Self {
         Self {
             device: device.to_owned(),
-            destinations: destinations.iter().map(|name| (*name).to_owned()).collect(),
+            consumers: Consumer::all(consumers),
             total_bytes,
             history_bytes: 0,
             lane_bytes: [u64::MAX; Lane::ALL.len()],
             lane_ages: [u64::MAX; Lane::ALL.len()],
             free_space_floor: 0,
-            queue_limits: Vec::new(),
-            takes: Vec::new(),
-            lanes: Vec::new(),
-            formerly: Vec::new(),
             cut_uncommitted: false,
         }
+    }
+}
+
+/// One who reads the journal from a cursor of its own: a destination, or one signal of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consumer {
+    /// Its name, 1 to 80 bytes; no two have the same one.
+    pub name: String,
+    /// The name whose cursor it goes on from where it has none of its own yet.
+    pub formerly: Option<String>,
+    /// The signals that it takes: it is passed by blocks without any of them, and by gap records. `None` for everything.
+    pub signals: Option<Signals>,
+    /// The lanes that it takes, by their number; it is passed by the others.
+    pub lanes: [bool; Lane::ALL.len()],
+    /// What may wait for it at most; `None` for as much as there is room for.
+    pub queue_limit: Option<QueueLimit>,
+}
+
+impl Consumer {
+    /// One that takes everything.
+    pub fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), formerly: None, signals: None, lanes: [true; Lane::ALL.len()], queue_limit: None }
+    }
+
+    /// Those of these names, each of which takes everything.
+    pub fn all(names: &[&str]) -> Vec<Self> {
+        names.iter().map(|name| Self::new(name)).collect()
     }
 }
 

@@ -41,7 +41,7 @@ pub use cursors::{Confirmed, Depth, Lost, QueueLimit, StoredBlock};
 pub use damage::{Damage, Recovery, Unbooked};
 pub use error::{AppendError, JournalError};
 pub use identity::{fresh_epoch, set_epoch};
-pub use journal::{Commit, Journal, LaneEnds, MIN_TOTAL_BYTES, Opening, Options};
+pub use journal::{Commit, Consumer, Journal, LaneEnds, MIN_TOTAL_BYTES, Opening, Options};
 pub use lane::FrameMeta;
 pub use renew::{CarryOver, Renewed, renew};
 pub use repair::{Repaired, repair};

@@ -59,7 +59,7 @@ pub fn repair<D: Disk>(disk: D, options: Options, stamp: Stamp) -> Result<Repair
             disk.remove(RESERVE_PATH).map_err(JournalError::io("remove", RESERVE_PATH))?;
             repaired.rewritten.push(RESERVE_PATH.into());
         }
-        let cursors: Vec<String> = options.destinations.iter().map(|name| cursor_file::path(name)).collect();
+        let cursors: Vec<String> = options.consumers.iter().map(|one| cursor_file::path(&one.name)).collect();
         for path in cursors.iter().filter(|path| damaged(path)) {
             cursor_file::rewrite(&disk, path, epoch)?;
             repaired.rewritten.push(path.clone());

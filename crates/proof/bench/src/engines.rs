@@ -144,12 +144,8 @@ impl JournalQueue {
     fn open(directory: &Path) -> Result<Self> {
         let options = journal::Options {
             device: "bench".into(),
-            destinations: vec!["hub".into()],
+            consumers: journal::Consumer::all(&["hub"]),
             total_bytes: 1 << 30,
-            queue_limits: Vec::new(),
-            takes: Vec::new(),
-            lanes: Vec::new(),
-            formerly: Vec::new(),
             lane_bytes: [u64::MAX; 6],
             lane_ages: [u64::MAX; 6],
             history_bytes: 0,

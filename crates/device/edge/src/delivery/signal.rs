@@ -1,6 +1,6 @@
 //! Records of one signal on their way to a server: what it refuses for good is kept, told and booked before the cursor moves.
 
-use drain::{Delivered, Range, Refused, SendError};
+use drain::{Delivered, Delivery, Range, Refused, SendError};
 use journal::StoredBlock;
 use model::{Refusal, Signal};
 
@@ -61,27 +61,44 @@ impl DrainTask {
                 return Ok(true);
             }
         };
-        let records = model::otlp::count_records(signal, &request).unwrap_or(0);
-        let text = match sink.export(signal, &request).await {
-            Ok(partial) if partial.rejected == 0 => {
-                // Where it cannot be removed it may be sent again, as it may after a crash.
-                let removed = self.shared.disk.remove_dead_letter(name.clone()).await.map_err(disk_error)?;
-                self.shared.pipeline.borrow_mut().books_mut().taken_after_all(&self.name, records);
-                self.shared.commits.force();
-                match removed {
-                    Ok(()) => format!("{records} records of dead letter {name} are delivered"),
-                    Err(why) => format!("{records} records of dead letter {name} are delivered, and it stays: {why}"),
-                }
+        // Apart from the block that may be on its way.
+        let mut letter = Delivery::new(signal, None);
+        let said = match letter.begin_request(request) {
+            Ok(_records) => {
+                let delivered = sink.deliver(&mut letter).await?;
+                self.replace_letter(&name, signal, &delivered).await?
             }
-            Ok(partial) => {
-                format!("of dead letter {name} {} records are refused again: {}", partial.rejected, partial.message)
-            }
-            Err(error @ SendError::Rejected { .. }) => format!("dead letter {name} is refused again: {error}"),
-            Err(error) => return Err(error),
+            Err(error) => format!("is not sent once more: {error}"),
         };
-        destinations.letter_done(self.index);
-        log::info(&format!("destination {}: {text}", self.name));
+        self.shared.destinations.letter_done(self.index);
+        log::info(&format!("destination {}: dead letter {name} {said}", self.name));
         Ok(true)
+    }
+
+    /// Books what a dead letter came to that was sent once more, and keeps of it what is refused again. Gives what is told of it.
+    async fn replace_letter(&self, name: &str, signal: Signal, delivered: &Delivered) -> Result<String, SendError> {
+        let Delivered { delivered, rejected, refused } = delivered;
+        let words: Vec<&str> = refused.iter().map(|one| one.words.as_str()).take(1).collect();
+        let again = format!("{rejected} of its records are refused again: {}", words.concat());
+        if *delivered == 0 && *rejected > 0 {
+            return Ok(again);
+        }
+        if refused.iter().any(|one| one.records > 0 && one.request.is_empty()) {
+            return Ok(format!("stays: {again} (which ones it does not say)"));
+        }
+        self.keep(signal, refused).await?;
+        // Where it cannot be removed it may be sent again, as it may after a crash.
+        let removed = self.shared.disk.remove_dead_letter(name.to_owned()).await.map_err(disk_error)?;
+        self.shared.pipeline.borrow_mut().books_mut().taken_after_all(&self.name, *delivered);
+        self.shared.commits.force();
+        let mut said = format!("is sent: {delivered} of its records are delivered");
+        if *rejected > 0 {
+            said.push_str(&format!("; {again}"));
+        }
+        if let Err(why) = removed {
+            said.push_str(&format!("; it stays all the same: {why}"));
+        }
+        Ok(said)
     }
 
     async fn book(&self, signal: Signal, sent: &Sent, delivered: &Delivered) -> Result<(), SendError> {

@@ -4,7 +4,7 @@ use drain::{Destination, LinkState, Status};
 use model::RefusalCounts;
 use query::time::rfc3339;
 
-use crate::exposition::{Family, json_counts, json_text, label};
+use crate::exposition::{Family, Labels, json_counts, json_text};
 
 /// All destinations.
 pub(super) struct Destinations<'a> {
@@ -85,13 +85,16 @@ impl Destinations<'_> {
 
     /// Their metrics.
     pub(super) fn families(&self) -> Vec<Family> {
-        let rows = |value: &dyn Fn(&Status) -> f64| -> Vec<(String, f64)> {
-            self.each().map(|one| (format!("{{{}}}", labels(one)), value(one))).collect()
+        let rows = |value: &dyn Fn(&Status) -> f64| -> Vec<(Labels, f64)> {
+            self.each().map(|one| (labels(one), value(one))).collect()
         };
-        let by_reason = |counts: &dyn Fn(&Status) -> RefusalCounts| -> Vec<(String, f64)> {
+        let by_reason = |counts: &dyn Fn(&Status) -> RefusalCounts| -> Vec<(Labels, f64)> {
             let of = |one: &Status| {
-                let labels = labels(one);
-                let row = |(reason, count)| (format!("{{{labels},reason=\"{reason}\"}}"), count as f64);
+                let row = |(reason, count): (_, u64)| {
+                    let mut labels = labels(one);
+                    labels.push(("reason", format!("{reason}")));
+                    (labels, count as f64)
+                };
                 counts(one).iter().map(row).collect::<Vec<_>>()
             };
             self.each().flat_map(of).collect()
@@ -155,10 +158,7 @@ impl Destinations<'_> {
 }
 
 /// Whose row it is: the destination, and its signal where signals go apart.
-fn labels(one: &Status) -> String {
-    let destination = format!("destination=\"{}\"", label(&one.destination));
-    match one.signal {
-        Some(signal) => format!("{destination},signal=\"{}\"", signal.name()),
-        None => destination,
-    }
+fn labels(one: &Status) -> Labels {
+    let signal = one.signal.map(|signal| ("signal", signal.name().to_owned()));
+    [("destination", one.destination.clone())].into_iter().chain(signal).collect()
 }

@@ -103,7 +103,7 @@ impl Disk<'_> {
             Family::counter(
                 "journal_lane_bytes_total",
                 "Bytes of entries that went into each lane, since start.",
-                self.lanes(|lane, bytes| (format!("{{lane=\"{lane}\"}}"), bytes as f64)),
+                self.lanes(|lane, bytes| (vec![("lane", lane.to_string())], bytes as f64)),
             ),
         ]
     }

@@ -2,7 +2,7 @@
 
 use pipeline::{LaneStanding, Pipeline};
 
-use crate::exposition::Family;
+use crate::exposition::{Family, Labels};
 
 /// The lanes that have watermarks.
 pub(super) struct Lanes<'a> {
@@ -51,9 +51,9 @@ impl Lanes<'_> {
 
     /// Their metrics; none without such lanes.
     pub(super) fn families(&self) -> Vec<Family> {
-        let rows = |value: &dyn Fn(&LaneStanding) -> f64| -> Vec<(String, f64)> {
+        let rows = |value: &dyn Fn(&LaneStanding) -> f64| -> Vec<(Labels, f64)> {
             let standings = self.pipeline.lane_standings();
-            standings.map(|one| (format!("{{lane=\"{}\"}}", one.lane), value(&one))).collect()
+            standings.map(|one| (vec![("lane", one.lane.to_string())], value(&one))).collect()
         };
         if self.pipeline.lane_standings().next().is_none() {
             return Vec::new();

@@ -2,7 +2,7 @@
 
 use pipeline::Pipeline;
 
-use crate::exposition::{Family, json_known, label};
+use crate::exposition::{Family, json_known};
 
 /// Decisions, and what waits for them.
 pub(super) struct Sampling<'a> {
@@ -46,7 +46,7 @@ impl Sampling<'_> {
         let keeps: Vec<_> = self
             .pipeline
             .policy_keeps()
-            .map(|(policy, count)| (format!("{{policy=\"{}\"}}", label(policy)), count as f64))
+            .map(|(policy, count)| (vec![("policy", policy.to_owned())], count as f64))
             .collect();
         let mut families = vec![
             Family::counter("policy_kept_traces_total", "Traces by the policy that kept them, since start.", keeps),
@@ -122,7 +122,8 @@ impl Sampling<'_> {
             families.push(Family::gauge("kept_span_share", help, sampling.kept_share));
         }
         if let Some((low, high)) = self.expected_share {
-            let bounds = vec![("{bound=\"low\"}".to_owned(), low), ("{bound=\"high\"}".to_owned(), high)];
+            let bound = |text: &str, share| (vec![("bound", text.to_owned())], share);
+            let bounds = vec![bound("low", low), bound("high", high)];
             let help = "Between which shares the kept one is expected.";
             families.push(Family::gauge("expected_kept_span_share", help, bounds));
         }

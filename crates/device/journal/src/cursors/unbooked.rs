@@ -3,6 +3,7 @@
 use model::Lane;
 
 use crate::commit_record::Losses;
+use crate::journal::Consumer;
 
 /// Records of one destination.
 #[derive(Debug, Clone, Copy, Default)]
@@ -62,14 +63,14 @@ pub(super) struct Unbooked {
 
 impl Unbooked {
     /// Goes on from the last commit record. What it says has to be known to the next ledger ([`Unbooked::recovered`]).
-    pub(super) fn new(destinations: &[String], losses: &Losses) -> Self {
-        let one = |name: &String| {
+    pub(super) fn new(consumers: &[Consumer], losses: &Losses) -> Self {
+        let one = |Consumer { name, .. }: &Consumer| {
             let records = losses.iter().find(|(other, _)| other == name).map_or(0, |(_, records)| *records);
             let reported = Sum { taken: records, ..Sum::default() };
             One { destination: name.clone(), due: Default::default(), reported }
         };
-        let others = losses.iter().filter(|(name, _)| !destinations.contains(name)).cloned().collect();
-        Self { all: destinations.iter().map(one).collect(), others }
+        let others = losses.iter().filter(|(name, _)| consumers.iter().all(|one| one.name != *name)).cloned().collect();
+        Self { all: consumers.iter().map(one).collect(), others }
     }
 
     /// A gap record that no commit knows of was found: so many of the records that it tells of were a destination's.

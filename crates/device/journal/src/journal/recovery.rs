@@ -4,7 +4,7 @@ use disk::{Disk, IoCounts};
 use model::{Epoch, Lane, Stamp};
 use wire::GapReason;
 
-use super::{Journal, MIN_TOTAL_BYTES, Options};
+use super::{Consumer, Journal, MIN_TOTAL_BYTES, Options};
 use crate::attachment::{Attachment, AttachmentKind};
 use crate::commit_record::{CommitRead, CommitRecords};
 use crate::cursor_file::{self, CursorFile, CursorRead};
@@ -114,13 +114,7 @@ impl<D: Disk> Journal<D> {
                 told: std::mem::take(&mut found.told),
             })
             .collect();
-        let mut cursors = Cursors::open(
-            &mut log,
-            files,
-            &begins,
-            (&options.takes, &options.lanes),
-            (&options.destinations, &read.losses),
-        );
+        let mut cursors = Cursors::open(&mut log, files, &begins, &options.consumers, &read.losses);
         recovery.lost = cursors.lost_before();
         let space = Space::open(budgets(options), &log, &cursors)?;
         let bytes_at_open = std::array::from_fn(|index| log.lanes.lane(index).bytes());
@@ -142,7 +136,7 @@ fn budgets(options: Options) -> Budgets {
         lane_bytes: options.lane_bytes,
         lane_ages: options.lane_ages,
         free_space_floor: options.free_space_floor,
-        queue_limits: options.queue_limits,
+        queue_limits: options.consumers.iter().map(|consumer| consumer.queue_limit).collect(),
     }
 }
 
@@ -185,11 +179,11 @@ fn check_options(options: &Options) -> Result<(), JournalError> {
     if options.device.is_empty() || options.device.len() > 256 {
         return wrong(format!("a device name has 1 to 256 bytes, this one has {}", options.device.len()));
     }
-    for (number, name) in options.destinations.iter().enumerate() {
+    for (number, Consumer { name, .. }) in options.consumers.iter().enumerate() {
         if name.is_empty() || name.len() > 80 {
             return wrong(format!("a destination name has 1 to 80 bytes, {name:?} has {}", name.len()));
         }
-        if options.destinations[..number].contains(name) {
+        if options.consumers[..number].iter().any(|other| other.name == *name) {
             return wrong(format!("two destinations have the name {name:?}"));
         }
     }
@@ -203,13 +197,13 @@ fn open_cursors<D: Disk>(
     options: &Options,
     recovery: &mut Recovery,
 ) -> Result<Files<D::File>, JournalError> {
-    let mut cursors = Vec::with_capacity(options.destinations.len());
-    for (number, name) in options.destinations.iter().enumerate() {
+    let mut cursors = Vec::with_capacity(options.consumers.len());
+    for Consumer { name, formerly, .. } in &options.consumers {
         let (file, mut read) = CursorFile::open(shared.disk(), name, shared.epoch())?;
         if read.damaged {
             recovery.damaged_cursors.push(name.clone());
         }
-        if let Some(Some(formerly)) = options.formerly.get(number)
+        if let Some(formerly) = formerly
             && read.positions.is_none()
             && !read.damaged
         {

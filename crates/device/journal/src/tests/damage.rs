@@ -7,10 +7,10 @@ use model::Lane;
 use wire::GapReason;
 
 use super::{Hub, STAMP, body, drain, meta, noise, open, options};
-use crate::{Attachment, Journal, JournalError, Options};
+use crate::{Attachment, Consumer, Journal, JournalError, Options};
 
 fn one_destination() -> Options {
-    Options { destinations: vec!["hub".into()], ..options() }
+    Options { consumers: Consumer::all(&["hub"]), ..options() }
 }
 
 type Frames = BTreeMap<(Lane, u64), Vec<u8>>;

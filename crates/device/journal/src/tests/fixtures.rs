@@ -14,7 +14,7 @@ use recorder::{Content, Decisions, Progress, RecorderError, Recording};
 use wire::{Gap, GapReason};
 
 use super::{Device, Hub, STAMP, body, disk_of_epoch, drain, ledger, meta, noise, options};
-use crate::{Journal, JournalError, Options, Recovery, verify};
+use crate::{Consumer, Journal, JournalError, Options, Recovery, verify};
 
 /// What today's program writes.
 const VERSION: &str = "v0-starts";
@@ -23,7 +23,7 @@ const ROUNDS: u64 = 8;
 const EPOCH: u64 = 0x1ea5_0000_0000_0001;
 
 fn recording() -> Options {
-    Options { destinations: vec!["hub".into()], history_bytes: 1 << 20, cut_uncommitted: true, ..options() }
+    Options { consumers: Consumer::all(&["hub"]), history_bytes: 1 << 20, cut_uncommitted: true, ..options() }
 }
 
 fn text(number: u64) -> String {
@@ -71,7 +71,7 @@ fn whole() -> ModelDisk {
 const QUEUED: [Lane; 6] = [Lane::Mission, Lane::Traces, Lane::Logs, Lane::Metrics, Lane::Audit, Lane::Debug];
 
 fn two_destinations() -> Options {
-    Options { destinations: vec!["hub".into(), "otlp".into()], ..recording() }
+    Options { consumers: Consumer::all(&["hub", "otlp"]), ..recording() }
 }
 
 /// All that a busy device leaves when it is killed: frames in every lane, which two destinations have in part; what one of them

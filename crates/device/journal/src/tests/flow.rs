@@ -4,7 +4,7 @@ use disk::model::ModelDisk;
 use model::Lane;
 
 use super::{Hub, STAMP, body, drain, meta, noise, open, options};
-use crate::{AppendError, Attachment, Depth, Journal, JournalError};
+use crate::{AppendError, Attachment, Consumer, Depth, Journal, JournalError};
 
 /// Scenario: frames of several lanes go in and out. Guarantees: nothing is sent before its commit; each frame comes out
 /// once under its sequence; the depth is true before, during and after.
@@ -186,7 +186,7 @@ fn what_is_refused() {
     drop(journal);
     let small = crate::Options { total_bytes: 1000, ..options() };
     assert!(matches!(Journal::open(disk.clone(), small, STAMP), Err(JournalError::Options(_))));
-    let twice = crate::Options { destinations: vec!["a".into(), "a".into()], ..options() };
+    let twice = crate::Options { consumers: Consumer::all(&["a", "a"]), ..options() };
     assert!(matches!(Journal::open(disk.clone(), twice, STAMP), Err(JournalError::Options(_))));
     let (mut journal, _) = open(&disk, &options());
     let mut hub = Hub::default();
@@ -244,7 +244,7 @@ fn a_restored_hub_had_blocks_ahead() {
 #[test]
 fn a_hub_that_was_restored() {
     let disk = ModelDisk::new();
-    let options = crate::Options { history_bytes: 1 << 20, destinations: vec!["hub".into()], ..options() };
+    let options = crate::Options { history_bytes: 1 << 20, consumers: Consumer::all(&["hub"]), ..options() };
     let (mut journal, _) = open(&disk, &options);
     let mut hub = Hub::default();
     for n in 0..100u64 {

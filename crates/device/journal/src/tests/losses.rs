@@ -4,7 +4,7 @@ use disk::model::{ModelDisk, Rng};
 use model::Lane;
 
 use super::{Hub, STAMP, body, disk_of_epoch, drain, ledger, meta, noise, open, options};
-use crate::{Attachment, Journal, Options, Recovery, verify};
+use crate::{Attachment, Consumer, Journal, Options, Recovery, verify};
 
 /// What a caller's ledger counts, for both destinations: records handed to the journal, and lost.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -204,7 +204,7 @@ fn losses_ride_until_a_ledger_comes() {
         assert_eq!(recovery.lost, [(1, 3)], "a start alone does not book it");
     }
     // A program that knows of one destination only.
-    let other = Options { destinations: vec!["hub".into()], ..options.clone() };
+    let other = Options { consumers: Consumer::all(&["hub"]), ..options.clone() };
     open(&disk, &other).0.commit(STAMP, &[Attachment::ledger(&Books { routed: 3, lost: [0; 2] }.encode())]).unwrap();
     let (mut journal, recovery) = open(&disk, &options);
     assert_eq!(recovery.lost, [(1, 3)]);
@@ -246,7 +246,7 @@ fn what_is_missing_is_missed_until_it_is_told() {
 /// A journal of one destination with one large segment of traces that can yield, and some logs; then two syncs of one commit fail, the second
 /// one so many after the first. Tells whether the commit was done all the same, and traces yielded in it.
 fn two_syncs_fail_in_a_commit(more: u64, between: u64) -> bool {
-    let options = Options { destinations: vec!["hub".into()], ..small(false) };
+    let options = Options { consumers: Consumer::all(&["hub"]), ..small(false) };
     let disk = begun(&options);
     let (mut journal, _) = open(&disk, &options);
     let mut routed = 0;

@@ -7,7 +7,7 @@ use recorder::{Content, Decisions, FileOptions, Progress, RecorderFiles, Recordi
 use wire::GapReason;
 
 use super::{Device, Hub, STAMP, body, drain, meta, noise, open, options};
-use crate::{Attachment, Journal, JournalError};
+use crate::{Attachment, Consumer, Journal, JournalError};
 
 /// Three segments of logs and one of audit, committed; nothing is delivered. Gives the frames of each lane.
 fn filled() -> (ModelDisk, [u64; 2]) {
@@ -99,7 +99,7 @@ fn j1_what_was_delivered_is_not_lost() {
 /// Guarantees: nothing of it is taken for removed by a stranger.
 #[test]
 fn j1_what_the_journal_removes_itself_is_not_missing() {
-    let small = crate::Options { total_bytes: 512 << 10, destinations: vec!["hub".into()], ..options() };
+    let small = crate::Options { total_bytes: 512 << 10, consumers: Consumer::all(&["hub"]), ..options() };
     let disk = ModelDisk::new();
     let (mut journal, _) = open(&disk, &small);
     for n in 0..900u64 {
@@ -115,7 +115,7 @@ fn j1_what_the_journal_removes_itself_is_not_missing() {
         }
     }
     drop(journal);
-    let more = crate::Options { destinations: vec!["hub".into(), "new".into()], ..small };
+    let more = crate::Options { consumers: Consumer::all(&["hub", "new"]), ..small };
     let (mut journal, recovery) = open(&disk, &more);
     assert!(recovery.missing.is_empty());
     assert!(journal.take_lost().iter().all(|lost| lost.destination == 0));

@@ -23,19 +23,17 @@ use model::{Epoch, Lane, Stamp};
 use recorder::{Content, Decisions, DecisionsRead, FileOptions, Progress, RecorderError, RecorderFiles, Recording};
 use wire::{Gap, Inflater, RawBlock, Section};
 
-use crate::{Attachment, AttachmentKind, Commit, FrameMeta, Journal, JournalError, Options, Recovery, StoredBlock};
+use crate::{
+    Attachment, AttachmentKind, Commit, Consumer, FrameMeta, Journal, JournalError, Options, Recovery, StoredBlock,
+};
 
 pub(crate) const STAMP: Stamp = Stamp { boot_id: [7; 16], uptime_ns: 1, wall_ns: 2, synchronised: true };
 
 pub(crate) fn options() -> Options {
     Options {
         device: "vessel-1".into(),
-        destinations: vec!["hub".into(), "otlp".into()],
+        consumers: Consumer::all(&["hub", "otlp"]),
         total_bytes: 64 << 20,
-        queue_limits: Vec::new(),
-        takes: Vec::new(),
-        lanes: Vec::new(),
-        formerly: Vec::new(),
         lane_bytes: [u64::MAX; 6],
         lane_ages: [u64::MAX; 6],
         history_bytes: 0,

@@ -8,12 +8,12 @@ use wire::{Inflater, RawBlock, SectionRef};
 
 use super::{STAMP, meta, noise, open, options};
 use crate::reader::{Filter, Reader, Walked};
-use crate::{FrameMeta, Options};
+use crate::{Consumer, FrameMeta, Options};
 
 const SECOND: u64 = 1_000_000_000;
 
 fn one() -> Options {
-    Options { destinations: vec!["hub".into()], ..options() }
+    Options { consumers: Consumer::all(&["hub"]), ..options() }
 }
 
 /// A frame body of lines, each with a trace id and a word of its own.

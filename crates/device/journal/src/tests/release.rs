@@ -5,12 +5,17 @@ use model::{Lane, Stamp};
 use wire::GapReason;
 
 use super::{Hub, STAMP, body, disk_of_epoch, drain, meta, noise, open, options};
-use crate::{FrameMeta, Journal, Options, QueueLimit};
+use crate::{Consumer, FrameMeta, Journal, Options, QueueLimit};
 
 const HOUR: u64 = 3_600_000_000_000;
 
-fn two(queue_limits: Vec<Option<QueueLimit>>) -> Options {
-    Options { destinations: vec!["hub".into(), "other".into()], total_bytes: 8 << 20, queue_limits, ..options() }
+fn two(queue_limits: [Option<QueueLimit>; 2]) -> Options {
+    Options { consumers: limited(queue_limits), total_bytes: 8 << 20, ..options() }
+}
+
+fn limited([hub, other]: [Option<QueueLimit>; 2]) -> Vec<Consumer> {
+    let limited = |name, queue_limit| Consumer { queue_limit, ..Consumer::new(name) };
+    vec![limited("hub", hub), limited("other", other)]
 }
 
 fn fill(journal: &mut Journal<ModelDisk>, lane: Lane, frames: u64, stamp: Stamp) {
@@ -33,7 +38,7 @@ fn told(hub: &Hub) -> u64 {
 #[test]
 fn a_dropped_queue_is_told_and_is_nobody_elses() {
     let disk = disk_of_epoch(1);
-    let (mut journal, _) = open(&disk, &two(Vec::new()));
+    let (mut journal, _) = open(&disk, &two([None; 2]));
     let mut hub = Hub::default();
     fill(&mut journal, Lane::Logs, 10, STAMP);
     drain(&mut journal, 0, &mut hub);
@@ -50,7 +55,7 @@ fn a_dropped_queue_is_told_and_is_nobody_elses() {
     journal.commit(STAMP, &[]).unwrap();
     journal.sync_cursors().unwrap();
     drop(journal);
-    let (mut journal, _) = open(&disk, &two(Vec::new()));
+    let (mut journal, _) = open(&disk, &two([None; 2]));
     assert_eq!(journal.replay(0, Lane::Logs, 11).unwrap(), 0);
     fill(&mut journal, Lane::Logs, 5, STAMP);
     drain(&mut journal, 0, &mut hub);
@@ -68,7 +73,7 @@ fn a_dropped_queue_is_told_and_is_nobody_elses() {
 fn a_dead_destination_does_not_pin_the_disk() {
     let disk = disk_of_epoch(1);
     let hold = QueueLimit { bytes: 256 << 10, age_ns: u64::MAX };
-    let (mut journal, _) = open(&disk, &two(vec![None, Some(hold)]));
+    let (mut journal, _) = open(&disk, &two([None, Some(hold)]));
     let mut hub = Hub::default();
     fill(&mut journal, Lane::Logs, 150, STAMP);
     drain(&mut journal, 0, &mut hub);
@@ -101,7 +106,7 @@ fn a_dead_destination_does_not_pin_the_disk() {
 fn age_counts_by_a_clock_that_is_right() {
     let disk = disk_of_epoch(1);
     let hold = QueueLimit { bytes: u64::MAX, age_ns: HOUR };
-    let (mut journal, _) = open(&disk, &two(vec![Some(hold), None]));
+    let (mut journal, _) = open(&disk, &two([Some(hold), None]));
     fill(&mut journal, Lane::Logs, 200, STAMP);
     // The records are of the first microseconds of 1970.
     let late = Stamp { wall_ns: 2 * HOUR, synchronised: false, ..STAMP };
@@ -141,7 +146,7 @@ fn a_cursor_does_not_pass_what_is_not_told() {
 }
 
 fn with_age(lane: Lane) -> Options {
-    let mut options = two(Vec::new());
+    let mut options = two([None; 2]);
     options.lane_ages[usize::from(lane.number())] = HOUR;
     options
 }
@@ -236,7 +241,7 @@ fn history_of_a_lane_goes_with_its_age() {
 fn what_is_released_and_evicted_at_once_is_not_missed() {
     let disk = disk_of_epoch(1);
     let limit = QueueLimit { bytes: u64::MAX, age_ns: HOUR };
-    let options = Options { queue_limits: vec![None, Some(limit)], ..with_age(Lane::Logs) };
+    let options = Options { consumers: limited([None, Some(limit)]), ..with_age(Lane::Logs) };
     let (mut journal, _) = open(&disk, &options);
     fill(&mut journal, Lane::Logs, 200, STAMP);
     let (mut blocks, mut hubs) = (Vec::new(), [Hub::default(), Hub::default()]);
@@ -263,7 +268,7 @@ fn what_is_released_and_evicted_at_once_is_not_missed() {
 #[test]
 fn the_backlog_is_what_somebody_waits_for() {
     let disk = disk_of_epoch(1);
-    let (mut journal, _) = open(&disk, &Options { history_bytes: 4 << 20, ..two(Vec::new()) });
+    let (mut journal, _) = open(&disk, &Options { history_bytes: 4 << 20, ..two([None; 2]) });
     assert_eq!(journal.backlog(), [0; Lane::ALL.len()]);
     journal.append(Lane::Logs, &body(&noise(1, 1000)), meta(1), STAMP).unwrap();
     let logs = |journal: &Journal<ModelDisk>| journal.backlog()[usize::from(Lane::Logs.number())];

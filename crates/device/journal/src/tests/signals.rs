@@ -6,16 +6,19 @@ use disk::model::Rng;
 use model::{Lane, Signal, Signals};
 
 use super::{STAMP, body, disk_of_epoch, meta, noise, open, options};
-use crate::{FrameMeta, Options};
+use crate::{Consumer, FrameMeta, Options};
 
 fn of(records: u32, signals: &[Signal]) -> FrameMeta {
     FrameMeta { signals: Some(signals.iter().copied().collect()), ..meta(records) }
 }
 
 fn three() -> Options {
-    let takes = vec![None, Some(Signals::of(Signal::Traces)), Some(Signals::of(Signal::Metrics))];
-    let destinations = vec!["hub".into(), "b.traces".into(), "b.metrics".into()];
-    Options { destinations, takes, ..options() }
+    let consumers = vec![Consumer::new("hub"), takes("b.traces", Signal::Traces), takes("b.metrics", Signal::Metrics)];
+    Options { consumers, ..options() }
+}
+
+fn takes(name: &str, signal: Signal) -> Consumer {
+    Consumer { signals: Some(Signals::of(signal)), ..Consumer::new(name) }
 }
 
 /// Scenario: frames of one and of two signals, of a signal that is not said, in lanes of any kind; three destinations, of which two take one
@@ -149,7 +152,7 @@ fn what_is_thinned_passes_those_by_who_do_not_take_it() {
 #[test]
 fn a_destination_goes_on_when_its_signals_go_apart() {
     let disk = disk_of_epoch(1);
-    let together = Options { destinations: vec!["b".into()], ..options() };
+    let together = Options { consumers: Consumer::all(&["b"]), ..options() };
     let (mut journal, _) = open(&disk, &together);
     let append = |journal: &mut crate::Journal<_>, from: u64| {
         for number in from..from + 10 {
@@ -168,9 +171,9 @@ fn a_destination_goes_on_when_its_signals_go_apart() {
     journal.sync_cursors().unwrap();
     drop(journal);
     let apart = Options {
-        destinations: vec!["b.traces".into(), "b.metrics".into()],
-        takes: vec![Some(Signals::of(Signal::Traces)), Some(Signals::of(Signal::Metrics))],
-        formerly: vec![Some("b".into()), Some("b".into())],
+        consumers: [takes("b.traces", Signal::Traces), takes("b.metrics", Signal::Metrics)]
+            .map(|one| Consumer { formerly: Some("b".into()), ..one })
+            .to_vec(),
         ..options()
     };
     for _ in 0..2 {
@@ -226,7 +229,7 @@ fn power_cuts_cost_nobody_what_it_takes() {
                         let of_block =
                             committed.iter().find(|(lane, seq, _)| (*lane, *seq) == (block.lane, block.first));
                         if let Some((_, _, Some(signals))) = of_block.filter(|_| block.first == block.last) {
-                            let takes = options.takes[destination];
+                            let takes = options.consumers[destination].signals;
                             assert!(takes.is_none_or(|takes| takes.meets(*signals)), "seed {seed}: {block:?}");
                         }
                         if journal.confirm(destination, block.lane, block.first, block.last).is_ok() {
@@ -258,8 +261,10 @@ fn power_cuts_cost_nobody_what_it_takes() {
             }
             for (lane, sequence, signals) in &committed {
                 let oldest = heads.iter().find(|ends| ends.lane == *lane).map_or(0, |ends| ends.oldest);
-                let wants =
-                    options.takes[destination].zip(*signals).is_none_or(|(takes, signals)| takes.meets(signals));
+                let wants = options.consumers[destination]
+                    .signals
+                    .zip(*signals)
+                    .is_none_or(|(takes, signals)| takes.meets(signals));
                 let has = confirmed.contains(&(lane.number(), *sequence));
                 assert!(
                     has || !wants || *sequence < oldest,

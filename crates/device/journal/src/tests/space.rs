@@ -8,10 +8,10 @@ use model::Lane;
 use wire::GapReason;
 
 use super::{Hub, STAMP, body, disk_of_epoch, drain, meta, noise, open, options};
-use crate::{AppendError, Attachment, Journal, Options};
+use crate::{AppendError, Attachment, Consumer, Journal, Options};
 
 fn small(total_bytes: u64) -> Options {
-    Options { destinations: vec!["hub".into()], total_bytes, ..options() }
+    Options { consumers: Consumer::all(&["hub"]), total_bytes, ..options() }
 }
 
 /// Appends until the journal refuses or `frames` are in, two frames of one record to a commit.
@@ -426,7 +426,7 @@ fn a_large_segment_does_not_block_its_lane() {
 /// fails and loses nothing, log records of the same commit go out all the same, and what is delivered makes room for the points (P2, P9).
 #[test]
 fn a_lane_without_room_does_not_hold_the_others() {
-    let options = Options { total_bytes: 512 << 10, destinations: vec!["hub".into()], ..options() };
+    let options = Options { total_bytes: 512 << 10, consumers: Consumer::all(&["hub"]), ..options() };
     let disk = ModelDisk::new();
     let (mut journal, _) = open(&disk, &options);
     for lane in [Lane::Logs, Lane::Metrics] {

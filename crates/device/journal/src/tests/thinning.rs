@@ -5,7 +5,7 @@ use model::Lane;
 use wire::GapReason;
 
 use super::{Hub, STAMP, body, disk_of_epoch, drain, meta, noise, open, options};
-use crate::{Journal, Options, Stretch};
+use crate::{Consumer, Journal, Options, Stretch};
 
 /// Ten records each.
 fn fill(journal: &mut Journal<ModelDisk>, frames: u64) {
@@ -148,7 +148,7 @@ fn replace_until_dead(journal: &mut Journal<ModelDisk>, stretch: &Stretch) -> Ve
 #[test]
 fn what_was_thinned_yields_too() {
     let disk = disk_of_epoch(1);
-    let (mut journal, _) = open(&disk, &Options { destinations: vec!["hub".into()], ..small() });
+    let (mut journal, _) = open(&disk, &Options { consumers: Consumer::all(&["hub"]), ..small() });
     fill(&mut journal, 400);
     let stretch = journal.stretch(Lane::Metrics, 0).unwrap();
     replace(&mut journal, &stretch);

@@ -5,10 +5,10 @@ use model::{Lane, Signal};
 use recorder::{Content, Decisions, Progress, Recording};
 
 use super::{Device, Hub, STAMP, body, drain, ledger, meta, open, options};
-use crate::{AttachmentKind, Options};
+use crate::{AttachmentKind, Consumer, Options};
 
 fn one_destination() -> Options {
-    Options { destinations: vec!["hub".into()], ..options() }
+    Options { consumers: Consumer::all(&["hub"]), ..options() }
 }
 
 fn request(text: &str) -> Recording<'_> {

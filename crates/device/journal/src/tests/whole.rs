@@ -7,7 +7,7 @@ use model::{Lane, Signal};
 use recorder::{Content, Decisions, Progress, Recording};
 
 use super::{Device, Hub, STAMP, body, drain, meta, noise, options};
-use crate::{Options, StoredBlock, repair, verify};
+use crate::{Consumer, Options, StoredBlock, repair, verify};
 
 /// Requests of one entry of the recorder.
 const TOGETHER: u64 = 2;
@@ -15,7 +15,7 @@ const TOGETHER: u64 = 2;
 const ROUNDS: u64 = 22;
 
 fn recording() -> Options {
-    Options { destinations: vec!["hub".into()], history_bytes: 1 << 20, cut_uncommitted: true, ..options() }
+    Options { consumers: Consumer::all(&["hub"]), history_bytes: 1 << 20, cut_uncommitted: true, ..options() }
 }
 
 /// What a directory holds that has to stay.

@@ -240,7 +240,7 @@ impl World {
         for (destination, hub) in self.hubs.iter().enumerate() {
             // A point that tells what others were is in the books, and has no number.
             let told = hub.told_lost(&[Corrupt, Dropped, Evicted, Thinned]) + hub.held.summaries;
-            let held_back = self.options.journal.queue_limits.iter().any(Option::is_some);
+            let held_back = self.options.journal.consumers.iter().any(|one| one.queue_limit.is_some());
             let wrong: &[_] = if held_back { &[Corrupt] } else { &[Corrupt, Dropped] };
             if !self.flipped_lanes && !self.damaged && hub.told_lost(wrong) > 0 {
                 return Err(format!("destination {destination} was told of corrupt records, and no byte was flipped"));

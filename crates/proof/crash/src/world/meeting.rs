@@ -79,7 +79,9 @@ impl World {
     /// No more counts as delivered than ever came. Where a commit waited for room that is not so after a crash: what of it found room is
     /// there, and its books are not.
     pub(crate) fn delivered_came(&self, when: &str) -> Check {
-        let exact = !self.damaged && !self.was_full && self.options.journal.queue_limits.iter().all(Option::is_none);
+        let exact = !self.damaged
+            && !self.was_full
+            && self.options.journal.consumers.iter().all(|one| one.queue_limit.is_none());
         let Some((_, pipeline)) = self.up.as_ref().filter(|_| exact) else { return Ok(()) };
         for (name, hub) in DESTINATIONS.iter().zip(&self.hubs) {
             let one = pipeline.ledger().destinations.iter().find(|one| one.name == *name);

@@ -1,7 +1,7 @@
 //! How journal and recorder of a seed work.
 
 use edge::StorageOptions;
-use journal::{Options, QueueLimit};
+use journal::{Consumer, Options, QueueLimit};
 use model::Lane;
 use recorder::FileOptions;
 
@@ -16,18 +16,15 @@ pub(super) fn options(
     history_bytes: u64,
 ) -> StorageOptions {
     let recorder = (level != Level::Received).then_some(FileOptions { bytes: 1 << 20, decision_bytes: 1 << 20 });
+    let mut consumers = Consumer::all(&DESTINATIONS);
+    if setting.seed.is_multiple_of(4) {
+        // The second destination is not required.
+        consumers[1].queue_limit = Some(QueueLimit { bytes: 96 << 10, age_ns: u64::MAX });
+    }
     let journal = Options {
         device: "vessel".into(),
-        destinations: DESTINATIONS.map(str::to_owned).to_vec(),
+        consumers,
         total_bytes: if small { 512 << 10 } else { 4 << 20 },
-        // The second destination is not required in one seed of four.
-        queue_limits: vec![
-            None,
-            setting.seed.is_multiple_of(4).then_some(QueueLimit { bytes: 96 << 10, age_ns: u64::MAX }),
-        ],
-        takes: Vec::new(),
-        lanes: Vec::new(),
-        formerly: Vec::new(),
         lane_ages: lane_ages(setting.seed),
         lane_bytes: Lane::ALL.map(|lane| if long_outage && lane == Lane::Metrics { 128 << 10 } else { u64::MAX }),
         history_bytes,
