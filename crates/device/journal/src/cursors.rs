@@ -14,15 +14,14 @@ use window::Window;
 use wire::{Gap, GapReason};
 
 use crate::commit_record::Losses;
+use crate::consumer::Consumer;
 use crate::cursor_file::{self, CursorFile, CursorRead, Position};
 use crate::error::JournalError;
 use crate::gap_log::join;
-use crate::journal::Consumer;
 use crate::log::Log;
 use crate::mutants::{self, Mutant};
 
 pub use delivery::{Confirmed, Depth, StoredBlock};
-pub use release::QueueLimit;
 pub(crate) use unbooked::Telling;
 
 /// Records that a destination will never get, for the ledger (P1).

@@ -3,12 +3,13 @@
 mod recovery;
 
 use disk::Disk;
-use model::{Epoch, Lane, Signals, Stamp};
+use model::{Epoch, Lane, Stamp};
 use wire::{FRAME_CAP, FrameHeader};
 
 use crate::attachment::Attachment;
 use crate::commit_record::Riding;
-use crate::cursors::{Confirmed, Cursors, Depth, Lost, QueueLimit, StoredBlock};
+use crate::consumer::Consumer;
+use crate::cursors::{Confirmed, Cursors, Depth, Lost, StoredBlock};
 use crate::error::{AppendError, JournalError};
 use crate::lane::{FrameMeta, LaneLog};
 use crate::log::Log;
@@ -61,33 +62,6 @@ impl Options {
             free_space_floor: 0,
             cut_uncommitted: false,
         }
-    }
-}
-
-/// One who reads the journal from a cursor of its own: a destination, or one signal of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Consumer {
-    /// Its name, 1 to 80 bytes; no two have the same one.
-    pub name: String,
-    /// The name whose cursor it goes on from where it has none of its own yet.
-    pub formerly: Option<String>,
-    /// The signals that it takes: it is passed by blocks without any of them, and by gap records. `None` for everything.
-    pub signals: Option<Signals>,
-    /// The lanes that it takes, by their number; it is passed by the others.
-    pub lanes: [bool; Lane::ALL.len()],
-    /// What may wait for it at most; `None` for as much as there is room for.
-    pub queue_limit: Option<QueueLimit>,
-}
-
-impl Consumer {
-    /// One that takes everything.
-    pub fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), formerly: None, signals: None, lanes: [true; Lane::ALL.len()], queue_limit: None }
-    }
-
-    /// Those of these names, each of which takes everything.
-    pub fn all(names: &[&str]) -> Vec<Self> {
-        names.iter().map(|name| Self::new(name)).collect()
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod attachment;
 mod commit_record;
+mod consumer;
 mod cursor_file;
 mod cursors;
 mod damage;
@@ -37,11 +38,12 @@ mod verify;
 mod yielding;
 
 pub use attachment::{ATTACHMENT_CAP, Attachment, AttachmentKind, RECORDER_LEN};
-pub use cursors::{Confirmed, Depth, Lost, QueueLimit, StoredBlock};
+pub use consumer::{Consumer, QueueLimit};
+pub use cursors::{Confirmed, Depth, Lost, StoredBlock};
 pub use damage::{Damage, Recovery, Unbooked};
 pub use error::{AppendError, JournalError};
 pub use identity::{fresh_epoch, set_epoch};
-pub use journal::{Commit, Consumer, Journal, LaneEnds, MIN_TOTAL_BYTES, Opening, Options};
+pub use journal::{Commit, Journal, LaneEnds, MIN_TOTAL_BYTES, Opening, Options};
 pub use lane::FrameMeta;
 pub use renew::{CarryOver, Renewed, renew};
 pub use repair::{Repaired, repair};

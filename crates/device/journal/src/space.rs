@@ -10,7 +10,8 @@ use disk::Disk;
 use model::{Lane, Stamp};
 use segment::{MIN_SEGMENT, lane_dir};
 
-use crate::cursors::{Cursors, QueueLimit};
+use crate::consumer::QueueLimit;
+use crate::cursors::Cursors;
 use crate::error::{AppendError, JournalError};
 use crate::log::Log;
 use crate::mutants::{self, Mutant};

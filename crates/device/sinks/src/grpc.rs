@@ -61,10 +61,7 @@ impl GrpcClient {
     pub(crate) async fn export(&mut self, signal: Signal, request: &[u8]) -> Result<Vec<u8>, SendError> {
         let timeout = self.access.timeout;
         let sent = tokio::time::timeout(timeout, self.try_export(signal, request)).await;
-        let mut answer = sent.unwrap_or_else(|_| {
-            let why = format!("no answer from {} in {timeout:?}", self.access.endpoint.authority());
-            Err(SendError::retry(Refusal::TimedOut, why))
-        });
+        let mut answer = sent.unwrap_or_else(|_| Err(self.access.no_answer()));
         if let Err(error) = &mut answer {
             self.sender = None;
             let is_silent = error.reason() == Refusal::CutOff && !self.answered;

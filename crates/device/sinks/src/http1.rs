@@ -46,10 +46,7 @@ impl Client {
     ) -> Result<Answer, SendError> {
         let timeout = self.access.timeout;
         let sent = tokio::time::timeout(timeout, self.follow(path, headers, body)).await;
-        let answer = sent.unwrap_or_else(|_| {
-            let why = format!("no answer from {} in {timeout:?}", self.access.endpoint.authority());
-            Err(SendError::retry(Refusal::TimedOut, why))
-        });
+        let answer = sent.unwrap_or_else(|_| Err(self.access.no_answer()));
         if answer.is_err() {
             self.sender = None;
         }

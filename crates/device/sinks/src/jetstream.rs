@@ -46,10 +46,8 @@ impl NatsSink {
         id: Option<RequestId>,
     ) -> Result<PartialSuccess, SendError> {
         let timeout = self.access.timeout;
-        let answer = tokio::time::timeout(timeout, self.publish(signal, request, id)).await.unwrap_or_else(|_| {
-            let why = format!("no answer from {} in {timeout:?}", self.access.endpoint.authority());
-            Err(SendError::retry(Refusal::TimedOut, why))
-        });
+        let answer = tokio::time::timeout(timeout, self.publish(signal, request, id)).await;
+        let answer = answer.unwrap_or_else(|_| Err(self.access.no_answer()));
         if matches!(answer, Err(SendError::Retry { .. } | SendError::Blocked { .. })) {
             self.connection = None;
         }

@@ -36,28 +36,28 @@ pub async fn knock(access: &Access) -> Knock {
         Route::Proxy(proxy) => (proxy.host.clone(), proxy.port),
         Route::Direct | Route::Unusable(_) => (access.endpoint.host.clone(), access.endpoint.port),
     };
-    let late = || SendError::retry(Refusal::TimedOut, format!("no answer in {:?}", access.timeout));
     let found = tokio::time::timeout(access.timeout, tokio::net::lookup_host((host.as_str(), port))).await;
     let addresses = match found {
         Ok(Ok(found)) => Ok(found.map(|address| address.ip().to_string()).collect()),
         Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err(late().to_string()),
+        Err(_) => Err(access.no_answer().to_string()),
     };
     let mut all = Knock { host: host.clone(), addresses, connected: None, tls: None };
     if all.addresses.is_err() {
         return all;
     }
-    let stream = match tokio::time::timeout(access.timeout, reach(access)).await.unwrap_or_else(|_| Err(late())) {
-        Ok(stream) => stream,
-        Err(error) => {
-            all.connected = Some(Err(error));
-            return all;
-        }
-    };
+    let stream =
+        match tokio::time::timeout(access.timeout, reach(access)).await.unwrap_or_else(|_| Err(access.no_answer())) {
+            Ok(stream) => stream,
+            Err(error) => {
+                all.connected = Some(Err(error));
+                return all;
+            }
+        };
     all.connected = Some(Ok(()));
     if access.endpoint.tls {
         let done = tokio::time::timeout(access.timeout, encrypt(access, b"http/1.1", stream)).await;
-        all.tls = Some(done.unwrap_or_else(|_| Err(late())).map(|stream| {
+        all.tls = Some(done.unwrap_or_else(|_| Err(access.no_answer())).map(|stream| {
             let (_, session) = stream.get_ref();
             let version = session.protocol_version().map_or_else(String::new, |version| format!("{version:?}"));
             let shown = session.peer_certificates().unwrap_or_default();

@@ -63,6 +63,9 @@ pub use proxy::{Proxy, Route};
 pub use remote_write::PrometheusSink;
 pub use tls::file_valid_until;
 
+use drain::SendError;
+use model::Refusal;
+
 /// How a sink reaches its server.
 #[derive(Clone)]
 pub struct Access {
@@ -74,4 +77,12 @@ pub struct Access {
     pub credentials: std::rc::Rc<Credentials>,
     /// The longest time of one request, connection included.
     pub timeout: std::time::Duration,
+}
+
+impl Access {
+    /// That nothing came within the timeout.
+    fn no_answer(&self) -> SendError {
+        let why = format!("no answer from {} in {:?}", self.endpoint.authority(), self.timeout);
+        SendError::retry(Refusal::TimedOut, why)
+    }
 }

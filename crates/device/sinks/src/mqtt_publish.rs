@@ -50,10 +50,8 @@ impl MqttSink {
     /// [`SendError`].
     pub async fn export(&mut self, signal: Signal, request: &[u8]) -> Result<PartialSuccess, SendError> {
         let timeout = self.access.timeout;
-        let answer = tokio::time::timeout(timeout, self.publish(signal, request)).await.unwrap_or_else(|_| {
-            let why = format!("no answer from {} in {timeout:?}", self.access.endpoint.authority());
-            Err(SendError::retry(Refusal::TimedOut, why))
-        });
+        let answer = tokio::time::timeout(timeout, self.publish(signal, request)).await;
+        let answer = answer.unwrap_or_else(|_| Err(self.access.no_answer()));
         if matches!(answer, Err(SendError::Retry { .. } | SendError::Blocked { .. })) {
             self.connection = None;
         }

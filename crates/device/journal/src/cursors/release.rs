@@ -8,20 +8,12 @@ use wire::{Gap, GapReason};
 
 use super::lookup::window_at;
 use super::{Cursors, Lost, Telling};
+use crate::consumer::QueueLimit;
 use crate::cursor_file::Position;
 use crate::error::JournalError;
 use crate::gap_log::join;
 use crate::log::Log;
 use crate::yielding::yields;
-
-/// The most that a destination which is not required may keep waiting for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct QueueLimit {
-    /// Bytes of its queue; the rest is released, whole segments at a time, in the order in which lanes yield.
-    pub bytes: u64,
-    /// Age of the newest record of a segment, nanoseconds; looked at only while the clock is synchronised.
-    pub age_ns: u64,
-}
 
 /// The oldest sealed segment that a destination has not got.
 struct Oldest {

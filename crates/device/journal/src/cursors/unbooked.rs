@@ -3,7 +3,7 @@
 use model::Lane;
 
 use crate::commit_record::Losses;
-use crate::journal::Consumer;
+use crate::consumer::Consumer;
 
 /// Records of one destination.
 #[derive(Debug, Clone, Copy, Default)]

@@ -4,9 +4,10 @@ use disk::{Disk, IoCounts};
 use model::{Epoch, Lane, Stamp};
 use wire::GapReason;
 
-use super::{Consumer, Journal, MIN_TOTAL_BYTES, Options};
+use super::{Journal, MIN_TOTAL_BYTES, Options};
 use crate::attachment::{Attachment, AttachmentKind};
 use crate::commit_record::{CommitRead, CommitRecords};
+use crate::consumer::Consumer;
 use crate::cursor_file::{self, CursorFile, CursorRead};
 use crate::cursors::{Begin, Cursors};
 use crate::damage::{Recovery, Unbooked};
@@ -136,7 +137,7 @@ fn budgets(options: Options) -> Budgets {
         lane_bytes: options.lane_bytes,
         lane_ages: options.lane_ages,
         free_space_floor: options.free_space_floor,
-        queue_limits: options.consumers.iter().map(|consumer| consumer.queue_limit).collect(),
+        queue_limits: options.consumers.into_iter().map(|consumer| consumer.queue_limit).collect(),
     }
 }
 
