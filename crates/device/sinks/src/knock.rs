@@ -1,7 +1,6 @@
 //! A look at the way to a server, step by step, for `lightship doctor`.
 
 use drain::SendError;
-use model::Refusal;
 
 use crate::Access;
 use crate::certificate::valid_until;
