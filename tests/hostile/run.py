@@ -9,7 +9,6 @@ Prints one line per check and `hostile: N passed, N failed`; exits 0 when all pa
 import argparse
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,8 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "clients"), str(HERE.parent / "support")]
+from checks import Checks  # noqa: E402
+from ports import free_ports  # noqa: E402
 from programs import Program  # noqa: E402
 from recorder import Recorder  # noqa: E402
 
@@ -52,15 +53,6 @@ destinations:
   - {{ name: recorder, type: otlp, url: "{recorder}", protocol: http/protobuf }}
 admin: {{ listen: "127.0.0.1:{ports[2]}" }}
 """
-
-
-def free_ports(count):
-    """Ports that nobody has now. The agent keeps them when it begins a new epoch, as a device's do."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 def get(address, path):
@@ -106,15 +98,6 @@ def honest_spans_in(hub):
         if not page.get("next"):
             return spans
         after = f"&after={page['next']}"
-
-
-class Checks:
-    def __init__(self):
-        self.outcomes = []
-
-    def check(self, what, holds, detail=""):
-        self.outcomes.append(bool(holds))
-        print(f"{'ok    ' if holds else 'FAILED'} {what}{f': {detail}' if detail else ''}", flush=True)
 
 
 def settled(agent):
@@ -250,12 +233,11 @@ def main():
             drill(arguments, directory, checks)
             ended = True
         finally:
-            if not ended or not all(checks.outcomes):
+            if not ended or checks.failed:
                 for log in sorted(directory.glob("*.log")):
                     print(f"--- {log.name}\n{log.read_text()[-4000:]}")
-    failed = checks.outcomes.count(False)
-    print(f"hostile: {len(checks.outcomes) - failed} passed, {failed} failed")
-    return 0 if checks.outcomes and not failed else 1
+    print(f"hostile: {checks.passed} passed, {checks.failed} failed")
+    return 0 if checks.holds() else 1
 
 
 # What the attacks must be counted under.
