@@ -26,11 +26,13 @@ class Backend:
     """One program. `signal` is what it takes, `destination` what the agent's configuration says of it, with the port of the link."""
 
     name = signal = ready = ""
+    # Whether it can tell what came twice.
+    can_tell = True
 
     def __init__(self, directory, binary):
         self.directory = directory / self.name
         self.directory.mkdir()
-        self.version = binary.name.removeprefix(f"{self.name}-")
+        self.version = self.version_of(binary)
         self.ports = free_ports(4)
         self.log = open(self.directory / "log", "wb")
         self.process = subprocess.Popen(
@@ -42,6 +44,16 @@ class Backend:
     def port(self):
         """Where it takes what the agent sends."""
         return self.ports[0]
+
+    @classmethod
+    def binary(cls):
+        """The built program, or none."""
+        found = sorted((CACHE / "bin").glob(f"{cls.name}-v*"))
+        found = [one for one in found if not one.name.endswith(".partial")]
+        return found[-1] if found else None
+
+    def version_of(self, binary):
+        return binary.name.removeprefix(f"{self.name}-")
 
     def environment(self):
         return {}
@@ -224,13 +236,6 @@ exporters:
 
 
 ALL = (Prometheus, VictoriaMetrics, VictoriaLogs, Jaeger)
-
-
-def binary(kind):
-    """The built program, or none."""
-    found = sorted((CACHE / "bin").glob(f"{kind.name}-v*"))
-    found = [one for one in found if not one.name.endswith(".partial")]
-    return found[-1] if found else None
 
 
 def build(kind):

@@ -14,7 +14,7 @@ the middle, drained while live data flows. Written by `cargo xtask interop --wri
 
 TAIL = """
 Found are data points, log records or spans, asked for at the backend itself. The first live record is counted from the link's return to
-when a query shows it. A backend that keeps no more than one value of a series and time, or one span of an id, cannot tell what came twice.
+when a query shows it. A backend that keeps no more than one value of a series and time, or one span of an id, cannot tell what came twice; Mosquitto hands it on.
 """
 
 PEER = """
