@@ -12,7 +12,7 @@ use link::{
     Outcome, Verdict,
 };
 use model::{Lane, Refusal as Reason};
-use store::{Contact, FrameOutcome, Head, Incoming, MAX_SEQ};
+use store::{Contact, FrameOutcome, Head, Incoming, MAX_SEQ, SharedSeries};
 use wire::{BLOCK_HEADER_LEN, BlockHeader, Inflater, RawBlock};
 
 use crate::app::{App, count};
@@ -154,7 +154,8 @@ async fn take_blocks(app: &Arc<App>, peer: &Peer, request: Request) -> Result<Ve
     let body = app.read_body(request, MAX_BLOCKS).await?;
     let bytes = body.bytes.clone();
     let room = MAX_REQUEST_COST.min(app.store.head_bytes_limit() / REQUESTS_IN_HEADS);
-    let (taken, frames) = app.decode(move || read_blocks(&bytes, room)).await??;
+    let reading = Arc::clone(app);
+    let (taken, frames) = app.decode(move || read_blocks(&bytes, room, reading.store.shared_series())).await??;
     // Every frame, not only the first: an identity is claimed by each.
     let mut names: Vec<&str> = frames.iter().map(|frame| &**frame.device()).collect();
     names.dedup();
@@ -204,7 +205,7 @@ fn summarize(outcomes: impl Iterator<Item = FrameOutcome>) -> Outcome {
 
 /// Takes a request apart, as far as its records take not much more than `room`. A block that cannot be read ends it:
 /// where the next one begins is not known for sure.
-fn read_blocks(bytes: &[u8], room: usize) -> Result<(Vec<Taken>, Vec<Incoming>), Refusal> {
+fn read_blocks(bytes: &[u8], room: usize, shared: &SharedSeries) -> Result<(Vec<Taken>, Vec<Incoming>), Refusal> {
     let mut inflater = Inflater::new();
     let (mut taken, mut frames) = (Vec::new(), Vec::<Incoming>::new());
     let mut rest = bytes;
@@ -213,7 +214,7 @@ fn read_blocks(bytes: &[u8], room: usize) -> Result<(Vec<Taken>, Vec<Incoming>),
     while !rest.is_empty() && cost <= room {
         match RawBlock::parse(rest) {
             Ok((block, after)) => {
-                let of_block = read_frames(&block, &mut inflater);
+                let of_block = read_frames(&block, &mut inflater, shared);
                 let of_block = of_block.map(|of_block| {
                     let count = of_block.len();
                     cost += of_block.iter().map(Incoming::cost).sum::<usize>();
@@ -239,7 +240,7 @@ fn read_blocks(bytes: &[u8], room: usize) -> Result<(Vec<Taken>, Vec<Incoming>),
 }
 
 /// The frames of a block, all of them or none.
-fn read_frames(block: &RawBlock<'_>, inflater: &mut Inflater) -> Result<Vec<Incoming>, String> {
+fn read_frames(block: &RawBlock<'_>, inflater: &mut Inflater, shared: &SharedSeries) -> Result<Vec<Incoming>, String> {
     let header = *block.header();
     let frames = block.frames(inflater).map_err(|error| error.to_string())?;
     let mut cost = 0;
@@ -248,7 +249,7 @@ fn read_frames(block: &RawBlock<'_>, inflater: &mut Inflater) -> Result<Vec<Inco
         let frame = if cost > MAX_REQUEST_COST {
             Incoming::aside(bytes.to_vec(), "its block would take too much memory")
         } else {
-            Incoming::from_whole_block(bytes.to_vec())
+            Incoming::from_whole_block_sharing(bytes.to_vec(), shared)
         };
         let frame = frame.map_err(|error| error.to_string())?;
         cost += frame.cost();

@@ -85,6 +85,7 @@ async fn store(
     let codings = otlp_codec::codings(request.headers());
     let body = app.read_body(request, MAX_BODY).await?;
     let (bytes, stamp) = (body.bytes.clone(), app.stamp());
+    let shared = Arc::clone(app);
     let read = app.decode(move || {
         let (taken, rejected) = otlp_codec::read(signal, form, &codings, &bytes, clock::now_ns())?;
         let part = &taken;
@@ -93,7 +94,11 @@ async fn store(
             Signal::Logs => SectionRef::Logs(part),
             Signal::Metrics => SectionRef::Metrics(part),
         };
-        let frames = if part.is_empty() { Vec::new() } else { vec![Incoming::from_otlp(section, stamp)?] };
+        let frames = if part.is_empty() {
+            Vec::new()
+        } else {
+            vec![Incoming::from_otlp_sharing(section, stamp, shared.store.shared_series())?]
+        };
         Ok::<_, Refusal>((frames, rejected))
     });
     let (frames, rejected) = read.await??;

@@ -78,6 +78,7 @@ impl Compactor<'_> {
             self.0.stats.compactions.fetch_add(1, Ordering::Relaxed);
         }
         self.0.stats.refused_cost.store(0, Ordering::Release);
+        self.0.shared.sweep();
         done.packs_expired = self.expire(now_ns)?;
         self.0.stats.expired_packs.fetch_add(done.packs_expired as u64, Ordering::Relaxed);
         while let Some(merge) = self.next_merge(now_ns) {

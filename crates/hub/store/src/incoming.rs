@@ -7,6 +7,7 @@ use wire::{FrameHeader, Gap, Section, SectionRef};
 
 use crate::error::FrameRefused;
 use crate::rows::Records;
+use crate::shared::SharedSeries;
 use crate::weigh::{MAX_COST, TooHeavy, schema_of, weigh};
 
 /// The device under which OTLP that came straight to the hub is stored.
@@ -47,17 +48,18 @@ fn add_section(
     records: &mut Records,
     device: (&Arc<str>, u64),
     section: SectionRef<'_>,
+    shared: &SharedSeries,
 ) -> Result<usize, FrameRefused> {
     let cost = weigh_section(&section)?;
     let name = name_of(&section);
     let result = match section {
-        SectionRef::Traces(bytes) => records.add_traces(device, bytes),
-        SectionRef::Logs(bytes) => records.add_logs(device, bytes),
-        SectionRef::Metrics(bytes) => records.add_metrics(device, bytes),
-        SectionRef::Exemplars(bytes) => records.add_exemplars(device, bytes),
+        SectionRef::Traces(bytes) => records.add_traces(device, bytes).map(|()| cost),
+        SectionRef::Logs(bytes) => records.add_logs(device, bytes).map(|()| cost),
+        SectionRef::Metrics(bytes) => records.add_metrics(device, bytes, shared),
+        SectionRef::Exemplars(bytes) => records.add_exemplars(device, bytes).map(|()| cost),
         SectionRef::Gap(_) => return Ok(0),
     };
-    result.map(|()| cost).map_err(|source| FrameRefused::Section { section: name, source })
+    result.map_err(|source| FrameRefused::Section { section: name, source })
 }
 
 /// The word for a section.
@@ -100,6 +102,14 @@ impl Incoming {
     /// # Errors
     /// [`FrameRefused`] when it is not a frame of a version that this hub reads, or one of its sections is not OTLP.
     pub fn from_frame(bytes: Vec<u8>) -> Result<Self, FrameRefused> {
+        Self::from_frame_sharing(bytes, &SharedSeries::default())
+    }
+
+    /// The same, with the series that a store shares.
+    ///
+    /// # Errors
+    /// See [`Self::from_frame`].
+    pub fn from_frame_sharing(bytes: Vec<u8>, shared: &SharedSeries) -> Result<Self, FrameRefused> {
         let frame = wire::decode_frame(&bytes).map_err(|error| FrameRefused::Frame(error.to_string()))?;
         let FrameHeader { device, epoch, lane, seq, .. } = frame.header;
         let device: Arc<str> = Arc::from(device);
@@ -113,7 +123,7 @@ impl Incoming {
                 gaps.push(*gap);
                 cost += GAP_COST;
             }
-            cost += add_section(&mut records, (&device, life), section.as_ref())?;
+            cost += add_section(&mut records, (&device, life), section.as_ref(), shared)?;
             if cost > MAX_COST {
                 return Err(FrameRefused::TooHeavy { section: name_of(&section.as_ref()), source: TooHeavy::Memory });
             }
@@ -138,9 +148,17 @@ impl Incoming {
     /// # Errors
     /// [`FrameRefused`] when not even its identity can be read, as with frames of a newer version.
     pub fn from_whole_block(bytes: Vec<u8>) -> Result<Self, FrameRefused> {
+        Self::from_whole_block_sharing(bytes, &SharedSeries::default())
+    }
+
+    /// The same, with the series that a store shares.
+    ///
+    /// # Errors
+    /// See [`Self::from_whole_block`].
+    pub fn from_whole_block_sharing(bytes: Vec<u8>, shared: &SharedSeries) -> Result<Self, FrameRefused> {
         let header = wire::decode_header(&bytes).map_err(|error| FrameRefused::Frame(error.to_string()))?;
         check_bounds(header.seq, &[])?;
-        Self::from_frame(bytes.clone()).or_else(|refused| Self::aside(bytes, &refused.to_string()))
+        Self::from_frame_sharing(bytes.clone(), shared).or_else(|refused| Self::aside(bytes, &refused.to_string()))
     }
 
     /// A frame that is kept aside without being read.
@@ -174,6 +192,18 @@ impl Incoming {
     /// # Errors
     /// [`FrameRefused`] when the bytes are not the message.
     pub fn from_otlp(section: SectionRef<'_>, stamp: Stamp) -> Result<Self, FrameRefused> {
+        Self::from_otlp_sharing(section, stamp, &SharedSeries::default())
+    }
+
+    /// The same, with the series that a store shares.
+    ///
+    /// # Errors
+    /// See [`Self::from_otlp`].
+    pub fn from_otlp_sharing(
+        section: SectionRef<'_>,
+        stamp: Stamp,
+        shared: &SharedSeries,
+    ) -> Result<Self, FrameRefused> {
         let device: Arc<str> = Arc::from(OTLP_DEVICE);
         let (lane, len) = match section {
             SectionRef::Traces(bytes) | SectionRef::Exemplars(bytes) => (Lane::Traces, bytes.len()),
@@ -182,7 +212,7 @@ impl Incoming {
             SectionRef::Gap(gap) => (gap.lane, 0),
         };
         let mut records = Records::default();
-        let cost = FRAME_COST + add_section(&mut records, (&device, 0), section)?;
+        let cost = FRAME_COST + add_section(&mut records, (&device, 0), section, shared)?;
         records.shrink();
         let mut body = Vec::with_capacity(len);
         wire::encode_body(&[section], &mut body).map_err(|error| FrameRefused::Frame(error.to_string()))?;

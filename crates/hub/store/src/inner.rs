@@ -12,8 +12,12 @@ use crate::opening::{self, Loading, Places};
 use crate::pack::{Kind, Pack};
 use crate::query::ReadCache;
 use crate::registry::Registry;
+use crate::shared::SharedSeries;
 use crate::stats::Stats;
 use crate::view::{Snapshot, View};
+
+/// Of the memory for heads, shared series may take one part in this many.
+const SHARED_PART: usize = 4;
 
 /// How a store works.
 #[derive(Debug, Clone)]
@@ -62,6 +66,8 @@ pub(crate) struct Inner {
     /// Held by the writer while it commits.
     pub(crate) writing: Mutex<()>,
     pub(crate) stats: Stats,
+    /// Series and origins that the points in heads share.
+    pub(crate) shared: SharedSeries,
     /// What queries have read of packs.
     pub(crate) cache: ReadCache,
     /// What of the stored data cannot be read.
@@ -77,7 +83,8 @@ impl Inner {
         let db = opening::open_database(&places)?;
         let loaded = opening::settled_manifest(&db, &places)?;
         let (stats, damages) = (Stats::default(), Damages::default());
-        let Loading { view, registry } = opening::load(&db, loaded, &stats, &damages)?;
+        let shared = SharedSeries::new(options.head_bytes / SHARED_PART);
+        let Loading { view, registry } = opening::load(&db, loaded, &stats, &damages, &shared)?;
         Ok(Self {
             options,
             places,
@@ -88,6 +95,7 @@ impl Inner {
             compaction: Mutex::new(()),
             writing: Mutex::new(()),
             stats,
+            shared,
             cache: ReadCache::default(),
             damages,
             scrubbed: AtomicU64::new(0),
@@ -144,7 +152,7 @@ impl Inner {
         // A disk that is still full shows here, not with the first frame.
         opened.put_id(&opened.id()?.unwrap_or_default())?;
         let loaded = opening::settled_manifest(&opened, &self.places)?;
-        let fresh = opening::load(&opened, loaded, &self.stats, &self.damages)?;
+        let fresh = opening::load(&opened, loaded, &self.stats, &self.damages, &self.shared)?;
         {
             let mut view = self.view_mut();
             let mut registry = self.registry();

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`incoming`] | a frame on its way in, read and turned into rows |
 //! | `weigh` | what a section will take in memory, before it is decoded |
+//! | `shared` | series and origins that many points share |
 //! | `writer` | one thread, one synchronous batch over many requests, the answer only after it |
 //! | `registry` | devices, claims, gaps: in memory, rebuilt at start |
 //! | `view` | what queries see: heads in memory and packs on disk |
@@ -38,6 +39,7 @@ mod registry;
 mod repair;
 pub mod rows;
 mod series;
+mod shared;
 mod stats;
 mod store;
 #[cfg(test)]
@@ -55,6 +57,7 @@ pub use inner::Options;
 pub use proto::{Counters, ExemplarSeries, ExemplarsData, PointData};
 pub use registry::Known;
 pub use repair::{Repaired, inspect, repair};
+pub use shared::SharedSeries;
 pub use store::{Greeted, Reached, Store, StoreStats};
 pub use weigh::{MAX_COST, TooHeavy};
 pub use writer::Reply;

@@ -13,6 +13,7 @@ use crate::intake_row::IntakeRow;
 use crate::manifest::{self, Loaded, ManifestRow};
 use crate::pack::{Pack, number_of};
 use crate::registry::Registry;
+use crate::shared::SharedSeries;
 use crate::stats::Stats;
 use crate::view::{HeadFrame, View};
 
@@ -119,7 +120,13 @@ pub(crate) fn open_database(places: &Places) -> Result<Db, StoreError> {
 }
 
 /// Reads devices, claims, packs and heads; what cannot be read goes into `damages`.
-pub(crate) fn load(db: &Db, loaded: Loaded, stats: &Stats, damages: &Damages) -> Result<Loading, StoreError> {
+pub(crate) fn load(
+    db: &Db,
+    loaded: Loaded,
+    stats: &Stats,
+    damages: &Damages,
+    shared: &SharedSeries,
+) -> Result<Loading, StoreError> {
     let mut registry = Registry::load(db)?;
     let Loaded { packs, missing, unlisted, next_number, .. } = loaded;
     let mut next_order = packs.iter().map(|pack| pack.index.max_order + 1).max().unwrap_or(1);
@@ -135,7 +142,7 @@ pub(crate) fn load(db: &Db, loaded: Loaded, stats: &Stats, damages: &Damages) ->
         let row = IntakeRow::from_bytes(value).ok_or_else(|| broken(format!("row of {key} is of another version")))?;
         registry.claim(key);
         next_order = next_order.max(row.order + 1);
-        match Incoming::from_frame(row.frame.to_vec()) {
+        match Incoming::from_frame_sharing(row.frame.to_vec(), shared) {
             Ok(Incoming { mut records, cost, .. }) => {
                 records.set_order(row.order);
                 view.add(Arc::new(HeadFrame { key, order: row.order, received_ns: row.received_ns, cost, records }));

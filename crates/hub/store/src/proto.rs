@@ -169,13 +169,13 @@ pub enum PointData {
     Number(NumberDataPoint),
     /// A point of an explicit histogram.
     #[prost(message, tag = "3")]
-    Histogram(HistogramDataPoint),
+    Histogram(Box<HistogramDataPoint>),
     /// A point of an exponential histogram.
     #[prost(message, tag = "4")]
-    Exponential(ExponentialHistogramDataPoint),
+    Exponential(Box<ExponentialHistogramDataPoint>),
     /// A point of a summary.
     #[prost(message, tag = "5")]
-    Summary(SummaryDataPoint),
+    Summary(Box<SummaryDataPoint>),
 }
 
 /// One block of an exemplars pack.

@@ -18,6 +18,7 @@ use crate::opening::{self, Places};
 use crate::pack::{Frames, Kind, Pack, frames_of, number_of, sync_dir};
 use crate::proto::ClaimsRow;
 use crate::registry::Registry;
+use crate::shared::SharedSeries;
 use crate::stats::Stats;
 
 /// What a repair did, for people.
@@ -291,7 +292,7 @@ fn damages_of(db: &Db, places: &Places) -> Result<Vec<Damage>, StoreError> {
             damages.add(ManifestRow::of(pack).damage(pack.number, crate::Reason::PackDamaged, &error));
         }
     }
-    opening::load(db, loaded, &Stats::default(), &damages)?;
+    opening::load(db, loaded, &Stats::default(), &damages, &SharedSeries::default())?;
     Ok(damages.all())
 }
 

@@ -10,12 +10,17 @@ use opentelemetry_proto::tonic::logs::v1::{LogRecord, LogsData};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{Exemplar, Metric, MetricsData};
 use opentelemetry_proto::tonic::trace::v1::{Span, TracesData};
+use prost::Message;
 
 use crate::lossy;
 pub use crate::origin::{Origin, find, find_text};
 use crate::proto::{ExemplarsData, PointData};
-use crate::series::{CUMULATIVE, series_key};
+use crate::series::CUMULATIVE;
 pub use crate::series::{Kind, Point, Series};
+use crate::shared::{Parts, SharedSeries};
+
+/// What the allocator takes beside the points of a row, and what a row takes of the list of rows beyond its own.
+const ROW_PIECES: usize = 32;
 
 /// A span as stored.
 #[derive(Debug, Clone)]
@@ -180,11 +185,18 @@ impl Records {
         Ok(())
     }
 
-    /// Adds the points of a metrics section; exemplars inside points become rows of their own.
+    /// Adds the points of a metrics section; exemplars inside points become rows of their own. Gives the bytes that its rows
+    /// hold, without the series that are shared.
     ///
     /// # Errors
     /// When the bytes are not a `MetricsData`.
-    pub fn add_metrics(&mut self, device: (&Arc<str>, u64), bytes: &[u8]) -> Result<(), prost::DecodeError> {
+    pub fn add_metrics(
+        &mut self,
+        device: (&Arc<str>, u64),
+        bytes: &[u8],
+        shared: &SharedSeries,
+    ) -> Result<usize, prost::DecodeError> {
+        let (mut held, before) = (0, self.exemplars.len());
         let (data, replaced): (MetricsData, bool) = lossy::decode(&schema::METRICS_DATA, bytes)?;
         self.replaced_texts |= replaced;
         for resource_metrics in data.resource_metrics {
@@ -199,17 +211,24 @@ impl Records {
                     scope_metrics.scope.as_ref(),
                     &scope_metrics.schema_url,
                 );
+                let origin = shared.origin(origin);
                 for metric in scope_metrics.metrics {
-                    self.add_metric(&origin, metric);
+                    held += self.add_metric(&origin, metric, shared);
                 }
             }
         }
-        Ok(())
+        let exemplar = |row: &ExemplarRow| {
+            let attributes = row.attributes.iter().chain(&row.exemplar.filtered_attributes);
+            let attributes = attributes.map(|attribute| attribute.encoded_len() + size_of::<KeyValue>() + 32);
+            size_of::<ExemplarRow>() + row.metric.len() + row.unit.len() + 96 + attributes.sum::<usize>()
+        };
+        Ok(held + self.exemplars[before..].iter().map(exemplar).sum::<usize>())
     }
 
-    fn add_metric(&mut self, origin: &Arc<Origin>, metric: Metric) {
+    fn add_metric(&mut self, origin: &Arc<Origin>, metric: Metric, shared: &SharedSeries) -> usize {
         let Metric { name, description, unit, metadata, data } = metric;
-        let Some(data) = data else { return };
+        let Some(data) = data else { return 0 };
+        let mut held = 0;
         let mut add = |kind: Kind, attributes: Vec<KeyValue>, exemplars: Vec<Exemplar>, data: PointData| {
             for exemplar in exemplars {
                 self.exemplars.push(ExemplarRow {
@@ -222,22 +241,31 @@ impl Records {
                 });
             }
             let point = Point { order: 0, data };
-            let key = series_key(origin, &name, &unit, kind, &attributes);
+            held += point.held_bytes();
+            let parts = Parts {
+                origin,
+                name: &name,
+                description: &description,
+                unit: &unit,
+                metadata: &metadata,
+                kind,
+                attributes: &attributes,
+            };
+            let make = || {
+                let (name, description, unit) = (name.clone(), description.clone(), unit.clone());
+                Series::new(Arc::clone(origin), name, description, unit, metadata.clone(), kind, attributes.clone())
+            };
+            let (series, bytes) = shared.series(&parts, make);
             // Producers send a series' points together; a series that comes twice in a frame is only two rows.
-            match self.series.last_mut().filter(|last| last.series.key == key) {
+            match self
+                .series
+                .last_mut()
+                .filter(|last| Arc::ptr_eq(&last.series, &series) || last.series.key == series.key)
+            {
                 Some(last) => last.points.push(point),
                 None => {
-                    let series = Series {
-                        origin: Arc::clone(origin),
-                        name: name.clone(),
-                        description: description.clone(),
-                        unit: unit.clone(),
-                        metadata: metadata.clone(),
-                        kind,
-                        attributes,
-                        key,
-                    };
-                    self.series.push(SeriesRow { series: Arc::new(series), points: vec![point] });
+                    held += bytes + size_of::<SeriesRow>() + ROW_PIECES;
+                    self.series.push(SeriesRow { series, points: vec![point] });
                 }
             }
         };
@@ -263,7 +291,7 @@ impl Records {
                 for mut point in histogram.data_points {
                     let (attributes, exemplars) =
                         (std::mem::take(&mut point.attributes), std::mem::take(&mut point.exemplars));
-                    add(kind, attributes, exemplars, PointData::Histogram(point));
+                    add(kind, attributes, exemplars, PointData::Histogram(Box::new(point)));
                 }
             }
             Data::ExponentialHistogram(histogram) => {
@@ -271,16 +299,17 @@ impl Records {
                 for mut point in histogram.data_points {
                     let (attributes, exemplars) =
                         (std::mem::take(&mut point.attributes), std::mem::take(&mut point.exemplars));
-                    add(kind, attributes, exemplars, PointData::Exponential(point));
+                    add(kind, attributes, exemplars, PointData::Exponential(Box::new(point)));
                 }
             }
             Data::Summary(summary) => {
                 for mut point in summary.data_points {
                     let attributes = std::mem::take(&mut point.attributes);
-                    add(Kind::Summary, attributes, Vec::new(), PointData::Summary(point));
+                    add(Kind::Summary, attributes, Vec::new(), PointData::Summary(Box::new(point)));
                 }
             }
         }
+        held
     }
 
     /// Adds the exemplars of an exemplars section.
@@ -311,6 +340,7 @@ impl Records {
         self.spans.shrink_to_fit();
         self.logs.shrink_to_fit();
         self.series.shrink_to_fit();
+        self.series.iter_mut().for_each(|row| row.points.shrink_to_fit());
         self.exemplars.shrink_to_fit();
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::exponential_histogram_data_point::Buckets;
+use opentelemetry_proto::tonic::metrics::v1::{ExponentialHistogramDataPoint, HistogramDataPoint, SummaryDataPoint};
 use prost::Message;
 
 use crate::origin::Origin;
@@ -187,16 +188,19 @@ impl Point {
 
     /// Bytes that it takes in memory.
     pub(crate) fn held_bytes(&self) -> usize {
-        let buckets = match &self.data {
+        let beside = match &self.data {
             PointData::Number(_) => 0,
-            PointData::Histogram(point) => point.bucket_counts.len() + point.explicit_bounds.len(),
+            PointData::Histogram(point) => {
+                size_of::<HistogramDataPoint>() + 8 * (point.bucket_counts.len() + point.explicit_bounds.len())
+            }
             PointData::Exponential(point) => {
                 let side = |side: Option<&Buckets>| side.map_or(0, |side| side.bucket_counts.len());
-                side(point.positive.as_ref()) + side(point.negative.as_ref())
+                size_of::<ExponentialHistogramDataPoint>()
+                    + 8 * (side(point.positive.as_ref()) + side(point.negative.as_ref()))
             }
-            PointData::Summary(point) => 2 * point.quantile_values.len(),
+            PointData::Summary(point) => size_of::<SummaryDataPoint>() + 16 * point.quantile_values.len(),
         };
-        size_of::<Self>() + 8 * buckets
+        size_of::<Self>() + beside
     }
 
     /// Whether it says "no value here" (OTLP `FLAG_NO_RECORDED_VALUE`).

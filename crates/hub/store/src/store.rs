@@ -17,6 +17,7 @@ use crate::inner::{Inner, Options};
 use crate::manifest::ManifestRow;
 use crate::query::{Scope, Scoped};
 use crate::registry::Known;
+use crate::shared::SharedSeries;
 use crate::writer::{Reply, WriterHandle};
 
 /// The hub's embedded store. Cheap to share; the last one dropped closes it.
@@ -94,6 +95,11 @@ impl Store {
     /// Most memory for heads, in bytes.
     pub fn head_bytes_limit(&self) -> usize {
         self.inner.options.head_bytes
+    }
+
+    /// The series that points which come in share with those that are in memory.
+    pub fn shared_series(&self) -> &SharedSeries {
+        &self.inner.shared
     }
 
     /// What may be asked of it within a scope.

@@ -124,7 +124,7 @@ pub(crate) fn points_of(chunk: Chunk, order: u64) -> Vec<Point> {
                     bucket_counts: row.buckets,
                     ..HistogramDataPoint::default()
                 };
-                Point { order, data: PointData::Histogram(point) }
+                Point { order, data: PointData::Histogram(Box::new(point)) }
             })
             .collect(),
         Values::Exponentials(rows) => head
@@ -148,7 +148,7 @@ pub(crate) fn points_of(chunk: Chunk, order: u64) -> Vec<Point> {
                     negative: side(row.negative),
                     ..ExponentialHistogramDataPoint::default()
                 };
-                Point { order, data: PointData::Exponential(point) }
+                Point { order, data: PointData::Exponential(Box::new(point)) }
             })
             .collect(),
         Values::Summaries(rows) => head
@@ -164,7 +164,7 @@ pub(crate) fn points_of(chunk: Chunk, order: u64) -> Vec<Point> {
                     quantile_values: row.quantiles.into_iter().map(value).collect(),
                     ..SummaryDataPoint::default()
                 };
-                Point { order, data: PointData::Summary(point) }
+                Point { order, data: PointData::Summary(Box::new(point)) }
             })
             .collect(),
     }

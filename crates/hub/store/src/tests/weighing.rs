@@ -49,6 +49,44 @@ fn h8_what_is_charged_is_what_is_held() {
     }
 }
 
+/// Scenario: 300 points of one series, and one point of each of 300, with and without a table of shared series, twice.
+/// Guarantees: what is charged is at least what rows, points and series take that nothing else is charged for, and no
+/// multiple of it; with a table the second request is charged for its points alone (P9).
+#[test]
+fn h8_points_are_charged_by_what_they_hold() {
+    let points = |series: u64| {
+        let point = |number: u64| opentelemetry_proto::tonic::metrics::v1::NumberDataPoint {
+            attributes: vec![text("series", &(number % series).to_string()), text("room", "engine")],
+            time_unix_nano: NOW + number,
+            ..Default::default()
+        };
+        let data_points = (0..300).map(point).collect();
+        let gauge = opentelemetry_proto::tonic::metrics::v1::Gauge { data_points };
+        let metrics = vec![Metric { name: "heat".into(), data: Some(Data::Gauge(gauge)), ..Metric::default() }];
+        let scope_metrics = vec![ScopeMetrics { metrics, ..ScopeMetrics::default() }];
+        let resource = ResourceMetrics { resource: resource("orders"), scope_metrics, ..ResourceMetrics::default() };
+        MetricsData { resource_metrics: vec![resource] }.encode_to_vec()
+    };
+    for series in [1, 300] {
+        let bytes = frame_bytes(Lane::Metrics, 1, &[SectionRef::Metrics(&points(series))]);
+        let shared = crate::SharedSeries::new(1 << 20);
+        for table in [crate::SharedSeries::default(), shared] {
+            for time in [1, 2] {
+                let incoming = Incoming::from_frame_sharing(bytes.clone(), &table).unwrap();
+                let rows = &incoming.records.series;
+                let row = |row: &crate::rows::SeriesRow| {
+                    let own =
+                        if table.bytes() == 0 { size_of::<crate::rows::Series>() + row.series.key.len() } else { 0 };
+                    row.points.capacity() * size_of::<crate::rows::Point>() + own
+                };
+                let held = rows.capacity() * size_of::<crate::rows::SeriesRow>() + rows.iter().map(row).sum::<usize>();
+                let charged = incoming.cost();
+                assert!(charged >= held && charged <= 3 * held + 8192, "{series}, {time}: {charged} for {held}");
+            }
+        }
+    }
+}
+
 /// Scenario: a frame of a few hundred bytes that stands for 200,000 empty spans; a request of as many; one resource of
 /// 60 KB with 5,000 scopes; 100,000 points of one metric; 2,000 of one with a long description; empty exponential histograms. Guarantees:
 /// refused before anything is decoded, with the reason; the frame is kept aside and told as lost (P9).
