@@ -1,8 +1,8 @@
 //! The command line.
 
 use crate::bench::{
-    CostArgs, CostResults, CpuArgs, FootprintArgs, OutageArgs, SamplingArgs, WireArgs, compare, cost, cpu, footprint,
-    outage, sampling_results, wire_results,
+    CostArgs, CostResults, CpuArgs, FootprintArgs, HubArgs, OutageArgs, SamplingArgs, WireArgs, compare, cost, cpu,
+    footprint, hub_results, outage, sampling_results, wire_results,
 };
 use crate::cli_drill::{self, DrillCommand};
 use crate::cli_options::{OutputOptions, fresh_seed};
@@ -99,6 +99,8 @@ enum BenchCommand {
     Footprint(FootprintOptions),
     /// What a long outage at the typical load leaves on the device's disk
     Outage(OutageOptions),
+    /// Bytes, CPU, memory and questions of the hub's metrics, beside VictoriaMetrics
+    Hub(HubOptions),
     /// The journal beside fjall, redb and SQLite, at the same queue work in the same run
     Journal(ApartArgs),
     /// What a span costs on its way to the decision, and beside the OpenTelemetry Collector
@@ -175,6 +177,27 @@ struct SamplingOptions {
     /// Seconds of traffic into each of both
     #[arg(long, default_value_t = 40, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(10..=3_600))]
     seconds: u64,
+    #[command(flatten)]
+    output: OutputOptions,
+}
+
+#[derive(Debug, Args)]
+struct HubOptions {
+    /// The hub's binary [default: lightship-hub beside this program]
+    #[arg(long, value_name = "FILE")]
+    hub: Option<PathBuf>,
+    /// VictoriaMetrics' binary (tests/backends/build-victoria-metrics.sh makes it)
+    #[arg(long, value_name = "FILE")]
+    victoria_metrics: PathBuf,
+    /// Devices of 20 series each
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(10..=999))]
+    devices: u64,
+    /// Samples of each series, one every 10 s
+    #[arg(long, default_value_t = 2_880, value_parser = clap::value_parser!(u64).range(100..=8_640))]
+    samples: u64,
+    /// The seed that decides every value
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
     #[command(flatten)]
     output: OutputOptions,
 }
@@ -287,6 +310,7 @@ pub(crate) fn run() -> ExitCode {
                 Command::Bench(BenchCommand::Cpu(options)) => cpu_command(options).await,
                 Command::Bench(BenchCommand::Footprint(options)) => footprint_command(options).await,
                 Command::Bench(BenchCommand::Outage(options)) => outage_command(options).await,
+                Command::Bench(BenchCommand::Hub(options)) => hub_command(options).await,
                 Command::Bench(BenchCommand::Journal(args)) => apart("lightship-bench", &["journal"], &args).await,
                 Command::Bench(BenchCommand::Sampling(options)) => sampling_command(options).await,
                 Command::Bench(BenchCommand::Wire(options)) => wire_command(&options),
@@ -441,6 +465,16 @@ async fn cpu_command(options: CpuOptions) -> Result<ExitCode> {
     let rounds = usize::try_from(options.rounds).context("too many rounds")?;
     let args = CpuArgs { agent, collector, fluent_bit, seconds: options.seconds, rounds };
     let results = unless_told_to_stop(cpu(&args, Console::new())).await?;
+    options.output.write(&serde_json::to_value(&results)?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn hub_command(options: HubOptions) -> Result<ExitCode> {
+    let hub = locate(options.hub.as_deref(), "lightship-hub")?;
+    let victoria_metrics = locate(Some(&options.victoria_metrics), "VictoriaMetrics")?;
+    let (devices, samples, seed) = (options.devices, options.samples, options.seed);
+    let args = HubArgs { hub, victoria_metrics, devices, samples, seed };
+    let results = unless_told_to_stop(hub_results(&args, Console::new())).await?;
     options.output.write(&serde_json::to_value(&results)?)?;
     Ok(ExitCode::SUCCESS)
 }

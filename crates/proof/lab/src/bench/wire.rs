@@ -217,7 +217,7 @@ fn batches(seed: u64) -> Vec<Batch> {
 
 /// The value of a series at a sample: a quarter each are counters, gauges with two decimals, and flags; the rest are
 /// memory sizes and ratios with a full mantissa.
-fn value(series: u64, sample: u64, rng: &mut Rng, last: &mut f64) -> f64 {
+pub(crate) fn value(series: u64, sample: u64, rng: &mut Rng, last: &mut f64) -> f64 {
     match series % 20 {
         0..=4 => {
             *last += rng.between(0, 200) as f64;
