@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use columns::{Chunk, Values};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 
 use super::Scoped;
@@ -12,6 +13,9 @@ use super::{QueryError, TimeRange, budget};
 use crate::pack::points_of;
 use crate::proto::PointData;
 use crate::rows::{Kind, Point, Series, value_text};
+
+/// OTLP's flag of points that say "no value here".
+const STALE: u64 = 1;
 
 /// A metric that is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,21 +162,33 @@ impl Scoped<'_> {
             Reduce::Rate | Reduce::Quantile(_) => steps.from.saturating_sub(lookback(steps.step_ns)),
         };
         let range = TimeRange { from, to: steps.to() };
-        let joined = self.series(&query.name, range, |series| matches_all(series, &query.matches))?;
-        let cells = joined.len().saturating_mul(steps.count);
+        let wanted = |series: &Series| matches_all(series, &query.matches);
+        let selected = self.select_wanted(&query.name, &[LabelMatcher::name(&query.name)], range, &wanted)?;
+        let cells = selected.len().saturating_mul(steps.count);
         if cells > budget::MAX_CELLS {
             return Err(QueryError::new(
                 format!(
                     "{} series of {} steps are {cells} values; an answer has at most {}",
-                    joined.len(),
+                    selected.len(),
                     steps.count,
                     budget::MAX_CELLS
                 ),
                 "ask for a longer step, a shorter time, or add match=key=value",
             ));
         }
-        let exports = export_times(&joined);
         let mut answer = MetricAnswer::default();
+        let mut joined: Joined = Vec::new();
+        for SelectedSeries { series, points } in selected {
+            match &points.values {
+                // Nothing but its last values is asked of a number: no point has to be made of it.
+                Values::Numbers(values) if query.reduce == Reduce::Value => {
+                    let values = last_numbers(&points, values, steps);
+                    answer.series.push(MetricSeries { series, values });
+                }
+                _ => joined.push((series, points_of(points, 0))),
+            }
+        }
+        let exports = export_times(&joined);
         for (series, points) in joined {
             if !budget::goes_on() {
                 break;
@@ -247,6 +263,21 @@ fn last_in_step(points: &[Point], steps: Steps, value: impl Fn(&PointData) -> Op
     for point in points {
         if let Some(place) = steps.place(point.time()) {
             values[place] = if point.is_stale() { None } else { value(&point.data) };
+        }
+    }
+    values
+}
+
+fn last_numbers(points: &Chunk, numbers: &[columns::Number], steps: Steps) -> Vec<Option<Number>> {
+    let mut values = vec![None; steps.count];
+    for ((time, flags), number) in points.times.iter().zip(&points.flags).zip(numbers) {
+        if let Some(place) = steps.place(*time) {
+            values[place] = match number {
+                _ if flags & STALE != 0 => None,
+                columns::Number::None => None,
+                columns::Number::Int(number) => Some(Number::Int(*number)),
+                columns::Number::Float(number) => Some(Number::Float(*number)),
+            };
         }
     }
     values
