@@ -32,7 +32,7 @@ impl From<QueryError> for ApiError {
         let status = match error.ended {
             None => StatusCode::BAD_REQUEST,
             Some(Ended::Memory) => StatusCode::UNPROCESSABLE_ENTITY,
-            Some(Ended::Deadline | Ended::Cancelled) => StatusCode::SERVICE_UNAVAILABLE,
+            Some(Ended::Deadline | Ended::Cancelled | Ended::Crowded) => StatusCode::SERVICE_UNAVAILABLE,
         };
         Self::new(status, error.what, error.hint)
     }

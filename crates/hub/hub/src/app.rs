@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use model::{Refusal as Reason, RefusalCounts, Stamp};
-use store::query::{Ended, Scope, Scoped, Switch, within};
+use store::query::{Ended, Memory, Scope, Scoped, Switch, within};
 use store::{FrameOutcome, Incoming, Known, OTLP_DEVICE, Store, StoreError};
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 
@@ -24,6 +24,8 @@ use crate::turned_away::TurnedAway;
 const BODY_BUDGET_KIB: usize = 64 << 10;
 /// Queries that run at one time; others wait.
 const QUERIES: usize = 8;
+/// Most bytes that the queries at one time hold together.
+const QUERY_BYTES: usize = 96 << 20;
 /// How long a query waits for its turn.
 const QUERY_WAIT: Duration = Duration::from_secs(10);
 /// How long a query may run.
@@ -63,6 +65,7 @@ pub(crate) struct App {
     bodies: Semaphore,
     decoders: Arc<Semaphore>,
     queries: Arc<Semaphore>,
+    query_memory: Arc<Memory>,
     /// The switches of queries that run.
     running: Mutex<Vec<Switch>>,
     boot_id: [u8; 16],
@@ -90,6 +93,7 @@ impl App {
             bodies: Semaphore::new(BODY_BUDGET_KIB),
             decoders: Arc::new(Semaphore::new(DECODERS)),
             queries: Arc::new(Semaphore::new(QUERIES)),
+            query_memory: Arc::new(Memory::new(QUERY_BYTES)),
             running: Mutex::default(),
             boot_id,
             started_ns: clock::now_ns(),
@@ -268,7 +272,7 @@ impl App {
         let of_thread = switch.clone();
         let done = tokio::task::spawn_blocking(move || {
             let _turn = turn;
-            within(&of_thread, || run(app.store.scoped(&scope)))
+            within(&of_thread, &app.query_memory, || run(app.store.scoped(&scope)))
         });
         tokio::pin!(done);
         let joined = match tokio::time::timeout(QUERY_TIME, &mut done).await {

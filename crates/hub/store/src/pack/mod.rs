@@ -21,7 +21,7 @@ pub(crate) use format::{Kind, StreamEntry, TraceEntry};
 pub(crate) use metric_read::{Question, each_chunk};
 pub(crate) use metric_write::MetricRows;
 pub(crate) use points::{chunk_of, points_of};
-pub(crate) use read::{Pack, TracePage};
+pub(crate) use read::{Listing, Pack, TracePage};
 pub(crate) use write::{FrameSource, Frames, sync_dir};
 
 /// Nanoseconds of a day.

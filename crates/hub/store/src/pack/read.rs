@@ -12,19 +12,43 @@ use model::TraceId;
 use prost::Message;
 
 use super::format::{
-    BlockRef, COLUMNS, HEAD_LEN, Kind, MAGIC, MAX_RAW, PackIndex, TRACE_PAGE, TRACE_ROW, TRAILER_LEN, TraceEntry,
-    VERSION,
+    BlockRef, COLUMNS, HEAD_LEN, Kind, MAGIC, MAX_RAW, MetricEntry, PackIndex, ServiceEntry, TRACE_PAGE, TRACE_ROW,
+    TRAILER_LEN, TraceEntry, VERSION,
 };
 use super::write::{FrameSource, Frames};
 use crate::error::StoreError;
 use crate::proto::{ExemplarBlock, LogBlock, MetricBlock, OriginRow, SpanBlock};
 use crate::rows::{ExemplarRow, Kind as MetricKind, LogRow, Origin, Point, Series, SeriesRow, SpanRow};
 
+/// What a pack's index lists by name: it may be much, and is read when it is asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    pub(crate) services: Vec<ServiceEntry>,
+    pub(crate) metrics: Vec<MetricEntry>,
+}
+
+impl Listing {
+    /// Bytes that it takes in memory.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let text = |text: &String| size_of::<String>() + text.len() + 16;
+        let service = |one: &ServiceEntry| {
+            let names = one.operations.iter().chain(&one.devices).map(text).sum::<usize>();
+            size_of::<ServiceEntry>() + one.name.len() + 16 + names
+        };
+        let metric = |one: &MetricEntry| {
+            let texts = [&one.name, &one.unit, &one.description];
+            size_of::<MetricEntry>() + texts.iter().map(|text| text.len() + 16).sum::<usize>()
+        };
+        self.services.iter().map(service).sum::<usize>() + self.metrics.iter().map(metric).sum::<usize>()
+    }
+}
+
 /// An open pack.
 #[derive(Debug)]
 pub(crate) struct Pack {
     pub(crate) number: u64,
     pub(crate) kind: Kind,
+    /// Without what it lists by name.
     pub(crate) index: PackIndex,
     /// Bytes of the file.
     pub(crate) bytes: u64,
@@ -48,10 +72,10 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
 impl Pack {
     /// Opens a pack file and reads its index.
     pub(crate) fn open(path: &Path, number: u64) -> Result<Self, StoreError> {
-        Self::read(path, number, false).map(|(pack, _)| pack)
+        Self::read(path, number, false).map(|(pack, _, _)| pack)
     }
 
-    fn read(path: &Path, number: u64, want_frames: bool) -> Result<(Self, Frames), StoreError> {
+    fn read(path: &Path, number: u64, want_frames: bool) -> Result<(Self, Listing, Frames), StoreError> {
         let io = |what| StoreError::io(what, path);
         let damaged =
             |offset: u64, what: &str| StoreError::Damaged { path: path.to_owned(), offset, what: what.into() };
@@ -96,6 +120,8 @@ impl Pack {
         let named: BTreeSet<&String> =
             index.services.iter().flat_map(|service| &service.devices).chain(streams).collect();
         let devices = named.into_iter().cloned().collect();
+        let listing =
+            Listing { services: std::mem::take(&mut index.services), metrics: std::mem::take(&mut index.metrics) };
         let frames = std::mem::take(&mut index.frames);
         let streams = std::mem::take(&mut index.streams);
         let mut sources = Frames::with_capacity(if want_frames { frames.len() } else { 0 });
@@ -110,13 +136,22 @@ impl Pack {
         let path = path.to_owned();
         Ok((
             Self { number, kind, index, bytes, path, index_crc: crc, devices, version, columns, file, damaged },
+            listing,
             sources,
         ))
     }
 
     /// The frames whose records it holds, by their place in the order of intake; empty in a pack of the first hubs.
     pub(crate) fn frames(&self) -> Result<Frames, StoreError> {
-        Self::read(&self.path, self.number, true).map(|(_, frames)| frames)
+        Self::read(&self.path, self.number, true).map(|(_, _, frames)| frames)
+    }
+
+    /// The services and metrics that it lists.
+    ///
+    /// # Errors
+    /// [`StoreError`]: its index cannot be read any more.
+    pub(crate) fn listing(&self) -> Result<Listing, StoreError> {
+        Self::read(&self.path, self.number, false).map(|(_, listing, _)| listing)
     }
 
     /// Reads every block and page without decoding rows.

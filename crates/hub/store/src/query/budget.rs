@@ -3,7 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use super::QueryError;
 
@@ -23,6 +23,8 @@ pub enum Ended {
     Cancelled,
     /// It holds more than it may.
     Memory,
+    /// The queries that run hold more together than they may.
+    Crowded,
 }
 
 impl Ended {
@@ -31,6 +33,7 @@ impl Ended {
             1 => Some(Self::Deadline),
             2 => Some(Self::Cancelled),
             3 => Some(Self::Memory),
+            4 => Some(Self::Crowded),
             _ => None,
         }
     }
@@ -40,6 +43,7 @@ impl Ended {
             Self::Deadline => 1,
             Self::Cancelled => 2,
             Self::Memory => 3,
+            Self::Crowded => 4,
         }
     }
 }
@@ -65,20 +69,50 @@ impl Switch {
     }
 }
 
+/// What the queries that run hold together.
+#[derive(Debug)]
+pub struct Memory {
+    most: usize,
+    held: AtomicUsize,
+}
+
+impl Memory {
+    /// They may hold so many bytes.
+    pub fn new(most: usize) -> Self {
+        Self { most, held: AtomicUsize::new(0) }
+    }
+
+    /// How many bytes they hold.
+    pub fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+}
+
+impl Default for Memory {
+    /// As many as one of them may.
+    fn default() -> Self {
+        Self::new(MAX_HELD_BYTES)
+    }
+}
+
 thread_local! {
     static SWITCH: RefCell<Option<Switch>> = const { RefCell::new(None) };
+    static MEMORY: RefCell<Option<Arc<Memory>>> = const { RefCell::new(None) };
     static HELD: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Runs a query that `switch` ends.
+/// Runs a query that `switch` ends, and whose memory is a part of `memory`.
 ///
 /// # Errors
 /// [`QueryError`] when it was ended before it was done.
-pub fn within<T>(switch: &Switch, run: impl FnOnce() -> T) -> Result<T, QueryError> {
+pub fn within<T>(switch: &Switch, memory: &Arc<Memory>, run: impl FnOnce() -> T) -> Result<T, QueryError> {
     SWITCH.set(Some(switch.clone()));
+    MEMORY.set(Some(Arc::clone(memory)));
     HELD.set(0);
     let answer = run();
     SWITCH.set(None);
+    MEMORY.set(None);
+    memory.held.fetch_sub(HELD.replace(0), Ordering::Relaxed);
     match switch.ended() {
         None => Ok(answer),
         Some(why) => Err(QueryError {
@@ -91,6 +125,10 @@ pub fn within<T>(switch: &Switch, run: impl FnOnce() -> T) -> Result<T, QueryErr
                 Ended::Memory => QueryError::new(
                     format!("what the query holds is more than {} MiB", MAX_HELD_BYTES >> 20),
                     "ask for a shorter time or fewer records",
+                ),
+                Ended::Crowded => QueryError::new(
+                    format!("the queries that run hold more than {} MiB together", memory.most >> 20),
+                    "ask again in a moment",
                 ),
             }
         }),
@@ -106,8 +144,14 @@ pub(crate) fn goes_on() -> bool {
 pub(crate) fn hold(bytes: usize) -> bool {
     let held = HELD.get().saturating_add(bytes);
     HELD.set(held);
+    let end = |why| SWITCH.with_borrow(|switch| switch.iter().for_each(|switch| switch.end(why)));
     if held > MAX_HELD_BYTES {
-        SWITCH.with_borrow(|switch| switch.iter().for_each(|switch| switch.end(Ended::Memory)));
+        end(Ended::Memory);
     }
+    MEMORY.with_borrow(|memory| {
+        if memory.as_ref().is_some_and(|memory| memory.held.fetch_add(bytes, Ordering::Relaxed) + bytes > memory.most) {
+            end(Ended::Crowded);
+        }
+    });
     goes_on()
 }

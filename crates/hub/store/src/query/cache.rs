@@ -6,13 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::block::Block;
 use super::weight::{of_log_records, of_spans};
 use crate::error::StoreError;
-use crate::pack::TracePage;
+use crate::pack::{Listing, TracePage};
 use crate::rows::LogRow;
 
 /// Bytes of decoded blocks of each kind that are kept, by what their rows hold.
 const BLOCK_BYTES: usize = 32 << 20;
 /// Bytes of pages of trace tables that are kept.
 const PAGE_BYTES: usize = 16 << 20;
+/// Bytes of services and metrics of packs that are kept.
+const LISTING_BYTES: usize = 8 << 20;
 /// What one page takes.
 const PAGE: usize = 4 << 10;
 
@@ -72,6 +74,7 @@ pub(crate) struct ReadCache {
     pub(super) spans: Shelf<Block>,
     pub(super) logs: Shelf<Vec<LogRow>>,
     pub(super) pages: Shelf<TracePage>,
+    pub(super) listings: Shelf<Listing>,
 }
 
 impl Default for ReadCache {
@@ -80,6 +83,7 @@ impl Default for ReadCache {
             spans: Shelf::new(BLOCK_BYTES, |block| of_spans(block.rows())),
             logs: Shelf::new(BLOCK_BYTES, |rows| of_log_records(rows)),
             pages: Shelf::new(PAGE_BYTES, |_| PAGE),
+            listings: Shelf::new(LISTING_BYTES, Listing::held_bytes),
         }
     }
 }

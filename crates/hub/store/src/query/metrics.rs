@@ -105,6 +105,9 @@ impl Scoped<'_> {
     }
 }
 
+/// What a metric of an answer takes beside its texts.
+const NAME_BYTES: usize = 160;
+
 /// What heads hold of one metric.
 #[derive(Default)]
 struct HeadMetric<'a> {
@@ -119,7 +122,11 @@ impl Scoped<'_> {
         let mut found: BTreeMap<(String, String, &'static str), (String, usize)> = BTreeMap::new();
         let mut note = |name: &str, unit: &str, kind: Kind, description: &str, series: usize| {
             let key = (name.to_owned(), unit.to_owned(), kind.name());
-            let entry = found.entry(key).or_insert_with(|| (description.to_owned(), 0));
+            let held = NAME_BYTES + name.len() + unit.len() + description.len();
+            let entry = found.entry(key).or_insert_with(|| {
+                budget::hold(held);
+                (description.to_owned(), 0)
+            });
             entry.1 = entry.1.max(series);
         };
         let mut heads: HashMap<(&str, &str, Kind), HeadMetric<'_>> = HashMap::new();
@@ -136,9 +143,11 @@ impl Scoped<'_> {
             note(name, unit, kind, metric.description, metric.keys.len());
         }
         let packs = snapshot.packs.iter().filter(|pack| pack.overlaps(range.from, range.to));
-        for metric in packs.flat_map(|pack| &pack.index.metrics) {
-            if let Some(kind) = Kind::from_number(metric.kind) {
-                note(&metric.name, &metric.unit, kind, &metric.description, metric.series as usize);
+        for pack in packs.take_while(|_| budget::goes_on()) {
+            for metric in &self.listing(pack).metrics {
+                if let Some(kind) = Kind::from_number(metric.kind) {
+                    note(&metric.name, &metric.unit, kind, &metric.description, metric.series as usize);
+                }
             }
         }
         let infos = found.into_iter().map(|((name, unit, kind), (description, series))| MetricInfo {

@@ -27,7 +27,7 @@ use std::sync::atomic::Ordering;
 use model::TraceId;
 
 pub use crate::pack::Label;
-pub use budget::{Ended, MAX_CELLS, MAX_HELD_BYTES, MAX_PAGE_BYTES, Switch, within};
+pub use budget::{Ended, MAX_CELLS, MAX_HELD_BYTES, MAX_PAGE_BYTES, Memory, Switch, within};
 pub(crate) use cache::ReadCache;
 pub use completeness::{Completeness, DeviceCoverage, DeviceStatus, Incomplete, LaneStatus, LedgerEntry, LostRange};
 pub use exemplars::{ExemplarPage, ExemplarQuery, ExemplarState, FoundExemplar};
@@ -41,7 +41,7 @@ pub use tables::{SpanQuery, Table};
 pub use traces::{TraceKey, TracePage, TraceQuery, TraceSummary, TraceView};
 
 use crate::error::StoreError;
-use crate::pack::{Pack, TraceEntry};
+use crate::pack::{Listing, Pack, TraceEntry};
 use crate::rows::LogRow;
 
 /// A stretch of event time, `[from, to)`, in nanoseconds since the Unix epoch.
@@ -120,6 +120,11 @@ impl Scoped<'_> {
         let page = pack.trace_page(trace).filter(|_| budget::goes_on())?;
         let key = (pack.number, page);
         self.readable(pack, None, self.inner.cache.pages.get(key, || pack.read_trace_page(page))).find(trace)
+    }
+
+    /// The services and metrics that a pack lists.
+    fn listing(&self, pack: &Pack) -> Arc<Listing> {
+        self.readable(pack, None, self.inner.cache.listings.get((pack.number, 0), || pack.listing()))
     }
 
     /// A block of a traces pack.

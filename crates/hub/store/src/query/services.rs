@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Scoped;
 use super::TimeRange;
+use super::budget;
 use super::red::CALLS;
 use crate::rows::find_text;
 
@@ -18,21 +19,28 @@ pub struct ServiceInfo {
     pub operations: Vec<String>,
 }
 
+/// What a name of an answer takes beside its text.
+const NAME_BYTES: usize = 64;
+
 #[derive(Default)]
 struct Found(BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)>);
 
 impl Found {
     fn note<'a>(&mut self, service: &str, device: &str, operations: impl IntoIterator<Item = &'a str>) {
+        let text = |text: &str| {
+            budget::hold(NAME_BYTES + text.len());
+            text.to_owned()
+        };
         let entry = match self.0.get_mut(service) {
             Some(entry) => entry,
-            None => self.0.entry(service.to_owned()).or_default(),
+            None => self.0.entry(text(service)).or_default(),
         };
         if !entry.0.contains(device) {
-            entry.0.insert(device.to_owned());
+            entry.0.insert(text(device));
         }
         for operation in operations {
             if !entry.1.contains(operation) {
-                entry.1.insert(operation.to_owned());
+                entry.1.insert(text(operation));
             }
         }
     }
@@ -60,9 +68,11 @@ impl Scoped<'_> {
             }
         }
         let packs = snapshot.packs.iter().filter(|pack| pack.overlaps(range.from, range.to));
-        for service in packs.flat_map(|pack| &pack.index.services) {
-            for device in &service.devices {
-                found.note(&service.name, device, service.operations.iter().map(String::as_str));
+        for pack in packs.take_while(|_| budget::goes_on()) {
+            for service in &self.listing(pack).services {
+                for device in &service.devices {
+                    found.note(&service.name, device, service.operations.iter().map(String::as_str));
+                }
             }
         }
         let services = found.0.into_iter().map(|(name, (devices, operations))| ServiceInfo {

@@ -264,7 +264,9 @@ fn h9_a_page_is_bounded_in_bytes() {
 /// the reason, not with half an answer; the next one on the same thread is whole.
 #[test]
 fn h11_a_question_that_is_ended_says_so() {
-    use crate::query::{Ended, Switch, within};
+    use crate::query::{Ended, Memory, Switch, within};
+
+    let memory = Arc::new(Memory::default());
     let place = Place::new();
     let store = place.open();
     for seq in 1..=20u8 {
@@ -273,17 +275,18 @@ fn h11_a_question_that_is_ended_says_so() {
             pack_all(&store);
         }
     }
-    for why in [Ended::Deadline, Ended::Cancelled, Ended::Memory] {
+    for why in [Ended::Deadline, Ended::Cancelled, Ended::Memory, Ended::Crowded] {
         let switch = Switch::default();
         switch.end(why);
         switch.end(Ended::Deadline);
-        let answer = within(&switch, || store.scoped(&Scope::whole_store()).traces(&query(100)));
+        let answer = within(&switch, &memory, || store.scoped(&Scope::whole_store()).traces(&query(100)));
         assert_eq!(answer.unwrap_err().ended, Some(why));
     }
-    let ended = within(&Switch::default(), || store.scoped(&Scope::whole_store()).traces(&query(100)).traces.len());
+    let ended =
+        within(&Switch::default(), &memory, || store.scoped(&Scope::whole_store()).traces(&query(100)).traces.len());
     assert_eq!(ended.unwrap(), 20);
     let switch = Switch::default();
-    let read = within(&switch, || {
+    let read = within(&switch, &memory, || {
         switch.end(Ended::Cancelled);
         (
             store.scoped(&Scope::whole_store()).traces(&query(100)).traces.len(),
@@ -291,6 +294,27 @@ fn h11_a_question_that_is_ended_says_so() {
         )
     });
     assert!(read.is_err());
+}
+
+/// Scenario: queries may hold 100 bytes together, one asks for twenty spans, then for services. Guarantees: it is ended with a reason that
+/// tells it from a query that is too large by itself, and gives back what it held (H11).
+#[test]
+fn queries_hold_no_more_together_than_they_may() {
+    use crate::query::{Ended, Memory, Switch, TimeRange, within};
+
+    let place = Place::new();
+    let store = place.open();
+    (1..=20u8).for_each(|seq| drop(store_all(&store, vec![one_span(u64::from(seq), seq, NOW)])));
+    for (most, fits) in [(100, false), (1 << 20, true)] {
+        let memory = Arc::new(Memory::new(most));
+        let services =
+            within(&Switch::default(), &memory, || store.scoped(&Scope::whole_store()).services(TimeRange::ALL).len());
+        match fits {
+            true => assert_eq!(services.unwrap(), 1),
+            false => assert_eq!(services.unwrap_err().ended, Some(Ended::Crowded)),
+        }
+        assert_eq!(memory.held(), 0);
+    }
 }
 
 /// Scenario: a word that stands only in an attribute's value, or its key. Guarantees: the search reads attributes too.
