@@ -102,7 +102,9 @@ fn put_pco_ints(out: &mut Vec<u8>, values: &[u64], first: u64, last: u64) -> boo
     let divisor = i64::try_from(divisor).ok().filter(|divisor| *divisor > 0).unwrap_or(1);
     let parts: Vec<i64> = values.iter().map(|value| (value.wrapping_sub(first) as i64) / divisor).collect();
     let steps = values.len() as i64 - 1;
-    let slope = (last.wrapping_sub(first) as i64) / divisor / steps.max(1);
+    let rise = (last.wrapping_sub(first) as i64) / divisor;
+    // To the nearest: a slope that is one less would let what is left drift away from the line.
+    let slope = rise.saturating_add(rise.signum().saturating_mul(steps / 2)) / steps.max(1);
     let along: Vec<i64> = (0..).zip(&parts).map(|(at, part)| part.wrapping_sub(slope.wrapping_mul(at))).collect();
     let (once, mut order) = (deltas(&parts), 0);
     let (mut chosen, mut least) = (&parts, weight(&parts));
@@ -389,6 +391,15 @@ mod tests {
             assert!(whole(&jittered.collect::<Vec<_>>()) <= 60 + count * if count < FEW { 5 } else { 1 });
         }
         whole(&(0..MAX_ELEMENTS as u64 + 9).map(|at| at % 3).collect::<Vec<_>>());
+    }
+
+    /// Scenario: times on a grid of 10 s with a jitter of 0 to 8 ms, the last point earlier in its jitter than the first.
+    /// Guarantees: the line is found, and each time costs little more than its jitter (3.2 bits).
+    #[test]
+    fn jitter_around_a_grid_costs_its_jitter() {
+        let jitter = |at: u64| if at == 0 { 8 } else { at * at % 97 % 9 };
+        let times: Vec<u64> = (0..960).map(|at| (5 << 60) + at * 10_000_000_000 + jitter(at) * 1_000_000).collect();
+        assert!(whole(&times) < 960 / 2 - 20, "{}", whole(&times));
     }
 
     /// Scenario: floating-point numbers: decimals, whole ones, powers, both zeros, NaNs with content, infinities, alone and
