@@ -28,5 +28,5 @@ mod translate;
 mod translate_tests;
 
 pub use encode::Message;
-pub use names::Translation;
+pub use names::{NamedAs, Translation, unit_name};
 pub use translate::{Counts, Options, TranslateError, Translator};

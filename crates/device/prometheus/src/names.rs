@@ -17,7 +17,7 @@ pub enum Translation {
 
 /// What of a metric's kind its name tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum NamedAs {
+pub enum NamedAs {
     /// `_ratio` where its unit is 1.
     Gauge,
     /// `_total`.
@@ -28,7 +28,7 @@ pub(crate) enum NamedAs {
 
 impl Translation {
     /// Whether names are made of ASCII letters, digits, underscores and colons.
-    pub(crate) fn escapes(self) -> bool {
+    pub fn escapes(self) -> bool {
         matches!(self, Self::UnderscoreEscapingWithSuffixes | Self::UnderscoreEscapingWithoutSuffixes)
     }
 
@@ -37,7 +37,7 @@ impl Translation {
     }
 
     /// The name of a metric; `None` where nothing of it is left.
-    pub(crate) fn metric_name(self, name: &str, unit: &str, kind: NamedAs) -> Option<String> {
+    pub fn metric_name(self, name: &str, unit: &str, kind: NamedAs) -> Option<String> {
         let translated = match (self.escapes(), self.has_suffixes()) {
             (true, true) => escaped_with_suffixes(name, unit, kind),
             (true, false) => {
@@ -53,7 +53,7 @@ impl Translation {
     }
 
     /// Writes the name of a label over `out`, as Prometheus does it by default; false where nothing of it is left.
-    pub(crate) fn label_name(self, name: &str, out: &mut String) -> bool {
+    pub fn label_name(self, name: &str, out: &mut String) -> bool {
         out.clear();
         if self.escapes() {
             out.extend(name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }));
@@ -71,7 +71,7 @@ impl Translation {
 }
 
 /// The unit as Prometheus' metadata tells it: `milliseconds`, `bytes_per_second`.
-pub(crate) fn unit_name(unit: &str) -> String {
+pub fn unit_name(unit: &str) -> String {
     let (main, per) = unit_suffixes(unit);
     let (main, per) = (escaped_unit(&main), escaped_unit(&per));
     let both = if main.is_empty() || per.is_empty() { main + &per } else { format!("{main}_{per}") };

@@ -22,6 +22,12 @@ impl ApiError {
         Self { status, error: error.into(), hint: hint.into(), retry_after: None }
     }
 
+    /// Its status and what it says.
+    pub(crate) fn parts(&self) -> (StatusCode, String) {
+        let text = if self.hint.is_empty() { self.error.clone() } else { format!("{}: {}", self.error, self.hint) };
+        (self.status, text)
+    }
+
     pub(crate) fn bad_request(error: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, error, hint)
     }

@@ -5,6 +5,7 @@
 //! | `link_api` | hello and blocks from devices (docs/link.md) |
 //! | `otlp_api`, `otlp_codec` | OTLP/HTTP straight to the hub |
 //! | `api` | the query API (docs/hub-api.md) |
+//! | `prometheus_api` | PromQL and what Grafana asks beside it (docs/promql.md) |
 //! | `ui` | the embedded web page |
 //! | `health` | `/healthz` and `/metrics` |
 //! | `app` | what requests share: store, token, limits |
@@ -28,6 +29,7 @@ mod names;
 mod otlp_api;
 mod otlp_codec;
 mod places;
+mod prometheus_api;
 mod refusal;
 pub mod run;
 mod server;

@@ -19,7 +19,7 @@ use crate::app::App;
 use crate::health::damage_line;
 use crate::log::Kind;
 use crate::tls::{self, TlsFiles};
-use crate::{api, clock, health, link_api, otlp_api, server, ui};
+use crate::{api, clock, health, link_api, otlp_api, prometheus_api, server, ui};
 
 /// How often what is known of devices is saved, and the compactor looks whether memory is short.
 const TICK: Duration = Duration::from_secs(1);
@@ -251,6 +251,7 @@ pub async fn start(config: Config) -> anyhow::Result<Hub> {
     let links = link_api::routes(Arc::clone(&app));
     let pages: Router = Router::new()
         .merge(api::routes())
+        .merge(prometheus_api::routes())
         .merge(otlp_api::routes())
         .merge(health::routes())
         .merge(ui::routes())

@@ -21,7 +21,7 @@ mod text;
 
 pub use annotations::{Annotation, Annotations};
 pub use engine::{Answer, Value, evaluate};
-pub use histogram::{Buckets, CUSTOM as CUSTOM_BUCKETS, Histogram, ResetHint};
+pub use histogram::{Bucket, Buckets, CUSTOM as CUSTOM_BUCKETS, Histogram, ResetHint};
 pub use labels::{BUCKET, Label, Labels, NAME};
 pub use matcher::{MatchOp, Matcher};
 pub use options::{Error, Options, Query};

@@ -4,12 +4,17 @@ use super::{Buckets, CUSTOM, Histogram, ResetHint};
 
 /// A bucket with its bounds.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Bucket {
-    pub(crate) lower: f64,
-    pub(crate) upper: f64,
-    pub(crate) lower_inclusive: bool,
-    pub(crate) upper_inclusive: bool,
-    pub(crate) count: f64,
+pub struct Bucket {
+    /// The lower bound.
+    pub lower: f64,
+    /// The upper bound.
+    pub upper: f64,
+    /// Whether the lower bound is in it.
+    pub lower_inclusive: bool,
+    /// Whether the upper bound is in it.
+    pub upper_inclusive: bool,
+    /// What is in it.
+    pub count: f64,
 }
 
 impl Bucket {
@@ -81,7 +86,8 @@ impl Histogram {
     }
 
     /// All buckets, ascending, cut where the zero bucket begins.
-    pub(crate) fn buckets(&self) -> Vec<Bucket> {
+    #[must_use]
+    pub fn buckets(&self) -> Vec<Bucket> {
         let threshold = self.zero_threshold;
         let cut = |mut bucket: Bucket| {
             if bucket.upper < 0.0 && bucket.upper > -threshold {

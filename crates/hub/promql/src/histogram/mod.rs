@@ -5,6 +5,8 @@ mod buckets;
 mod quantile;
 mod trim;
 
+pub use buckets::Bucket;
+
 pub(crate) use arithmetic::{Exact, Incompatible, Sum, SumFacts};
 pub(crate) use quantile::{
     ClassicBucket, ForcedMonotonic, NanEffect, classic_fraction, classic_quantile, fraction, quantile,

@@ -136,7 +136,7 @@ pub fn within<T>(switch: &Switch, memory: &Arc<Memory>, run: impl FnOnce() -> T)
 }
 
 /// Whether the query of this thread may go on.
-pub(crate) fn goes_on() -> bool {
+pub fn goes_on() -> bool {
     SWITCH.with_borrow(|switch| switch.as_ref().is_none_or(|switch| switch.ended().is_none()))
 }
 

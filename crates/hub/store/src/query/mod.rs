@@ -27,7 +27,7 @@ use std::sync::atomic::Ordering;
 use model::TraceId;
 
 pub use crate::pack::Label;
-pub use budget::{Ended, MAX_CELLS, MAX_HELD_BYTES, MAX_PAGE_BYTES, Memory, Switch, within};
+pub use budget::{Ended, MAX_CELLS, MAX_HELD_BYTES, MAX_PAGE_BYTES, Memory, Switch, goes_on, within};
 pub(crate) use cache::ReadCache;
 pub use completeness::{Completeness, DeviceCoverage, DeviceStatus, Incomplete, LaneStatus, LedgerEntry, LostRange};
 pub use exemplars::{ExemplarPage, ExemplarQuery, ExemplarState, FoundExemplar};
@@ -117,7 +117,7 @@ impl Scoped<'_> {
 
     /// What a pack has of a trace.
     fn trace_entry(&self, pack: &Pack, trace: TraceId) -> Option<TraceEntry> {
-        let page = pack.trace_page(trace).filter(|_| budget::goes_on())?;
+        let page = pack.trace_page(trace).filter(|_| goes_on())?;
         let key = (pack.number, page);
         self.readable(pack, None, self.inner.cache.pages.get(key, || pack.read_trace_page(page))).find(trace)
     }
@@ -129,7 +129,7 @@ impl Scoped<'_> {
 
     /// A block of a traces pack.
     fn span_block(&self, pack: &Pack, number: usize) -> Arc<block::Block> {
-        if !budget::goes_on() {
+        if !goes_on() {
             return Arc::default();
         }
         let block = self.inner.cache.spans.get((pack.number, number), || pack.spans(number).map(block::Block::new));
@@ -138,7 +138,7 @@ impl Scoped<'_> {
 
     /// The lines of a block of a logs pack.
     fn log_block(&self, pack: &Pack, number: usize) -> Arc<Vec<LogRow>> {
-        if !budget::goes_on() {
+        if !goes_on() {
             return Arc::default();
         }
         let block = self.inner.cache.logs.get((pack.number, number), || pack.logs(number));

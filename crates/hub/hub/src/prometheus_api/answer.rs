@@ -1,0 +1,201 @@
+//! Answers and errors as Prometheus' API writes them.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use promql::{Error, Histogram, Labels, Samples, Value as Found, sample_value};
+use serde_json::{Map, Value, json};
+use store::query::Completeness;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::api_error::ApiError;
+use crate::refusal::Refusal;
+
+/// Stretches of incomplete time that a warning lists.
+const LISTED: usize = 5;
+
+/// A question that has no answer.
+#[derive(Debug)]
+pub(super) struct Failure {
+    status: StatusCode,
+    kind: &'static str,
+    error: String,
+}
+
+impl Failure {
+    fn new(status: StatusCode, kind: &'static str, error: impl Into<String>) -> Self {
+        Self { status, kind, error: error.into() }
+    }
+
+    /// A parameter that cannot be read.
+    pub(super) fn bad_data(error: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad_data", error)
+    }
+
+    pub(super) fn not_found(error: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", error)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let text = error.to_string();
+        match error {
+            Error::Execution(_) | Error::TooMuch(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "execution", text),
+            Error::Timeout => Self::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", text),
+            Error::Canceled => Self::new(StatusCode::SERVICE_UNAVAILABLE, "canceled", text),
+            Error::Source(_) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", text),
+        }
+    }
+}
+
+impl From<promql::ParseError> for Failure {
+    fn from(error: promql::ParseError) -> Self {
+        Self::bad_data(format!("invalid parameter \"query\": {error}"))
+    }
+}
+
+impl From<store::query::QueryError> for Failure {
+    fn from(error: store::query::QueryError) -> Self {
+        ApiError::from(error).into()
+    }
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        let (status, text) = error.parts();
+        let kind = match status {
+            StatusCode::SERVICE_UNAVAILABLE => "timeout",
+            StatusCode::UNPROCESSABLE_ENTITY => "execution",
+            StatusCode::BAD_REQUEST => "bad_data",
+            _ => "internal",
+        };
+        Self::new(status, kind, text)
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        ApiError::from(refusal).into()
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let body = json!({"status": "error", "errorType": self.kind, "error": self.error});
+        let mut response = (self.status, Json(body)).into_response();
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(1));
+        }
+        response
+    }
+}
+
+/// What a handler gives.
+pub(super) type Answer = Result<Json<Value>, Failure>;
+
+/// An answer with what is to be told beside it.
+pub(super) fn success(data: impl Into<Value>, warnings: Vec<String>, infos: Vec<String>) -> Json<Value> {
+    let mut body = Map::new();
+    body.insert("status".into(), "success".into());
+    body.insert("data".into(), data.into());
+    for (name, texts) in [("warnings", warnings), ("infos", infos)] {
+        if !texts.is_empty() {
+            body.insert(name.into(), texts.into());
+        }
+    }
+    Json(Value::Object(body))
+}
+
+/// Milliseconds as seconds.
+pub(super) fn seconds(ms: i64) -> Value {
+    if ms % 1000 == 0 { json!(ms / 1000) } else { json!(ms as f64 / 1000.0) }
+}
+
+fn sample((time, value): &(i64, f64)) -> Value {
+    json!([seconds(*time), sample_value(*value)])
+}
+
+fn histogram(own: &Histogram) -> Value {
+    let buckets: Vec<Value> = own
+        .buckets()
+        .iter()
+        .filter(|bucket| bucket.count != 0.0)
+        .map(|bucket| {
+            let rule = match (bucket.lower_inclusive, bucket.upper_inclusive) {
+                (false, true) => 0,
+                (true, false) => 1,
+                (false, false) => 2,
+                (true, true) => 3,
+            };
+            json!([rule, sample_value(bucket.lower), sample_value(bucket.upper), sample_value(bucket.count)])
+        })
+        .collect();
+    let mut out = Map::new();
+    out.insert("count".into(), sample_value(own.count).into());
+    out.insert("sum".into(), sample_value(own.sum).into());
+    if !buckets.is_empty() {
+        out.insert("buckets".into(), buckets.into());
+    }
+    Value::Object(out)
+}
+
+/// Labels as an object.
+pub(super) fn metric(labels: &Labels) -> Value {
+    labels.iter().map(|(name, value)| (name.to_owned(), Value::from(value))).collect::<Map<_, _>>().into()
+}
+
+fn series((labels, samples): &(Labels, Samples), one: bool) -> Value {
+    let mut out = Map::new();
+    out.insert("metric".into(), metric(labels));
+    let histograms: Vec<Value> =
+        samples.histograms.iter().map(|(time, own)| json!([seconds(*time), histogram(own)])).collect();
+    let floats: Vec<Value> = samples.floats.iter().map(sample).collect();
+    let (float, native) = if one { ("value", "histogram") } else { ("values", "histograms") };
+    for (name, mut all) in [(float, floats), (native, histograms)] {
+        if all.is_empty() {
+            continue;
+        }
+        out.insert(name.into(), if one { all.swap_remove(0) } else { all.into() });
+    }
+    Value::Object(out)
+}
+
+/// A query's value.
+pub(super) fn value(found: &Found) -> Value {
+    match found {
+        Found::Scalar(time, value) => json!({"resultType": "scalar", "result": sample(&(*time, *value))}),
+        Found::String(time, text) => json!({"resultType": "string", "result": [seconds(*time), text]}),
+        Found::Vector(all) => {
+            json!({"resultType": "vector", "result": all.iter().map(|own| series(own, true)).collect::<Vec<_>>()})
+        }
+        Found::Matrix(all) => {
+            json!({"resultType": "matrix", "result": all.iter().map(|own| series(own, false)).collect::<Vec<_>>()})
+        }
+    }
+}
+
+/// What of the time asked for is not there, in words; nothing where all is.
+pub(super) fn incomplete(completeness: &Completeness) -> Option<String> {
+    if completeness.complete {
+        return None;
+    }
+    let time = |ns: u64| {
+        let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(ns / 1_000_000) * 1_000_000).ok();
+        time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_else(|| ns.to_string())
+    };
+    let mut parts: Vec<String> = Vec::new();
+    for own in completeness.devices.iter().take(LISTED) {
+        let interval = &own.interval;
+        let reason = interval.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+        let state = interval.state.name().replace('_', " ");
+        parts.push(format!("{} {state}{reason} {} to {}", own.device, time(interval.from), time(interval.to)));
+    }
+    let more = completeness.devices.len().saturating_sub(LISTED);
+    if more > 0 {
+        parts.push(format!("{more} more stretches"));
+    }
+    let percent = (completeness.fraction * 10_000.0).floor() / 100.0;
+    Some(format!("lightship: {percent} % of what is known of this time is here; {}", parts.join("; ")))
+}
