@@ -69,25 +69,14 @@ fn metric_names(store: Scoped<'_>, time: TimeRange) -> BTreeSet<String> {
     let some = !metrics.is_empty();
     for metric in metrics {
         let names = naming::possible_names(&metric.name, &metric.unit, metric.kind, Translation::default());
-        // Of a sum the list does not tell whether it only grows.
-        if metric.kind == "sum" && names.len() == 2 && names[0] != names[1] {
-            let monotonic = is_monotonic(store, &metric.name, time);
-            out.extend(names.into_iter().skip(usize::from(!monotonic)).take(1));
-        } else {
-            out.extend(names);
-        }
+        // Of a sum the first is that of one which only grows, the other that of one which does not.
+        let (skip, take) = if metric.kind == "sum" { (usize::from(!metric.monotonic), 1) } else { (0, names.len()) };
+        out.extend(names.into_iter().skip(skip).take(take));
     }
     if some {
         out.insert(TARGET_INFO.into());
     }
     out
-}
-
-fn is_monotonic(store: Scoped<'_>, name: &str, time: TimeRange) -> bool {
-    use store::query::LabelMatcher;
-    use store::rows::Kind;
-    let found = store.select(&[LabelMatcher::name(name)], time).unwrap_or_default();
-    found.iter().any(|own| matches!(own.series.kind, Kind::Sum { monotonic: true, .. }))
 }
 
 /// All labels, without looking at series.
@@ -205,9 +194,8 @@ pub(super) async fn metadata(State(app): State<Arc<App>>, params: Params) -> Ans
         let time = store_range(start, end);
         let mut out: BTreeMap<String, Vec<Value>> = BTreeMap::new();
         for metric in store.metrics(time) {
-            let monotonic = metric.kind == "sum" && is_monotonic(store, &metric.name, time);
             let (named, kind) = match metric.kind {
-                "sum" if monotonic => (NamedAs::Counter, "counter"),
+                "sum" if metric.monotonic => (NamedAs::Counter, "counter"),
                 "sum" => (NamedAs::Other, "gauge"),
                 "gauge" => (NamedAs::Gauge, "gauge"),
                 "summary" => (NamedAs::Other, "summary"),

@@ -26,6 +26,8 @@ pub struct MetricInfo {
     pub unit: String,
     /// Its kind, as the API names it.
     pub kind: &'static str,
+    /// Whether it is a sum, or some of it is, that only ever grows.
+    pub monotonic: bool,
     /// Its description.
     pub description: String,
     /// Series of it, at least: the most that one part of the store holds.
@@ -119,15 +121,16 @@ impl Scoped<'_> {
     /// The metrics that have points in `range` (of packs: that lie in a pack which overlaps it).
     pub fn metrics(&self, range: TimeRange) -> Vec<MetricInfo> {
         let snapshot = self.inner.snapshot();
-        let mut found: BTreeMap<(String, String, &'static str), (String, usize)> = BTreeMap::new();
+        let mut found: BTreeMap<(String, String, &'static str), (String, usize, bool)> = BTreeMap::new();
         let mut note = |name: &str, unit: &str, kind: Kind, description: &str, series: usize| {
             let key = (name.to_owned(), unit.to_owned(), kind.name());
             let held = NAME_BYTES + name.len() + unit.len() + description.len();
             let entry = found.entry(key).or_insert_with(|| {
                 budget::hold(held);
-                (description.to_owned(), 0)
+                (description.to_owned(), 0, false)
             });
             entry.1 = entry.1.max(series);
+            entry.2 |= matches!(kind, Kind::Sum { monotonic: true, .. });
         };
         let mut heads: HashMap<(&str, &str, Kind), HeadMetric<'_>> = HashMap::new();
         for row in snapshot.frames.iter().flat_map(|frame| &frame.records.series) {
@@ -150,10 +153,11 @@ impl Scoped<'_> {
                 }
             }
         }
-        let infos = found.into_iter().map(|((name, unit, kind), (description, series))| MetricInfo {
+        let infos = found.into_iter().map(|((name, unit, kind), (description, series, monotonic))| MetricInfo {
             name,
             unit,
             kind,
+            monotonic,
             description,
             series,
         });
