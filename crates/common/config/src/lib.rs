@@ -4,6 +4,7 @@
 
 mod destination;
 mod fault;
+mod guard;
 mod lanes;
 mod otlp;
 mod policy;
@@ -23,6 +24,7 @@ use serde::Deserialize;
 pub use destination::{
     Compression, Destination, DestinationKind, LaneName, MaxHold, NameTranslation, OtlpProtocol, SignalName, SignalUrls,
 };
+pub use guard::{Guard, MaskAction, MaskClass, MaskRule, Redaction, TokenKey};
 pub use lanes::{LaneBudget, LaneBudgets, LaneRule, LaneWatermarks, Lanes, OwnLane, Watermarks};
 pub use otlp::{AckLevel, Cors, OtlpSource};
 pub use policy::{Policy, PolicyKind, RateAllocation, SeverityLevel, StatusCode};
@@ -51,6 +53,9 @@ pub struct Config {
     /// What is taken in.
     #[serde(default)]
     pub sources: Sources,
+    /// What is masked before anything is written.
+    #[serde(default)]
+    pub guard: Guard,
     /// Which traces are kept.
     #[serde(default)]
     pub sampling: Sampling,
@@ -235,6 +240,7 @@ fn faults(config: &Config) -> Vec<(String, String)> {
     [
         whole(check(config)),
         whole(otlp::check(config)),
+        placed(guard::check(&config.guard)),
         placed(sampling::check(&config.sampling)),
         placed(lanes::check(&config.lanes, config.journal.budget.0)),
         whole(red::check(&config.red)),

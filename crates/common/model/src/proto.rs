@@ -63,12 +63,13 @@ const MAX_NUMBER: u32 = (1 << 29) - 1;
 pub struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
+    passed_group: bool,
 }
 
 impl<'a> Reader<'a> {
     /// A reader at the start of a message.
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0 }
+        Self { bytes, at: 0, passed_group: false }
     }
 
     /// The next field's number and value; `None` at the end. Groups, which OTLP does not have, are passed over as every
@@ -171,7 +172,10 @@ impl<'a> Reader<'a> {
             }
             let (number, wire_type) = self.key(start)?;
             match wire_type {
-                GROUP => self.skip_group(number, start)?,
+                GROUP => {
+                    self.skip_group(number, start)?;
+                    self.passed_group = true;
+                }
                 _ => return Ok(Some((number, self.value(wire_type, start)?))),
             }
         }
@@ -227,6 +231,11 @@ impl<'a> Reader<'a> {
             5 => Value::Fixed32(u32::from_le_bytes(self.array(start)?)),
             _ => return Err(ProtoError::Key { offset: start }),
         })
+    }
+
+    /// Whether a group was passed over: its bytes stand in the message, though no field tells of them.
+    pub fn passed_group(&self) -> bool {
+        self.passed_group
     }
 
     /// Where the reader stands, in bytes from the start of the message.

@@ -116,6 +116,10 @@ reasons! {
     OutOfBounds = "out_of_bounds",
     /// Another content came under an identity that is known.
     Quarantined = "quarantined",
+    /// A rule of the guard takes the record out.
+    Masked = "masked",
+    /// A log record of DEBUG or TRACE, which production leaves out.
+    BelowInfo = "below_info",
     /// It would use more memory, cells or bytes than one answer may.
     OverBudget = "over_budget",
     /// It did not end before its deadline, or whoever asked went away.

@@ -122,7 +122,8 @@ impl Agent {
         self.look(|snapshot| {
             let (device, wall_ns) = (snapshot.device, snapshot.wall_ns);
             let started_ns = wall_ns.saturating_sub(snapshot.uptime_ns);
-            Speaker { device, started_ns, wall_ns }.metrics(&snapshot.families())
+            let masks = snapshot.pipeline.guard().version();
+            Speaker { device, masks, started_ns, wall_ns }.metrics(&snapshot.families())
         })
         .await
     }

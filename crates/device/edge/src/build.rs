@@ -171,6 +171,7 @@ pub fn check(config: &Config) -> Result<String, StartError> {
     outlets(config)?;
     let _sampler = crate::policies::sampler(config)?;
     crate::policies::lanes(config)?;
+    let guard = crate::guarding::guard(config)?;
     access::access(config)?;
     check_memory(config)?;
     let directory = &config.data_dir;
@@ -186,6 +187,9 @@ pub fn check(config: &Config) -> Result<String, StartError> {
     let _written =
         writeln!(report, "  {:>8} KiB  together, on top of about {} KiB for the program", total / 1024, PROGRAM >> 10);
     let _written = writeln!(report, "disk at most: {} KiB in {}", config.journal.budget.0 / 1024, directory.display());
+    let rules: Vec<&str> = guard.counts().map(|(rule, _)| rule).collect();
+    let rules = if rules.is_empty() { "nothing".to_owned() } else { rules.join(", ") };
+    let _written = writeln!(report, "masked: {rules}");
     for line in proxies(config)? {
         let _written = writeln!(report, "{line}");
     }

@@ -48,6 +48,8 @@ struct Reported {
     refused: RefusalCounts,
     rejected: RefusalCounts,
     lanes: u64,
+    /// Rules of the guard, a bit each.
+    masked: u64,
 }
 
 impl<'a> Heart<'a> {
@@ -103,6 +105,7 @@ impl<'a> Heart<'a> {
             shared.pipeline.borrow_mut().take_own(Signal::Metrics, &points);
         }
         self.report_refusals(now);
+        self.report_masked();
         let short = self.memory.is_short(self.agent.limits(), self.config.memory.map(|limit| limit.0), now);
         // A commit is about to need memory, and little of the code that ran before it.
         if commit || short || due(self.last_drop, PAGES_EVERY) {
@@ -142,6 +145,19 @@ impl<'a> Heart<'a> {
             log::warn_limited("lanes", now_ns, &text);
         }
         self.reported.lanes = lanes;
+    }
+
+    /// One line for each rule of the guard that masked its first value.
+    fn report_masked(&mut self) {
+        let pipeline = self.agent.shared().pipeline.borrow();
+        for (index, (rule, _)) in pipeline.guard().counts().enumerate().filter(|(_, (_, count))| *count > 0) {
+            if self.reported.masked & 1 << index == 0 {
+                self.reported.masked |= 1 << index;
+                log::info(&format!(
+                    "guard: rule {rule} masks; said once, /metrics counts (lightship_guard_masked_total)"
+                ));
+            }
+        }
     }
 
     /// Hands everything that is ready to the journal, the ledger with it, and waits until it is durable.
@@ -207,7 +223,8 @@ impl<'a> Heart<'a> {
     fn tell_losses(&self, pipeline: &mut Pipeline, lost: &[Lost]) {
         let shared = self.agent.shared();
         let wall_ns = shared.clock.wall_ns();
-        let speaker = Speaker { device: &shared.device, started_ns: 0, wall_ns };
+        let masks = pipeline.guard().version();
+        let speaker = Speaker { device: &shared.device, masks, started_ns: 0, wall_ns };
         let records = speaker.losses(lost, &shared.destinations.all());
         pipeline.take_own(Signal::Logs, &records);
     }

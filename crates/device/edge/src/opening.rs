@@ -14,6 +14,7 @@ use crate::descriptors::{self, Shares};
 use crate::disk_state::DiskState;
 use crate::disk_thread::{self, DiskThread};
 use crate::error::{StartError, start_error};
+use crate::guarding::guard;
 use crate::log;
 use crate::policies::{lanes, rules, sampler};
 use crate::tell::report;
@@ -59,11 +60,12 @@ where
     let fail = |why: String| start_error(format!("data_dir {}: {why}", data_dir.display()));
     disk::make_dir(data_dir).map_err(|error| fail(format!("{error}; make it, or choose another data_dir")))?;
     let disk = disk(data_dir).map_err(|error| fail(error.to_string()))?;
-    let (sampler, lanes) = (sampler(config)?, lanes(config)?);
+    let (sampler, lanes, guard) = (sampler(config)?, lanes(config)?, guard(config)?);
     let make = |ledger| {
         let red = config.red.enabled.then(|| Red::new(crate::policies::red(config), clock.wall_ns()));
         Pipeline::new(config.recorder.memory.0, sampler, red, ledger)
             .with_rules(rules(config))
+            .with_guard(guard)
             .with_lanes(lanes)
             .with_watermarks(watermarks(config))
     };

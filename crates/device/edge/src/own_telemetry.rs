@@ -15,6 +15,8 @@ const WARN: u64 = 13;
 pub(crate) struct Speaker<'a> {
     /// The device's name.
     pub(crate) device: &'a str,
+    /// The version of its masking rules.
+    pub(crate) masks: &'a str,
     /// When the agent started, Unix nanoseconds.
     pub(crate) started_ns: u64,
     /// Now, Unix nanoseconds.
@@ -29,6 +31,7 @@ impl Speaker<'_> {
                 string_attribute(out, 1, "service.name", "lightship");
                 string_attribute(out, 1, "service.instance.id", self.device);
                 string_attribute(out, 1, "service.version", env!("CARGO_PKG_VERSION"));
+                string_attribute(out, 1, "lightship.mask.version", self.masks);
             });
             put_message(out, 2, |out| {
                 put_message(out, 1, |out| put_bytes(out, 1, b"lightship"));
@@ -140,7 +143,7 @@ mod tests {
 
     use super::*;
 
-    const SPEAKER: Speaker<'_> = Speaker { device: "ship-1", started_ns: 1_000, wall_ns: 2_000 };
+    const SPEAKER: Speaker<'_> = Speaker { device: "ship-1", masks: "0123456789ab", started_ns: 1_000, wall_ns: 2_000 };
 
     /// Scenario: a counter with labels that hold everything which is escaped, a gauge, and a family without rows. Guarantees: they are OTLP
     /// as its schema has it, with the texts as they were; what has no row is left out (P1).
@@ -158,7 +161,7 @@ mod tests {
         assert_eq!(count_records(Signal::Metrics, &bytes).unwrap(), 3);
         let data = MetricsData::decode(bytes.as_slice()).unwrap();
         let group = &data.resource_metrics[0];
-        assert_eq!(group.resource.as_ref().unwrap().attributes.len(), 3);
+        assert_eq!(group.resource.as_ref().unwrap().attributes.len(), 4);
         let metrics = &group.scope_metrics[0].metrics;
         assert_eq!(
             metrics.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(),

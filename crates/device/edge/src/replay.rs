@@ -18,6 +18,7 @@ use red::Red;
 use sources::{Answer, Request};
 
 use crate::error::{StartError, start_error};
+use crate::guarding::guard;
 use crate::policies::{lanes, red, rules, sampler};
 use crate::replay_files::Files;
 use pipeline::Batch;
@@ -86,11 +87,11 @@ struct Replay<'a, W> {
 
 /// A life of the program, as it begins.
 fn begin(config: &Config, now_ns: u64) -> Result<(Pipeline, Option<Files>), StartError> {
-    let (sampler, lanes) = (sampler(config)?, lanes(config)?);
+    let (sampler, lanes, guard) = (sampler(config)?, lanes(config)?, guard(config)?);
     let make = |ledger| {
         let metrics = config.red.enabled.then(|| Red::new(red(config), START_NS + now_ns));
         let pipeline = Pipeline::new(config.recorder.memory.0, sampler, metrics, ledger);
-        pipeline.with_rules(rules(config)).with_lanes(lanes)
+        pipeline.with_rules(rules(config)).with_guard(guard).with_lanes(lanes)
     };
     if config.recorder.files.is_none() {
         return Ok((make(Ledger::default()), None));

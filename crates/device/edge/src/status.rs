@@ -6,6 +6,7 @@ mod destinations;
 mod disk;
 mod intake;
 mod lanes;
+mod masking;
 mod sampling;
 
 use drain::Destination;
@@ -21,6 +22,7 @@ use self::destinations::Destinations;
 use self::disk::Disk;
 use self::intake::Intake;
 use self::lanes::Lanes;
+use self::masking::Masking;
 use self::sampling::Sampling;
 
 /// The forms in which the agent shows itself.
@@ -56,6 +58,7 @@ struct Parts<'a> {
     disk: Disk<'a>,
     lanes: Lanes<'a>,
     intake: Intake<'a>,
+    masking: Masking<'a>,
     destinations: Destinations<'a>,
 }
 
@@ -78,16 +81,17 @@ impl Snapshot<'_> {
             disk: Disk { status: self.disk, error: self.disk_error, uptime_ns: self.uptime_ns, delivered_bytes },
             lanes: Lanes { pipeline: self.pipeline },
             intake: Intake { limits: self.limits, refused: &self.refusals, counters: self.pipeline.counters() },
+            masking: Masking { pipeline: self.pipeline },
             destinations,
         }
     }
 
     /// `/status`.
     fn json(&self) -> String {
-        let Parts { books, sampling, disk, lanes, intake, destinations } = self.parts();
+        let Parts { books, sampling, disk, lanes, intake, masking, destinations } = self.parts();
         format!(
             "{{\"device\":{},\"version\":\"{}\",\"epoch\":\"{}\",\"uptime_s\":{:.1},\"ledger\":{},\"sampling\":{},\
-             \"memory\":{{\"pipeline_bytes\":{}}},\"disk\":{},\"watermarks\":{},\"intake\":{},\"destinations\":{}}}\n",
+             \"memory\":{{\"pipeline_bytes\":{}}},\"disk\":{},\"watermarks\":{},\"intake\":{},\"guard\":{},\"destinations\":{}}}\n",
             json_text(self.device),
             env!("CARGO_PKG_VERSION"),
             self.disk.epoch,
@@ -98,16 +102,25 @@ impl Snapshot<'_> {
             disk.json(),
             lanes.json(),
             intake.json(),
+            masking.json(),
             destinations.json()
         )
     }
 
     /// `/status?format=text`: one screen for people.
     fn text(&self) -> String {
-        let Parts { books, sampling, disk, lanes, intake, destinations } = self.parts();
+        let Parts { books, sampling, disk, lanes, intake, masking, destinations } = self.parts();
         let up_s = self.uptime_ns as f64 / 1e9;
         let head = format!("{} (epoch {}), up {up_s:.0} s", self.device, self.disk.epoch);
-        let parts = [destinations.text(), books.text(), lanes.text(), intake.text(), sampling.text(), disk.text()];
+        let parts = [
+            destinations.text(),
+            books.text(),
+            lanes.text(),
+            intake.text(),
+            masking.text(),
+            sampling.text(),
+            disk.text(),
+        ];
         let mut out = String::with_capacity(1024);
         for row in std::iter::once(head).chain(parts.into_iter().flatten()) {
             out.push_str(&row);
@@ -118,7 +131,7 @@ impl Snapshot<'_> {
 
     /// Every family of metrics.
     pub(crate) fn families(&self) -> Vec<Family> {
-        let Parts { books, sampling, disk, lanes, intake, destinations } = self.parts();
+        let Parts { books, sampling, disk, lanes, intake, masking, destinations } = self.parts();
         let memory =
             Family::gauge("pipeline_memory_bytes", "Memory of recorder, index and queue.", self.pipeline.bytes());
         let parts = [
@@ -128,6 +141,7 @@ impl Snapshot<'_> {
             disk.families(),
             lanes.families(),
             intake.families(),
+            masking.families(),
             destinations.families(),
         ];
         parts.into_iter().flatten().collect()

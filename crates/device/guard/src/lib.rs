@@ -1,9 +1,37 @@
-//! What stands between intake and everything that is written: masking (P10) and limits.
+//! What stands between intake and everything that is written: masking (P10), and what production leaves out. Sans-IO.
 //!
-//! Masking rules come with a later version: today [`Guard::admit`] lets every request pass untouched. Its place is fixed
-//! already, so that nothing can be written before it.
+//! - [`Guard`]: what every request passes before metrics are made of it and before it is written anywhere
+//! - `visit`: the one visitor over every text and all bytes of a request
+//! - `judge`: what the rules say of one text or one key
+//! - `interest`, `known`: why clean texts cost little
+//! - `detect`: values found by their form
+//! - [`Options`], [`Rule`]: what is masked, and how; [`TokenKey`]: keyed tokens in place of values
 
+mod class;
+mod detect;
+mod interest;
+mod judge;
+mod known;
+#[cfg(feature = "mutants")]
+mod mutants;
+mod pattern;
+mod rules;
+#[cfg(test)]
+mod tests;
+mod token;
+mod unit;
+mod visit;
+
+use model::otlp::schema::{self, Message};
 use model::{Refusal, RefusalCounts, Signal};
+
+pub use class::Class;
+pub use pattern::{KeyPattern, expression};
+pub use rules::{Action, GuardError, MAX_RULES, Options, Rule, What, usual_rules};
+pub use token::{LEAST_KEY_BYTES, TokenKey};
+
+use judge::Judge;
+use visit::Visitor;
 
 /// What the guard lets pass of a request.
 #[derive(Debug)]
@@ -25,16 +53,97 @@ pub struct Denied {
     pub why: String,
 }
 
+/// What a rule masked in a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Masked {
+    /// The rule's name.
+    pub rule: String,
+    /// Where in the text it was, in bytes.
+    pub range: std::ops::Range<usize>,
+}
+
 /// The stage that every request passes before metrics are made of it and before it is written anywhere.
-#[derive(Debug, Default)]
-pub struct Guard {}
+#[derive(Debug)]
+pub struct Guard {
+    visitor: Visitor,
+    version: String,
+}
+
+impl Default for Guard {
+    /// One with the usual rules.
+    fn default() -> Self {
+        Self::checked(Options::usual())
+    }
+}
 
 impl Guard {
-    /// Lets an OTLP export request pass, rewritten and without the records that rules take out.
+    /// One with these rules.
+    ///
+    /// # Errors
+    /// [`GuardError`] when they cannot be applied: then nothing may be taken in.
+    pub fn new(options: Options) -> Result<Self, GuardError> {
+        options.check()?;
+        Ok(Self::checked(options))
+    }
+
+    fn checked(options: Options) -> Self {
+        let version = options.version();
+        Self { visitor: Visitor::new(Judge::new(options)), version }
+    }
+
+    /// Lets an OTLP export request pass, rewritten and without the records that rules take out. The request was looked at by the door:
+    /// its nesting is bounded.
     ///
     /// # Errors
     /// [`Denied`] when a rule cannot be applied to it: then nothing of it may be written.
-    pub fn admit(&mut self, _signal: Signal, request: Vec<u8>) -> Result<Passed, Denied> {
-        Ok(Passed { request, rewritten: false, dropped: RefusalCounts::default() })
+    pub fn admit(&mut self, signal: Signal, request: Vec<u8>) -> Result<Passed, Denied> {
+        match self.visitor.admit(root(signal), &request) {
+            Ok(None) => Ok(Passed { request, rewritten: false, dropped: RefusalCounts::default() }),
+            Ok(Some((request, dropped))) => Ok(Passed { request, rewritten: true, dropped }),
+            Err(error) => Err(Denied { reason: Refusal::Malformed, why: error.to_string() }),
+        }
+    }
+
+    /// What the rules make of a text by itself, such as a line of a file: the text, and what was masked in it. Actions that drop give an
+    /// empty text.
+    pub fn mask(&mut self, text: &[u8]) -> (Vec<u8>, Vec<Masked>) {
+        let judge = self.visitor.judge_mut();
+        let hits = judge.look(text, judge.everywhere()).to_vec();
+        let (mut out, mut place, mut drops) = (Vec::with_capacity(text.len()), 0, false);
+        for hit in &hits {
+            drops |= matches!(judge.action(hit.rule), Action::DropField | Action::DropRecord);
+            out.extend_from_slice(text.get(place..hit.range.start).unwrap_or_default());
+            judge.replace(hit.rule, text.get(hit.range.clone()).unwrap_or_default(), &mut out);
+            place = hit.range.end;
+        }
+        out.extend_from_slice(text.get(place..).unwrap_or_default());
+        let name = |rule| judge.options().rules.get(rule).map(|rule: &Rule| rule.name.clone()).unwrap_or_default();
+        let masked = hits.into_iter().map(|hit| Masked { rule: name(hit.rule), range: hit.range }).collect();
+        (if drops { Vec::new() } else { out }, masked)
+    }
+
+    /// How often each rule masked something, by its name, in the order of the rules.
+    pub fn counts(&self) -> impl Iterator<Item = (&str, u64)> {
+        let judge = self.visitor.judge();
+        judge.options().rules.iter().map(|rule| rule.name.as_str()).zip(judge.counts().iter().copied())
+    }
+
+    /// The rules.
+    pub fn options(&self) -> &Options {
+        self.visitor.judge().options()
+    }
+
+    /// The version of the rules: the same rules have the same one on every device.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+}
+
+/// The table of a signal's requests.
+fn root(signal: Signal) -> &'static Message {
+    match signal {
+        Signal::Traces => &schema::TRACES_DATA,
+        Signal::Logs => &schema::LOGS_DATA,
+        Signal::Metrics => &schema::METRICS_DATA,
     }
 }

@@ -120,6 +120,16 @@ impl Admission {
         Self { red, ..Self::default() }
     }
 
+    /// Sets the guard.
+    pub(crate) fn set_guard(&mut self, guard: Guard) {
+        self.guard = guard;
+    }
+
+    /// The guard.
+    pub(crate) fn guard(&self) -> &Guard {
+        &self.guard
+    }
+
     /// Sets who goes into lanes of their own.
     pub(crate) fn set_lanes(&mut self, lanes: LaneRules) {
         self.lanes = lanes;

@@ -16,6 +16,7 @@ mod pieces;
 mod resume;
 mod view;
 
+use guard::Guard;
 use ledger::{Ledger, PerSignal};
 use model::otlp::{count_records, for_each_scope};
 use model::proto::ProtoError;
@@ -83,6 +84,13 @@ impl Pipeline {
     #[must_use]
     pub fn with_rules(mut self, rules: Rules) -> Self {
         self.undecided.set_rules(rules);
+        self
+    }
+
+    /// Sets the guard; without, the usual rules hold.
+    #[must_use]
+    pub fn with_guard(mut self, guard: Guard) -> Self {
+        self.admission.set_guard(guard);
         self
     }
 

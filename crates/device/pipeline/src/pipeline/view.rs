@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use guard::Guard;
 use ledger::Ledger;
 use model::{Lane, TraceId};
 use recorder::{Content, EntryId};
@@ -30,6 +31,11 @@ impl Pipeline {
     /// Counters beside the ledger.
     pub fn counters(&self) -> Counters {
         Counters { odd_times: self.admission.odd_times(), ..self.books.counters() }
+    }
+
+    /// The guard.
+    pub fn guard(&self) -> &Guard {
+        self.admission.guard()
     }
 
     /// Where a trace stands with the sampler.

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 pub(super) enum Stage {
     Intake,
     Look,
+    /// Masking.
+    Guard,
     Route,
     Red,
     Sampler,
@@ -21,9 +23,10 @@ pub(super) enum Stage {
 }
 
 /// All of them.
-pub(super) const STAGES: [Stage; 11] = [
+pub(super) const STAGES: [Stage; 12] = [
     Stage::Intake,
     Stage::Look,
+    Stage::Guard,
     Stage::Route,
     Stage::Red,
     Stage::Sampler,
@@ -41,6 +44,7 @@ impl Stage {
         match self {
             Self::Intake => "intake",
             Self::Look => "look",
+            Self::Guard => "guard",
             Self::Route => "route",
             Self::Red => "red",
             Self::Sampler => "sampler",
@@ -55,12 +59,13 @@ impl Stage {
 }
 
 /// Beginnings of paths, the first that fits counts.
-const BY_PATH: [(&str, Stage); 39] = [
+const BY_PATH: [(&str, Stage); 40] = [
     ("model::otlp::inspect", Stage::Look),
     ("model::otlp::pieces", Stage::Look),
     ("model::otlp::findings", Stage::Look),
     ("model::otlp::facts", Stage::Look),
     ("model::otlp::json", Stage::Look),
+    ("guard::", Stage::Guard),
     ("red::", Stage::Red),
     ("sampling::", Stage::Sampler),
     ("journal::recorder", Stage::Recorder),

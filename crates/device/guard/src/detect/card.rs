@@ -1,0 +1,264 @@
+//! Numbers of payment cards: told by issuer, length, check digit, grouping and what stands around them; with the tracks of a magnetic
+//! stripe (ISO/IEC 7813).
+
+use std::ops::Range;
+
+use super::{at, before, run_end};
+
+/// The most digits of a card number (ISO/IEC 7812).
+const MOST: usize = 19;
+
+/// Groups that people write: with the same separator between them.
+const LAYOUTS: [&[usize]; 9] = [
+    &[4, 4, 4, 4],
+    &[4, 6, 5],
+    &[4, 6, 4],
+    &[4, 4, 4, 4, 3],
+    &[4, 4, 4, 1],
+    &[4, 3, 3, 3],
+    &[8, 8],
+    &[6, 10],
+    &[6, 13],
+];
+
+/// Digits of a candidate.
+#[derive(Default)]
+struct Digits {
+    digits: [u8; MOST],
+    count: usize,
+}
+
+impl Digits {
+    /// Adds digits; false where there are too many.
+    fn push(&mut self, digits: &[u8]) -> bool {
+        let Some(place) = self.digits.get_mut(self.count..self.count + digits.len()) else { return false };
+        place.copy_from_slice(digits);
+        self.count += digits.len();
+        true
+    }
+
+    fn is_card_number(&self) -> bool {
+        self.digits.get(..self.count).is_some_and(is_card_number)
+    }
+}
+
+/// Whether digits are the number of a card: of an issuer, of a length that it gives out, with the right check digit.
+pub(crate) fn is_card_number(digits: &[u8]) -> bool {
+    let Some((first, rest)) = digits.split_first() else { return false };
+    is_issued(digits) && rest.iter().any(|digit| digit != first) && has_check_digit(digits)
+}
+
+/// Whether an issuer gives out numbers that begin so and are so long. Issuers whose numbers begin with 1 (air travel) are left out:
+/// today's times in milliseconds and microseconds do, too.
+fn is_issued(digits: &[u8]) -> bool {
+    let prefix = |length: usize| {
+        digits.iter().take(length).fold(0u32, |sum, digit| sum * 10 + u32::from(digit.wrapping_sub(b'0')))
+    };
+    let length = digits.len();
+    if !(13..=MOST).contains(&length) {
+        return false;
+    }
+    match prefix(4) {
+        4000..=4999 => matches!(length, 13 | 16 | 18 | 19),
+        3400..=3499 | 3700..=3799 => length == 15,
+        5100..=5599 | 2221..=2720 => length == 16,
+        6011 | 6440..=6599 | 6200..=6299 | 8100..=8199 | 3528..=3589 | 2200..=2204 => length >= 16,
+        6000..=6099 | 5080..=5089 | 8200..=8299 | 9792 => length == 16,
+        3000..=3059 | 3090..=3099 | 3600..=3699 | 3800..=3999 => matches!(length, 14 | 16),
+        5018 | 5020 | 5038 | 5893 | 6304 | 6759 | 6761..=6763 => true,
+        _ => false,
+    }
+}
+
+/// Luhn's check (ISO/IEC 7812-1, annex B).
+fn has_check_digit(digits: &[u8]) -> bool {
+    let sum: u32 = (digits.iter().rev().enumerate())
+        .map(|(place, digit)| {
+            let digit = u32::from(digit.wrapping_sub(b'0'));
+            match place % 2 {
+                0 => digit,
+                _ => digit * 2 / 10 + digit * 2 % 10,
+            }
+        })
+        .sum();
+    sum.is_multiple_of(10)
+}
+
+/// Card numbers, with the rest of the track where there is one.
+pub(super) fn each(text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
+    let mut from = 0;
+    while let Some(start) = text.get(from..).and_then(|rest| rest.iter().position(u8::is_ascii_digit)) {
+        let start = from + start;
+        let run = run_end(text, start, |byte| byte.is_ascii_digit());
+        let end =
+            if begins(text, start) { whole(text, start, run).or_else(|| grouped(text, start, run)) } else { None };
+        match end {
+            Some(end) => {
+                let (start, end) = with_track(text, start, end);
+                found(start..end);
+                from = end;
+            }
+            None => from = run,
+        }
+    }
+}
+
+/// Whether a number can begin here: not inside of a word, and it is no fraction, no phone number.
+fn begins(text: &[u8], start: usize) -> bool {
+    match before(text, start) {
+        b'B' | b'b' => before(text, start - 1) == b'%',
+        b'+' => false,
+        b'.' => !before(text, start - 1).is_ascii_digit(),
+        byte => !byte.is_ascii_alphanumeric(),
+    }
+}
+
+/// Whether a number can end here.
+fn ends(text: &[u8], end: usize) -> bool {
+    !at(text, end).is_ascii_alphanumeric() || track_two(text, end).is_some()
+}
+
+/// The end of a number without separators.
+fn whole(text: &[u8], start: usize, run: usize) -> Option<usize> {
+    let digits = text.get(start..run)?;
+    (digits.len() <= MOST && is_card_number(digits) && ends(text, run)).then_some(run)
+}
+
+/// The end of a number in groups.
+fn grouped(text: &[u8], start: usize, run: usize) -> Option<usize> {
+    let separator = at(text, run);
+    if !matches!(separator, b' ' | b'-' | b'.' | b'_' | b'/') {
+        return None;
+    }
+    // With what stands before it, it is a longer number.
+    let is_longer = separator != b' ' && before(text, start) == separator && before(text, start - 1).is_ascii_digit();
+    if is_longer {
+        return None;
+    }
+    LAYOUTS.iter().find_map(|layout| in_layout(text, start, separator, layout))
+}
+
+fn in_layout(text: &[u8], start: usize, separator: u8, layout: &[usize]) -> Option<usize> {
+    let (mut digits, mut place) = (Digits::default(), start);
+    for (index, length) in layout.iter().enumerate() {
+        if index > 0 {
+            if at(text, place) != separator {
+                return None;
+            }
+            place += 1;
+        }
+        let group = text.get(place..place + length)?;
+        if !group.iter().all(u8::is_ascii_digit) || !digits.push(group) {
+            return None;
+        }
+        place += length;
+    }
+    let goes_on = at(text, place) == separator && separator != b' ' && at(text, place + 1).is_ascii_digit();
+    (!goes_on && ends(text, place) && digits.is_card_number()).then_some(place)
+}
+
+/// The end of what follows a number on track 2: a separator, expiry, service code and discretionary data.
+fn track_two(text: &[u8], end: usize) -> Option<usize> {
+    if !matches!(at(text, end), b'=' | b'D' | b'd') {
+        return None;
+    }
+    let rest = run_end(text, end + 1, |byte| byte.is_ascii_digit());
+    (rest - end > 7).then_some(rest)
+}
+
+/// A number with the rest of its track.
+fn with_track(text: &[u8], start: usize, end: usize) -> (usize, usize) {
+    if let Some(end) = track_two(text, end) {
+        return (start, end);
+    }
+    if at(text, end) != b'^' {
+        return (start, end);
+    }
+    // Track 1: the name up to the next ^, then expiry, service code and discretionary data up to the end sentinel.
+    let name = run_end(text, end + 1, |byte| byte != b'^' && byte != b'?');
+    (start, run_end(text, name, |byte| byte != b'?' && byte != b'"' && byte != b'\n'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(text: &str) -> Vec<&str> {
+        let mut all = Vec::new();
+        each(text.as_bytes(), &mut |range| all.push(&text[range]));
+        all
+    }
+
+    /// Scenario: test numbers of every large issuer, alone, in groups, in text, in JSON, in lists, on tracks. Guarantees: each is found,
+    /// from its first digit to its last (P10).
+    #[test]
+    fn card_numbers_are_found() {
+        for number in [
+            "4111111111111111",
+            "4012888888881881",
+            "4222222222222",
+            "5555555555554444",
+            "2223003122003222",
+            "378282246310005",
+            "371449635398431",
+            "6011111111111117",
+            "3530111333300000",
+            "30569309025904",
+            "38520000023237",
+            "6200000000000005",
+            "6759649826438453",
+            "2200000000000004",
+        ] {
+            assert_eq!(found(number), [number]);
+            for (before, after) in [("pan=", ""), ("{\"card\":\"", "\"}"), ("a ", " b"), ("(", ")"), ("card:", ",ok")] {
+                assert_eq!(found(&format!("{before}{number}{after}")), [number], "{before}{after}");
+            }
+        }
+        for text in [
+            "4111 1111 1111 1111",
+            "4111-1111-1111-1111",
+            "4111.1111.1111.1111",
+            "3782 822463 10005",
+            "3056-930902-5904",
+            "41111111 11111111",
+        ] {
+            assert_eq!(found(&format!("paid with {text} today")), [text]);
+            assert_eq!(found(&format!("12 {text} 34")), [text]);
+        }
+        assert_eq!(found("4111111111111111,5555555555554444"), ["4111111111111111", "5555555555554444"]);
+        assert_eq!(found(";4111111111111111=25121010000012300001?"), ["4111111111111111=25121010000012300001"]);
+        assert_eq!(found("4111111111111111D2512101000001230"), ["4111111111111111D2512101000001230"]);
+        assert_eq!(
+            found("%B4111111111111111^DOE/JOHN^25121010000000123?;x"),
+            ["4111111111111111^DOE/JOHN^25121010000000123"]
+        );
+    }
+
+    /// Scenario: numbers with a wrong check digit, of no issuer, of a wrong length, in ids, in longer numbers, fractions, times, phone
+    /// numbers. Guarantees: none is taken for a card number.
+    #[test]
+    fn other_numbers_are_not() {
+        for text in [
+            "4111111111111112",
+            "1111111111111117",
+            "411111111111111",
+            "4111111111111111a",
+            "a4111111111111111",
+            "order4111111111111111",
+            "94111111111111111111",
+            "0.4111111111111111",
+            "+4111111111111111",
+            "1764441600000",
+            "1764441600000000000",
+            "4111-1111-1111-1111-1111",
+            "2026-11-29 19:49:45.123456",
+            "550e8400-e29b-41d4-a716-446655440000",
+            "4444444444444444",
+            "0000000000000000",
+            "4111 1111 11111111",
+            "10.20.30.40 4111:1111:1111:1111",
+        ] {
+            assert_eq!(found(text), Vec::<&str>::new(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! The guard as a whole.
+
+mod actions;
+mod fields;
