@@ -27,7 +27,7 @@ pub(crate) struct Opt {
 const PLACE: [&str; 2] = ["config", "data-dir"];
 
 /// Every command, in the order of `help`.
-pub(crate) const COMMANDS: [Command; 17] = [
+pub(crate) const COMMANDS: [Command; 18] = [
     Command {
         name: "run",
         uses: &[""],
@@ -56,6 +56,17 @@ NAME) takes each signal. --aged: also sends one record that is HOURS old, called
 it was taken. Exit code 1 when something is wrong.",
         options: &["config", "backend", "aged", "json"],
         words: &[],
+    },
+    Command {
+        name: "mask",
+        uses: &["test < FILE", "explain [< FILE]"],
+        about: "what the guard would make of a file",
+        more: "\
+test: the lines of FILE as they would be written; OTLP as JSON is walked as requests, everything else is a text. What each
+rule masked is counted on standard error. explain: the rules, and the places of FILE where each masks something. Without a
+configuration the usual rules hold.",
+        options: &["config"],
+        words: &["test", "explain"],
     },
     Command {
         name: "init",

@@ -11,6 +11,7 @@ mod init;
 mod init_backends;
 mod journal_tools;
 mod local;
+mod mask;
 mod outage;
 mod queue;
 mod socket;
@@ -100,6 +101,7 @@ fn execute(arguments: &Arguments) -> Result<(), Failure> {
         Some("trace") => trace::trace(arguments),
         Some("fetch") => fetch::fetch(arguments),
         Some("gaps") => local::gaps(arguments),
+        Some("mask") => mask::run(arguments),
         Some("journal") => journal_tools::run(arguments),
         Some("completions") => {
             let script = arguments.words.first().and_then(|shell| help::completions(shell));

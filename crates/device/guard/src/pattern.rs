@@ -32,6 +32,15 @@ impl KeyPattern {
     }
 }
 
+impl std::fmt::Display for KeyPattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            KeyPattern::Glob(glob) => f.write_str(glob),
+            KeyPattern::Expression(expression) => write!(f, "/{}/", expression.as_str()),
+        }
+    }
+}
+
 /// An expression of an operator: its automaton takes time that grows with the text and with nothing else, and a bounded memory.
 ///
 /// # Errors

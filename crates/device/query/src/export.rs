@@ -152,8 +152,7 @@ fn write<W: Write>(
     match form {
         FileForm::Json => {
             let mut line = String::new();
-            json::request(&mut line, signal, request);
-            line.push('\n');
+            json_line(&mut line, signal, request);
             file.write_all(line.as_bytes())
         }
         FileForm::Protobuf => {
@@ -162,6 +161,12 @@ fn write<W: Write>(
             file.write_all(request)
         }
     }
+}
+
+/// Appends a request as a line of OTLP as JSON.
+pub fn json_line(out: &mut String, signal: Signal, request: &[u8]) {
+    json::request(out, signal, request);
+    out.push('\n');
 }
 
 /// Reads the next request of a file, in whichever form it is; `None` at its end.
