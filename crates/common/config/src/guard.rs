@@ -338,13 +338,13 @@ mod tests {
     #[test]
     fn bad_rules_are_refused_with_their_place() {
         for (rule, expected) in [
-            ("name: A", ":6:21: guard.rules[0].name: use 1 to 32"),
+            ("name: A", ":7:15: guard.rules[0].name: use 1 to 32"),
             ("name: a", "guard.rules[0]: needs a class, a pattern or keys"),
             ("name: a, class: pan, pattern: x", "has both class and pattern"),
             ("name: a, keys: x, key_pattern: y", "has both keys and key_pattern"),
             ("name: a, class: sql", "sql needs keys"),
             ("name: a, class: card", "unknown variant"),
-            ("name: a, pattern: '('", ":6:33: guard.rules[0].pattern: '(': "),
+            ("name: a, pattern: '('", ":7:27: guard.rules[0].pattern: '(': "),
             ("name: a, pattern: 'x*'", "matches nothing as well"),
             ("name: a, pattern: '(a{1000}){1000}'", "guard.rules[0].pattern: "),
             ("name: a, class: pan, first: 2", "belong to action: keep"),

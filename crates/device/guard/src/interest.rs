@@ -50,6 +50,21 @@ impl Interest {
         Self { bits, length: text.len() }
     }
 
+    /// Whether a text may hold a value of one of [`Class::DEFAULT`], or of one in another clothing. Most texts end here.
+    #[inline]
+    pub(crate) fn may_hold_usual(self, text: &[u8]) -> bool {
+        if self.bits & (AT | PERCENT | ASSIGN | NUL) != 0 {
+            return true;
+        }
+        // The shortest that is left: "Bearer 123456".
+        if self.length < 12 || self.bits & (DIGIT | UPPER | SPACE) == 0 {
+            return false;
+        }
+        self.has(DIGIT) && has_long_number(text)
+            || self.has_token(text)
+            || self.has(SPACE) && (self.has(DASH | UPPER) || has_scheme(text))
+    }
+
     fn has(self, bits: u8) -> bool {
         self.bits & bits == bits
     }
@@ -59,8 +74,8 @@ impl Interest {
         match class {
             Class::Pan => self.has(DIGIT) && has_long_number(text),
             Class::Jwt | Class::CloudKey | Class::Dump => self.has_token(text),
-            Class::Authorization => self.has(SPACE) && self.length >= 12,
-            Class::Pem => self.has(DASH) && self.length >= 11,
+            Class::Authorization => self.has(SPACE) && self.length >= 12 && has_scheme(text),
+            Class::Pem => self.has(DASH | SPACE | UPPER) && self.length >= 12,
             Class::Assignment => self.has(ASSIGN) && self.length >= 5,
             Class::UrlUserInfo => self.has(AT | ASSIGN),
             Class::Email => self.has(AT),
@@ -103,6 +118,22 @@ fn has_long_number(text: &[u8]) -> bool {
     text.as_chunks::<8>().0.iter().any(of_numbers) || shifted.as_chunks::<8>().0.iter().any(of_numbers)
 }
 
+/// Whether a space stands behind the last four letters of a scheme of authorization.
+fn has_scheme(text: &[u8]) -> bool {
+    const ENDS: [u32; 4] = [
+        u32::from_le_bytes(*b"arer"),
+        u32::from_le_bytes(*b"asic"),
+        u32::from_le_bytes(*b"iate"),
+        u32::from_le_bytes(*b"oken"),
+    ];
+    text.windows(5).any(|window| match *window {
+        [first, second, third, fourth, b' '] => {
+            ENDS.contains(&(u32::from_le_bytes([first, second, third, fourth]) | 0x2020_2020))
+        }
+        _ => false,
+    })
+}
+
 /// Whether eight bytes beside each other are letters, digits or what stands among them in ASCII. A run of 15 holds such eight at a
 /// multiple of eight.
 fn has_long_run(text: &[u8]) -> bool {
@@ -130,6 +161,31 @@ mod tests {
         }
         let plain = b"GET /api/orders, 200 in 12.5 ms";
         assert!(!Interest::of(plain).may_hold(Class::Pan, plain));
+    }
+
+    /// Scenario: a value of each usual class, at every offset. Guarantees: the one look at a text passes over none of them (P10).
+    #[test]
+    fn no_usual_value_is_passed_over() {
+        for before in 0..12 {
+            for value in [
+                "4222222222222",
+                "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln",
+                "Bearer 123456",
+                "BASIC dXNlcjpw",
+                "negotiate 123456789",
+                "AKIAIOSFODNN7EXAMPLE",
+                "-----BEGIN X",
+                "pwd=1",
+                "a://b@c",
+                "%40",
+            ] {
+                let text = format!("{}{value}", ".".repeat(before));
+                assert!(Interest::of(text.as_bytes()).may_hold_usual(text.as_bytes()), "{text}");
+            }
+        }
+        for plain in ["user-012345", "/api/v1/cargo/498", "cargo 17 was weighed at gate 3", "cargo.vessel.local"] {
+            assert!(!Interest::of(plain.as_bytes()).may_hold_usual(plain.as_bytes()), "{plain}");
+        }
     }
 
     /// Scenario: runs of 16 letters and digits at every offset. Guarantees: none is passed over; short words are (P10).

@@ -43,6 +43,8 @@ pub(crate) struct Judge {
     options: Options,
     /// Rules without keys: they look at every text, a bit each.
     everywhere: u64,
+    /// Rules for classes that one look at a text tells of ([`Interest::may_hold_usual`]).
+    usual: u64,
     /// Rules that look at what was decoded, too: those that tell values by their form alone.
     by_form: u64,
     /// Rules that look for card numbers.
@@ -64,9 +66,20 @@ impl Judge {
             What::Pattern(_) => true,
             What::All | What::SecretKeys => false,
         });
+        let is_usual = |class| Class::DEFAULT.contains(&class) || class == Class::Email;
+        let usual = bits(&options.rules, |rule| matches!(rule.what, What::Class(class) if is_usual(class)));
         let cards = bits(&options.rules, |rule| matches!(rule.what, What::Class(Class::Pan)));
         let counts = vec![0; options.rules.len()];
-        Self { options, everywhere, by_form, cards, keys: Known::new(KEY_BITS), hits: Vec::with_capacity(16), counts }
+        Self {
+            options,
+            everywhere,
+            usual,
+            by_form,
+            cards,
+            keys: Known::new(KEY_BITS),
+            hits: Vec::with_capacity(16),
+            counts,
+        }
     }
 
     /// What it was made of.
@@ -125,8 +138,13 @@ impl Judge {
     /// Whether no rule of these masks any of a text.
     #[inline]
     pub(crate) fn is_clean(&mut self, text: &[u8], rules: u64) -> bool {
-        // Nothing that is looked for is shorter, but for what expressions match.
-        text.is_empty() || self.look(text, rules).is_empty()
+        !self.may_hold(text, rules) || self.look(text, rules).is_empty()
+    }
+
+    /// Whether a text has to be looked into.
+    #[inline]
+    fn may_hold(&self, text: &[u8], rules: u64) -> bool {
+        !text.is_empty() && (rules & !self.usual != 0 || Interest::of(text).may_hold_usual(text))
     }
 
     /// What rules mask of a text: ranges in order, none of which touches another.

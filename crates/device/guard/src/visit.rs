@@ -18,6 +18,8 @@ use crate::unit::{field_of, is_number_id, is_record, is_unit, put_scalar, record
 /// Bits of the tables of attributes and of other texts.
 const PAIR_BITS: u32 = 9;
 const TEXT_BITS: u32 = 7;
+/// One in so many is remembered.
+const REMEMBER: u32 = 8;
 /// `severity_number` of INFO: below it are DEBUG and TRACE (logs.proto, `SeverityNumber`).
 const INFO: u64 = 9;
 /// A card number has so many digits at least.
@@ -31,6 +33,8 @@ pub(crate) struct Visitor {
     clean: Known<()>,
     /// Texts that stand under no key of which none does.
     clean_texts: Known<()>,
+    /// How many were found clean.
+    looked: u32,
     /// Records that were taken out of the request that is written.
     dropped: RefusalCounts,
     #[cfg(feature = "mutants")]
@@ -54,6 +58,7 @@ impl Visitor {
             judge,
             clean: Known::new(PAIR_BITS),
             clean_texts: Known::new(TEXT_BITS),
+            looked: 0,
             dropped: RefusalCounts::default(),
             #[cfg(feature = "mutants")]
             mutant: Mutant::from_environment(),
@@ -133,10 +138,16 @@ impl Visitor {
             return true;
         }
         let clean = self.judge.is_clean(text, self.judge.everywhere());
-        if clean {
+        if clean && self.is_remembered() {
             self.clean_texts.set(text, ());
         }
         clean
+    }
+
+    /// Whether what was found clean is remembered: one in so many, so that what never comes again does not displace what does.
+    fn is_remembered(&mut self) -> bool {
+        self.looked = self.looked.wrapping_add(1);
+        self.looked.is_multiple_of(REMEMBER)
     }
 
     #[inline]
@@ -145,7 +156,7 @@ impl Visitor {
             return Ok(true);
         }
         let clean = self.is_clean_new_pair(pair)?;
-        if clean {
+        if clean && self.is_remembered() {
             self.clean.set(pair, ());
         }
         Ok(clean)
