@@ -7,9 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
-const TARGETS: [&str; 17] = [
+const TARGETS: [&str; 18] = [
     "walker",
     "door",
+    "guard",
     "json",
     "frame",
     "block",

@@ -4,6 +4,7 @@ mod backends;
 mod bench;
 mod browser;
 mod build;
+mod canary;
 mod check;
 mod circles;
 mod clients;
@@ -57,6 +58,8 @@ usage: cargo xtask TASK [OPTIONS]
   prove NAME          a long proof, with its report in docs/results; without a name, which there are
   test-browser        the page of a demonstration, clicked through in headless Chromium
   mutants             smoke run and kill drill must fail, in the right field, with programs that are broken on purpose
+  canary              values that must not get anywhere, planted into every field, are found nowhere; with a guard that passes over
+                      one field they are
   sampling            the goldens of sampling, replayed on a simulated clock; fidelity under load in little memory
   kill [--kills N]    the agent is killed so often (200) under load, link up and down, with every trace kept and with
                       sampling; everything is compared by id (--results: the outcome goes into docs/results)
@@ -100,6 +103,7 @@ fn run() -> Result<()> {
         Some("interop") => interop::task(&rest),
         Some("promqltest") => promqltest::task(&rest),
         Some("bench") => bench::task(&rest),
+        Some("canary") => no_options(&rest).and_then(|()| canary::task()),
         Some("mutants") => no_options(&rest).and_then(|()| mutants::task()),
         Some("sdk") => no_options(&rest).and_then(|()| sdk::task()),
         Some("clients") => clients::task(&rest),

@@ -79,7 +79,7 @@ pub enum MaskClass {
     CloudKey,
     /// PEM blocks.
     Pem,
-    /// What is assigned to a name that looks secret: `password=…`.
+    /// What is assigned to a name that looks secret: `password=...`.
     Assignment,
     /// User and password of a URL.
     UrlUserInfo,

@@ -13,7 +13,7 @@ pub enum Class {
     CloudKey,
     /// PEM blocks.
     Pem,
-    /// What is assigned to a name that looks secret: `password=…`, `"api_key": "…"`.
+    /// What is assigned to a name that looks secret: `password=...`, `"api_key": "..."`.
     Assignment,
     /// User and password of a URL.
     UrlUserInfo,

@@ -50,6 +50,8 @@ pub(crate) struct Judge {
     /// Rules that look for card numbers.
     cards: u64,
     keys: Known<KeyVerdict>,
+    /// Keys of which no rule says anything of its own.
+    plain_keys: Known<()>,
     /// Of the text that was asked about last.
     hits: Vec<Hit>,
     /// How often each rule masked something.
@@ -77,6 +79,7 @@ impl Judge {
             by_form,
             cards,
             keys: Known::new(KEY_BITS),
+            plain_keys: Known::new(KEY_BITS),
             hits: Vec::with_capacity(16),
             counts,
         }
@@ -132,7 +135,16 @@ impl Judge {
             is_masked: !self.look(key, self.everywhere).is_empty(),
         };
         self.keys.set(key, verdict);
+        if verdict == (KeyVerdict { rules: self.everywhere, ..KeyVerdict::default() }) {
+            self.plain_keys.set(key, ());
+        }
         verdict
+    }
+
+    /// Whether a key is known as one of which no rule says anything of its own.
+    #[inline]
+    pub(crate) fn is_plain_key(&self, key: &[u8]) -> bool {
+        self.plain_keys.get(key).is_some()
     }
 
     /// Whether no rule of these masks any of a text.

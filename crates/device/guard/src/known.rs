@@ -63,14 +63,22 @@ fn short(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte))
 }
 
-/// Whether the first bytes of a slot are these.
+/// Whether the first bytes of a slot are these: their first and last bytes together are all of them, in sizes that compare at once.
 #[inline]
 fn same(slot: &[u8; LONGEST], bytes: &[u8]) -> bool {
     let Some(slot) = slot.get(..bytes.len()) else { return false };
-    let Some(last) = bytes.last_chunk::<8>() else { return short(slot) == short(bytes) };
-    let differ = (slot.as_chunks::<8>().0.iter().zip(bytes.as_chunks::<8>().0))
-        .fold(0, |differ, (a, b)| differ | (u64::from_le_bytes(*a) ^ u64::from_le_bytes(*b)));
-    differ == 0 && slot.last_chunk::<8>() == Some(last)
+    match bytes.len() {
+        0..8 => short(slot) == short(bytes),
+        8..=16 => same_ends::<8>(slot, bytes),
+        17..=32 => same_ends::<16>(slot, bytes),
+        33..=64 => same_ends::<32>(slot, bytes),
+        _ => same_ends::<64>(slot, bytes),
+    }
+}
+
+#[inline]
+fn same_ends<const N: usize>(slot: &[u8], bytes: &[u8]) -> bool {
+    slot.first_chunk::<N>() == bytes.first_chunk::<N>() && slot.last_chunk::<N>() == bytes.last_chunk::<N>()
 }
 
 #[cfg(test)]

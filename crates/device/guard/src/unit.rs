@@ -3,6 +3,38 @@
 use model::otlp::schema::{self, Field, Kind, Message};
 use model::proto::{ProtoError, Reader, Value, put_fixed32, put_fixed64, put_uint};
 
+/// A walk over fields that only looks: what cannot be read ends it, and is told at the end.
+pub(crate) struct Look<'a> {
+    reader: Reader<'a>,
+    broken: bool,
+}
+
+impl<'a> Look<'a> {
+    /// At the start of a message.
+    #[inline]
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self { reader: Reader::new(bytes), broken: false }
+    }
+
+    /// The next field.
+    #[inline]
+    pub(crate) fn next(&mut self) -> Option<(u32, Value<'a>)> {
+        match self.reader.next_field() {
+            Ok(field) => field,
+            Err(_) => {
+                self.broken = true;
+                None
+            }
+        }
+    }
+
+    /// Whether all of the message was told.
+    #[inline]
+    pub(crate) fn is_whole(&self) -> bool {
+        !self.broken && !self.reader.passed_group()
+    }
+}
+
 /// Appends a field that is a number.
 pub(crate) fn put_scalar(out: &mut Vec<u8>, number: u32, value: Value<'_>) {
     match value {

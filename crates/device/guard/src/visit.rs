@@ -13,7 +13,7 @@ use crate::known::Known;
 #[cfg(feature = "mutants")]
 use crate::mutants::Mutant;
 use crate::rules::Action;
-use crate::unit::{field_of, is_number_id, is_record, is_unit, put_scalar, records};
+use crate::unit::{Look, field_of, is_number_id, is_record, is_unit, put_scalar, records};
 
 /// Bits of the tables of attributes and of other texts.
 const PAIR_BITS: u32 = 9;
@@ -82,7 +82,7 @@ impl Visitor {
         root: &'static Message,
         request: &[u8],
     ) -> Result<Option<(Vec<u8>, RefusalCounts)>, ProtoError> {
-        if self.is_clean(root, request)? {
+        if self.is_clean(root, request) {
             return Ok(None);
         }
         self.dropped = RefusalCounts::default();
@@ -94,36 +94,69 @@ impl Visitor {
 
 /// The look.
 impl Visitor {
-    /// Whether nothing of a message is masked.
-    fn is_clean(&mut self, schema: &'static Message, bytes: &[u8]) -> Result<bool, ProtoError> {
-        let mut reader = Reader::new(bytes);
-        let everywhere = self.judge.everywhere();
-        while let Some((number, value)) = reader.next_field()? {
-            let Value::Bytes(inside) = value else {
-                if number == 2 && self.is_below_info(schema, value) {
-                    return Ok(false);
+    /// Whether nothing of a message is masked, and all of it can be read.
+    fn is_clean(&mut self, schema: &'static Message, bytes: &[u8]) -> bool {
+        let mut rest = bytes;
+        let production = self.judge.options().production;
+        loop {
+            // Fields as nearly all are, told by their first two bytes; numbers are only passed over.
+            if let [key, second, after @ ..] = rest
+                && *key >= 8
+            {
+                match (key & 0x87, *second) {
+                    (2, length @ ..0x80) if let Some((inside, behind)) = after.split_at_checked(length.into()) => {
+                        rest = behind;
+                        if !self.is_clean_part(schema, u32::from(key >> 3), inside) {
+                            return false;
+                        }
+                        continue;
+                    }
+                    (1, _) if let Some(behind) = after.get(7..) => {
+                        rest = behind;
+                        continue;
+                    }
+                    (0, ..0x80) if !production => {
+                        rest = after;
+                        continue;
+                    }
+                    _ => {}
                 }
-                continue;
-            };
-            let Some(field) = field_of(schema, number) else { return Ok(false) };
-            #[cfg(feature = "mutants")]
-            if self.mutant.skips(schema, field) {
-                continue;
             }
-            let clean = match field.kind {
-                Kind::Attributes => self.is_clean_pair(inside)?,
-                Kind::String => self.is_clean_field(inside),
-                Kind::Message(child) => self.is_clean(child, inside)?,
-                Kind::AnyValue => self.is_clean_value(inside, everywhere)?,
-                Kind::Id16 | Kind::Id8 => !is_number_id(inside) || self.judge.is_clean(inside, everywhere),
-                // Packed numbers.
-                _ => field.rule == Rule::Repeated,
+            if rest.is_empty() {
+                return true;
+            }
+            let mut reader = Reader::new(rest);
+            let Ok(Some((number, value))) = reader.next_field() else { return false };
+            rest = rest.get(reader.offset()..).unwrap_or_default();
+            let inside = match value {
+                _ if reader.passed_group() => return false,
+                Value::Bytes(inside) => inside,
+                _ if number == 2 && self.is_below_info(schema, value) => return false,
+                _ => continue,
             };
-            if !clean {
-                return Ok(false);
+            if !self.is_clean_part(schema, number, inside) {
+                return false;
             }
         }
-        Ok(!reader.passed_group())
+    }
+
+    /// Whether nothing is masked of a field that holds bytes.
+    #[inline]
+    fn is_clean_part(&mut self, schema: &'static Message, number: u32, inside: &[u8]) -> bool {
+        let Some(field) = field_of(schema, number) else { return false };
+        #[cfg(feature = "mutants")]
+        if self.mutant.skips(schema, field) {
+            return true;
+        }
+        match field.kind {
+            Kind::Attributes => self.is_clean_pair(inside),
+            Kind::String => self.is_clean_field(inside),
+            Kind::Message(child) => self.is_clean(child, inside),
+            Kind::AnyValue => self.is_clean_value(inside, self.judge.everywhere()),
+            Kind::Id16 | Kind::Id8 => !is_number_id(inside) || self.judge.is_clean(inside, self.judge.everywhere()),
+            // Packed numbers.
+            _ => field.rule == Rule::Repeated,
+        }
     }
 
     fn is_below_info(&self, schema: &'static Message, value: Value<'_>) -> bool {
@@ -151,45 +184,48 @@ impl Visitor {
     }
 
     #[inline]
-    fn is_clean_pair(&mut self, pair: &[u8]) -> Result<bool, ProtoError> {
+    fn is_clean_pair(&mut self, pair: &[u8]) -> bool {
         if self.clean.get(pair).is_some() {
-            return Ok(true);
+            return true;
         }
-        let clean = self.is_clean_new_pair(pair)?;
+        let clean = self.is_clean_new_pair(pair);
         if clean && self.is_remembered() {
             self.clean.set(pair, ());
         }
-        Ok(clean)
+        clean
     }
 
-    fn is_clean_new_pair(&mut self, pair: &[u8]) -> Result<bool, ProtoError> {
+    fn is_clean_new_pair(&mut self, pair: &[u8]) -> bool {
         if let Some((key, value)) = scalar_pair(pair) {
+            if let (ScalarValue::Text(text), true) = (value, self.judge.is_plain_key(key)) {
+                return self.judge.is_clean(text, self.judge.everywhere());
+            }
             let verdict = self.judge.key(key);
-            return Ok(!verdict.is_masked && (verdict.allowed || self.is_clean_scalar(value, verdict)));
+            return !verdict.is_masked && (verdict.allowed || self.is_clean_scalar(value, verdict));
         }
         // Where a key stands twice, each is looked at, and a value under all that the last one says.
         let mut verdict = self.judge.key(b"");
-        let mut reader = Reader::new(pair);
-        while let Some((number, value)) = reader.next_field()? {
+        let mut reader = Look::new(pair);
+        while let Some((number, value)) = reader.next() {
             match (number, value) {
                 (key_value::KEY, Value::Bytes(key)) => verdict = self.judge.key(key),
                 (key_value::VALUE, Value::Bytes(_)) | (_, Value::Varint(_)) => {}
-                _ => return Ok(false),
+                _ => return false,
             }
             if verdict.is_masked {
-                return Ok(false);
+                return false;
             }
         }
-        let mut reader = Reader::new(pair);
-        while let Some((number, value)) = reader.next_field()? {
+        let mut reader = Look::new(pair);
+        while let Some((number, value)) = reader.next() {
             if let (key_value::VALUE, Value::Bytes(value)) = (number, value)
                 && !verdict.allowed
-                && !(self.may_stay(value, verdict)? && self.is_clean_value(value, verdict.rules)?)
+                && !(self.may_stay(value, verdict) && self.is_clean_value(value, verdict.rules))
             {
-                return Ok(false);
+                return false;
             }
         }
-        Ok(!reader.passed_group())
+        reader.is_whole()
     }
 
     fn is_clean_scalar(&mut self, value: ScalarValue<'_>, verdict: KeyVerdict) -> bool {
@@ -204,10 +240,10 @@ impl Visitor {
     }
 
     /// Whether the rule for all under a key lets a value stay.
-    fn may_stay(&self, value: &[u8], verdict: KeyVerdict) -> Result<bool, ProtoError> {
-        let Some(rule) = verdict.whole else { return Ok(true) };
-        let mut reader = Reader::new(value);
-        while let Some((number, value)) = reader.next_field()? {
+    fn may_stay(&self, value: &[u8], verdict: KeyVerdict) -> bool {
+        let Some(rule) = verdict.whole else { return true };
+        let mut reader = Look::new(value);
+        while let Some((number, value)) = reader.next() {
             let stays = match (number, value) {
                 (any_value::STRING, Value::Bytes(text)) => text.is_empty() || self.judge.is_replaced(rule.into(), text),
                 (any_value::BOOL | any_value::INT | any_value::DOUBLE, _) => verdict.texts_only,
@@ -215,32 +251,30 @@ impl Visitor {
                 _ => true,
             };
             if !stays {
-                return Ok(false);
+                return false;
             }
         }
-        Ok(true)
+        reader.is_whole()
     }
 
     /// Whether nothing of an `AnyValue` is masked by these rules. Its nesting is bounded by the door.
-    fn is_clean_value(&mut self, value: &[u8], rules: u64) -> Result<bool, ProtoError> {
-        let mut reader = Reader::new(value);
-        while let Some((number, value)) = reader.next_field()? {
+    fn is_clean_value(&mut self, value: &[u8], rules: u64) -> bool {
+        let mut reader = Look::new(value);
+        while let Some((number, value)) = reader.next() {
             let clean = match (number, value) {
                 (any_value::STRING | any_value::BYTES, Value::Bytes(text)) => self.judge.is_clean(text, rules),
                 (any_value::ARRAY | any_value::KVLIST, Value::Bytes(list)) => {
-                    let mut entries = Reader::new(list);
+                    let mut entries = Look::new(list);
                     let mut clean = true;
-                    while let (true, Some((number_inside, value))) = (clean, entries.next_field()?) {
+                    while let (true, Some((number_inside, value))) = (clean, entries.next()) {
                         clean = match (number_inside, value) {
-                            (1, Value::Bytes(entry)) if number == any_value::ARRAY => {
-                                self.is_clean_value(entry, rules)?
-                            }
-                            (1, Value::Bytes(entry)) => self.is_clean_pair(entry)?,
+                            (1, Value::Bytes(entry)) if number == any_value::ARRAY => self.is_clean_value(entry, rules),
+                            (1, Value::Bytes(entry)) => self.is_clean_pair(entry),
                             (_, Value::Bytes(_)) => false,
                             _ => true,
                         };
                     }
-                    clean && !entries.passed_group()
+                    clean && entries.is_whole()
                 }
                 (any_value::INT, Value::Varint(value)) => self.card_in_integer(value, rules).is_none(),
                 (any_value::DOUBLE, Value::Fixed64(bits)) => self.card_in_double(bits, rules).is_none(),
@@ -248,10 +282,10 @@ impl Visitor {
                 _ => true,
             };
             if !clean {
-                return Ok(false);
+                return false;
             }
         }
-        Ok(!reader.passed_group())
+        reader.is_whole()
     }
 
     /// The rule that masks an integer, which is the number of a card.
@@ -337,7 +371,7 @@ impl Visitor {
         bytes: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), ProtoError> {
-        if is_record(schema) && self.is_clean(schema, bytes)? {
+        if is_record(schema) && self.is_clean(schema, bytes) {
             put_bytes(out, number, bytes);
             return Ok(());
         }
@@ -381,7 +415,7 @@ impl Visitor {
 
     /// Appends a `KeyValue` as a field.
     fn write_pair(&mut self, number: u32, pair: &[u8], out: &mut Vec<u8>) -> Result<Fate, ProtoError> {
-        if self.is_clean_pair(pair)? {
+        if self.is_clean_pair(pair) {
             put_bytes(out, number, pair);
             return Ok(Fate::Stays);
         }
@@ -408,7 +442,7 @@ impl Visitor {
                     Fate::Stays
                 }
                 (key_value::VALUE, Value::Bytes(value)) => {
-                    let whole = if self.may_stay(value, verdict)? { None } else { verdict.whole };
+                    let whole = if self.may_stay(value, verdict) { None } else { verdict.whole };
                     self.write_value(number, value, verdict.rules, whole, out)?
                 }
                 (_, Value::Bytes(_)) => Fate::Stays,

@@ -366,12 +366,15 @@ messages! {
 
 impl Message {
     /// The position of a field in [`Message::fields`]; `None` for an unknown number.
+    #[inline]
     pub fn index_of(&self, number: u32) -> Option<usize> {
-        // Most messages number their fields without gaps.
+        // Most messages number their fields without gaps, or leave out one number.
         let likely = number.wrapping_sub(1) as usize;
-        match self.fields.get(likely) {
-            Some(field) if field.number == number => Some(likely),
-            _ => self.fields.iter().position(|field| field.number == number),
+        let is_at = |place: usize| self.fields.get(place).is_some_and(|field| field.number == number);
+        if is_at(likely) {
+            return Some(likely);
         }
+        let next = likely.wrapping_sub(1);
+        if is_at(next) { Some(next) } else { self.fields.iter().position(|field| field.number == number) }
     }
 }

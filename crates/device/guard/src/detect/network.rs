@@ -155,7 +155,7 @@ mod tests {
             (Class::Email, "to jane.doe+tag@mail.example.com.", vec!["jane.doe+tag@mail.example.com"]),
             (Class::Email, "mailto:a@b.co,c@d.org", vec!["a@b.co", "c@d.org"]),
             (Class::Email, "GET /u?mail=bob@example.org&x=1", vec!["bob@example.org"]),
-            (Class::Email, "<\"jürgen@müller.de\">", vec!["jürgen@müller.de"]),
+            (Class::Email, "<\"j\u{fc}rgen@m\u{fc}ller.de\">", vec!["j\u{fc}rgen@m\u{fc}ller.de"]),
             (Class::Email, "git@github and a @ b.c, user@host, x@1.2", vec![]),
             (Class::Ipv4, "from 10.0.0.12:80 to 192.168.1.1.", vec!["10.0.0.12", "192.168.1.1"]),
             (Class::Ipv4, "1.2.3 1.2.3.4.5 1.2.3.256 v1.2.3.4", vec![]),
