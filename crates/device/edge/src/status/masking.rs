@@ -2,7 +2,7 @@
 
 use pipeline::Pipeline;
 
-use crate::exposition::{Family, json_text};
+use crate::exposition::{Family, Labels, json_text};
 
 /// What the rules of the guard masked.
 pub(super) struct Masking<'a> {
@@ -31,8 +31,8 @@ impl Masking<'_> {
     /// Its metrics.
     pub(super) fn families(&self) -> Vec<Family> {
         let counts = self.pipeline.guard().counts();
-        let rows: Vec<(String, f64)> =
-            counts.map(|(rule, count)| (format!("{{rule=\"{rule}\"}}"), count as f64)).collect();
+        let rows: Vec<(Labels, f64)> =
+            counts.map(|(rule, count)| (vec![("rule", rule.to_owned())], count as f64)).collect();
         vec![Family::counter("guard_masked_total", "Values that the guard masked, by rule.", rows)]
     }
 }
