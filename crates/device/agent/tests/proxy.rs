@@ -32,7 +32,7 @@ fn check(destinations: &str, variables: &[(&str, &str)], more: &[&str]) -> (Opti
 #[test]
 fn d9_check_says_which_proxy_is_used() {
     let destinations = "  - { name: hub, type: hub, url: 'http://hub.example' }\n  - { name: set, type: otlp, url: \
-                        'http://a.example', proxy: 'http://u:secret@p.example:3128' }\n  - { name: none, type: otlp, url: \
+                        'http://a.example', proxy: 'http://u:unseen@p.example:3128' }\n  - { name: none, type: otlp, url: \
                         'http://b.example', proxy: none }\n  - { name: near, type: otlp, url: 'http://near.example' }\n";
     let variables = [("HTTP_PROXY", "http://me:hidden@q.example:8080"), ("NO_PROXY", "near.example")];
     let (code, said) = check(destinations, &variables, &[]);
@@ -43,7 +43,7 @@ fn d9_check_says_which_proxy_is_used() {
     );
     assert!(said.contains("destination set: a.example:80 through the proxy http://p.example:3128 (proxy)"), "{said}");
     assert!(!said.contains("destination none") && !said.contains("destination near"), "{said}");
-    assert!(!said.contains("secret") && !said.contains("hidden"), "{said}");
+    assert!(!said.contains("unseen") && !said.contains("hidden"), "{said}");
     let (code, said) =
         check("  - { name: hub, type: hub, url: 'http://hub.example' }\n", &[("all_proxy", "socks5://s:1")], &[]);
     assert_eq!(code, Some(0), "{said}");

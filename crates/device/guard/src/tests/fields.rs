@@ -11,10 +11,10 @@ use crate::{Guard, root};
 const CARD: &[u8] = b"4111111111111111";
 
 /// The way to a text: messages and fields, and the request that has it.
-struct Planted {
+pub(super) struct Planted {
     message: &'static str,
     field: &'static str,
-    request: Vec<u8>,
+    pub(super) request: Vec<u8>,
 }
 
 /// What is planted in the place of a value, by the name of the place.
@@ -48,7 +48,7 @@ fn pair(key: &[u8], value: &[u8]) -> Vec<u8> {
 }
 
 /// Requests with a text in each place where the tables have one.
-fn plant(schema: &'static Message, text: &[u8], out: &mut Vec<Planted>) {
+pub(super) fn plant(schema: &'static Message, text: &[u8], out: &mut Vec<Planted>) {
     for field in schema.fields {
         let mut push = |message, name, bytes: &[u8]| {
             let mut request = Vec::new();
