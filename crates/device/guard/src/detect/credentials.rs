@@ -221,6 +221,11 @@ pub(super) fn each_assignment(text: &[u8], found: &mut dyn FnMut(Range<usize>)) 
     while let Some(sign) = text.get(from..).and_then(|rest| rest.iter().position(|byte| matches!(byte, b'=' | b':'))) {
         let sign = from + sign;
         from = sign + 1;
+        // A path of a program.
+        if at(text, sign + 1) == b':' {
+            from += 1;
+            continue;
+        }
         // A quote, escaped or not, or a space may stand behind the name.
         let name_end = run_start(text, sign, |byte| is_quote(byte) || matches!(byte, b' ' | b'\\'));
         let name = text.get(run_start(text, name_end, is_name)..name_end).unwrap_or_default();
@@ -332,7 +337,7 @@ mod tests {
             (Class::Assignment, "wrong password: user unknown"),
             (Class::Assignment, "password=, secret=null token=<none> passwd=***"),
             (Class::Assignment, "time=10:20:30 url=http://host:80/path"),
-            (Class::Assignment, "input_tokens=120 secret.name=db"),
+            (Class::Assignment, "input_tokens=120 secret.name=db, Secret::new() PASSWORD::A"),
         ] {
             assert_eq!(found(class, text), Vec::<&str>::new(), "{text}");
         }
