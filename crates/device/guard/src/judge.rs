@@ -1,5 +1,6 @@
 //! What the rules say of one text or one key.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::class::Class;
@@ -191,7 +192,7 @@ impl Judge {
             match self.options.rules.get(index).map(|rule| &rule.what) {
                 Some(What::Class(class)) if interest.may_hold(*class, text) => detect::each(*class, text, &mut found),
                 Some(What::Pattern(expression)) => {
-                    let text = String::from_utf8_lossy(text);
+                    let text = as_text(text);
                     expression.find_iter(&text).filter(|found| !found.is_empty()).for_each(|one| found(one.range()));
                 }
                 _ => {}
@@ -281,6 +282,12 @@ impl Judge {
             Action::Keep { .. } | Action::DropField | Action::DropRecord => false,
         }
     }
+}
+
+/// Bytes as a text whose places are theirs: what is not ASCII is a question mark where they are no UTF-8.
+fn as_text(bytes: &[u8]) -> Cow<'_, str> {
+    let shown = |byte: &u8| if byte.is_ascii() { char::from(*byte) } else { '?' };
+    std::str::from_utf8(bytes).map_or_else(|_| bytes.iter().map(shown).collect(), Cow::Borrowed)
 }
 
 /// A bit for each rule that fits.

@@ -130,6 +130,8 @@ fn actions_do_what_they_say() {
     assert_eq!(attributes, [("a".to_owned(), "b".to_owned())]);
     assert!(token.starts_with("tok_v1_k1_"), "{token}");
     assert_eq!((shown(&records[1]).0.as_str(), second[0].1.as_str()), ("from 10.0.0.1", "[REDACTED:client]"));
+    // In bytes that are no text it stands where it stands.
+    assert_eq!(guard.mask(b"\xff\xfe\xfdORD-17\xff").0, b"\xff\xfe\xfd<order>\xff");
     // Another device with the same key, and after a rotation: tokens of the key before stay.
     let rotated = Options { token_keys: vec![TokenKey::new("k2", &[8; 32]).unwrap(), key()], ..options.clone() };
     let (mail, _) = Guard::new(options.clone()).unwrap().mask(b"jane@example.org");
