@@ -121,7 +121,9 @@ fn ends(text: &[u8], end: usize) -> bool {
 /// The end of a number without separators.
 fn whole(text: &[u8], start: usize, run: usize) -> Option<usize> {
     let digits = text.get(start..run)?;
-    (digits.len() <= MOST && is_card_number(digits) && ends(text, run)).then_some(run)
+    // The randomness and threshold of consistent sampling: 14 hexadecimal digits in a trace state, which may all be decimal.
+    let is_sampling = digits.len() == 14 && start >= 3 && matches!(text.get(start - 3..start), Some(b"rv:" | b"th:"));
+    (!is_sampling && digits.len() <= MOST && is_card_number(digits) && ends(text, run)).then_some(run)
 }
 
 /// The end of a number in groups.
@@ -254,6 +256,7 @@ mod tests {
             "2026-11-29 19:49:45.123456",
             "550e8400-e29b-41d4-a716-446655440000",
             "4444444444444444",
+            "ot=rv:30569309025904",
             "0000000000000000",
             "4111 1111 11111111",
             "10.20.30.40 4111:1111:1111:1111",
