@@ -48,13 +48,13 @@ pub(crate) enum Setting {
     Vessel(Waits),
     /// The recorder in files, answers once the request survives the death of the program; every trace is kept, or those
     /// that the policies say.
-    Written { waits: Waits, keep_all: bool },
+    Written { waits: Waits, keep_all: bool, masks: bool },
     /// Every trace is kept; the journal may take more than the disk has.
     SmallDisk(Waits),
     /// The recorder in memory, answers once the request is there; failed and slow traces are kept.
     Received(Waits),
-    /// The load of the vessel in so many MiB, the program and everything in it.
-    Limited { waits: Waits, memory_mib: u64 },
+    /// The load of the vessel in so many MiB, the program and everything in it; with the usual masking, or without any.
+    Limited { waits: Waits, memory_mib: u64, masks: bool },
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -256,7 +256,7 @@ fn configuration(data: &Path, setting: Setting, upstream: &Upstream) -> Result<S
             ),
             format!(", heartbeat: {}, max_backoff: {}", ms(waits.heartbeat), ms(waits.backoff)),
         ),
-        Setting::Limited { waits, memory_mib } => limited(waits, memory_mib),
+        Setting::Limited { waits, memory_mib, .. } => limited(waits, memory_mib),
     };
     let policies = match setting {
         Setting::Written { keep_all: true, .. } | Setting::SmallDisk(_) => "    - { name: all, type: always_sample }\n",
@@ -268,6 +268,10 @@ fn configuration(data: &Path, setting: Setting, upstream: &Upstream) -> Result<S
     let limit = match setting {
         Setting::Limited { memory_mib, .. } => format!("memory: {memory_mib}MiB\n"),
         _ => String::new(),
+    };
+    let guard = match setting {
+        Setting::Limited { masks: false, .. } | Setting::Written { masks: false, .. } => "guard: { defaults: false }\n",
+        _ => "",
     };
     let destination = match upstream {
         Upstream::Hub { link, ca } => {
@@ -284,7 +288,7 @@ data_dir: {data}
     lanes: [mission, audit], lane_bytes_per_minute: 1GiB }}
 sampling:
 {sampling}  policies:
-{policies}{rest}destinations:
+{policies}{rest}{guard}destinations:
   - {{ {destination}{pace} }}
 admin: {{ listen: "127.0.0.1:0" }}
 "#,

@@ -89,6 +89,7 @@ struct Run {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Who {
     Memory,
+    Masking,
     Files,
     Collector,
     FluentBit,
@@ -98,6 +99,7 @@ impl Who {
     fn names(self) -> (&'static str, &'static str) {
         match self {
             Self::Memory => ("lightship", "memory"),
+            Self::Masking => ("lightship", "memory, masking"),
             Self::Files => ("lightship", "files, written"),
             Self::Collector => ("Collector", "queue in files"),
             Self::FluentBit => ("Fluent Bit", "buffer in files"),
@@ -136,7 +138,7 @@ impl Started {
 
 /// Runs it.
 pub(crate) async fn cpu(args: &CpuArgs, console: Console) -> Result<CpuResults> {
-    let mut who = vec![Who::Collector, Who::Memory, Who::Files];
+    let mut who = vec![Who::Collector, Who::Memory, Who::Masking, Who::Files];
     match &args.fluent_bit {
         Some(_) => who.push(Who::FluentBit),
         None => eprintln!("SKIPPED Fluent Bit: name it with --fluent-bit FILE"),
@@ -215,8 +217,10 @@ async fn start(args: &CpuArgs, who: Who, memory_mib: u64, directory: &Path, sink
             let binary = args.fluent_bit.as_deref().context("no Fluent Bit was named")?;
             return Ok(Started::Peer(start_fluent_bit(binary, sink, directory, WAIT).await?));
         }
-        Who::Memory => Setting::Limited { waits, memory_mib },
-        Who::Files => Setting::Written { waits, keep_all: false },
+        // The peers mask nothing either.
+        Who::Memory => Setting::Limited { waits, memory_mib, masks: false },
+        Who::Masking => Setting::Limited { waits, memory_mib, masks: true },
+        Who::Files => Setting::Written { waits, keep_all: false, masks: false },
     };
     Ok(Started::Agent(Device::start(directory, &args.agent, setting, &Upstream::Otlp { address: sink }).await?))
 }

@@ -183,7 +183,7 @@ pub(crate) async fn sampling_results(args: &SamplingArgs, console: Console) -> R
         heartbeat: Duration::from_secs(5),
         backoff: Duration::from_secs(1),
     };
-    let setting = Setting::Limited { waits, memory_mib: 12 };
+    let setting = Setting::Limited { waits, memory_mib: 12, masks: true };
     let upstream = Upstream::Otlp { address: sink.address };
     let mut device = Device::start(directory.path(), &args.agent, setting, &upstream).await?;
     let listen = *device.otlp_http.borrow();

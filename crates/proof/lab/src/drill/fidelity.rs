@@ -75,7 +75,7 @@ pub(crate) async fn fidelity(args: &FidelityArgs, console: Console) -> Result<Fi
     console.event(&format!("seed {}: starting hub and agent", args.seed));
     let hub = Hub::start(directory.path(), &args.hub).await?;
     let upstream = Upstream::Hub { link: hub.link, ca: hub.ca.clone() };
-    let setting = Setting::Limited { waits: WAITS, memory_mib: args.memory_mib };
+    let setting = Setting::Limited { waits: WAITS, memory_mib: args.memory_mib, masks: true };
     let mut device = Device::start(directory.path(), &args.agent, setting, &upstream).await?;
     let process = device.process()?;
     let options = Options {

@@ -237,7 +237,7 @@ async fn under(tool: &str, agent: &Path, scenario: &Scenario, directory: &Path, 
     std::fs::set_permissions(&launcher, std::fs::Permissions::from_mode(0o700))?;
     let sink = Receiver::start(Protocol::Http, Inbox::default()).await?;
     let setting = match scenario.files {
-        true => Setting::Written { waits: WAITS, keep_all: false },
+        true => Setting::Written { waits: WAITS, keep_all: false, masks: true },
         false => Setting::Vessel(WAITS),
     };
     let data = directory.join(if zero { "data" } else { "again" });

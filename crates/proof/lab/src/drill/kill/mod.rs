@@ -130,7 +130,7 @@ async fn run(args: &KillArgs, directory: &std::path::Path, console: Console) -> 
     let link = Link::open(hub.link).await?;
     let upstream = Upstream::Hub { link: link.address, ca: hub.ca.clone() };
     let setting = match args.mode {
-        Mode::AlwaysSample | Mode::Sampling => Setting::Written { waits: WAITS, keep_all },
+        Mode::AlwaysSample | Mode::Sampling => Setting::Written { waits: WAITS, keep_all, masks: true },
         Mode::Received => Setting::Received(WAITS),
     };
     let mut device = Device::start(directory, &args.agent, setting, &upstream).await?;
