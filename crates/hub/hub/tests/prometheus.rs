@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Answer, SECOND, get, post, start, text};
+use common::{Answer, SECOND, get, get_at, post, post_at, start, text};
 use hub::clock;
 use hub::run::Hub;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
@@ -41,7 +41,7 @@ fn number(at: u64, begin: u64, value: f64, attributes: &[KeyValue]) -> NumberDat
 }
 
 /// Ten minutes of a counter of two routes, a gauge, a histogram of each kind and a sum of deltas, every 15 s, up to `end`.
-fn vessel(end: u64) -> Vec<u8> {
+fn vessel(end: u64, deltas: bool) -> Vec<u8> {
     let begin = end - 600 * SECOND;
     let times = || (1..=40_u64).map(move |at| (at, begin + at * 15 * SECOND));
     let routes = [text("http.route", "/orders"), text("http.route", "/pay")];
@@ -85,13 +85,14 @@ fn vessel(end: u64) -> Vec<u8> {
             .collect(),
         aggregation_temporality: 2,
     };
-    let metrics = vec![
+    let mut metrics = vec![
         metric("http.server.requests", "{request}", Data::Sum(counter(2))),
         metric("http.server.deltas", "1", Data::Sum(counter(1))),
         metric("hold.temperature", "Cel", Data::Gauge(gauge)),
         metric("http.server.duration", "s", Data::Histogram(histogram)),
         metric("db.duration", "s", Data::ExponentialHistogram(exponential)),
     ];
+    metrics.retain(|metric| deltas || metric.name != "http.server.deltas");
     let attributes = vec![
         text("service.name", "orders"),
         text("service.namespace", "shop"),
@@ -109,7 +110,8 @@ fn vessel(end: u64) -> Vec<u8> {
 async fn moored(dir: &std::path::Path) -> (Hub, u64) {
     let hub = start(dir).await;
     let end = clock::now_ns() / SECOND - 30;
-    let answer = post(&hub, "/v1/metrics", &[("content-type", "application/x-protobuf")], &vessel(end * SECOND)).await;
+    let answer =
+        post(&hub, "/v1/metrics", &[("content-type", "application/x-protobuf")], &vessel(end * SECOND, true)).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     (hub, end)
 }
@@ -264,5 +266,148 @@ async fn bad_questions() {
     assert_eq!(error(&answer), (422, "execution".to_owned()));
     let heavy = encoded("sum_over_time(vector(1)[1y:1ms])");
     assert_eq!(error(&get(&hub, &bad(&format!("query?query={heavy}"))).await), (422, "execution".to_owned()));
+    hub.stop().await;
+}
+
+/// A Prometheus that takes OTLP, which is ended with this value.
+struct Prometheus {
+    child: std::process::Child,
+    address: std::net::SocketAddr,
+    _directory: tempfile::TempDir,
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Prometheus {
+    async fn start() -> Self {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../tests/backends/build-prometheus.sh");
+        let built = std::process::Command::new(script).arg("--cached").output().unwrap();
+        let binary = String::from_utf8(built.stdout).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let config = directory.path().join("prometheus.yml");
+        let promote =
+            "otlp: {promote_resource_attributes: [host.name]}\nstorage: {tsdb: {out_of_order_time_window: 1h}}\n";
+        std::fs::write(&config, promote).unwrap();
+        // A free port, as long as nobody else takes it meanwhile.
+        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let child = std::process::Command::new(binary.trim())
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!("--storage.tsdb.path={}", directory.path().join("data").display()))
+            .arg(format!("--web.listen-address={address}"))
+            .args(["--web.enable-otlp-receiver", "--enable-feature=promql-experimental-functions", "--log.level=error"])
+            .spawn()
+            .unwrap();
+        let prometheus = Self { child, address, _directory: directory };
+        for _ in 0..300 {
+            if tokio::net::TcpStream::connect(address).await.is_ok() && get_at(address, "/-/ready").await.status == 200
+            {
+                return prometheus;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        panic!("Prometheus does not get ready");
+    }
+}
+
+/// Whether two answers say the same: numbers within a millionth of a millionth, vectors in any order.
+fn same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::String(a), Value::String(b)) => {
+            a == b
+                || match (a.parse::<f64>(), b.parse::<f64>()) {
+                    (Ok(a), Ok(b)) => (a.is_nan() && b.is_nan()) || (a - b).abs() <= 1e-12 * a.abs().max(b.abs()),
+                    _ => false,
+                }
+        }
+        (Value::Number(a), Value::Number(b)) => a.as_f64() == b.as_f64(),
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| same(a, b)))
+        }
+        (a, b) => a == b,
+    }
+}
+
+fn in_order(mut body: Value) -> Value {
+    if let Some(all) = body["data"]["result"].as_array_mut() {
+        all.sort_by_key(|own| own["metric"].to_string());
+    }
+    body["data"].take()
+}
+
+/// Scenario: the same OTLP to the hub and to Prometheus 3.16, asked the same. Promise: the same answers, value by value, and the
+/// same infos and warnings of PromQL.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a Prometheus from tests/backends/build-prometheus.sh"]
+async fn beside_prometheus() {
+    let prometheus = Prometheus::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let (hub, end) = moored(dir.path()).await;
+    let otlp = [("content-type", "application/x-protobuf")];
+    let answer = post_at(prometheus.address, "/api/v1/otlp/v1/metrics", &otlp, &vessel(end * SECOND, false)).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let queries = [
+        "http_server_requests_total",
+        "rate(http_server_requests_total[1m])",
+        "increase(http_server_requests_total[7m])",
+        "sum by (http_route) (irate(http_server_requests_total[2m]))",
+        "sum without (http_route) (http_server_requests_total) > 100",
+        "topk(1, http_server_requests_total)",
+        "hold_temperature_celsius",
+        "avg_over_time(hold_temperature_celsius[3m])",
+        "quantile_over_time(0.9, hold_temperature_celsius[3m])",
+        "predict_linear(hold_temperature_celsius[3m], 600)",
+        "rate(hold_temperature_celsius[1m])",
+        "max_over_time(rate(http_server_requests_total[1m])[5m:30s])",
+        "histogram_quantile(0.9, sum by (le) (rate(http_server_duration_seconds_bucket[5m])))",
+        "http_server_duration_seconds_sum / http_server_duration_seconds_count",
+        "db_duration_seconds",
+        "histogram_quantile(0.9, rate(db_duration_seconds[5m]))",
+        "histogram_fraction(1, 1.5, rate(db_duration_seconds[5m]))",
+        "histogram_avg(db_duration_seconds)",
+        "sum(rate(db_duration_seconds[5m]))",
+        "db_duration_seconds * 2",
+        "http_server_requests_total * on (job, instance) group_left (service_version) target_info",
+        "http_server_requests_total offset 1m - http_server_requests_total",
+        "http_server_requests_total @ end() unless http_server_requests_total{http_route=\"/pay\"}",
+        "absent(nothing{a=\"b\"})",
+        "label_replace(hold_temperature_celsius, \"x\", \"$1\", \"job\", \"(.*)/.*\")",
+        "count({job=\"shop/orders\", __name__=~\"http_server_d.*\"})",
+        "clamp(hold_temperature_celsius, 22, 25) or vector(1)",
+        "hold_temperature_celsius ^ 2 % 7",
+        "{__name__=~\"http_server_duration_seconds_(sum|count)\"} * 2",
+        "sum(",
+    ];
+    let (from, step) = (end - 480, 20);
+    let mut different = Vec::new();
+    for query in queries {
+        let encoded = encoded(query);
+        let paths = [
+            format!("query?query={encoded}&time={end}"),
+            format!("query_range?query={encoded}&start={from}&end={end}&step={step}"),
+        ];
+        for path in paths {
+            let ours = get(&hub, &format!("/prometheus/api/v1/{path}")).await;
+            let theirs = get_at(prometheus.address, &format!("/api/v1/{path}")).await;
+            let told = |answer: &Answer| {
+                let body = answer.json();
+                let warnings = body["warnings"].as_array().cloned().unwrap_or_default();
+                let warnings = warnings.into_iter().filter(|text| !text.to_string().contains("lightship:"));
+                (warnings.collect::<Vec<_>>(), body["infos"].clone(), body["errorType"].clone())
+            };
+            let alike = ours.status == theirs.status
+                && told(&ours) == told(&theirs)
+                && same(&in_order(ours.json()), &in_order(theirs.json()));
+            if !alike {
+                different.push(format!("{path}\n  ours   {}\n  theirs {}", ours.text(), theirs.text()));
+            }
+        }
+    }
+    assert!(different.is_empty(), "{} of {}:\n{}", different.len(), 2 * queries.len(), different.join("\n"));
     hub.stop().await;
 }

@@ -98,12 +98,22 @@ fn request(method: &str, path: &str, headers: &[(&str, &str)], length: usize) ->
 }
 
 pub(crate) async fn get(hub: &Hub, path: &str) -> Answer {
-    let stream = TcpStream::connect(hub.http).await.unwrap();
+    get_at(hub.http, path).await
+}
+
+/// The same from any server.
+pub(crate) async fn get_at(address: SocketAddr, path: &str) -> Answer {
+    let stream = TcpStream::connect(address).await.unwrap();
     talk(stream, &request("GET", path, &[], 0), &[]).await
 }
 
 pub(crate) async fn post(hub: &Hub, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
-    let stream = TcpStream::connect(hub.http).await.unwrap();
+    post_at(hub.http, path, headers, body).await
+}
+
+/// The same to any server.
+pub(crate) async fn post_at(address: SocketAddr, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    let stream = TcpStream::connect(address).await.unwrap();
     talk(stream, &request("POST", path, headers, body.len()), body).await
 }
 
