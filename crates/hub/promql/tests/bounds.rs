@@ -192,4 +192,5 @@ fn bad_texts() {
         let _ = evaluate(&Counters { series: 3 }, &expr, range, &options);
     }
     assert!(read > 1_000, "{read}");
+    assert_eq!(parse("x +Inf ^ 2").unwrap().to_string(), "x + Inf ^ 2");
 }

@@ -141,6 +141,8 @@ impl fmt::Display for Expr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Expr::Number(seconds, true, _) => f.write_str(&show_duration((seconds * 1000.0) as i64)),
+            // With a sign, `Inf ^ 2` would be read as the sign of a power.
+            Expr::Number(value, false, _) if *value == f64::INFINITY => f.write_str("Inf"),
             Expr::Number(value, false, _) => f.write_str(&plain(*value)),
             Expr::String(value, _) => f.write_str(&quote(value)),
             Expr::Vector(own) => f.write_str(&selector(own, None)),
