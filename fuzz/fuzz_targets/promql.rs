@@ -47,8 +47,8 @@ fuzz_target!(|data: &[u8]| {
         };
         for query in [Query::Instant(50_000), Query::Range { start: 0, end: 60_000, step: 7_000 }] {
             if let Ok(answer) = promql::evaluate(&Few, &expr, query, &options) {
-                answer.annotations.warnings(text);
-                answer.annotations.infos(text);
+                let told = [answer.annotations.warnings(text), answer.annotations.infos(text)];
+                assert!(told.iter().flatten().all(|one| !one.is_empty()), "{text:?}");
             }
         }
     }
