@@ -7,7 +7,7 @@ use std::path::Path;
 
 use disk::RealDisk;
 use drain::{Delivery, PartialSuccess, SendError};
-use journal::{FrameMeta, Journal, Options};
+use journal::{Consumer, FrameMeta, Journal, Options};
 use model::proto::{put_bytes, put_message};
 use model::{Lane, Refusal, Signal, Signals, Stamp};
 
@@ -25,8 +25,8 @@ impl FileSink<'_> {
 
 fn main() {
     let directory = tempfile::tempdir().unwrap();
-    let options =
-        Options { takes: vec![Some(Signals::of(Signal::Logs))], ..Options::new("boat-1", &["file.logs"], 8 << 20) };
+    let logs = Consumer { signals: Some(Signals::of(Signal::Logs)), ..Consumer::new("file.logs") };
+    let options = Options { consumers: vec![logs], ..Options::new("boat-1", &[], 8 << 20) };
     let disk = RealDisk::new(directory.path().join("data")).unwrap();
     let (mut journal, _) = Journal::open(disk, options, Stamp::default()).unwrap();
     // One log record, as a frame of the lane logs.

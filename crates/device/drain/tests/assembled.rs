@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use disk::model::ModelDisk;
 use drain::{Delivery, Destination, PartialSuccess, Range, SendError, Step, consumer_name};
-use journal::{Attachment, FrameMeta, Journal, Options};
+use journal::{Attachment, Consumer, FrameMeta, Journal, Options};
 use ledger::Ledger;
 use model::proto::{put_bytes, put_fixed64, put_message, put_uint};
 use model::{Refusal, Request, Signal, Signals, Stamp};
@@ -59,10 +59,10 @@ fn pipeline() -> Pipeline {
 }
 
 fn journal() -> Journal<ModelDisk> {
-    let names = names();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let takes = SIGNALS.map(|signal| Some(Signals::of(signal))).to_vec();
-    let options = Options { takes, ..Options::new("device", &names, 4 << 20) };
+    let consumer =
+        |(name, signal): (&String, &Signal)| Consumer { signals: Some(Signals::of(*signal)), ..Consumer::new(name) };
+    let consumers = names().iter().zip(&SIGNALS).map(consumer).collect();
+    let options = Options { consumers, ..Options::new("device", &[], 4 << 20) };
     Journal::open(ModelDisk::new(), options, Stamp::default()).unwrap().0
 }
 

@@ -310,7 +310,7 @@ impl<D: Disk> Journal<D> {
     }
 
     /// Records that each destination was passed by since the last call, because it takes none of their signals; see
-    /// [`Options::takes`]. Fewer than none where what it was passed by was replaced, and what is left of it will be.
+    /// [`Consumer::signals`]. Fewer than none where what it was passed by was replaced, and what is left of it will be.
     pub fn take_passed(&mut self) -> Vec<(usize, i64)> {
         self.cursors.take_passed()
     }

@@ -12,7 +12,6 @@ use crate::answer::partial_success;
 use crate::answer::{export_response, failure};
 #[cfg(feature = "otlp-grpc")]
 use crate::grpc::GrpcClient;
-#[cfg(feature = "otlp-http")]
 use crate::gzip::Gzip;
 #[cfg(feature = "otlp-http")]
 use crate::http1::Client;
