@@ -13,6 +13,8 @@ const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 const MAX_KEY: u64 = 4096;
 /// What takes the place of values in the Collector's `redaction`.
 const STARS: &str = "****";
+/// A recorder of at most so many bytes is that of a small device.
+const SMALL_RECORDER: u64 = 1 << 20;
 
 /// The guard of a configuration.
 ///
@@ -52,7 +54,8 @@ pub fn guard(config: &Config) -> Result<Guard, StartError> {
     let ignored = wanted.redaction.iter().flat_map(|redaction| &redaction.ignored_keys);
     let allowed_keys = wanted.allowed_keys.iter().chain(ignored).map(|glob| KeyPattern::Glob(glob.clone())).collect();
     let token_keys = wanted.token_keys.iter().map(token_key).collect::<Result<_, _>>()?;
-    let options = Options { rules, allowed_keys, token_keys, production: wanted.production };
+    let small = config.recorder.memory.0 <= SMALL_RECORDER;
+    let options = Options { rules, allowed_keys, token_keys, production: wanted.production, small };
     Guard::new(options).map_err(|error| start_error(format!("guard: {error}")))
 }
 

@@ -6,7 +6,7 @@ use std::ops::Range;
 use crate::class::Class;
 use crate::detect::{self, encoded};
 use crate::interest::Interest;
-use crate::known::Known;
+use crate::known::{Known, places};
 use crate::rules::{Action, Options, Rule, What};
 use crate::token::TokenKey;
 
@@ -73,14 +73,15 @@ impl Judge {
         let usual = bits(&options.rules, |rule| matches!(rule.what, What::Class(class) if is_usual(class)));
         let cards = bits(&options.rules, |rule| matches!(rule.what, What::Class(Class::Pan)));
         let counts = vec![0; options.rules.len()];
+        let key_bits = places(KEY_BITS, options.small);
         Self {
             options,
             everywhere,
             usual,
             by_form,
             cards,
-            keys: Known::new(KEY_BITS),
-            plain_keys: Known::new(KEY_BITS),
+            keys: Known::new(key_bits),
+            plain_keys: Known::new(key_bits),
             hits: Vec::with_capacity(16),
             counts,
         }

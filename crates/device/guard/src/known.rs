@@ -3,6 +3,11 @@
 /// The longest that is remembered.
 const LONGEST: usize = 88;
 
+/// The places of a table that usually has 2 to the power of `usual`, as such a power.
+pub(crate) fn places(usual: u32, small: bool) -> u32 {
+    if small { usual - 2 } else { usual }
+}
+
 /// A bounded table of byte strings with what is known of each. A newer one takes the place of an older one.
 #[derive(Debug, Clone)]
 pub(crate) struct Known<T> {

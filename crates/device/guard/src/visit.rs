@@ -9,7 +9,7 @@ use model::proto::{ProtoError, Reader, Value, put_bytes, put_message};
 
 use crate::detect::is_card_number;
 use crate::judge::{Judge, KeyVerdict};
-use crate::known::Known;
+use crate::known::{Known, places};
 #[cfg(feature = "mutants")]
 use crate::mutants::Mutant;
 use crate::rules::Action;
@@ -54,10 +54,11 @@ enum Fate {
 
 impl Visitor {
     pub(crate) fn new(judge: Judge) -> Self {
+        let small = judge.options().small;
         Self {
             judge,
-            clean: Known::new(PAIR_BITS),
-            clean_texts: Known::new(TEXT_BITS),
+            clean: Known::new(places(PAIR_BITS, small)),
+            clean_texts: Known::new(places(TEXT_BITS, small)),
             looked: 0,
             dropped: RefusalCounts::default(),
             #[cfg(feature = "mutants")]
