@@ -82,8 +82,6 @@ struct Pair {
 #[derive(Debug, Serialize)]
 struct Compared {
     question: &'static str,
-    /// What the hub is asked, where it has no PromQL for it.
-    hub_asks: &'static str,
     hub_ms: f64,
     victoria_metrics_ms: f64,
     ratio: f64,
@@ -104,39 +102,29 @@ struct Run {
     question_ms: Vec<f64>,
 }
 
-/// A question in both languages.
+/// A question, as each is asked it: the hub names a counter as Prometheus does.
 struct Question {
     name: &'static str,
-    promql: &'static str,
-    /// Metric and function of `/api/v0/metrics/range`, and whether only one device is asked for.
-    own: (&'static str, &'static str, bool),
-    hub_asks: &'static str,
+    hub: &'static str,
+    victoria_metrics: &'static str,
 }
 
 const QUESTIONS: [Question; 4] = [
-    Question {
-        name: "one gauge, 8 h",
-        promql: "m5{device=\"d007\"}",
-        own: ("m5", "value", true),
-        hub_asks: "the last value of each step of one series",
-    },
+    Question { name: "one gauge, 8 h", hub: "m5{device=\"d007\"}", victoria_metrics: "m5{device=\"d007\"}" },
     Question {
         name: "rate of one counter, 8 h",
-        promql: "rate(m0{device=\"d007\"}[5m])",
-        own: ("m0", "rate", true),
-        hub_asks: "the rate of each step of one series",
+        hub: "rate(m0_total{device=\"d007\"}[5m])",
+        victoria_metrics: "rate(m0{device=\"d007\"}[5m])",
     },
     Question {
         name: "sum by (site) (rate(counter[5m])), 100 series, 8 h",
-        promql: "sum by (site) (rate(m0[5m]))",
-        own: ("m0", "rate", false),
-        hub_asks: "the rate of each step of all series, not added up",
+        hub: "sum by (site) (rate(m0_total[5m]))",
+        victoria_metrics: "sum by (site) (rate(m0[5m]))",
     },
     Question {
         name: "avg_over_time(gauge[1h]), 100 series, 8 h",
-        promql: "avg_over_time(m5[1h])",
-        own: ("m5", "value", false),
-        hub_asks: "the last value of each step of all series",
+        hub: "avg_over_time(m5[1h])",
+        victoria_metrics: "avg_over_time(m5[1h])",
     },
 ];
 
@@ -281,8 +269,12 @@ struct Addresses {
     http: SocketAddr,
 }
 
-fn of_range(args: &HubArgs) -> (u64, u64) {
-    (START_NS / SECOND_NS, (START_NS + args.samples * INTERVAL_NS) / SECOND_NS)
+/// The path that asks it of all the time, a value a minute.
+fn of_question(api: &str, promql: &str, args: &HubArgs) -> String {
+    let from = (START_NS / SECOND_NS).to_string();
+    let to = ((START_NS + args.samples * INTERVAL_NS) / SECOND_NS).to_string();
+    let parameters = [("query", promql), ("start", &from), ("end", &to), ("step", "60s")];
+    query(&format!("{api}/query_range"), &parameters)
 }
 
 async fn run_hub(args: &HubArgs, requests: &[Bytes], directory: &Path) -> Result<Run> {
@@ -306,15 +298,8 @@ async fn run_hub(args: &HubArgs, requests: &[Bytes], directory: &Path) -> Result
     quiet("the hub", &packs, has_empty_heads).await?;
     let cpu = cpu_seconds(id)? - before;
     let mut question_ms = Vec::new();
-    let (from, to) = of_range(args);
     for question in QUESTIONS {
-        let (name, function, is_one) = question.own;
-        let (from, to) = (format!("{from}000000000"), format!("{to}000000000"));
-        let mut parameters = vec![("name", name), ("func", function), ("start", &from), ("end", &to), ("step", "60s")];
-        if is_one {
-            parameters.push(("match", "device=d007"));
-        }
-        question_ms.push(line.time(&query("/api/v0/metrics/range", &parameters)).await?);
+        question_ms.push(line.time(&of_question("/prometheus/api/v1", question.hub, args)).await?);
     }
     let samples = args.devices * METRICS * args.samples;
     let run = Run {
@@ -360,12 +345,9 @@ async fn run_victoria_metrics(args: &HubArgs, requests: &[Bytes], directory: &Pa
     quiet("VictoriaMetrics", &parts, async || Ok(true)).await?;
     let cpu = cpu_seconds(id)? - before;
     let mut question_ms = Vec::new();
-    let (from, to) = of_range(args);
     for question in QUESTIONS {
-        let (from, to) = (from.to_string(), to.to_string());
-        let parameters =
-            [("query", question.promql), ("start", &from), ("end", &to), ("step", "60s"), ("nocache", "1")];
-        question_ms.push(line.time(&query("/api/v1/query_range", &parameters)).await?);
+        let path = of_question("/api/v1", question.victoria_metrics, args);
+        question_ms.push(line.time(&format!("{path}&nocache=1")).await?);
     }
     let samples = args.devices * METRICS * args.samples;
     let counted: serde_json::Value = get(address, &query("/api/v1/series/count", &[])).await?;
@@ -393,7 +375,6 @@ async fn pair(args: &HubArgs, requests: &[Bytes], console: Console) -> Result<Pa
     let questions = QUESTIONS.iter().zip(&hub.question_ms).zip(&other.question_ms);
     let questions = questions.map(|((question, hub_ms), victoria_metrics_ms)| Compared {
         question: question.name,
-        hub_asks: question.hub_asks,
         hub_ms: *hub_ms,
         victoria_metrics_ms: *victoria_metrics_ms,
         ratio: hub_ms / victoria_metrics_ms,
