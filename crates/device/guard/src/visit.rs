@@ -24,6 +24,9 @@ const REMEMBER: u32 = 8;
 const INFO: u64 = 9;
 /// A card number has so many digits at least.
 const LEAST_CARD: u64 = 1_000_000_000_000;
+/// The largest integer that is held against it: what has 17 digits and more is an id, a count or a time, which passes the check of a
+/// longer card number by chance.
+const MOST_CARD: u64 = 9_999_999_999_999_999;
 
 /// Walks requests.
 #[derive(Debug)]
@@ -291,7 +294,7 @@ impl Visitor {
 
     /// The rule that masks an integer, which is the number of a card.
     fn card_in_integer(&self, value: u64, rules: u64) -> Option<(usize, String)> {
-        if !(LEAST_CARD..=i64::MAX as u64).contains(&value) {
+        if !(LEAST_CARD..=MOST_CARD).contains(&value) {
             return None;
         }
         let rule = self.judge.card_rule(rules)?;
