@@ -134,8 +134,12 @@ pub struct Recorder {
 impl Config {
     /// What an answer of the OTLP source means.
     pub fn ack(&self) -> AckLevel {
-        let usual = if self.recorder.files.is_some() { AckLevel::Written } else { AckLevel::Received };
-        self.sources.otlp.as_ref().and_then(|otlp| otlp.ack).unwrap_or(usual)
+        self.sources.otlp.as_ref().and_then(|otlp| otlp.ack).unwrap_or(self.recorded())
+    }
+
+    /// How safe what comes in is where nobody asks for more or less: in the recorder's files where there are some, else in memory.
+    pub fn recorded(&self) -> AckLevel {
+        if self.recorder.files.is_some() { AckLevel::Written } else { AckLevel::Received }
     }
 }
 

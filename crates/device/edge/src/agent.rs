@@ -1,10 +1,10 @@
 //! What the tasks of a running agent share, and how it shows itself.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 
 use model::{Refusal, RefusalCounts};
-use sources::{Limits, Places};
+use sources::{Limits, Places, SourceState};
 
 use crate::access::Access;
 use crate::disk_state::DiskStatus;
@@ -26,6 +26,8 @@ pub(crate) struct Agent {
     /// Connections of the admin address and of the Unix socket.
     pub(crate) places: [Rc<Places>; 2],
     admin_refusals: RefCell<RefusalCounts>,
+    /// The sources that read.
+    sources: OnceCell<Vec<Rc<SourceState>>>,
     /// How many connections found no place, and when that was seen to grow.
     full: Cell<(u64, Option<u64>)>,
 }
@@ -53,6 +55,7 @@ impl Agent {
             access,
             places: [Places::new(admin), Places::new(admin)],
             admin_refusals: RefCell::default(),
+            sources: OnceCell::new(),
             full: Cell::default(),
         }
     }
@@ -67,6 +70,17 @@ impl Agent {
             self.full.set((count, since));
         }
         since.is_some_and(|since| now.saturating_sub(since) < FULL_NS)
+    }
+
+    /// Sets the sources that read, once they run.
+    pub(crate) fn set_sources(&self, sources: Vec<Rc<SourceState>>) {
+        // They are started once in a life.
+        let _again = self.sources.set(sources);
+    }
+
+    /// The sources that read.
+    pub(crate) fn sources(&self) -> &[Rc<SourceState>] {
+        self.sources.get().map_or(&[], Vec::as_slice)
     }
 
     /// What the sources may take.
@@ -151,6 +165,7 @@ impl Agent {
             destinations: &destinations,
             refusals: self.refusals(),
             limits: &self.limits,
+            sources: self.sources(),
             disk: &state,
             disk_error: &disk_error,
             expected_share: self.expected_share,

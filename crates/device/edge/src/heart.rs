@@ -50,6 +50,8 @@ struct Reported {
     lanes: u64,
     /// Rules of the guard, a bit each.
     masked: u64,
+    /// Kinds of errors that each source that reads had.
+    sources: Vec<usize>,
 }
 
 impl<'a> Heart<'a> {
@@ -106,6 +108,7 @@ impl<'a> Heart<'a> {
         }
         self.report_refusals(now);
         self.report_masked();
+        self.report_sources();
         let short = self.memory.is_short(self.agent.limits(), self.config.memory.map(|limit| limit.0), now);
         // A commit is about to need memory, and little of the code that ran before it.
         if commit || short || due(self.last_drop, PAGES_EVERY) {
@@ -156,6 +159,21 @@ impl<'a> Heart<'a> {
                 log::info(&format!(
                     "guard: rule {rule} masks; said once, /metrics counts (lightship_guard_masked_total)"
                 ));
+            }
+        }
+    }
+
+    /// One line for each new kind of error of a source that reads; status tells of the others.
+    fn report_sources(&mut self) {
+        let sources = self.agent.sources();
+        self.reported.sources.resize(sources.len(), 0);
+        for (source, reported) in sources.iter().zip(&mut self.reported.sources) {
+            if source.kinds() > *reported {
+                for error in &source.errors()[*reported..] {
+                    let (name, reason) = (source.name(), error.reason);
+                    log::warn(&format!("source {name}: {} ({reason}; said once, status counts)", error.last));
+                }
+                *reported = source.kinds();
             }
         }
     }

@@ -35,6 +35,7 @@ mod policies;
 #[cfg(test)]
 mod pressure_tests;
 mod probe;
+mod reading;
 mod remaining_file;
 mod renewal;
 #[cfg(test)]

@@ -30,7 +30,7 @@ use crate::outlets::outlets;
 use crate::renewal::{Renewal, renew};
 use crate::shared::Shared;
 use crate::tell::write_addresses;
-use crate::{admin, intake, log, memory};
+use crate::{admin, intake, log, memory, reading};
 
 /// The Unix socket for operators, in the data directory.
 pub const SOCKET: &str = "lightship.sock";
@@ -132,8 +132,11 @@ where
     // Before anything is answered: a restart after a kill has to know of this life.
     heart.commit().await;
     let intake = intake::intake(&shared, config.ack());
-    let Serving { tasks: sources, grpc, http, admin: (admin_listener, admin_address) } =
+    let Serving { tasks: mut sources, grpc, http, admin: (admin_listener, admin_address) } =
         listeners.serve(&intake, &limits)?;
+    let reading = reading::start(config, &intake::intake(&shared, config.recorded()), &limits)?;
+    sources.extend(reading.tasks);
+    agent.set_sources(reading.states);
     tokio::task::spawn_local(admin::serve(admin_listener, Rc::clone(&agent)));
     if let Some(listener) = admin::socket(&config.data_dir.join(SOCKET)) {
         tokio::task::spawn_local(admin::serve_socket(listener, Rc::clone(&agent)));

@@ -8,11 +8,14 @@ mod intake;
 mod lanes;
 mod masking;
 mod sampling;
+mod sources;
 
+use std::rc::Rc;
+
+use ::sources::{Limits, SourceState};
 use drain::Destination;
 use model::RefusalCounts;
 use pipeline::Pipeline;
-use sources::Limits;
 
 use crate::disk_state::DiskStatus;
 use crate::exposition::{Family, json_text};
@@ -24,6 +27,7 @@ use self::intake::Intake;
 use self::lanes::Lanes;
 use self::masking::Masking;
 use self::sampling::Sampling;
+use self::sources::Sources;
 
 /// The forms in which the agent shows itself.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +50,8 @@ pub(crate) struct Snapshot<'a> {
     /// Requests and connections refused before they were looked into.
     pub(crate) refusals: RefusalCounts,
     pub(crate) limits: &'a Limits,
+    /// The sources that read.
+    pub(crate) sources: &'a [Rc<SourceState>],
     pub(crate) disk: &'a DiskStatus,
     pub(crate) disk_error: &'a str,
     pub(crate) expected_share: Option<(f64, f64)>,
@@ -58,6 +64,7 @@ struct Parts<'a> {
     disk: Disk<'a>,
     lanes: Lanes<'a>,
     intake: Intake<'a>,
+    sources: Sources<'a>,
     masking: Masking<'a>,
     destinations: Destinations<'a>,
 }
@@ -81,6 +88,7 @@ impl Snapshot<'_> {
             disk: Disk { status: self.disk, error: self.disk_error, uptime_ns: self.uptime_ns, delivered_bytes },
             lanes: Lanes { pipeline: self.pipeline },
             intake: Intake { limits: self.limits, refused: &self.refusals, counters: self.pipeline.counters() },
+            sources: Sources { all: self.sources, wall_ns: self.wall_ns },
             masking: Masking { pipeline: self.pipeline },
             destinations,
         }
@@ -88,10 +96,10 @@ impl Snapshot<'_> {
 
     /// `/status`.
     fn json(&self) -> String {
-        let Parts { books, sampling, disk, lanes, intake, masking, destinations } = self.parts();
+        let Parts { books, sampling, disk, lanes, intake, sources, masking, destinations } = self.parts();
         format!(
             "{{\"device\":{},\"version\":\"{}\",\"epoch\":\"{}\",\"uptime_s\":{:.1},\"ledger\":{},\"sampling\":{},\
-             \"memory\":{{\"pipeline_bytes\":{}}},\"disk\":{},\"watermarks\":{},\"intake\":{},\"guard\":{},\"destinations\":{}}}\n",
+             \"memory\":{{\"pipeline_bytes\":{}}},\"disk\":{},\"watermarks\":{},\"intake\":{},\"sources\":{},\"guard\":{},\"destinations\":{}}}\n",
             json_text(self.device),
             env!("CARGO_PKG_VERSION"),
             self.disk.epoch,
@@ -102,6 +110,7 @@ impl Snapshot<'_> {
             disk.json(),
             lanes.json(),
             intake.json(),
+            sources.json(),
             masking.json(),
             destinations.json()
         )
@@ -109,7 +118,7 @@ impl Snapshot<'_> {
 
     /// `/status?format=text`: one screen for people.
     fn text(&self) -> String {
-        let Parts { books, sampling, disk, lanes, intake, masking, destinations } = self.parts();
+        let Parts { books, sampling, disk, lanes, intake, sources, masking, destinations } = self.parts();
         let up_s = self.uptime_ns as f64 / 1e9;
         let head = format!("{} (epoch {}), up {up_s:.0} s", self.device, self.disk.epoch);
         let parts = [
@@ -117,6 +126,7 @@ impl Snapshot<'_> {
             books.text(),
             lanes.text(),
             intake.text(),
+            sources.text(),
             masking.text(),
             sampling.text(),
             disk.text(),
@@ -131,7 +141,7 @@ impl Snapshot<'_> {
 
     /// Every family of metrics.
     pub(crate) fn families(&self) -> Vec<Family> {
-        let Parts { books, sampling, disk, lanes, intake, masking, destinations } = self.parts();
+        let Parts { books, sampling, disk, lanes, intake, sources, masking, destinations } = self.parts();
         let memory =
             Family::gauge("pipeline_memory_bytes", "Memory of recorder, index and queue.", self.pipeline.bytes());
         let parts = [
@@ -141,6 +151,7 @@ impl Snapshot<'_> {
             disk.families(),
             lanes.families(),
             intake.families(),
+            sources.families(),
             masking.families(),
             destinations.families(),
         ];

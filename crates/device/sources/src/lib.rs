@@ -1,5 +1,5 @@
-//! OTLP intake (OTLP 1.11): a source owns its protocol and nothing else. It caps and inflates a request, hands the bytes
-//! over, and turns the [`Answer`] into its protocol's words.
+//! Sources: each owns its protocol and nothing else. OTLP intake (OTLP 1.11) caps and inflates a request, hands the bytes over, and turns
+//! the [`Answer`] into its protocol's words. Sources that read share [`Feed`] and [`SourceState`].
 //!
 //! Everything runs on the caller's single-threaded runtime (`spawn_local`).
 
@@ -15,6 +15,7 @@ mod grpc;
 mod http_server;
 mod limits;
 mod places;
+mod reading;
 #[cfg(all(test, feature = "otlp-grpc", feature = "otlp-http"))]
 mod tests;
 mod watch;
@@ -33,6 +34,7 @@ pub use http_server::serve as serve_http;
 pub use limits::{Limits, Settings};
 pub use model::{Answer, Request};
 pub use places::{Entry, Place, Places, Working};
+pub use reading::{Feed, Lag, SourceError, SourceState};
 pub use watch::{Begin, Clock, Watched, linger, watch};
 
 /// The longest key that is heeded, bytes.
