@@ -1,9 +1,10 @@
 //! Labels of a resource, of a point and of an exemplar.
 
 use model::otlp::attributes;
+use model::proto::Reader;
 use otlp::json::put_value_text;
 
-use crate::names::Translation;
+use crate::names::{Translation, own_name};
 use crate::symbols::Symbols;
 
 /// Resource attributes that become `job` and `instance`.
@@ -12,6 +13,8 @@ pub(crate) const IDENTIFYING: [&str; 3] = ["service.namespace", "service.name", 
 pub(crate) const METRIC_NAME: &str = "__name__";
 /// What tells targets apart.
 const JOB: &str = "job";
+/// Labels of a scope begin so.
+const SCOPE: &str = "otel_scope_";
 const INSTANCE: &str = "instance";
 /// The most characters of an exemplar's labels (OpenMetrics 1.0, "Exemplars").
 const EXEMPLAR_CHARACTERS: usize = 128;
@@ -35,15 +38,15 @@ impl Labels {
         &self.pairs
     }
 
-    /// Adds the attributes of a message but for some, under their translated names. Names that become the same share a label, with
-    /// their values in the order of their names.
+    /// Adds the attributes of a message but for some, under their translated names, or under their own where they came from Prometheus. Names
+    /// that become the same share a label, with their values in the order of their names.
     ///
     /// # Errors
     /// The attribute of whose name nothing is left.
     pub(crate) fn add_attributes<'a>(
         &mut self,
         symbols: &mut Symbols,
-        translation: Translation,
+        (translation, own): (Translation, bool),
         (message, number): (&'a [u8], u32),
         but: &[&str],
     ) -> Result<(), &'a [u8]> {
@@ -51,7 +54,10 @@ impl Labels {
             attributes(message, number).filter(|(key, _)| !but.iter().any(|name| name.as_bytes() == *key)).collect();
         found.sort_by_key(|(key, _)| *key);
         for (key, any) in found {
-            if !translation.label_name(&String::from_utf8_lossy(key), &mut self.name) {
+            let text = String::from_utf8_lossy(key);
+            if own && !text.is_empty() {
+                own_name(translation, &text, &mut self.name);
+            } else if !translation.label_name(&text, &mut self.name) {
                 return Err(key);
             }
             let name = symbols.add(self.name.as_bytes());
@@ -65,6 +71,22 @@ impl Labels {
             self.set(name, value);
         }
         Ok(())
+    }
+
+    /// Adds the scope of what came from Prometheus, as the labels that it had.
+    pub(crate) fn add_scope(&mut self, symbols: &mut Symbols, scope: &[u8], schema_url: &[u8]) {
+        let text = |number| Reader::new(scope).last_bytes(number).ok().flatten().unwrap_or_default();
+        for (name, value) in [("name", text(1)), ("version", text(2)), ("schema_url", schema_url)] {
+            let pair = (symbols.add([SCOPE, name].concat().as_bytes()), symbols.add(value));
+            self.set(pair.0, pair.1);
+        }
+        for (key, any) in attributes(scope, 3) {
+            self.value.clear();
+            put_value_text(&mut self.value, any);
+            let name = symbols.add([SCOPE.as_bytes(), key].concat().as_slice());
+            let value = symbols.add(self.value.as_bytes());
+            self.set(name, value);
+        }
     }
 
     /// Sets a label; one without a value is none.

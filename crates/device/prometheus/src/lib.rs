@@ -8,6 +8,7 @@
 //! | `batch` | series, samples and exemplars of one request, before they are written |
 //! | `labels` | labels of a resource, of a point and of an exemplar |
 //! | `histogram` | exponential histograms as native ones |
+//! | [`put_float`] | numbers as labels |
 //! | [`Translator`] | the walk over an OTLP request |
 //! | `encode` | [`Message`] of remote write 1.0 or 2.0 |
 //!
@@ -18,6 +19,7 @@ mod batch;
 #[cfg(test)]
 mod cases_tests;
 mod encode;
+mod float;
 mod histogram;
 mod labels;
 mod names;
@@ -28,5 +30,6 @@ mod translate;
 mod translate_tests;
 
 pub use encode::Message;
-pub use names::{NamedAs, Translation, unit_name};
+pub use float::put_float;
+pub use names::{NamedAs, TYPE, Translation, own_name, unit_name};
 pub use translate::{Counts, Options, TranslateError, Translator};

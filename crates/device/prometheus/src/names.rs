@@ -1,6 +1,10 @@
 //! Names of metrics, labels and units, as Prometheus' OTLP endpoint translates them ("Prometheus and OpenMetrics Compatibility" of
 //! the OpenTelemetry specification; `translation_strategy` of Prometheus).
 
+/// The key in a metric's metadata that says that it came from Prometheus, and its type there ("Prometheus and OpenMetrics
+/// Compatibility", "Metric Metadata").
+pub const TYPE: &str = "prometheus.type";
+
 /// What becomes of names that come from OTLP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Translation {
@@ -67,6 +71,16 @@ impl Translation {
             out.push_str(name);
             !out.is_empty()
         }
+    }
+}
+
+/// The name of a metric, or of a label, that came from Prometheus, written over `out`: as it is, but for characters that the strategy does
+/// not have; no suffix is put behind it.
+pub fn own_name(translation: Translation, name: &str, out: &mut String) {
+    out.clear();
+    for (at, c) in name.chars().enumerate() {
+        let fits = c.is_ascii_alphabetic() || c == '_' || c == ':' || (at > 0 && c.is_ascii_digit());
+        out.push(if fits || !translation.escapes() { c } else { '_' });
     }
 }
 

@@ -1,13 +1,14 @@
 //! The walk over an OTLP request of metrics.
 
-use model::otlp::{PointView, attribute, attributes, messages};
+use model::otlp::{PointView, attribute, attributes, messages, string_attribute};
 use model::proto::{ProtoError, Reader, Value};
 
 use crate::batch::{Batch, Exemplar, Family};
 use crate::encode::{self, Message};
+use crate::float::put_float;
 use crate::histogram;
 use crate::labels::{IDENTIFYING, Labels, METRIC_NAME, ResourceLabels};
-use crate::names::{NamedAs, Translation, unit_name};
+use crate::names::{NamedAs, TYPE, Translation, own_name, unit_name};
 use crate::points::{self, Common, ExemplarView, Head, Temporality};
 
 /// The most memory of a request while it is translated, and the longest message.
@@ -90,6 +91,8 @@ struct Metric<'a> {
     family: u32,
     /// Whether start times mean something.
     cumulative: bool,
+    /// Whether it came from Prometheus: names and labels stay as they are, and bounds are written as Prometheus stores them.
+    own: bool,
     head: Head<'a>,
 }
 
@@ -144,12 +147,13 @@ impl Work {
         let labels = ResourceLabels::read(&mut self.batch.symbols, translation, resource, promote);
         let mut times: Option<(i64, i64)> = None;
         for scope in messages(group, 2) {
-            for metric in messages(scope?, 2) {
+            let scope = scope?;
+            for metric in messages(scope, 2) {
                 let metric = metric?;
                 let mut reader = Reader::new(metric);
                 while let Some(field) = reader.next_field()? {
                     let (kind @ (5 | 7 | 9 | 10 | 11), Value::Bytes(data)) = field else { continue };
-                    self.data(translation, &labels, metric, (kind, data), &mut times)?;
+                    self.data(translation, (&labels, scope), metric, (kind, data), &mut times)?;
                 }
             }
         }
@@ -163,7 +167,7 @@ impl Work {
     fn data(
         &mut self,
         translation: Translation,
-        resource: &ResourceLabels,
+        (resource, scope): (&ResourceLabels, &[u8]),
         metric: &[u8],
         (kind, data): (u32, &[u8]),
         times: &mut Option<(i64, i64)>,
@@ -176,7 +180,15 @@ impl Work {
             points::SUM if monotonic => NamedAs::Counter,
             _ => NamedAs::Other,
         };
-        let translated = translation.metric_name(&name, &unit, named_as);
+        let own_type = string_attribute(metric, 12, TYPE);
+        let own = own_type.is_some() && !name.is_empty();
+        let translated = if own {
+            let mut kept = String::new();
+            own_name(translation, &name, &mut kept);
+            Some(kept)
+        } else {
+            translation.metric_name(&name, &unit, named_as)
+        };
         let refused = match (temporality, &translated) {
             (Temporality::Delta, _) => Some(
                 "has delta temporality, and Prometheus takes what counts since its start; set its producer to cumulative",
@@ -194,6 +206,7 @@ impl Work {
         }
         let name = translated.unwrap_or_default();
         let prometheus_type = match kind {
+            _ if own_type.and_then(type_number).is_some() => own_type.and_then(type_number).unwrap_or(GAUGE),
             points::SUM if monotonic => COUNTER,
             points::GAUGE | points::SUM => GAUGE,
             points::SUMMARY => SUMMARY,
@@ -207,15 +220,21 @@ impl Work {
             unit: symbols.add(unit_name(&unit).as_bytes()),
         };
         let family = self.batch.family(family);
-        let metric = Metric { name, family, cumulative: prometheus_type != GAUGE, head };
+        let cumulative = !matches!(kind, points::GAUGE) && (kind != points::SUM || monotonic);
+        let metric = Metric { name, family, cumulative, own, head };
+        let bytes_of = |number| Reader::new(scope).last_bytes(number).map(Option::unwrap_or_default);
+        let (scope, schema_url) = (bytes_of(1)?, bytes_of(3)?);
         for bytes in messages(data, 1) {
             let point = PointView { kind, bytes: bytes? };
             self.labels.clear();
             let attributes = (point.bytes, point.field_numbers().0);
             let symbols = &mut self.batch.symbols;
-            if self.labels.add_attributes(symbols, translation, attributes, &[METRIC_NAME]).is_err() {
+            if self.labels.add_attributes(symbols, (translation, own), attributes, &[METRIC_NAME]).is_err() {
                 self.refuse(&metric.head, "has an attribute of whose name nothing is left for Prometheus");
                 continue;
+            }
+            if own && !(scope.is_empty() && schema_url.is_empty()) {
+                self.labels.add_scope(symbols, scope, schema_url);
             }
             resource.add_to(&mut self.labels);
             self.check_size()?;
@@ -273,7 +292,7 @@ impl Work {
             self.check_size()?;
             // What lies below infinity is the count.
             let series = (bound != f64::INFINITY).then(|| {
-                let series = self.series(metric, "_bucket", Some(("le", &number_text(bound))), false);
+                let series = self.series(metric, "_bucket", Some(("le", &number_text(metric, bound))), false);
                 self.sample(metric, series, common, below as f64);
                 series
             });
@@ -314,7 +333,7 @@ impl Work {
         for message in messages(point.bytes, 6) {
             let (quantile, value) = points::quantile(message?)?;
             self.check_size()?;
-            let series = self.series(metric, "", Some(("quantile", &number_text(quantile))), false);
+            let series = self.series(metric, "", Some(("quantile", &number_text(metric, quantile))), false);
             self.sample(metric, series, common, value);
         }
         Ok(Some(common))
@@ -388,7 +407,7 @@ impl Work {
         }
         self.labels.clear();
         let symbols = &mut self.batch.symbols;
-        if self.labels.add_attributes(symbols, translation, (resource, 1), &IDENTIFYING).is_err() {
+        if self.labels.add_attributes(symbols, (translation, false), (resource, 1), &IDENTIFYING).is_err() {
             return;
         }
         labels.add_identity_to(&mut self.labels);
@@ -402,7 +421,8 @@ impl Work {
             unit: symbols.add(b""),
         };
         let family = self.batch.family(family);
-        let metric = Metric { name: "target_info".into(), family, cumulative: false, head: Head::default() };
+        let metric =
+            Metric { name: "target_info".into(), family, cumulative: false, own: false, head: Head::default() };
         let series = self.series(&metric, "", None, false);
         let apart = TARGET_INFO_INTERVAL_MS.max(last.saturating_sub(first) / TARGET_INFO_SAMPLES + 1);
         let mut time = first;
@@ -414,8 +434,28 @@ impl Work {
     }
 }
 
+/// The number of a type that Prometheus tells, in remote write.
+fn type_number(word: &[u8]) -> Option<u8> {
+    Some(match word {
+        b"unknown" => 0,
+        b"counter" => COUNTER,
+        b"gauge" => GAUGE,
+        b"histogram" => HISTOGRAM,
+        b"gaugehistogram" => 4,
+        b"summary" => SUMMARY,
+        b"info" => 6,
+        b"stateset" => 7,
+        _ => return None,
+    })
+}
+
 /// A number as the value of a label.
-fn number_text(number: f64) -> String {
+fn number_text(metric: &Metric<'_>, number: f64) -> String {
+    if metric.own {
+        let mut text = String::new();
+        put_float(&mut text, number);
+        return text;
+    }
     if number == f64::INFINITY {
         "+Inf".into()
     } else if number == f64::NEG_INFINITY {
