@@ -1,8 +1,9 @@
 //! `cargo xtask backends`: the sinks against Prometheus, VictoriaMetrics, VictoriaLogs and a NATS server, built from their Go modules at
 //! pinned versions (tests/backends), and Mosquitto where it is installed; run on loopback (crates/device/sinks/tests, `backends.rs` and
-//! `brokers.rs`).
+//! `brokers.rs`). Where Prometheus is there, targets are scraped by it and by the agent, too (tests/scrape).
 
-use crate::tools::{cargo, root, run};
+use crate::sdk;
+use crate::tools::{cargo, have, root, run, target_dir};
 use anyhow::{Context, Result, bail};
 use std::process::Command;
 
@@ -58,9 +59,24 @@ pub(crate) fn task(options: &[String]) -> Result<()> {
         // The hub's answers to PromQL beside Prometheus' own.
         let hub = ["test", "--locked", "-p", "lightship-hub", "--test", "prometheus", "--", "--ignored"];
         run(cargo()?.current_dir(root()?).args(hub))?;
+        scrape()?;
     }
     if !skipped.is_empty() {
         eprintln!("SKIPPED, because they are not there yet: {}", skipped.join(", "));
     }
     Ok(())
+}
+
+/// The same targets, scraped by the agent and by Prometheus itself (tests/scrape/run.py); Debian's node exporter is one where it is installed.
+fn scrape() -> Result<()> {
+    let script = Command::new(root()?.join("tests/backends/build-prometheus.sh")).arg("--cached").output();
+    let prometheus = String::from_utf8(script.context("cannot ask where Prometheus is")?.stdout)?;
+    run(cargo()?.current_dir(root()?).args(["build", "--locked", "-p", "lightship"]))?;
+    let mut test = Command::new(sdk::environment("scrape")?);
+    test.current_dir(root()?).arg("tests/scrape/run.py").arg("--agent").arg(target_dir()?.join("debug/lightship"));
+    test.arg("--prometheus").arg(prometheus.trim());
+    if have("prometheus-node-exporter") {
+        test.args(["--node-exporter", "prometheus-node-exporter"]);
+    }
+    run(&mut test)
 }

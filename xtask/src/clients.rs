@@ -15,7 +15,7 @@ pub(crate) fn task(options: &[String]) -> Result<()> {
         [option, name] if option == "--only" => ("60", Some(name)),
         _ => bail!("the options are --long SECONDS or --only NAME"),
     };
-    let python = sdk::environment()?;
+    let python = sdk::environment("sdk")?;
     let mut drill = Command::new(python);
     drill.current_dir(root()?).args(["tests/clients/run.py", "--long", long]);
     if let Some(name) = only {

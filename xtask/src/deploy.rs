@@ -9,7 +9,7 @@ use std::process::Command;
 /// Builds the programs and checks the files.
 pub(crate) fn task() -> Result<()> {
     let programs = build::programs()?;
-    let mut check = Command::new(sdk::environment()?);
+    let mut check = Command::new(sdk::environment("sdk")?);
     check.current_dir(root()?).arg("tests/deploy/check.py");
     run(check.arg("--agent").arg(&programs.agent).arg("--hub").arg(&programs.hub))
 }

@@ -16,7 +16,7 @@ pub(crate) fn task(options: &[String]) -> Result<()> {
             _ => bail!("the options are --minutes M and --report FILE"),
         }
     }
-    let python = sdk::environment()?;
+    let python = sdk::environment("sdk")?;
     let programs = build::programs()?;
     let mut drill = Command::new(python);
     drill.current_dir(root()?).args(["tests/drain/run.py", "--minutes", minutes, "--commit", &commit()?]);

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
-const TARGETS: [&str; 18] = [
+const TARGETS: [&str; 20] = [
     "walker",
     "door",
     "guard",
@@ -26,6 +26,8 @@ const TARGETS: [&str; 18] = [
     "nats",
     "certificate",
     "mqtt",
+    "scrape",
+    "relabel",
 ];
 
 /// What `cargo fuzz` passes, without what only a nightly compiler takes (the address sanitiser).

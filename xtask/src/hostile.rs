@@ -19,7 +19,7 @@ pub(crate) fn task(options: &[String]) -> Result<()> {
             _ => bail!("the options are --seconds S and --report FILE"),
         }
     }
-    let python = sdk::environment()?;
+    let python = sdk::environment("sdk")?;
     let programs = build::programs()?;
     let mut drill = Command::new(python);
     drill.current_dir(root()?).args(["tests/hostile/run.py", "--seconds", seconds, "--commit", &commit()?]);

@@ -23,7 +23,7 @@ pub(crate) fn task(options: &[String]) -> Result<()> {
     }
     let programs = build::programs()?;
     let collector = root()?.join("target/collector/out/otelcol-peer");
-    let mut drill = Command::new(sdk::environment()?);
+    let mut drill = Command::new(sdk::environment("sdk")?);
     drill.current_dir(root()?).args(["tests/interop/run.py", "--hours", hours, "--commit", &commit()?]);
     match collector.is_file() {
         true => _ = drill.arg("--collector").arg(collector),

@@ -11,20 +11,20 @@ use std::process::Command;
 /// Builds the programs and runs the test.
 pub(crate) fn task() -> Result<()> {
     let programs = build::programs()?;
-    let python = environment()?;
+    let python = environment("sdk")?;
     let mut test = Command::new(python);
     test.current_dir(root()?).arg("tests/sdk/run.py");
     run(test.arg("--agent").arg(&programs.agent).arg("--hub").arg(&programs.hub))
 }
 
-/// The interpreter of an environment with exactly the pinned packages; made anew when they change.
-pub(crate) fn environment() -> Result<PathBuf> {
+/// The interpreter of an environment with exactly the packages that `tests/NAME/requirements.txt` pins; made anew when they change.
+pub(crate) fn environment(name: &str) -> Result<PathBuf> {
     if !have("python3") {
         bail!("python3 is not installed");
     }
-    let pinned = root()?.join("tests/sdk/requirements.txt");
+    let pinned = root()?.join(format!("tests/{name}/requirements.txt"));
     let wanted = fs::read_to_string(&pinned).with_context(|| format!("cannot read {}", pinned.display()))?;
-    let environment = target_dir()?.join("sdk-python");
+    let environment = target_dir()?.join(format!("{name}-python"));
     let python = environment.join("bin/python");
     let installed = environment.join("installed-requirements.txt");
     if fs::read_to_string(&installed).is_ok_and(|text| text == wanted) {

@@ -5,9 +5,11 @@
 mod destination;
 mod fault;
 mod guard;
+mod host;
 mod lanes;
 mod otlp;
 mod policy;
+mod prometheus;
 mod read;
 mod red;
 mod sampling;
@@ -25,9 +27,14 @@ pub use destination::{
     Compression, Destination, DestinationKind, LaneName, MaxHold, NameTranslation, OtlpProtocol, SignalName, SignalUrls,
 };
 pub use guard::{Guard, MaskAction, MaskClass, MaskRule, Redaction, TokenKey};
+pub use host::{HostPart, HostSource};
 pub use lanes::{LaneBudget, LaneBudgets, LaneRule, LaneWatermarks, Lanes, OwnLane, Watermarks};
 pub use otlp::{AckLevel, Cors, OtlpSource};
 pub use policy::{Policy, PolicyKind, RateAllocation, SeverityLevel, StatusCode};
+pub use prometheus::{
+    Authorization, BasicAuth, EscapingScheme, FileDiscovery, PrometheusSource, RelabelAction, RelabelRule, Scheme,
+    ScrapeCommon, ScrapeConfig, ScrapeGlobal, TargetGroup, TlsConfig, ValidationScheme, target_groups,
+};
 pub use read::{ConfigError, load, parse};
 pub use red::{Dimension, HistogramKind, Red, Temporality};
 pub use sampling::{Adaptive, Incident, IncidentAlert, LogRecordRule, LogRules, RouteShare, Sampling};
@@ -116,6 +123,10 @@ pub struct Device {
 pub struct Sources {
     /// OTLP over gRPC and HTTP; absent: none.
     pub otlp: Option<OtlpSource>,
+    /// Prometheus targets that are scraped; absent: none.
+    pub prometheus: Option<PrometheusSource>,
+    /// What the host tells of itself; absent: nothing.
+    pub host: Option<HostSource>,
 }
 
 /// The ring of everything that came in, before sampling.
@@ -248,6 +259,8 @@ fn faults(config: &Config) -> Vec<(String, String)> {
         placed(sampling::check(&config.sampling)),
         placed(lanes::check(&config.lanes, config.journal.budget.0)),
         whole(red::check(&config.red)),
+        whole(host::check(config.sources.host.as_ref())),
+        whole(prometheus::check(config.sources.prometheus.as_ref())),
     ]
     .into_iter()
     .filter_map(Result::err)

@@ -165,6 +165,11 @@ fn expanded(text: &str, variable: impl Fn(&str) -> Option<String>) -> Result<Str
             let comment = before.starts_with('#') || before.contains(" #") || before.contains("\t#");
             let Some((reference, after)) = from.split_once('}').filter(|_| !comment) else { break };
             rest = after;
+            // Groups of a relabelling rule; no variable has such a name.
+            if reference.bytes().all(|byte| byte.is_ascii_digit()) {
+                out.extend([before, "${", reference, "}"]);
+                continue;
+            }
             if let Some(before) = before.strip_suffix('$') {
                 out.extend([before, "${", reference, "}"]);
                 continue;

@@ -65,6 +65,7 @@ fn parse_span(text: &str) -> Option<Duration> {
             "m" => 60_000_000_000,
             "h" => 3_600_000_000_000,
             "d" => 86_400_000_000_000,
+            "w" => 604_800_000_000_000,
             _ => return None,
         };
         let (whole, part) = number.split_once('.').unwrap_or((number, "0"));

@@ -7,7 +7,9 @@ mod intake;
 pub mod otlp;
 pub mod proto;
 mod refusal;
+mod words;
 
 pub use identity::{Epoch, Lane, ParseLaneError, Signal, Signals, SpanId, Stamp, TraceId};
 pub use intake::{Answer, Request};
 pub use refusal::{Refusal, RefusalCounts};
+pub use words::words;

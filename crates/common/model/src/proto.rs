@@ -358,11 +358,23 @@ pub fn put_head(out: &mut Vec<u8>, number: u32, length: usize) {
 
 /// Appends a message field whose content `write` appends; the length is put in front afterwards.
 pub fn put_message(out: &mut Vec<u8>, number: u32, write: impl FnOnce(&mut Vec<u8>)) {
+    let start = begin_message(out, number);
+    write(out);
+    end_message(out, start);
+}
+
+/// Begins a message field, whose content is appended next: what [`end_message`] is told.
+#[inline]
+pub fn begin_message(out: &mut Vec<u8>, number: u32) -> usize {
     put_varint(out, u64::from(number) << 3 | 2);
     // Most messages are shorter than 128 bytes: their length takes the one byte that is left for it.
     out.push(0);
-    let start = out.len();
-    write(out);
+    out.len()
+}
+
+/// Ends a message field: its length is put in front of its content.
+#[inline]
+pub fn end_message(out: &mut Vec<u8>, start: usize) {
     let length = out.len() - start;
     let more = varint_len(length as u64) - 1;
     if more > 0 {

@@ -82,6 +82,11 @@ sources:
     http: 127.0.0.1:4318
     max_request: {max_request}                  # one request, as sent and when inflated
     in_flight: {in_flight}                    # all request bodies together, sent and inflated; beyond it producers wait
+  # host: {{ interval: 10s }}            # processor, memory, disks, network, temperatures of this machine
+  # prometheus:                        # targets that are scraped: Prometheus' own section
+  #   scrape_configs:
+  #     - job_name: node
+  #       static_configs: [{{ targets: [\"127.0.0.1:9100\"] }}]
 
 sampling:
   decision_wait: {decision_wait}                   # from a trace's first span; SDKs batch for 5 s

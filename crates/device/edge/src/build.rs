@@ -149,6 +149,7 @@ fn budgets(config: &Config) -> Vec<(&'static str, u64)> {
         ("requests on their way to recorder.files", config.recorder.files.map_or(0, |_| MAX_RECORDING as u64)),
         ("sampling.memory", config.sampling.memory.0),
         ("red.max_series", if config.red.enabled { Red::budget(&crate::policies::red(config)) } else { 0 }),
+        ("sources.prometheus.memory", config.sources.prometheus.as_ref().map_or(0, |source| source.memory.0)),
         ("queue to the journal", MAX_QUEUED as u64),
         ("exemplars that wait for points", exemplar_bytes(config)),
         ("requests to destinations", consumers(config).iter().map(|one| 2 * request_bytes(one) as u64).sum()),
@@ -170,6 +171,10 @@ fn exemplar_bytes(config: &Config) -> u64 {
 pub fn check(config: &Config) -> Result<String, StartError> {
     outlets(config)?;
     let _sampler = crate::policies::sampler(config)?;
+    #[cfg(feature = "source-prometheus")]
+    if let Some(source) = &config.sources.prometheus {
+        let _jobs = crate::scraping::jobs(source)?;
+    }
     crate::policies::lanes(config)?;
     let guard = crate::guarding::guard(config)?;
     access::access(config)?;

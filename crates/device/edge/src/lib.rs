@@ -18,10 +18,13 @@ mod disk_thread;
 mod doctor;
 mod error;
 mod exposition;
+mod feeds;
 mod fetch_requests;
 mod gate;
 mod guarding;
 mod heart;
+#[cfg(feature = "source-host")]
+mod hosting;
 mod intake;
 mod listeners;
 mod log;
@@ -44,6 +47,8 @@ mod replay;
 mod replay_files;
 mod resume;
 mod run;
+#[cfg(feature = "source-prometheus")]
+mod scraping;
 mod shared;
 #[cfg(test)]
 mod stall_tests;

@@ -89,6 +89,7 @@ fn credentials(destination: &config::Destination) -> Result<Credentials, String>
         client: destination.cert_file.clone().zip(destination.key_file.clone()),
         token_file: destination.token_file.clone(),
         headers: destination.headers.clone().into_iter().collect(),
+        ..CredentialFiles::default()
     };
     Credentials::read(&files, tls)
 }

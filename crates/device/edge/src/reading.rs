@@ -3,48 +3,55 @@
 use std::rc::Rc;
 
 use config::Config;
-use sources::{Feed, Intake, Limits, SourceState};
-use tokio::task::JoinHandle;
+use sources::{Intake, Limits};
 
+use crate::clock::Clock;
 use crate::error::StartError;
-
-/// Sources that read, running.
-#[derive(Default)]
-pub(crate) struct Reading {
-    /// Their tasks: ended with the tasks of the other sources.
-    pub(crate) tasks: Vec<JoinHandle<()>>,
-    /// What each tells of itself, in the order of the configuration.
-    pub(crate) states: Vec<Rc<SourceState>>,
-}
-
-/// What every source that reads is started with.
-#[cfg_attr(not(feature = "reading-sources"), allow(dead_code, reason = "this build has no source that reads"))]
-pub(crate) struct Starting<'a> {
-    intake: &'a Intake,
-    limits: &'a Rc<Limits>,
-    reading: Reading,
-}
-
-#[cfg_attr(not(feature = "reading-sources"), allow(dead_code, reason = "this build has no source that reads"))]
-impl Starting<'_> {
-    /// The way into the pipeline for one source of this name, which is shown from now on.
-    pub(crate) fn feed(&mut self, name: String) -> Feed {
-        let state = SourceState::new(name);
-        self.reading.states.push(Rc::clone(&state));
-        Feed::new(Rc::clone(self.intake), Rc::clone(self.limits), state)
-    }
-
-    /// Runs one.
-    pub(crate) fn spawn(&mut self, source: impl Future<Output = ()> + 'static) {
-        self.reading.tasks.push(tokio::task::spawn_local(source));
-    }
-}
+use crate::feeds::{Reading, Starting};
 
 /// Starts what the configuration names: a line for each kind of source.
 ///
 /// # Errors
 /// [`StartError`] when one cannot start, or this build has it not.
-pub(crate) fn start(_config: &Config, intake: &Intake, limits: &Rc<Limits>) -> Result<Reading, StartError> {
-    let starting = Starting { intake, limits, reading: Reading::default() };
+pub(crate) fn start(
+    config: &Config,
+    clock: &Clock,
+    intake: &Intake,
+    limits: &Rc<Limits>,
+) -> Result<Reading, StartError> {
+    #[cfg_attr(not(feature = "reading-sources"), allow(unused_mut, reason = "this build has no source that reads"))]
+    let mut starting = Starting::new(intake, limits);
+    start_prometheus(config, clock, &mut starting)?;
+    start_host(config, clock, &mut starting)?;
     Ok(starting.reading)
+}
+
+#[cfg(feature = "source-prometheus")]
+use crate::scraping::start as start_prometheus;
+
+#[cfg(not(feature = "source-prometheus"))]
+fn start_prometheus(config: &Config, _: &Clock, _: &mut Starting<'_>) -> Result<(), StartError> {
+    match config.sources.prometheus {
+        None => Ok(()),
+        Some(_) => Err(crate::error::start_error(
+            "sources.prometheus: this build has no scraping (cargo feature source-prometheus)",
+        )),
+    }
+}
+
+#[cfg(feature = "source-host")]
+#[allow(clippy::unnecessary_wraps, reason = "a build without it fails")]
+fn start_host(config: &Config, clock: &Clock, starting: &mut Starting<'_>) -> Result<(), StartError> {
+    crate::hosting::start(config, clock, starting);
+    Ok(())
+}
+
+#[cfg(not(feature = "source-host"))]
+fn start_host(config: &Config, _: &Clock, _: &mut Starting<'_>) -> Result<(), StartError> {
+    match config.sources.host {
+        None => Ok(()),
+        Some(_) => {
+            Err(crate::error::start_error("sources.host: this build has no host metrics (cargo feature source-host)"))
+        }
+    }
 }

@@ -134,7 +134,7 @@ where
     let intake = intake::intake(&shared, config.ack());
     let Serving { tasks: mut sources, grpc, http, admin: (admin_listener, admin_address) } =
         listeners.serve(&intake, &limits)?;
-    let reading = reading::start(config, &intake::intake(&shared, config.recorded()), &limits)?;
+    let reading = reading::start(config, &clock, &intake::intake(&shared, config.recorded()), &limits)?;
     sources.extend(reading.tasks);
     agent.set_sources(reading.states);
     tokio::task::spawn_local(admin::serve(admin_listener, Rc::clone(&agent)));

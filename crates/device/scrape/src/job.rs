@@ -51,6 +51,8 @@ pub struct Job {
     pub native_histograms: bool,
     /// Whether the classic buckets of a native histogram are taken beside it.
     pub always_classic: bool,
+    /// Whether `up` and the other series of the scrape itself are added.
+    pub reports: bool,
     /// What is refused.
     pub limits: Limits,
     /// Rules for targets.
@@ -77,6 +79,7 @@ impl Job {
             track_timestamps_staleness: false,
             native_histograms: false,
             always_classic: false,
+            reports: true,
             limits: Limits::default(),
             relabel: Relabel::default(),
             metric_relabel: Relabel::default(),

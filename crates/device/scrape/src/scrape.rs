@@ -78,6 +78,13 @@ impl TargetState {
         Scraped { requests, points, counts: Counts::default() }
     }
 
+    /// What was there has ended, without a scrape that failed.
+    pub fn ended(&mut self, time: u64) -> Option<Vec<u8>> {
+        let markers = self.known.markers(time, |_| true);
+        self.known.clear();
+        markers
+    }
+
     /// The target is not scraped any more: its series have ended, and those of its scrapes too.
     pub fn gone(&mut self, target: &Target, time: u64) -> Vec<Vec<u8>> {
         let known = Known::default();
@@ -200,7 +207,9 @@ impl<'a> Scrape<'a> {
         self.assembler.finish_family();
         let mut counts = self.assembler.totals;
         counts.kept = counts.kept.min(counts.scraped);
-        put_reports(&mut self.assembler, self.target, self.time, took, counts, true);
+        if self.job.reports {
+            put_reports(&mut self.assembler, self.target, self.time, took, counts, true);
+        }
         Ok(Finished {
             time: self.time,
             track_own_times: self.job.track_timestamps_staleness,

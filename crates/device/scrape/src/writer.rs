@@ -3,7 +3,9 @@
 use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::FixedState;
-use model::proto::{put_bytes, put_fixed64, put_message, put_uint, put_varint, read_varint};
+use model::proto::{
+    begin_message, end_message, put_bytes, put_fixed64, put_message, put_uint, put_varint, read_varint,
+};
 
 use crate::kind::Kind;
 use crate::labels::{Labels, METRIC_NAME};
@@ -150,7 +152,7 @@ impl Writer {
             self.instance.clear();
             self.instance.push_str(instance);
             self.group_hash = group_hash(job.as_bytes(), instance.as_bytes());
-            self.group = Some(open(&mut self.out, 1));
+            self.group = Some(begin_message(&mut self.out, 1));
         }
         self.go_to_scope(labels);
         let tail = (metric.kind, metric.shape);
@@ -159,7 +161,7 @@ impl Writer {
             self.metric_name.clear();
             self.metric_name.push_str(metric.name);
             self.metric_tail = tail;
-            let start = open(&mut self.out, 2);
+            let start = begin_message(&mut self.out, 2);
             put_bytes(&mut self.out, 1, metric.name.as_bytes());
             if !metric.help.is_empty() {
                 put_bytes(&mut self.out, 2, metric.help.as_bytes());
@@ -167,7 +169,7 @@ impl Writer {
             if !metric.unit.is_empty() {
                 put_bytes(&mut self.out, 3, ucum(metric.unit).as_bytes());
             }
-            let data = open(&mut self.out, metric.shape.data());
+            let data = begin_message(&mut self.out, metric.shape.data());
             self.metric = Some((start, data));
         }
         self.attributes.clear();
@@ -219,7 +221,7 @@ impl Writer {
         self.close_scope();
         std::mem::swap(&mut self.scope_bytes, &mut self.next_scope);
         std::mem::swap(&mut self.scope_url, &mut self.next_url);
-        self.scope = Some(open(&mut self.out, 2));
+        self.scope = Some(begin_message(&mut self.out, 2));
         if !self.scope_bytes.is_empty() {
             put_bytes(&mut self.out, 1, &self.scope_bytes);
         }
@@ -234,9 +236,9 @@ impl Writer {
         if shape == Shape::Counter {
             put_uint(&mut self.out, 3, 1);
         }
-        close(&mut self.out, data);
+        end_message(&mut self.out, data);
         put_attribute(&mut self.out, 12, prometheus::TYPE, kind.word());
-        close(&mut self.out, start);
+        end_message(&mut self.out, start);
     }
 
     fn close_scope(&mut self) {
@@ -245,7 +247,7 @@ impl Writer {
         if !self.scope_url.is_empty() {
             put_bytes(&mut self.out, 3, self.scope_url.as_bytes());
         }
-        close(&mut self.out, start);
+        end_message(&mut self.out, start);
     }
 
     fn close_group(&mut self) {
@@ -258,7 +260,7 @@ impl Writer {
             out.extend_from_slice(base);
             out.extend_from_slice(info);
         });
-        close(out, start);
+        end_message(out, start);
     }
 }
 
@@ -346,21 +348,4 @@ fn hash(seed: u64, parts: &[&[u8]]) -> u64 {
 /// Whether a label is no attribute of a point.
 fn is_apart(name: &str) -> bool {
     name == METRIC_NAME || name == JOB || name == INSTANCE || name.starts_with(SCOPE)
-}
-
-/// Begins a message field: where its content starts.
-fn open(out: &mut Vec<u8>, number: u32) -> usize {
-    put_varint(out, u64::from(number) << 3 | 2);
-    out.len()
-}
-
-/// Ends a message field: its length is put in front of its content.
-fn close(out: &mut Vec<u8>, start: usize) {
-    let length = (out.len() - start) as u64;
-    let mut head = Vec::with_capacity(10);
-    put_varint(&mut head, length);
-    let end = out.len();
-    out.resize(end + head.len(), 0);
-    out.copy_within(start..end, start + head.len());
-    out[start..start + head.len()].copy_from_slice(&head);
 }

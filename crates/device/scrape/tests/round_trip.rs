@@ -263,3 +263,25 @@ fn doubles_are_counted() {
     assert_eq!(found.counts.duplicates, 2);
     similar(&own(&stored(&found.requests)), &expected("a 3@5\na 4@6\na 1\n"));
 }
+
+/// Scenario: the protobuf form with a counter, a classic and a native histogram in one, a summary and a gauge with a time; native
+/// histograms not wanted, wanted, and beside the classic buckets. Guarantees: the series of Prometheus; start times and exemplars come along.
+#[test]
+fn protobuf_comes_back() {
+    let body: &[u8] = include_bytes!("families.bin");
+    let mut job = Job::new("node");
+    let mut of = |native, classic| {
+        (job.native_histograms, job.always_classic) = (native, classic);
+        let found = scrape_in(&job, &mut TargetState::default(), (Protocol::PrometheusProto, body), (NOW, 3)).unwrap();
+        own(&stored(&found.requests))
+    };
+    let others = "c_total{a=\"b\"} 5\ns{quantile=\"0.5\"} 1\ns_sum 3\ns_count 2\ng 1@1000\n";
+    let classic =
+        "h_bucket{a=\"b\",le=\"1.0\"} 1\nh_bucket{a=\"b\",le=\"+Inf\"} 3\nh_sum{a=\"b\"} 1.5\nh_count{a=\"b\"} 3\n";
+    similar(&of(false, false), &expected(&[others, classic].concat()));
+    let native = |found: &support::Stored| found.keys().filter(|key| key.starts_with("h{")).count();
+    let only = of(true, false);
+    assert_eq!((native(&only), only.len()), (1, 6));
+    let both = of(true, true);
+    assert_eq!((native(&both), both.len()), (1, 10));
+}

@@ -10,7 +10,7 @@ use model::Refusal;
 #[cfg(any(feature = "otlp-http", feature = "otlp-grpc"))]
 use model::proto::{Reader, Value};
 
-use crate::text::unix_seconds;
+use client::text::unix_seconds;
 
 /// An answer over HTTP.
 pub(crate) struct Answer {

@@ -1,7 +1,7 @@
 //! Where a message broker is, and as whom it is asked.
 
-use crate::endpoint::{Endpoint, EndpointError};
-use crate::text::percent_decoded;
+use client::text::percent_decoded;
+use client::{Endpoint, EndpointError};
 
 /// The brokers' protocols.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl BrokerAddress {
             [_, (encrypted, port)] if scheme == encrypted => (true, port),
             _ => return Err(fail(&format!("it must start with {plain}:// or {encrypted}://"))),
         };
-        let endpoint: Endpoint = format!("http://{place}").parse().map_err(|error: EndpointError| fail(&error.why))?;
+        let endpoint: Endpoint = format!("http://{place}").parse().map_err(|error: EndpointError| fail(error.why()))?;
         if !endpoint.base.is_empty() {
             return Err(fail("it must not have a path"));
         }

@@ -14,11 +14,12 @@ use model::otlp::messages;
 use model::proto::{Reader, Value};
 use model::{Refusal, Signal};
 
-use crate::Access;
 use crate::answer::{Answer, failure};
-use crate::connect::{USER_AGENT, broken, connect};
+use crate::connect::{broken, connect};
 use crate::gzip::Gzip;
-use crate::text::percent_decoded;
+use client::Access;
+use client::USER_AGENT;
+use client::text::percent_decoded;
 
 const WINDOW: u32 = 64 << 10;
 const MAX_ANSWER: usize = 64 << 10;
@@ -61,7 +62,7 @@ impl GrpcClient {
     pub(crate) async fn export(&mut self, signal: Signal, request: &[u8]) -> Result<Vec<u8>, SendError> {
         let timeout = self.access.timeout;
         let sent = tokio::time::timeout(timeout, self.try_export(signal, request)).await;
-        let mut answer = sent.unwrap_or_else(|_| Err(self.access.no_answer()));
+        let mut answer = sent.unwrap_or_else(|_| Err(crate::connect::no_answer(&self.access)));
         if let Err(error) = &mut answer {
             self.sender = None;
             let is_silent = error.reason() == Refusal::CutOff && !self.answered;

@@ -8,9 +8,10 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use model::Refusal;
 
-use crate::Access;
 use crate::answer::Answer;
-use crate::connect::{USER_AGENT, broken, connect};
+use crate::connect::{broken, connect};
+use client::Access;
+use client::USER_AGENT;
 
 /// The most bytes of an answer that are read.
 const MAX_ANSWER: usize = 64 << 10;
@@ -46,7 +47,7 @@ impl Client {
     ) -> Result<Answer, SendError> {
         let timeout = self.access.timeout;
         let sent = tokio::time::timeout(timeout, self.follow(path, headers, body)).await;
-        let answer = sent.unwrap_or_else(|_| Err(self.access.no_answer()));
+        let answer = sent.unwrap_or_else(|_| Err(crate::connect::no_answer(&self.access)));
         if answer.is_err() {
             self.sender = None;
         }

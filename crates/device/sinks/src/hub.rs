@@ -5,9 +5,9 @@ use drain::SendError;
 use link::{BLOCKS_PATH, BlocksAck, CONTENT_TYPE, HELLO_PATH, Hello, HelloAck};
 use model::Refusal;
 
-use crate::Access;
 use crate::answer::{Answer, failure};
 use crate::http1::Client;
+use client::Access;
 
 /// The connection to a hub.
 pub struct HubSink {

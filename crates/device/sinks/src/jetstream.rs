@@ -10,8 +10,9 @@ use model::{Refusal, Signal};
 use nats::{Ack, Connect, DecodeError, Decoder, Event, Info, Message, StreamError, streams};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
-use crate::connect::{self, Stream, came, encrypt, reach};
+use crate::connect::{self, encrypt, reach};
 use crate::{Access, Login};
+use client::{Stream, came};
 
 const CHUNK: usize = 4 << 10;
 /// Where JetStream says which streams take a subject.
@@ -47,7 +48,7 @@ impl NatsSink {
     ) -> Result<PartialSuccess, SendError> {
         let timeout = self.access.timeout;
         let answer = tokio::time::timeout(timeout, self.publish(signal, request, id)).await;
-        let answer = answer.unwrap_or_else(|_| Err(self.access.no_answer()));
+        let answer = answer.unwrap_or_else(|_| Err(connect::no_answer(&self.access)));
         if matches!(answer, Err(SendError::Retry { .. } | SendError::Blocked { .. })) {
             self.connection = None;
         }

@@ -2,10 +2,10 @@
 
 use drain::SendError;
 
-use crate::Access;
-use crate::certificate::valid_until;
 use crate::connect::{encrypt, reach};
-use crate::proxy::Route;
+use client::Access;
+use client::Route;
+use client::valid_until;
 
 /// How far it goes.
 #[derive(Debug)]
@@ -39,24 +39,26 @@ pub async fn knock(access: &Access) -> Knock {
     let addresses = match found {
         Ok(Ok(found)) => Ok(found.map(|address| address.ip().to_string()).collect()),
         Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err(access.no_answer().to_string()),
+        Err(_) => Err(crate::connect::no_answer(access).to_string()),
     };
     let mut all = Knock { host: host.clone(), addresses, connected: None, tls: None };
     if all.addresses.is_err() {
         return all;
     }
-    let stream =
-        match tokio::time::timeout(access.timeout, reach(access)).await.unwrap_or_else(|_| Err(access.no_answer())) {
-            Ok(stream) => stream,
-            Err(error) => {
-                all.connected = Some(Err(error));
-                return all;
-            }
-        };
+    let stream = match tokio::time::timeout(access.timeout, reach(access))
+        .await
+        .unwrap_or_else(|_| Err(crate::connect::no_answer(access)))
+    {
+        Ok(stream) => stream,
+        Err(error) => {
+            all.connected = Some(Err(error));
+            return all;
+        }
+    };
     all.connected = Some(Ok(()));
     if access.endpoint.tls {
         let done = tokio::time::timeout(access.timeout, encrypt(access, b"http/1.1", stream)).await;
-        all.tls = Some(done.unwrap_or_else(|_| Err(access.no_answer())).map(|stream| {
+        all.tls = Some(done.unwrap_or_else(|_| Err(crate::connect::no_answer(access))).map(|stream| {
             let (_, session) = stream.get_ref();
             let version = session.protocol_version().map_or_else(String::new, |version| format!("{version:?}"));
             let shown = session.peer_certificates().unwrap_or_default();

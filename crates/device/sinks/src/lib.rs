@@ -5,10 +5,7 @@
 
 mod answer;
 mod broker;
-mod certificate;
 mod connect;
-mod credentials;
-mod endpoint;
 #[cfg(feature = "exporter")]
 mod exporter;
 #[cfg(feature = "file")]
@@ -28,18 +25,15 @@ mod loki_push;
 mod mqtt_publish;
 #[cfg(any(feature = "otlp-http", feature = "otlp-grpc"))]
 mod otlp;
-mod proxy;
 #[cfg(feature = "remote-write")]
 mod remote_write;
 #[cfg(any(feature = "loki", feature = "remote-write"))]
 mod snappy;
-mod text;
-mod tls;
 
 pub use broker::{BrokerAddress, BrokerKind, Login};
-pub use certificate::valid_until;
-pub use credentials::{CredentialFiles, Credentials};
-pub use endpoint::{Endpoint, EndpointError};
+pub use client::{
+    Access, CredentialFiles, Credentials, Endpoint, EndpointError, Proxy, Route, file_valid_until, valid_until,
+};
 #[cfg(feature = "exporter")]
 pub use exporter::Exporter;
 #[cfg(feature = "file")]
@@ -58,31 +52,5 @@ pub use mqtt_publish::MqttSink;
 pub use otlp::OtlpSink;
 #[cfg(feature = "remote-write")]
 pub use prometheus::{Options as PrometheusOptions, Translation};
-pub use proxy::{Proxy, Route};
 #[cfg(feature = "remote-write")]
 pub use remote_write::PrometheusSink;
-pub use tls::file_valid_until;
-
-use drain::SendError;
-use model::Refusal;
-
-/// How a sink reaches its server.
-#[derive(Clone)]
-pub struct Access {
-    /// Where it is.
-    pub endpoint: Endpoint,
-    /// By itself, or through a proxy.
-    pub route: Route,
-    /// What it is shown, and whom it is believed.
-    pub credentials: std::rc::Rc<Credentials>,
-    /// The longest time of one request, connection included.
-    pub timeout: std::time::Duration,
-}
-
-impl Access {
-    /// That nothing came within the timeout.
-    fn no_answer(&self) -> SendError {
-        let why = format!("no answer from {} in {:?}", self.endpoint.authority(), self.timeout);
-        SendError::retry(Refusal::TimedOut, why)
-    }
-}

@@ -6,10 +6,10 @@ use drain::{PartialSuccess, SendError, words};
 use loki::Pushes;
 use model::{Refusal, Signal};
 
-use crate::Access;
 use crate::answer::{failure, no_answer};
 use crate::http1::Client;
 use crate::snappy::Snappy;
+use client::Access;
 
 /// Where Loki takes it; other servers have paths of their own.
 const PATH: &str = "/loki/api/v1/push";

@@ -10,8 +10,9 @@ use model::{Refusal, Signal};
 use mqtt::{Accepted, Connect, DecodeError, Decoder, MAX_PACKET, PINGREQ, Packet, Publish};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::connect::{Stream, broken, came, connect};
+use crate::connect::{broken, connect};
 use crate::{Access, Login};
+use client::{Stream, came};
 
 const CHUNK: usize = 4 << 10;
 /// So long a server keeps the session of a client that is not connected, seconds. Nothing of a client that publishes is in it.
@@ -51,7 +52,7 @@ impl MqttSink {
     pub async fn export(&mut self, signal: Signal, request: &[u8]) -> Result<PartialSuccess, SendError> {
         let timeout = self.access.timeout;
         let answer = tokio::time::timeout(timeout, self.publish(signal, request)).await;
-        let answer = answer.unwrap_or_else(|_| Err(self.access.no_answer()));
+        let answer = answer.unwrap_or_else(|_| Err(crate::connect::no_answer(&self.access)));
         if matches!(answer, Err(SendError::Retry { .. } | SendError::Blocked { .. })) {
             self.connection = None;
         }

@@ -5,7 +5,6 @@ use bytes::Bytes;
 use drain::{PartialSuccess, SendError};
 use model::{Refusal, Signal};
 
-use crate::Access;
 #[cfg(feature = "otlp-grpc")]
 use crate::answer::partial_success;
 #[cfg(feature = "otlp-http")]
@@ -15,6 +14,7 @@ use crate::grpc::GrpcClient;
 use crate::gzip::Gzip;
 #[cfg(feature = "otlp-http")]
 use crate::http1::Client;
+use client::Access;
 
 enum Transport {
     #[cfg(feature = "otlp-http")]

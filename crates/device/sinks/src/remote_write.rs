@@ -6,10 +6,10 @@ use drain::{PartialSuccess, SendError, words};
 use model::{Refusal, Signal};
 use prometheus::{Counts, Message, Options, TranslateError, Translator};
 
-use crate::Access;
 use crate::answer::{Answer, failure, no_answer};
 use crate::http1::Client;
 use crate::snappy::Snappy;
+use client::Access;
 
 /// Where Prometheus takes it; other servers have paths of their own.
 const PATH: &str = "/api/v1/write";

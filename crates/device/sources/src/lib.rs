@@ -11,10 +11,14 @@ mod body;
 mod cors;
 #[cfg(feature = "otlp-grpc")]
 mod grpc;
+#[cfg(feature = "host")]
+pub mod host;
 #[cfg(feature = "otlp-http")]
 mod http_server;
 mod limits;
 mod places;
+#[cfg(feature = "prometheus")]
+pub mod prometheus;
 mod reading;
 #[cfg(all(test, feature = "otlp-grpc", feature = "otlp-http"))]
 mod tests;

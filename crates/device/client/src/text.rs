@@ -1,7 +1,7 @@
 //! Codings of texts in headers and addresses.
 
 /// What a percent-encoded text stands for (`grpc-message`, user and password of an address).
-pub(crate) fn percent_decoded(text: &str) -> Vec<u8> {
+pub fn percent_decoded(text: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, behind)) = rest.split_first() {
@@ -21,7 +21,7 @@ pub(crate) fn percent_decoded(text: &str) -> Vec<u8> {
 }
 
 /// Standard base64 with padding.
-pub(crate) fn base64_of(bytes: &[u8]) -> String {
+pub fn base64_of(bytes: &[u8]) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for three in bytes.chunks(3) {
@@ -36,7 +36,7 @@ pub(crate) fn base64_of(bytes: &[u8]) -> String {
 }
 
 /// Seconds since the Unix epoch of a UTC time: year (1970 to 9999), month, day, hours, minutes, seconds. `None`: it is none.
-pub(crate) fn unix_seconds([year, month, day, hours, minutes, seconds]: [u64; 6]) -> Option<u64> {
+pub fn unix_seconds([year, month, day, hours, minutes, seconds]: [u64; 6]) -> Option<u64> {
     let is_date = (1970..10_000).contains(&year) && (1..=12).contains(&month) && (1..=31).contains(&day);
     if !is_date || hours > 23 || minutes > 59 || seconds > 60 {
         return None;

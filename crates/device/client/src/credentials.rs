@@ -28,6 +28,10 @@ pub struct CredentialFiles {
     pub ca_file: Option<PathBuf>,
     /// What the client shows of itself: its certificate with those between it and an authority, and its private key (PEM).
     pub client: Option<(PathBuf, PathBuf)>,
+    /// What goes in the header `authorization`: its scheme, and the file of what stands behind.
+    pub authorization: Option<(String, PathBuf)>,
+    /// The user that the server knows, and its password.
+    pub basic: Option<(String, PathBuf)>,
     /// A bearer token.
     pub token_file: Option<PathBuf>,
     /// The user that a proxy knows, and its password.
@@ -67,6 +71,14 @@ impl Credentials {
         if let Some(path) = files.token_file.clone() {
             headers.push((header::AUTHORIZATION, Watched::value("token_file".to_owned(), bearer, path)?));
         }
+        if let Some((scheme, path)) = files.authorization.clone() {
+            let form = move |secret: &str| plain(&format!("{scheme} {secret}"));
+            headers.push((header::AUTHORIZATION, Watched::value("credentials_file".to_owned(), form, path)?));
+        }
+        if let Some((user, path)) = files.basic.clone() {
+            let form = move |password: &str| Some(basic(&user, password));
+            headers.push((header::AUTHORIZATION, Watched::value("password_file".to_owned(), form, path)?));
+        }
         for (name, value) in &files.headers {
             let wrong = |what: &str| format!("headers.{name}: this is no {what} of an HTTP header");
             let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong("name"))?;
@@ -87,7 +99,7 @@ impl Credentials {
     }
 
     /// Looks whether files changed, at most every few seconds, and reads those again.
-    pub(crate) fn look(&self) {
+    pub fn look(&self) {
         let now = Instant::now();
         if self.looked.get().is_some_and(|last| now.duration_since(last) < LOOK_AGAIN) {
             return;
@@ -103,18 +115,17 @@ impl Credentials {
     }
 
     /// What a connection is made with; `None` where none is encrypted.
-    pub(crate) fn tls(&self) -> Option<Arc<ClientConfig>> {
+    pub fn tls(&self) -> Option<Arc<ClientConfig>> {
         self.tls.as_ref().map(|tls| Arc::clone(&tls.borrow().value))
     }
 
     /// What goes with each request beside the protocol's own headers.
-    pub(crate) fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
+    pub fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
         self.headers.borrow().iter().map(|(name, value)| (name.clone(), value.value.clone())).collect()
     }
 
     /// The token, for a protocol that has it in a place of its own.
-    #[cfg(any(feature = "mqtt", feature = "nats"))]
-    pub(crate) fn token(&self) -> Option<String> {
+    pub fn token(&self) -> Option<String> {
         let headers = self.headers.borrow();
         let (_, value) = headers.iter().find(|(name, _)| name == header::AUTHORIZATION)?;
         value.value.to_str().ok()?.strip_prefix("Bearer ").map(str::to_owned)

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use http::HeaderValue;
 
-use crate::Endpoint;
+use crate::endpoint::Endpoint;
 use crate::text::{base64_of, percent_decoded};
 
 /// How a server is reached.
@@ -23,8 +23,10 @@ pub enum Route {
 /// A proxy that connects by HTTP CONNECT.
 #[derive(Debug, Clone)]
 pub struct Proxy {
-    pub(crate) host: String,
-    pub(crate) port: u16,
+    /// Name or address of its host.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
     /// What it is shown, where the address has a user and a password.
     pub(crate) authorization: Option<HeaderValue>,
     /// The user, without a password.

@@ -21,11 +21,17 @@ pub struct Endpoint {
 pub struct EndpointError {
     text: String,
     form: String,
-    pub(crate) why: String,
+    why: String,
 }
 
 impl EndpointError {
-    pub(crate) fn new(text: &str, form: &str, why: &str) -> Self {
+    /// Why it is none.
+    pub fn why(&self) -> &str {
+        &self.why
+    }
+
+    /// Why a text is no address of this form.
+    pub fn new(text: &str, form: &str, why: &str) -> Self {
         Self { text: text.to_owned(), form: form.to_owned(), why: why.to_owned() }
     }
 }
