@@ -71,7 +71,7 @@ impl<'k> Assembler<'k> {
             writer,
             known,
             track_own_times,
-            identities: HashSet::with_hasher(FixedState::default()),
+            identities: HashSet::with_capacity_and_hasher(known.len(), FixedState::default()),
             tracked: Vec::with_capacity(known.len()),
             matched: 0,
             groups: Vec::new(),

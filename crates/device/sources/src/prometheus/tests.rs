@@ -69,6 +69,10 @@ struct Scraping {
 
 impl Scraping {
     fn start(job: ScrapeJob, memory: usize, answer: Answer) -> Self {
+        Self::of(memory, answer, |feed, shared| tokio::task::spawn_local(run(job, feed, shared)))
+    }
+
+    fn of(memory: usize, answer: Answer, start: impl FnOnce(Feed, ScrapeShared) -> JoinHandle<()>) -> Self {
         let taken = Rc::new(RefCell::new(Vec::new()));
         let keep = Rc::clone(&taken);
         let intake: Intake = Rc::new(move |request, _| {
@@ -82,7 +86,7 @@ impl Scraping {
             places: Rc::new(tokio::sync::Semaphore::new(1)),
             wall_ns: Rc::new(|| 1_700_000_000_000_000_000),
         };
-        Self { task: tokio::task::spawn_local(run(job, feed, shared)), taken, state }
+        Self { task: start(feed, shared), taken, state }
     }
 
     /// Waits until this is so.
@@ -231,5 +235,34 @@ fn files_of_targets_are_followed() {
         std::fs::remove_file(&file).unwrap();
         // The flag of points that have no value.
         scraping.until(|taken, _| taken.last().is_some_and(|last| has(last, "\x40\x01"))).await;
+    });
+}
+
+/// Scenario: a directory with a good file, a bad one and one of another kind; the good one becomes bad. Guarantees: good files are taken with
+/// the time of their change, bad ones are told by name and line and end their series, `node_textfile_scrape_error` says so.
+#[test]
+fn text_files_are_read() {
+    local(async {
+        let directory = tempfile::tempdir().unwrap();
+        let good = directory.path().join("good.prom");
+        std::fs::write(&good, "backup_age_seconds 5\n").unwrap();
+        std::fs::write(directory.path().join("other.txt"), "foreign 1\n").unwrap();
+        let files = TextFiles {
+            directory: directory.path().to_owned(),
+            interval: Duration::from_millis(100),
+            instance: "gw".into(),
+            max_file: 1 << 20,
+        };
+        let start = |feed, shared| tokio::task::spawn_local(run_text_files(files, feed, shared));
+        let reading = Scraping::of(1 << 20, Answer::Accepted, start);
+        reading.until(|taken, _| taken.len() >= 2).await;
+        let taken = reading.taken();
+        assert!(has(&taken[0], "backup_age_seconds") && !has(&taken[0], "scrape_duration"));
+        assert!(has(&taken[1], "node_textfile_mtime_seconds") && has(&taken[1], "good.prom"));
+        std::fs::write(&good, "backup_age_seconds five\n").unwrap();
+        reading.until(|taken, _| taken.iter().any(|one| has(one, "backup_age") && has(one, "\x40\x01"))).await;
+        let errors = reading.state.errors();
+        assert!(errors[0].last.ends_with("good.prom: line 1: 'five' is no number"), "{errors:?}");
+        assert!(!reading.taken().iter().any(|one| has(one, "foreign")));
     });
 }

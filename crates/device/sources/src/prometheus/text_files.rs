@@ -82,6 +82,9 @@ pub async fn run(files: TextFiles, feed: Feed, shared: ScrapeShared) {
                 Err(why) => {
                     errors = 1;
                     feed.state().error("text_file", 1, &format!("{}: {why}", path.display()));
+                    if let Some(request) = state.ended(time) {
+                        give(&feed, &shared, request, 0, &path).await;
+                    }
                 }
             }
         }
