@@ -91,9 +91,4 @@ impl Class {
             Class::Dump => "dump",
         }
     }
-
-    /// The class with this name.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|class| class.name() == name)
-    }
 }

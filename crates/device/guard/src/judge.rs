@@ -33,6 +33,8 @@ pub(crate) struct KeyVerdict {
     pub(crate) rules: u64,
     /// Whether the key's own text is masked by a rule.
     pub(crate) is_masked: bool,
+    /// Whether no rule says anything of its own of the key.
+    pub(crate) is_plain: bool,
 }
 
 /// Bits of the table of keys.
@@ -51,8 +53,6 @@ pub(crate) struct Judge {
     /// Rules that look for card numbers.
     cards: u64,
     keys: Known<KeyVerdict>,
-    /// Keys of which no rule says anything of its own.
-    plain_keys: Known<()>,
     /// Of the text that was asked about last.
     hits: Vec<Hit>,
     /// How often each rule masked something.
@@ -73,18 +73,8 @@ impl Judge {
         let usual = bits(&options.rules, |rule| matches!(rule.what, What::Class(class) if is_usual(class)));
         let cards = bits(&options.rules, |rule| matches!(rule.what, What::Class(Class::Pan)));
         let counts = vec![0; options.rules.len()];
-        let key_bits = places(KEY_BITS, options.small);
-        Self {
-            options,
-            everywhere,
-            usual,
-            by_form,
-            cards,
-            keys: Known::new(key_bits),
-            plain_keys: Known::new(key_bits),
-            hits: Vec::with_capacity(16),
-            counts,
-        }
+        let keys = Known::new(places(KEY_BITS, options.small));
+        Self { options, everywhere, usual, by_form, cards, keys, hits: Vec::with_capacity(16), counts }
     }
 
     /// What it was made of.
@@ -115,10 +105,16 @@ impl Judge {
     }
 
     /// What the rules say of a key.
+    #[inline(always)]
     pub(crate) fn key(&mut self, key: &[u8]) -> KeyVerdict {
-        if let Some(verdict) = self.keys.get(key) {
-            return verdict;
+        match self.keys.get(key) {
+            Some(verdict) => *verdict,
+            None => self.new_key(key),
         }
+    }
+
+    #[cold]
+    fn new_key(&mut self, key: &[u8]) -> KeyVerdict {
         let rules = &self.options.rules;
         let fits = |rule: &Rule| rule.keys.as_ref().is_none_or(|keys| keys.fits(key));
         let whole = rules.iter().position(|rule| match rule.what {
@@ -127,7 +123,7 @@ impl Judge {
             What::Class(_) | What::Pattern(_) => false,
         });
         let looks = |rule: &Rule| matches!(rule.what, What::Class(_) | What::Pattern(_)) && fits(rule);
-        let verdict = KeyVerdict {
+        let mut verdict = KeyVerdict {
             allowed: self.options.allowed_keys.iter().any(|keys| keys.fits(key)),
             whole: whole.map(|rule| rule as u8),
             texts_only: whole
@@ -135,28 +131,21 @@ impl Judge {
                 .is_some_and(|rule| matches!(rule.what, What::SecretKeys)),
             rules: bits(rules, looks),
             is_masked: !self.look(key, self.everywhere).is_empty(),
+            is_plain: false,
         };
+        verdict.is_plain = verdict == KeyVerdict { rules: self.everywhere, ..KeyVerdict::default() };
         self.keys.set(key, verdict);
-        if verdict == (KeyVerdict { rules: self.everywhere, ..KeyVerdict::default() }) {
-            self.plain_keys.set(key, ());
-        }
         verdict
     }
 
-    /// Whether a key is known as one of which no rule says anything of its own.
-    #[inline]
-    pub(crate) fn is_plain_key(&self, key: &[u8]) -> bool {
-        self.plain_keys.get(key).is_some()
-    }
-
     /// Whether no rule of these masks any of a text.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn is_clean(&mut self, text: &[u8], rules: u64) -> bool {
         !self.may_hold(text, rules) || self.look(text, rules).is_empty()
     }
 
     /// Whether a text has to be looked into.
-    #[inline]
+    #[inline(always)]
     fn may_hold(&self, text: &[u8], rules: u64) -> bool {
         !text.is_empty() && (rules & !self.usual != 0 || Interest::of(text).may_hold_usual(text))
     }

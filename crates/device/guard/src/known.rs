@@ -2,88 +2,170 @@
 
 /// The longest that is remembered.
 const LONGEST: usize = 88;
+/// Strings that share a place.
+const WAYS: usize = 2;
+/// Marks for each string that is remembered.
+const MARKS: usize = 4;
+/// One in so many is remembered when it comes first.
+const AT_ONCE: u32 = 256;
 
-/// The places of a table that usually has 2 to the power of `usual`, as such a power.
+/// The strings of a table that usually has 2 to the power of `usual`, as such a power.
 pub(crate) fn places(usual: u32, small: bool) -> u32 {
     if small { usual - 2 } else { usual }
 }
 
-/// A bounded table of byte strings with what is known of each. A newer one takes the place of an older one.
+/// A bounded table of byte strings with what is known of each. A newer one takes the place of one that was not asked about since the last
+/// one came.
 #[derive(Debug, Clone)]
 pub(crate) struct Known<T> {
-    slots: Box<[Slot<T>]>,
+    places: Box<[[Slot<T>; WAYS]]>,
+    /// Of what was seen once: a part of its hash, at a place that its hash says.
+    marks: Box<[u8]>,
+    /// How many were told to [`Known::set_again`].
+    turn: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Slot<T> {
     bytes: [u8; LONGEST],
+    /// None is remembered that is empty: zero fits nothing.
     length: u8,
+    /// Whether it was asked about since another wanted its place.
+    used: bool,
     value: T,
 }
 
 impl<T: Copy + Default> Known<T> {
-    /// A table of 2 to the power of `bits` places.
+    /// A table of 2 to the power of `bits` strings, at least two.
     pub(crate) fn new(bits: u32) -> Self {
-        let slot = Slot { bytes: [0; LONGEST], length: 0, value: T::default() };
-        Self { slots: vec![slot; 1 << bits].into_boxed_slice() }
+        let slot = Slot { bytes: [0; LONGEST], length: 0, used: false, value: T::default() };
+        let places = (1 << bits) / WAYS;
+        Self {
+            places: vec![[slot; WAYS]; places].into_boxed_slice(),
+            marks: vec![0; MARKS << bits].into_boxed_slice(),
+            turn: 0,
+        }
     }
 
-    /// What is known of these bytes.
-    #[inline]
-    pub(crate) fn get(&self, bytes: &[u8]) -> Option<T> {
-        let slot = self.slots.get(self.place(bytes)?)?;
-        (usize::from(slot.length) == bytes.len() && slot.length > 0 && same(&slot.bytes, bytes)).then_some(slot.value)
+    /// What is known of these bytes: in sizes that compare at once, their first and last bytes together are all of them.
+    #[inline(never)]
+    pub(crate) fn get(&mut self, bytes: &[u8]) -> Option<&T> {
+        match bytes.len() {
+            17..=32 => self.find::<16>(bytes),
+            33..=64 => self.find::<32>(bytes),
+            8..=16 => self.find::<8>(bytes),
+            1..8 => self.find::<0>(bytes),
+            65..=LONGEST => self.find::<48>(bytes),
+            _ => None,
+        }
+    }
+
+    #[inline(always)]
+    fn find<const N: usize>(&mut self, bytes: &[u8]) -> Option<&T> {
+        let mask = self.places.len() - 1;
+        let [first, second] = self.places.get_mut(hash(bytes)? as usize & mask)?;
+        if first.is::<N>(bytes) {
+            first.used = true;
+            return Some(&first.value);
+        }
+        if second.is::<N>(bytes) {
+            second.used = true;
+            return Some(&second.value);
+        }
+        None
     }
 
     /// Remembers what is known of these bytes, where they are neither none nor too many.
+    #[inline(never)]
     pub(crate) fn set(&mut self, bytes: &[u8], value: T) {
-        let Some(slot) = self.place(bytes).and_then(|place| self.slots.get_mut(place)) else { return };
-        let Some(place) = slot.bytes.get_mut(..bytes.len()) else { return };
-        place.copy_from_slice(bytes);
+        let mask = self.places.len() - 1;
+        let Some(place) = hash(bytes).and_then(|hash| self.places.get_mut(hash as usize & mask)) else { return };
+        let is = |slot: &Slot<T>| slot.bytes.get(..slot.length.into()) == Some(bytes);
+        let found = place.iter().position(is).or_else(|| place.iter().position(|slot| !slot.used));
+        // Where both are in use the second one goes, and neither is in use until it is asked about again.
+        if found.is_none() {
+            place.iter_mut().for_each(|slot| slot.used = false);
+        }
+        let Some(slot) = place.get_mut(found.unwrap_or(WAYS - 1)) else { return };
+        let Some(stored) = slot.bytes.get_mut(..bytes.len()) else { return };
+        stored.copy_from_slice(bytes);
         slot.length = bytes.len() as u8;
+        slot.used = true;
         slot.value = value;
     }
 
-    /// The place of these bytes: by their length, their ends and their middle.
-    #[inline]
-    fn place(&self, bytes: &[u8]) -> Option<usize> {
-        if bytes.len() > LONGEST {
-            return None;
+    /// Remembers what is known of these bytes when they come for the second time, so that what never comes again displaces nothing that
+    /// does; and one in so many at once, as two that share a mark wipe out each other's.
+    #[inline(always)]
+    pub(crate) fn set_again(&mut self, bytes: &[u8], value: T) {
+        let Some(hash) = hash(bytes) else { return };
+        let place = (hash >> 32) as usize & (self.marks.len() - 1);
+        let Some(mark) = self.marks.get_mut(place) else { return };
+        let wanted = ((hash >> 24) as u8).max(1);
+        self.turn = self.turn.wrapping_add(1);
+        if std::mem::replace(mark, wanted) == wanted || self.turn.is_multiple_of(AT_ONCE) {
+            self.set(bytes, value);
         }
-        let mix = |hash: u64, word: u64| (hash.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let word = |word: &[u8; 8]| u64::from_le_bytes(*word);
-        let hash = match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
-            (Some(first), Some(last)) => {
-                let middle = bytes.get(bytes.len() / 2 - 4..)?.first_chunk::<8>()?;
-                mix(mix(mix(bytes.len() as u64, word(first)), word(middle)), word(last))
+    }
+}
+
+impl<T> Slot<T> {
+    /// Whether its bytes are these: at least `N` and at most twice as many, or fewer than eight where `N` is none.
+    #[inline(always)]
+    fn is<const N: usize>(&self, bytes: &[u8]) -> bool {
+        if usize::from(self.length) != bytes.len() {
+            return false;
+        }
+        let Some(own) = self.bytes.get(..bytes.len()) else { return false };
+        match N {
+            0 => few(own) == few(bytes),
+            // More would be compared by a call.
+            48 => {
+                own.first_chunk::<32>() == bytes.first_chunk::<32>()
+                    && own.last_chunk::<32>() == bytes.last_chunk::<32>()
+                    && own.get(28..60).and_then(<[u8]>::first_chunk::<32>)
+                        == bytes.get(28..60).and_then(<[u8]>::first_chunk::<32>)
             }
-            _ => mix(bytes.len() as u64, short(bytes)),
-        };
-        Some((hash >> 32) as usize & (self.slots.len() - 1))
+            _ => own.first_chunk::<N>() == bytes.first_chunk::<N>() && own.last_chunk::<N>() == bytes.last_chunk::<N>(),
+        }
     }
 }
 
-/// Fewer than eight bytes as a number.
-fn short(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte))
-}
-
-/// Whether the first bytes of a slot are these: their first and last bytes together are all of them, in sizes that compare at once.
-#[inline]
-fn same(slot: &[u8; LONGEST], bytes: &[u8]) -> bool {
-    let Some(slot) = slot.get(..bytes.len()) else { return false };
-    match bytes.len() {
-        0..8 => short(slot) == short(bytes),
-        8..=16 => same_ends::<8>(slot, bytes),
-        17..=32 => same_ends::<16>(slot, bytes),
-        33..=64 => same_ends::<32>(slot, bytes),
-        _ => same_ends::<64>(slot, bytes),
+/// A number for these bytes, by their ends; `None` for none and for too many. Whoever makes two strings with the same one
+/// only makes them forgotten.
+#[inline(always)]
+fn hash(bytes: &[u8]) -> Option<u64> {
+    if bytes.is_empty() || bytes.len() > LONGEST {
+        return None;
     }
+    let word = |word: &[u8; 8]| u64::from_le_bytes(*word);
+    let ends = |bytes: &[u8; 16]| {
+        let ([first, second], _) = bytes.as_chunks::<8>() else { return (0, 0) };
+        (word(first), word(second))
+    };
+    let (one, other) = match (bytes.first_chunk::<16>(), bytes.last_chunk::<16>()) {
+        (Some(first), Some(last)) => {
+            let (first, last) = (ends(first), ends(last));
+            (first.0 ^ last.1.rotate_left(23), first.1 ^ last.0)
+        }
+        _ => match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+            (Some(first), Some(last)) => (word(first), word(last)),
+            _ => (few(bytes), 0),
+        },
+    };
+    let mixed = one ^ other.rotate_left(29);
+    let product = u128::from(mixed) * u128::from(0x9e37_79b9_7f4a_7c15_u64);
+    Some(product as u64 ^ (product >> 64) as u64)
 }
 
-#[inline]
-fn same_ends<const N: usize>(slot: &[u8], bytes: &[u8]) -> bool {
-    slot.first_chunk::<N>() == bytes.first_chunk::<N>() && slot.last_chunk::<N>() == bytes.last_chunk::<N>()
+/// Fewer than eight bytes of one length as a number.
+#[inline(always)]
+fn few(bytes: &[u8]) -> u64 {
+    if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        return u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last));
+    }
+    let at = |place: usize| u64::from(bytes.get(place).copied().unwrap_or(0));
+    at(0) << 16 | at(bytes.len() / 2) << 8 | at(bytes.len().saturating_sub(1))
 }
 
 #[cfg(test)]
@@ -99,12 +181,33 @@ mod tests {
             let bytes: Vec<u8> = (0..length as u8).collect();
             known.set(&bytes, length);
             let kept = (1..=LONGEST).contains(&length);
-            assert_eq!(known.get(&bytes), kept.then_some(length));
+            assert_eq!(known.get(&bytes).copied(), kept.then_some(length));
             for place in 0..length {
                 let mut other = bytes.clone();
                 other[place] ^= 0x80;
                 assert_eq!(known.get(&other), None, "{length} {place}");
             }
         }
+    }
+
+    /// Scenario: strings come once, then again; more come than there is place for. Guarantees: what came once is not remembered, what came
+    /// twice is; what is set stands there once; what is asked about stays, and what is not goes.
+    #[test]
+    fn what_comes_again_is_remembered() {
+        let mut known = Known::new(1);
+        let all = |known: &mut Known<u8>| {
+            [b"first".as_slice(), b"second", b"third", b"fourth"].map(|text| known.get(text).copied().unwrap_or(0))
+        };
+        known.set_again(b"first", 1);
+        assert_eq!(all(&mut known), [0; 4]);
+        known.set_again(b"first", 1);
+        known.set(b"second", 2);
+        known.set(b"second", 3);
+        assert_eq!(all(&mut known), [1, 3, 0, 0]);
+        // Both are in use: the second one goes.
+        known.set(b"third", 4);
+        assert_eq!(known.get(b"third"), Some(&4));
+        known.set(b"fourth", 5);
+        assert_eq!(all(&mut known), [0, 0, 4, 5]);
     }
 }

@@ -1,7 +1,7 @@
 //! What stands between intake and everything that is written: masking (P10), and what production leaves out. Sans-IO.
 //!
 //! - [`Guard`]: what every request passes before metrics are made of it and before it is written anywhere
-//! - `visit`: the one visitor over every text and all bytes of a request
+//! - `visit`: the one visitor over every text and all bytes of a request; `look`, `parts`: its first look, which nearly always ends it
 //! - `judge`: what the rules say of one text or one key
 //! - `interest`, `known`: why clean texts cost little
 //! - `detect`: values found by their form
@@ -12,8 +12,10 @@ mod detect;
 mod interest;
 mod judge;
 mod known;
+mod look;
 #[cfg(feature = "mutants")]
 mod mutants;
+mod parts;
 mod pattern;
 mod rules;
 #[cfg(test)]

@@ -67,7 +67,7 @@ pub struct Options {
     pub token_keys: Vec<TokenKey>,
     /// Whether log records of DEBUG and below are taken out.
     pub production: bool,
-    /// Whether a quarter of the usual is remembered as clean, 20 KiB instead of 80: for devices with little memory.
+    /// Whether a quarter of the usual is remembered as clean, 26 KiB instead of 80: for devices with little memory.
     pub small: bool,
 }
 

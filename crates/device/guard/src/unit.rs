@@ -4,12 +4,12 @@ use model::otlp::schema::{self, Field, Kind, Message};
 use model::proto::{ProtoError, Reader, Value, put_fixed32, put_fixed64, put_uint};
 
 /// A walk over fields that only looks: what cannot be read ends it, and is told at the end.
-pub(crate) struct Look<'a> {
+pub(crate) struct Fields<'a> {
     reader: Reader<'a>,
     broken: bool,
 }
 
-impl<'a> Look<'a> {
+impl<'a> Fields<'a> {
     /// At the start of a message.
     #[inline]
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
@@ -34,6 +34,9 @@ impl<'a> Look<'a> {
         !self.broken && !self.reader.passed_group()
     }
 }
+
+/// `severity_number` of INFO: below it are DEBUG and TRACE (logs.proto, `SeverityNumber`).
+pub(crate) const INFO: u64 = 9;
 
 /// Appends a field that is a number.
 pub(crate) fn put_scalar(out: &mut Vec<u8>, number: u32, value: Value<'_>) {

@@ -1,43 +1,22 @@
-//! The one visitor over every text and all bytes of a request, by the tables of OTLP: once to see whether anything is masked, which
-//! nearly always ends there, and a second time to write what is.
+//! The one visitor over every text and all bytes of a request, by the tables of OTLP: once to see whether anything is masked (`look`), and
+//! a second time to write what is.
 
 use model::Refusal;
 use model::RefusalCounts;
 use model::otlp::schema::{self, Kind, Message, Rule, any_value, key_value};
-use model::otlp::{ScalarValue, scalar_pair};
 use model::proto::{ProtoError, Reader, Value, put_bytes, put_message};
 
-use crate::detect::is_card_number;
 use crate::judge::{Judge, KeyVerdict};
-use crate::known::{Known, places};
+use crate::look::{Look, card_in_double, card_in_integer};
 #[cfg(feature = "mutants")]
 use crate::mutants::Mutant;
 use crate::rules::Action;
-use crate::unit::{Look, field_of, is_number_id, is_record, is_unit, put_scalar, records};
-
-/// Bits of the tables of attributes and of other texts.
-const PAIR_BITS: u32 = 9;
-const TEXT_BITS: u32 = 7;
-/// One in so many is remembered.
-const REMEMBER: u32 = 8;
-/// `severity_number` of INFO: below it are DEBUG and TRACE (logs.proto, `SeverityNumber`).
-const INFO: u64 = 9;
-/// A card number has so many digits at least.
-const LEAST_CARD: u64 = 1_000_000_000_000;
-/// The largest integer that is held against it: what has 17 digits and more is an id, a count or a time, which passes the check of a
-/// longer card number by chance.
-const MOST_CARD: u64 = 9_999_999_999_999_999;
+use crate::unit::{INFO, field_of, is_number_id, is_record, is_unit, put_scalar, records};
 
 /// Walks requests.
 #[derive(Debug)]
 pub(crate) struct Visitor {
-    judge: Judge,
-    /// Attributes of which no rule masks anything.
-    clean: Known<()>,
-    /// Texts that stand under no key of which none does.
-    clean_texts: Known<()>,
-    /// How many were found clean.
-    looked: u32,
+    look: Look,
     /// Records that were taken out of the request that is written.
     dropped: RefusalCounts,
     #[cfg(feature = "mutants")]
@@ -57,12 +36,8 @@ enum Fate {
 
 impl Visitor {
     pub(crate) fn new(judge: Judge) -> Self {
-        let small = judge.options().small;
         Self {
-            judge,
-            clean: Known::new(places(PAIR_BITS, small)),
-            clean_texts: Known::new(places(TEXT_BITS, small)),
-            looked: 0,
+            look: Look::new(judge),
             dropped: RefusalCounts::default(),
             #[cfg(feature = "mutants")]
             mutant: Mutant::from_environment(),
@@ -70,11 +45,11 @@ impl Visitor {
     }
 
     pub(crate) fn judge(&self) -> &Judge {
-        &self.judge
+        self.look.judge()
     }
 
     pub(crate) fn judge_mut(&mut self) -> &mut Judge {
-        &mut self.judge
+        self.look.judge_mut()
     }
 
     /// A request without what rules mask, and the records that went; `None` where nothing changes.
@@ -86,7 +61,7 @@ impl Visitor {
         root: &'static Message,
         request: &[u8],
     ) -> Result<Option<(Vec<u8>, RefusalCounts)>, ProtoError> {
-        if self.is_clean(root, request) {
+        if self.look.is_clean(root, request) {
             return Ok(None);
         }
         self.dropped = RefusalCounts::default();
@@ -96,226 +71,17 @@ impl Visitor {
     }
 }
 
-/// The look.
+/// The writing.
 impl Visitor {
-    /// Whether nothing of a message is masked, and all of it can be read.
-    fn is_clean(&mut self, schema: &'static Message, bytes: &[u8]) -> bool {
-        let mut rest = bytes;
-        let production = self.judge.options().production;
-        loop {
-            // Fields as nearly all are, told by their first two bytes; numbers are only passed over.
-            if let [key, second, after @ ..] = rest
-                && *key >= 8
-            {
-                match (key & 0x87, *second) {
-                    (2, length @ ..0x80) if let Some((inside, behind)) = after.split_at_checked(length.into()) => {
-                        rest = behind;
-                        if !self.is_clean_part(schema, u32::from(key >> 3), inside) {
-                            return false;
-                        }
-                        continue;
-                    }
-                    (1, _) if let Some(behind) = after.get(7..) => {
-                        rest = behind;
-                        continue;
-                    }
-                    (0, ..0x80) if !production => {
-                        rest = after;
-                        continue;
-                    }
-                    _ => {}
-                }
-            }
-            if rest.is_empty() {
-                return true;
-            }
-            let mut reader = Reader::new(rest);
-            let Ok(Some((number, value))) = reader.next_field() else { return false };
-            rest = rest.get(reader.offset()..).unwrap_or_default();
-            let inside = match value {
-                _ if reader.passed_group() => return false,
-                Value::Bytes(inside) => inside,
-                _ if number == 2 && self.is_below_info(schema, value) => return false,
-                _ => continue,
-            };
-            if !self.is_clean_part(schema, number, inside) {
-                return false;
-            }
-        }
-    }
-
-    /// Whether nothing is masked of a field that holds bytes.
-    #[inline]
-    fn is_clean_part(&mut self, schema: &'static Message, number: u32, inside: &[u8]) -> bool {
-        let Some(field) = field_of(schema, number) else { return false };
-        #[cfg(feature = "mutants")]
-        if self.mutant.skips(schema, field) {
-            return true;
-        }
-        match field.kind {
-            Kind::Attributes => self.is_clean_pair(inside),
-            Kind::String => self.is_clean_field(inside),
-            Kind::Message(child) => self.is_clean(child, inside),
-            Kind::AnyValue => self.is_clean_value(inside, self.judge.everywhere()),
-            Kind::Id16 | Kind::Id8 => !is_number_id(inside) || self.judge.is_clean(inside, self.judge.everywhere()),
-            // Packed numbers.
-            _ => field.rule == Rule::Repeated,
-        }
-    }
-
     fn is_below_info(&self, schema: &'static Message, value: Value<'_>) -> bool {
-        let production = self.judge.options().production;
+        let production = self.judge().options().production;
         production && matches!(value, Value::Varint(1..INFO)) && std::ptr::eq(schema, &schema::LOG_RECORD)
     }
 
-    /// Whether nothing is masked of a text that stands in a field of its own.
-    #[inline]
-    fn is_clean_field(&mut self, text: &[u8]) -> bool {
-        if text.is_empty() || self.clean_texts.get(text).is_some() {
-            return true;
-        }
-        let clean = self.judge.is_clean(text, self.judge.everywhere());
-        if clean && self.is_remembered() {
-            self.clean_texts.set(text, ());
-        }
-        clean
-    }
-
-    /// Whether what was found clean is remembered: one in so many, so that what never comes again does not displace what does.
-    fn is_remembered(&mut self) -> bool {
-        self.looked = self.looked.wrapping_add(1);
-        self.looked.is_multiple_of(REMEMBER)
-    }
-
-    #[inline]
-    fn is_clean_pair(&mut self, pair: &[u8]) -> bool {
-        if self.clean.get(pair).is_some() {
-            return true;
-        }
-        let clean = self.is_clean_new_pair(pair);
-        if clean && self.is_remembered() {
-            self.clean.set(pair, ());
-        }
-        clean
-    }
-
-    fn is_clean_new_pair(&mut self, pair: &[u8]) -> bool {
-        if let Some((key, value)) = scalar_pair(pair) {
-            if let (ScalarValue::Text(text), true) = (value, self.judge.is_plain_key(key)) {
-                return self.judge.is_clean(text, self.judge.everywhere());
-            }
-            let verdict = self.judge.key(key);
-            return !verdict.is_masked && (verdict.allowed || self.is_clean_scalar(value, verdict));
-        }
-        // Where a key stands twice, each is looked at, and a value under all that the last one says.
-        let mut verdict = self.judge.key(b"");
-        let mut reader = Look::new(pair);
-        while let Some((number, value)) = reader.next() {
-            match (number, value) {
-                (key_value::KEY, Value::Bytes(key)) => verdict = self.judge.key(key),
-                (key_value::VALUE, Value::Bytes(_)) | (_, Value::Varint(_)) => {}
-                _ => return false,
-            }
-            if verdict.is_masked {
-                return false;
-            }
-        }
-        let mut reader = Look::new(pair);
-        while let Some((number, value)) = reader.next() {
-            if let (key_value::VALUE, Value::Bytes(value)) = (number, value)
-                && !verdict.allowed
-                && !(self.may_stay(value, verdict) && self.is_clean_value(value, verdict.rules))
-            {
-                return false;
-            }
-        }
-        reader.is_whole()
-    }
-
-    fn is_clean_scalar(&mut self, value: ScalarValue<'_>, verdict: KeyVerdict) -> bool {
-        match (value, verdict.whole) {
-            (ScalarValue::Text(text), Some(rule)) => text.is_empty() || self.judge.is_replaced(rule.into(), text),
-            (_, Some(_)) if !verdict.texts_only => false,
-            (ScalarValue::Text(text), None) => self.judge.is_clean(text, verdict.rules),
-            (ScalarValue::Int(value), _) => self.card_in_integer(value, verdict.rules).is_none(),
-            (ScalarValue::Double(bits), _) => self.card_in_double(bits, verdict.rules).is_none(),
-            (ScalarValue::Bool(_), _) => true,
-        }
-    }
-
-    /// Whether the rule for all under a key lets a value stay.
-    fn may_stay(&self, value: &[u8], verdict: KeyVerdict) -> bool {
-        let Some(rule) = verdict.whole else { return true };
-        let mut reader = Look::new(value);
-        while let Some((number, value)) = reader.next() {
-            let stays = match (number, value) {
-                (any_value::STRING, Value::Bytes(text)) => text.is_empty() || self.judge.is_replaced(rule.into(), text),
-                (any_value::BOOL | any_value::INT | any_value::DOUBLE, _) => verdict.texts_only,
-                (_, Value::Bytes(inside)) => inside.is_empty(),
-                _ => true,
-            };
-            if !stays {
-                return false;
-            }
-        }
-        reader.is_whole()
-    }
-
-    /// Whether nothing of an `AnyValue` is masked by these rules. Its nesting is bounded by the door.
-    fn is_clean_value(&mut self, value: &[u8], rules: u64) -> bool {
-        let mut reader = Look::new(value);
-        while let Some((number, value)) = reader.next() {
-            let clean = match (number, value) {
-                (any_value::STRING | any_value::BYTES, Value::Bytes(text)) => self.judge.is_clean(text, rules),
-                (any_value::ARRAY | any_value::KVLIST, Value::Bytes(list)) => {
-                    let mut entries = Look::new(list);
-                    let mut clean = true;
-                    while let (true, Some((number_inside, value))) = (clean, entries.next()) {
-                        clean = match (number_inside, value) {
-                            (1, Value::Bytes(entry)) if number == any_value::ARRAY => self.is_clean_value(entry, rules),
-                            (1, Value::Bytes(entry)) => self.is_clean_pair(entry),
-                            (_, Value::Bytes(_)) => false,
-                            _ => true,
-                        };
-                    }
-                    clean && entries.is_whole()
-                }
-                (any_value::INT, Value::Varint(value)) => self.card_in_integer(value, rules).is_none(),
-                (any_value::DOUBLE, Value::Fixed64(bits)) => self.card_in_double(bits, rules).is_none(),
-                (_, Value::Bytes(_)) => false,
-                _ => true,
-            };
-            if !clean {
-                return false;
-            }
-        }
-        reader.is_whole()
-    }
-
-    /// The rule that masks an integer, which is the number of a card.
-    fn card_in_integer(&self, value: u64, rules: u64) -> Option<(usize, String)> {
-        if !(LEAST_CARD..=MOST_CARD).contains(&value) {
-            return None;
-        }
-        let rule = self.judge.card_rule(rules)?;
-        let digits = value.to_string();
-        is_card_number(digits.as_bytes()).then_some((rule, digits))
-    }
-
-    fn card_in_double(&self, bits: u64, rules: u64) -> Option<(usize, String)> {
-        let value = f64::from_bits(bits);
-        // Above it not every integer can be told.
-        let exact = value >= LEAST_CARD as f64 && value <= 9_007_199_254_740_992.0 && value.fract() == 0.0;
-        if exact { self.card_in_integer(value as u64, rules) } else { None }
-    }
-}
-
-/// The writing.
-impl Visitor {
     /// Appends a message without what is masked.
     fn write(&mut self, schema: &'static Message, bytes: &[u8], out: &mut Vec<u8>) -> Result<Fate, ProtoError> {
         let mut reader = Reader::new(bytes);
-        let everywhere = self.judge.everywhere();
+        let everywhere = self.judge().everywhere();
         while let Some((number, value)) = reader.next_field()? {
             let Value::Bytes(inside) = value else {
                 if number == 2 && self.is_below_info(schema, value) {
@@ -348,7 +114,7 @@ impl Visitor {
                 Kind::Id16 | Kind::Id8 => {
                     put_bytes(out, number, inside);
                     // An id has its form: there is nothing else to write in its place.
-                    let clean = !is_number_id(inside) || self.judge.is_clean(inside, everywhere);
+                    let clean = !is_number_id(inside) || self.judge_mut().is_clean(inside, everywhere);
                     if clean { Fate::Stays } else { Fate::RecordGoes(Refusal::Masked) }
                 }
                 _ => {
@@ -375,7 +141,7 @@ impl Visitor {
         bytes: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), ProtoError> {
-        if is_record(schema) && self.is_clean(schema, bytes) {
+        if is_record(schema) && self.look.is_clean(schema, bytes) {
             put_bytes(out, number, bytes);
             return Ok(());
         }
@@ -393,23 +159,23 @@ impl Visitor {
 
     /// Appends a text as a field.
     fn write_text(&mut self, number: u32, text: &[u8], rules: u64, out: &mut Vec<u8>) -> Fate {
-        if self.judge.is_clean(text, rules) {
+        if self.judge_mut().is_clean(text, rules) {
             put_bytes(out, number, text);
             return Fate::Stays;
         }
-        let hits = self.judge.look(text, rules).to_vec();
+        let hits = self.judge_mut().look(text, rules).to_vec();
         let mut fate = Fate::Stays;
         let mut masked = Vec::with_capacity(text.len());
         let mut place = 0;
         for hit in &hits {
-            self.judge.count(hit.rule, 1);
-            match self.judge.action(hit.rule) {
+            self.judge_mut().count(hit.rule, 1);
+            match self.judge().action(hit.rule) {
                 Action::DropRecord => return Fate::RecordGoes(Refusal::Masked),
                 Action::DropField => fate = Fate::FieldGoes,
                 _ => {}
             }
             masked.extend_from_slice(text.get(place..hit.range.start).unwrap_or_default());
-            self.judge.replace(hit.rule, text.get(hit.range.clone()).unwrap_or_default(), &mut masked);
+            self.judge().replace(hit.rule, text.get(hit.range.clone()).unwrap_or_default(), &mut masked);
             place = hit.range.end;
         }
         masked.extend_from_slice(text.get(place..).unwrap_or_default());
@@ -419,15 +185,15 @@ impl Visitor {
 
     /// Appends a `KeyValue` as a field.
     fn write_pair(&mut self, number: u32, pair: &[u8], out: &mut Vec<u8>) -> Result<Fate, ProtoError> {
-        if self.is_clean_pair(pair) {
+        if self.look.is_clean_pair(pair) {
             put_bytes(out, number, pair);
             return Ok(Fate::Stays);
         }
-        let mut verdict = self.judge.key(b"");
+        let mut verdict = self.judge_mut().key(b"");
         let mut reader = Reader::new(pair);
         while let Some((number, value)) = reader.next_field()? {
             if let (key_value::KEY, Value::Bytes(key)) = (number, value) {
-                verdict = self.judge.key(key);
+                verdict = self.judge_mut().key(key);
             }
         }
         let mut fate = Ok(Fate::Stays);
@@ -437,7 +203,7 @@ impl Visitor {
 
     fn write_pair_fields(&mut self, pair: &[u8], verdict: KeyVerdict, out: &mut Vec<u8>) -> Result<Fate, ProtoError> {
         let mut reader = Reader::new(pair);
-        let everywhere = self.judge.everywhere();
+        let everywhere = self.judge().everywhere();
         while let Some((number, value)) = reader.next_field()? {
             let fate = match (number, value) {
                 (key_value::KEY, Value::Bytes(key)) => self.write_text(number, key, everywhere, out),
@@ -446,7 +212,7 @@ impl Visitor {
                     Fate::Stays
                 }
                 (key_value::VALUE, Value::Bytes(value)) => {
-                    let whole = if self.may_stay(value, verdict) { None } else { verdict.whole };
+                    let whole = if self.look.may_stay(value, verdict) { None } else { verdict.whole };
                     self.write_value(number, value, verdict.rules, whole, out)?
                 }
                 (_, Value::Bytes(_)) => Fate::Stays,
@@ -483,8 +249,8 @@ impl Visitor {
 
     /// Appends what takes the place of a whole value, whatever it is.
     fn write_whole(&mut self, value: &[u8], rule: usize, out: &mut Vec<u8>) -> Result<Fate, ProtoError> {
-        self.judge.count(rule, 1);
-        match self.judge.action(rule) {
+        self.judge_mut().count(rule, 1);
+        match self.judge().action(rule) {
             Action::DropRecord => return Ok(Fate::RecordGoes(Refusal::Masked)),
             Action::DropField => return Ok(Fate::FieldGoes),
             _ => {}
@@ -502,7 +268,7 @@ impl Visitor {
             };
         }
         let mut masked = Vec::new();
-        self.judge.replace(rule, &last, &mut masked);
+        self.judge().replace(rule, &last, &mut masked);
         put_bytes(out, any_value::STRING, &masked);
         Ok(Fate::Stays)
     }
@@ -518,10 +284,10 @@ impl Visitor {
                     fate?
                 }
                 (any_value::INT, Value::Varint(bits)) => {
-                    self.write_number(number, value, self.card_in_integer(bits, rules), out)
+                    self.write_number(number, value, card_in_integer(self.judge(), bits, rules), out)
                 }
                 (any_value::DOUBLE, Value::Fixed64(bits)) => {
-                    self.write_number(number, value, self.card_in_double(bits, rules), out)
+                    self.write_number(number, value, card_in_double(self.judge(), bits, rules), out)
                 }
                 (_, Value::Bytes(_)) => Fate::Stays,
                 (_, value) => {
@@ -567,13 +333,13 @@ impl Visitor {
             put_scalar(out, number, value);
             return Fate::Stays;
         };
-        self.judge.count(rule, 1);
-        match self.judge.action(rule) {
+        self.judge_mut().count(rule, 1);
+        match self.judge().action(rule) {
             Action::DropRecord => Fate::RecordGoes(Refusal::Masked),
             Action::DropField => Fate::FieldGoes,
             _ => {
                 let mut masked = Vec::new();
-                self.judge.replace(rule, digits.as_bytes(), &mut masked);
+                self.judge().replace(rule, digits.as_bytes(), &mut masked);
                 put_bytes(out, any_value::STRING, &masked);
                 Fate::Stays
             }

@@ -3,3 +3,4 @@
 mod actions;
 mod fields;
 mod odd;
+mod plain;
