@@ -154,6 +154,35 @@ impl<'a> Reader<'a> {
         self.at = self.bytes.len() - rest.len();
     }
 
+    /// The bytes of the next field, where it begins with this byte and they are shorter than 128; without them it is not passed over.
+    #[inline]
+    pub(crate) fn short_bytes(&mut self, key: u8) -> Option<&'a [u8]> {
+        let [first, length @ ..0x80, after @ ..] = self.bytes.get(self.at..)? else { return None };
+        let bytes = after.get(..usize::from(*length))?;
+        if *first != key {
+            return None;
+        }
+        self.at += 2 + bytes.len();
+        Some(bytes)
+    }
+
+    /// The same of bytes that are shorter than 16 KiB.
+    #[inline]
+    pub(crate) fn bytes_behind(&mut self, key: u8) -> Option<&'a [u8]> {
+        let [first, low, after @ ..] = self.bytes.get(self.at..)? else { return None };
+        let (length, content, head) = match after {
+            _ if *low < 0x80 => (usize::from(*low), after, 2),
+            [high @ ..0x80, content @ ..] => (long(*low, *high), content, 3),
+            _ => return None,
+        };
+        let bytes = content.get(..length)?;
+        if *first != key {
+            return None;
+        }
+        self.at += head + length;
+        Some(bytes)
+    }
+
     /// The next field, whatever it is.
     #[inline(never)]
     fn any_field(&mut self) -> Result<Option<(u32, Value<'a>)>, ProtoError> {
@@ -241,6 +270,18 @@ impl<'a> Reader<'a> {
     /// Where the reader stands, in bytes from the start of the message.
     pub fn offset(&self) -> usize {
         self.at
+    }
+
+    /// What was not read yet.
+    #[inline]
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.bytes.get(self.at..).unwrap_or_default()
+    }
+
+    /// Goes on at a part of the rest, up to the end.
+    #[inline]
+    pub(crate) fn go_on_at(&mut self, rest: &'a [u8]) {
+        self.at = self.bytes.len() - rest.len();
     }
 
     fn take(&mut self, length: usize, field: usize) -> Result<&'a [u8], ProtoError> {

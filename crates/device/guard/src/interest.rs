@@ -151,7 +151,7 @@ fn has_scheme(text: &[u8]) -> bool {
     for (index, eight) in eights.iter().enumerate() {
         let odd = u64::from_le_bytes(*eight) ^ SPACES;
         // The highest bit of each byte that is a space.
-        let mut spaces = !((odd & LOW) + LOW | odd | LOW);
+        let mut spaces = !(((odd & LOW) + LOW) | odd | LOW);
         while spaces != 0 {
             if ends_before(index * 8 + spaces.trailing_zeros() as usize / 8) {
                 return true;

@@ -55,7 +55,8 @@ impl Findings {
         self.message_with(schema, bytes, |_, _| {})
     }
 
-    /// As [`Findings::message`]; gives every field to `each`, so that who also reads some of them need not walk again.
+    /// As [`Findings::message`]; gives every field to `each`, so that who also reads some of them need not walk again; of attributes
+    /// that stand one after the other only the first.
     #[inline]
     pub(super) fn message_with<'a>(
         &mut self,
@@ -68,9 +69,27 @@ impl Findings {
             each(number, value);
             match schema.index_of(number).and_then(|index| schema.fields.get(index)) {
                 None => self.unknown += 1,
-                Some(field) => self.field(field, value, reader.offset())?,
+                Some(field) => {
+                    self.field(field, value, reader.offset())?;
+                    if matches!(field.kind, Kind::Attributes) {
+                        self.pairs(&mut reader, number)?;
+                    }
+                }
             }
         }
+        Ok(())
+    }
+
+    /// The attributes that stand here, each shorter than 128 bytes.
+    #[inline(never)]
+    pub(super) fn pairs(&mut self, reader: &mut Reader<'_>, number: u32) -> Result<(), ProtoError> {
+        let key = u8::try_from(number << 3 | 2).unwrap_or(0);
+        let mut count = 0;
+        while let Some(pair) = reader.short_bytes(key) {
+            count += 1;
+            self.pair(pair, MAX_DEPTH)?;
+        }
+        self.parts += count;
         Ok(())
     }
 
@@ -82,7 +101,7 @@ impl Findings {
             (Kind::Id16, Value::Bytes(id)) => self.ids += u64::from(!id.is_empty() && id.len() != 16),
             (Kind::Id8, Value::Bytes(id)) => self.ids += u64::from(!id.is_empty() && id.len() != 8),
             (Kind::Message(child), Value::Bytes(bytes)) => self.message(child, bytes)?,
-            (Kind::Attributes, Value::Bytes(pair)) => self.pair(pair, MAX_DEPTH)?,
+            (Kind::Attributes, Value::Bytes(pair)) => self.one_pair(pair, MAX_DEPTH)?,
             (Kind::AnyValue, Value::Bytes(value)) => self.any(value, MAX_DEPTH)?,
             (Kind::Fixed64 | Kind::Double, Value::Bytes(packed)) if field.rule == Rule::Repeated => {
                 if packed.len() % 8 != 0 {
@@ -101,23 +120,36 @@ impl Findings {
     }
 
     #[inline]
-    fn text(&mut self, text: &[u8]) {
+    pub(super) fn text(&mut self, text: &[u8]) {
         self.texts += u64::from(!is_utf8(text));
     }
 
+    #[inline(always)]
     fn pair(&mut self, bytes: &[u8], depth: u32) -> Result<(), ProtoError> {
-        if let Some((key, value)) = scalar_pair(bytes) {
-            self.names_lane |= key == LANE_ATTRIBUTE.as_bytes();
-            self.parts += 1;
+        let Some((key, value)) = scalar_pair(bytes) else { return self.any_pair(bytes, depth) };
+        self.names_lane |= key == LANE_ATTRIBUTE.as_bytes();
+        self.parts += 1;
+        match value {
             // Where all of the pair is ASCII, so are its texts.
-            if !is_ascii(bytes) {
+            ScalarValue::Text(_) if is_ascii(bytes) => {}
+            ScalarValue::Text(text) => {
                 self.text(key);
-                if let ScalarValue::Text(text) = value {
-                    self.text(text);
-                }
+                self.text(text);
             }
-            return Ok(());
+            _ => self.text(key),
         }
+        Ok(())
+    }
+
+    /// As [`Findings::pair`], where none need stand beside it.
+    #[inline(never)]
+    fn one_pair(&mut self, bytes: &[u8], depth: u32) -> Result<(), ProtoError> {
+        self.pair(bytes, depth)
+    }
+
+    /// A pair that is more than a key with a scalar.
+    #[inline(never)]
+    fn any_pair(&mut self, bytes: &[u8], depth: u32) -> Result<(), ProtoError> {
         let mut reader = Reader::new(bytes);
         while let Some((number, value)) = reader.next_field()? {
             match (number, value) {
@@ -151,7 +183,11 @@ impl Findings {
                     while let Some((field, value)) = entries.next_field()? {
                         let (1, Value::Bytes(entry)) = (field, value) else { continue };
                         self.parts += 1;
-                        if number == any_value::ARRAY { self.any(entry, deeper)? } else { self.pair(entry, deeper)? }
+                        if number == any_value::ARRAY {
+                            self.any(entry, deeper)?
+                        } else {
+                            self.any_pair(entry, deeper)?
+                        }
                     }
                 }
                 (1..=7, _) => self.refuse(Refusal::Malformed),
@@ -168,18 +204,25 @@ pub(super) fn is_utf8(text: &[u8]) -> bool {
     is_ascii(text) || std::str::from_utf8(text).is_ok()
 }
 
-/// Whether all bytes are below 128: told eight at a time, the last eight whatever was told of them before.
-#[inline]
+/// Whether all bytes are below 128: told many at a time, the last ones whatever was told of them before.
+#[inline(always)]
 fn is_ascii(bytes: &[u8]) -> bool {
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    let mut bits = match bytes.last_chunk::<8>() {
-        Some(last) => u64::from_le_bytes(*last),
-        None => bytes.iter().fold(0, |bits, byte| bits | u64::from(*byte)),
-    };
-    for chunk in bytes.as_chunks::<8>().0 {
-        bits |= u64::from_le_bytes(*chunk);
+    match bytes.len() {
+        0..8 => bytes.iter().fold(0, |bits, byte| bits | byte) < 0x80,
+        8..=16 => is_ascii_at_ends::<8>(bytes),
+        17..=32 => is_ascii_at_ends::<16>(bytes),
+        33..=64 => is_ascii_at_ends::<32>(bytes),
+        _ => bytes.is_ascii(),
     }
-    bits & HIGH == 0
+}
+
+/// The same of at least `N` bytes, and at most twice as many.
+#[inline(always)]
+fn is_ascii_at_ends<const N: usize>(bytes: &[u8]) -> bool {
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let (Some(first), Some(last)) = (bytes.first_chunk::<N>(), bytes.last_chunk::<N>()) else { return false };
+    let words = first.as_chunks::<8>().0.iter().chain(last.as_chunks::<8>().0);
+    words.fold(0, |bits, word| bits | u64::from_le_bytes(*word)) & HIGH == 0
 }
 
 /// How many varints are packed.

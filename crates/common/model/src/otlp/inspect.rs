@@ -7,7 +7,7 @@ use super::findings::{Findings, is_utf8, point_schema};
 use super::schema::{self, Kind, Message};
 use super::views::{LogFields, LogView, ScopeGroup, SpanView, messages, scopes};
 use crate::proto::{ProtoError, Reader, Value};
-use crate::{Refusal, RefusalCounts, Signal};
+use crate::{Refusal, RefusalCounts, Signal, SpanId, TraceId};
 
 /// What the look at a request found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl Inspection {
     }
 }
 
-fn bounded(mut found: Findings, bytes: usize, most: usize) -> Findings {
+pub(super) fn bounded(mut found: Findings, bytes: usize, most: usize) -> Findings {
     if bytes > most {
         found.refuse(Refusal::TooLarge);
     }
@@ -58,14 +58,90 @@ fn bounded(mut found: Findings, bytes: usize, most: usize) -> Findings {
     found
 }
 
+/// The first bytes of fields that nearly all spans have: number and wire type.
+mod keys {
+    pub(super) const TRACE_ID: u8 = 1 << 3 | 2;
+    pub(super) const SPAN_ID: u8 = 2 << 3 | 2;
+    pub(super) const PARENT_SPAN_ID: u8 = 4 << 3 | 2;
+    pub(super) const NAME: u8 = 5 << 3 | 2;
+    pub(super) const KIND: u8 = 6 << 3;
+    pub(super) const START: u8 = 7 << 3 | 1;
+    pub(super) const END: u8 = 8 << 3 | 1;
+    /// Of the two bytes before the flags.
+    pub(super) const FLAGS: [u8; 2] = [0x80 | (16 << 3 | 5) as u8, 1];
+}
+
+/// Looks at the next field of a span, where it is one that nearly all have and is written as always; otherwise it stays.
+#[inline(always)]
+fn glance<'a>(reader: &mut Reader<'a>, found: &mut Findings, span: &mut SpanView<'a>) -> bool {
+    let behind = match reader.rest() {
+        [keys::TRACE_ID, 16, rest @ ..] if let Some((id, behind)) = rest.split_first_chunk::<16>() => {
+            span.trace_id = TraceId::from_bytes(id);
+            behind
+        }
+        [keys::SPAN_ID, 8, rest @ ..] if let Some((id, behind)) = rest.split_first_chunk::<8>() => {
+            span.span_id = SpanId::from_bytes(id);
+            behind
+        }
+        [keys::PARENT_SPAN_ID, 8, rest @ ..] if let Some((id, behind)) = rest.split_first_chunk::<8>() => {
+            span.parent_span_id = SpanId::from_bytes(id);
+            behind
+        }
+        [keys::NAME, length @ ..0x80, rest @ ..]
+            if let Some((name, behind)) = rest.split_at_checked(usize::from(*length)) =>
+        {
+            found.text(name);
+            span.name = name;
+            behind
+        }
+        [keys::KIND, kind @ ..0x80, behind @ ..] => {
+            span.kind = u64::from(*kind);
+            behind
+        }
+        [keys::START, rest @ ..] if let Some((time, behind)) = rest.split_first_chunk::<8>() => {
+            span.start_ns = u64::from_le_bytes(*time);
+            behind
+        }
+        [keys::END, rest @ ..] if let Some((time, behind)) = rest.split_first_chunk::<8>() => {
+            span.end_ns = u64::from_le_bytes(*time);
+            behind
+        }
+        [first, second, rest @ ..]
+            if keys::FLAGS == [*first, *second]
+                && let Some((flags, behind)) = rest.split_first_chunk::<4>() =>
+        {
+            span.flags = u32::from_le_bytes(*flags);
+            behind
+        }
+        _ => return false,
+    };
+    found.parts += 1;
+    reader.go_on_at(behind);
+    true
+}
+
 /// Looks at a span. Its ids are required (trace.proto).
 pub(super) fn look_at_span(item: &[u8]) -> Result<(Findings, SpanView<'_>), ProtoError> {
+    const ATTRIBUTES: u32 = 9;
     let (mut found, mut span, mut fault) = (Findings::default(), SpanView::of(item), None);
-    found.message_with(&schema::SPAN, item, |number, value| {
+    let mut reader = Reader::new(item);
+    loop {
+        if glance(&mut reader, &mut found, &mut span) {
+            continue;
+        }
+        found.pairs(&mut reader, ATTRIBUTES)?;
+        if glance(&mut reader, &mut found, &mut span) {
+            continue;
+        }
+        let Some((number, value)) = reader.next_field()? else { break };
         if let Err(error) = span.take(number, value) {
             fault.get_or_insert(error);
         }
-    })?;
+        match field_of(&schema::SPAN, number) {
+            None => found.unknown += 1,
+            Some(field) => found.field(field, value, reader.offset())?,
+        }
+    }
     fault.map_or(Ok(()), Err)?;
     let mut found = bounded(found, item.len(), MAX_RECORD);
     if span.trace_id.is_none() {
@@ -120,7 +196,7 @@ pub(super) fn look_at_metric(item: &[u8]) -> Result<(Findings, usize), ProtoErro
     Ok((found, bytes))
 }
 
-fn field_of(schema: &'static Message, number: u32) -> Option<&'static schema::Field> {
+pub(super) fn field_of(schema: &'static Message, number: u32) -> Option<&'static schema::Field> {
     schema.index_of(number).and_then(|index| schema.fields.get(index))
 }
 

@@ -1,8 +1,11 @@
 //! Requests with good and bad records, at the door.
 
+use super::bounds::MAX_RECORD;
+use super::findings::Findings;
+use super::inspect::{bounded, field_of, look_at_span};
 use super::schema::{any_value, key_value};
 use super::*;
-use crate::proto::{Reader, put_bytes, put_fixed64, put_message, put_uint, put_varint};
+use crate::proto::{ProtoError, Reader, put_bytes, put_fixed64, put_message, put_uint, put_varint};
 use crate::{Refusal, Signal};
 
 const WALL: u64 = 1_700_000_000_000_000_000;
@@ -94,7 +97,7 @@ fn items(signal: Signal, request: &[u8]) -> Vec<Vec<u8>> {
     for piece in Pieces::new(signal, request, WALL) {
         let found = inspect(signal, &piece).unwrap();
         assert!(found.is_clean(), "{found:?}");
-        for_each_scope::<ProtoFault>(&piece, |scope| {
+        for_each_scope::<ProtoError>(&piece, |scope| {
             assert_eq!(string_attribute(scope.resource.resource, 1, "service.name"), Some(&b"shop"[..]));
             out.extend(scope.items().map(|item| item.unwrap().to_vec()));
             Ok(())
@@ -103,8 +106,6 @@ fn items(signal: Signal, request: &[u8]) -> Vec<Vec<u8>> {
     }
     out
 }
-
-type ProtoFault = crate::proto::ProtoError;
 
 /// Scenario: spans without trace id, with zeros, of 15 bytes, the same for span ids, a parent of 7 bytes, beside good ones.
 /// Guarantees: the good ones go on unchanged, the bad ones are counted by reason, a bad parent is left out (P1).
@@ -266,9 +267,9 @@ fn i3_a_large_request_goes_in_pieces() {
     for piece in Pieces::new(Signal::Metrics, &large, WALL) {
         assert!(piece.len() < 2 * PIECE_BYTES, "{}", piece.len());
         assert!(count_records(Signal::Metrics, &piece).unwrap() <= PIECE_RECORDS);
-        for_each_scope::<ProtoFault>(&piece, |scope| {
+        for_each_scope::<ProtoError>(&piece, |scope| {
             for item in scope.items() {
-                PointView::for_each::<ProtoFault>(item?, |point| {
+                PointView::for_each::<ProtoError>(item?, |point| {
                     let mut reader = Reader::new(point.bytes);
                     while let Some((number, value)) = reader.next_field()? {
                         if let (6, crate::proto::Value::Fixed64(value)) = (number, value) {
@@ -340,5 +341,59 @@ fn i3_pieces_hold_what_was_counted() {
             changed[cut] ^= change;
             check(&changed);
         }
+    }
+}
+
+/// A span, field by field, by the tables alone.
+fn walked(item: &[u8]) -> Result<(Findings, SpanView<'_>), ProtoError> {
+    let (mut found, mut reader) = (Findings::default(), Reader::new(item));
+    while let Some((number, value)) = reader.next_field()? {
+        match field_of(&schema::SPAN, number) {
+            None => found.unknown += 1,
+            Some(field) => found.field(field, value, reader.offset())?,
+        }
+    }
+    let (span, mut found) = (SpanView::read(item)?, bounded(found, item.len(), MAX_RECORD));
+    if span.trace_id.is_none() {
+        found.refuse(Refusal::InvalidTraceId);
+    } else if span.span_id.is_none() {
+        found.refuse(Refusal::InvalidSpanId);
+    }
+    Ok((found, span))
+}
+
+/// Scenario: a span with every field, attributes of every kind and length, alone and in runs; cut at every place, with every byte changed
+/// to every value. Guarantees: the glance at its usual fields finds what a walk by the tables finds, faults included; nothing panics.
+#[test]
+fn a_glance_at_a_span_finds_what_a_walk_finds() {
+    let mut item = span(&[7; 16], &[3; 8], b"GET /");
+    put_bytes(&mut item, 3, b"ot=th:8");
+    put_bytes(&mut item, 4, &[9; 8]);
+    put_uint(&mut item, 6, 2);
+    for length in [0, 1, 5, 9, 20, 40, 70, 130] {
+        pair(&mut item, 9, b"a.key", &vec![b'x'; length]);
+    }
+    pair(&mut item, 9, "Schl\u{fc}ssel".as_bytes(), "Wert \u{1f6a2} und mehr als sechzehn".as_bytes());
+    put_message(&mut item, 9, |out| {
+        put_bytes(out, key_value::KEY, b"status");
+        put_message(out, key_value::VALUE, |out| put_uint(out, any_value::INT, 200));
+    });
+    put_uint(&mut item, 10, 1);
+    pair(&mut item, 9, b"lightship.lane", b"audit");
+    put_message(&mut item, 11, |out| put_bytes(out, 2, b"event"));
+    put_message(&mut item, 15, |out| put_uint(out, 3, 2));
+    put_varint(&mut item, 16 << 3 | 5);
+    item.extend_from_slice(&257u32.to_le_bytes());
+    let check = |item: &[u8]| assert_eq!(format!("{:?}", look_at_span(item)), format!("{:?}", walked(item)));
+    for end in 0..=item.len() {
+        check(&item[..end]);
+    }
+    let mut changed = item.clone();
+    for place in 0..item.len() {
+        for value in 0..=255 {
+            changed[place] = value;
+            check(&changed);
+        }
+        changed[place] = item[place];
     }
 }

@@ -24,7 +24,7 @@ const DOUBLE: u8 = 4 << 3 | 1;
 
 /// The key and the scalar of a `KeyValue` that holds just these, each shorter than 128 bytes, and an integer below 2^14; `None` for
 /// every other form, also where the bytes are not protobuf.
-#[inline]
+#[inline(always)]
 pub fn scalar_pair(pair: &[u8]) -> Option<(&[u8], ScalarValue<'_>)> {
     let [KEY, length @ ..0x80, rest @ ..] = pair else { return None };
     let (key, rest) = rest.split_at_checked(usize::from(*length))?;

@@ -163,7 +163,12 @@ impl<'a> Iterator for Scopes<'a> {
 pub fn messages(bytes: &[u8], wanted: u32) -> impl Iterator<Item = Result<&[u8], ProtoError>> {
     let mut reader = Reader::new(bytes);
     let mut failed = false;
+    let key = if wanted < 16 { (wanted << 3) as u8 | 2 } else { 0 };
     std::iter::from_fn(move || {
+        // One of them mostly follows the other.
+        if let Some(message) = reader.bytes_behind(key) {
+            return Some(Ok(message));
+        }
         while !failed {
             match reader.next_field() {
                 Ok(Some((number, Value::Bytes(message)))) if number == wanted => return Some(Ok(message)),

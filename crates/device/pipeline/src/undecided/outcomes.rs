@@ -132,10 +132,15 @@ impl Undecided {
         match content {
             Content::Request(Signal::Traces) => for_each_scope::<ProtoError>(bytes, |scope| {
                 let service = string_attribute(scope.resource.resource, 1, "service.name").unwrap_or_default();
+                // Spans of a trace stand beside each other.
+                let mut last = (None, None);
                 for item in scope.items() {
                     let item = item?;
                     let trace = SpanView::trace_id_of(item)?;
-                    let outcome = trace.and_then(|trace| applying.outcomes.of(trace, entry));
+                    if trace != last.0 {
+                        last = (trace, trace.and_then(|trace| applying.outcomes.of(trace, entry)));
+                    }
+                    let outcome = last.1;
                     let Some(Outcome::Deliver(delivered)) = outcome else {
                         applying.left_out_span(outcome);
                         continue;
