@@ -184,9 +184,9 @@ impl Findings {
                         let (1, Value::Bytes(entry)) = (field, value) else { continue };
                         self.parts += 1;
                         if number == any_value::ARRAY {
-                            self.any(entry, deeper)?
+                            self.any(entry, deeper)?;
                         } else {
-                            self.any_pair(entry, deeper)?
+                            self.one_pair(entry, deeper)?;
                         }
                     }
                 }
