@@ -7,7 +7,7 @@ const WAYS: usize = 2;
 /// Marks for each string that is remembered.
 const MARKS: usize = 4;
 /// One in so many is remembered when it comes first.
-const AT_ONCE: u32 = 256;
+const AT_ONCE: u32 = 1024;
 
 /// The strings of a table that usually has 2 to the power of `usual`, as such a power.
 pub(crate) fn places(usual: u32, small: bool) -> u32 {
@@ -101,7 +101,7 @@ impl<T: Copy + Default> Known<T> {
         let Some(hash) = hash(bytes) else { return };
         let place = (hash >> 32) as usize & (self.marks.len() - 1);
         let Some(mark) = self.marks.get_mut(place) else { return };
-        let wanted = ((hash >> 24) as u8).max(1);
+        let wanted = (hash >> 24) as u8;
         self.turn = self.turn.wrapping_add(1);
         if std::mem::replace(mark, wanted) == wanted || self.turn.is_multiple_of(AT_ONCE) {
             self.set(bytes, value);
