@@ -65,13 +65,18 @@ fn std_features(job: &Job) -> Option<&'static str> {
     (job.program.panic_crate() == "panic_abort").then_some("-Zbuild-std-features=optimize_for_size")
 }
 
+/// Ways of zstd to compress that the device does not use: it has one level, 3, whose way is `dfast`.
+const NOT_OF_THE_DEVICE: [&str; 6] = ["GREEDY", "LAZY", "LAZY2", "BTLAZY2", "BTOPT", "BTULTRA"];
+
 fn c_flags(job: &Job, paths: &[(PathBuf, &'static str)]) -> String {
     let maps = paths.iter().map(|(path, name)| format!(" -ffile-prefix-map={}={name}", path.display()));
-    let tables = match job.program.panic_crate() {
-        "panic_abort" => " -fno-asynchronous-unwind-tables -fno-unwind-tables",
-        _ => "",
-    };
-    format!("-g0{tables}{}", maps.collect::<String>())
+    let mut flags = String::from("-g0");
+    if job.program.panic_crate() == "panic_abort" {
+        flags.push_str(" -fno-asynchronous-unwind-tables -fno-unwind-tables");
+        flags.extend(NOT_OF_THE_DEVICE.map(|way| format!(" -DZSTD_EXCLUDE_{way}_BLOCK_COMPRESSOR")));
+    }
+    flags.extend(maps);
+    flags
 }
 
 fn rust_flags(toolchain: &Toolchain, job: &Job, paths: &[(PathBuf, &'static str)]) -> String {
