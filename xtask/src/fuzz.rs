@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
-const TARGETS: [&str; 20] = [
+const TARGETS: [&str; 21] = [
     "walker",
     "door",
     "guard",
@@ -28,6 +28,7 @@ const TARGETS: [&str; 20] = [
     "mqtt",
     "scrape",
     "relabel",
+    "tail",
 ];
 
 /// What `cargo fuzz` passes, without what only a nightly compiler takes (the address sanitiser).

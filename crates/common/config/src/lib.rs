@@ -4,6 +4,7 @@
 
 mod destination;
 mod fault;
+mod files;
 mod guard;
 mod host;
 mod lanes;
@@ -26,6 +27,7 @@ use serde::Deserialize;
 pub use destination::{
     Compression, Destination, DestinationKind, LaneName, MaxHold, NameTranslation, OtlpProtocol, SignalName, SignalUrls,
 };
+pub use files::{FileEncoding, FileFormat, FileMultiline, FileSource, FileStart, StackTraces};
 pub use guard::{Guard, MaskAction, MaskClass, MaskRule, Redaction, TokenKey};
 pub use host::{HostPart, HostSource};
 pub use lanes::{LaneBudget, LaneBudgets, LaneRule, LaneWatermarks, Lanes, OwnLane, Watermarks};
@@ -127,6 +129,9 @@ pub struct Sources {
     pub prometheus: Option<PrometheusSource>,
     /// What the host tells of itself; absent: nothing.
     pub host: Option<HostSource>,
+    /// Log files; absent: none.
+    #[serde(default)]
+    pub files: Vec<FileSource>,
 }
 
 /// The ring of everything that came in, before sampling.
@@ -255,6 +260,7 @@ fn faults(config: &Config) -> Vec<(String, String)> {
     [
         whole(check(config)),
         whole(otlp::check(config)),
+        whole(files::check(config)),
         placed(guard::check(&config.guard)),
         placed(sampling::check(&config.sampling)),
         placed(lanes::check(&config.lanes, config.journal.budget.0)),

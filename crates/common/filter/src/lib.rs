@@ -23,7 +23,7 @@ mod tests;
 pub use engine::{Engine, MAX_GROUPS, MAX_ROWS, Output, Table};
 pub use error::ParseError;
 pub use field::Field;
-pub use literal::{MOMENTS, level_name, level_number, moment};
+pub use literal::{MOMENTS, level_name, level_number, moment, rfc3339_ns};
 pub use query::{Aggregate, Comparison, Filter, Function, Pipe, Query, Range, Test};
 pub use record::{Record, Value};
 

@@ -116,7 +116,9 @@ pub fn moment(text: &str, now_ns: u64) -> Option<u64> {
     rfc3339_ns(text)
 }
 
-fn rfc3339_ns(text: &str) -> Option<u64> {
+/// A date or time of RFC 3339 (years 1970 to 2500), `T` or a blank between both, UTC where no zone stands, as Unix nanoseconds; `None` for
+/// anything else.
+pub fn rfc3339_ns(text: &str) -> Option<u64> {
     let digits = |range: std::ops::Range<usize>| -> Option<i64> {
         let part = text.get(range)?;
         part.bytes().all(|byte| byte.is_ascii_digit()).then(|| part.parse().ok())?

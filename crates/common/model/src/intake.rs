@@ -15,6 +15,33 @@ pub struct Request {
     pub key: Option<Box<[u8]>>,
 }
 
+/// Where a source that reads stands, with a request of what it read. It rides in the commit that has the request's records, so that after a
+/// kill each of them was either taken in or is read again. All texts are the source's own; nobody else reads them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    /// Of what it is the position: a source and a file of it.
+    pub key: Box<[u8]>,
+    /// What was read for this request: where it begins and ends. What of it is undecided when the program is killed is read again by this.
+    pub read: Box<[u8]>,
+    /// Where to go on.
+    pub next: Box<[u8]>,
+    /// Whether nothing more is to be read there: the key is forgotten once nothing of it is undecided.
+    pub is_done: bool,
+    /// Whether this was read again after a restart: only what was undecided is taken in.
+    pub is_again: bool,
+}
+
+/// Where a source goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadTo {
+    /// Of what; see [`Position::key`].
+    pub key: Box<[u8]>,
+    /// Where.
+    pub next: Box<[u8]>,
+    /// What is to be read again first: see [`Position::read`].
+    pub again: Vec<Box<[u8]>>,
+}
+
 /// What became of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {

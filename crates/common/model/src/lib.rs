@@ -10,6 +10,6 @@ mod refusal;
 mod words;
 
 pub use identity::{Epoch, Lane, ParseLaneError, Signal, Signals, SpanId, Stamp, TraceId};
-pub use intake::{Answer, Request};
+pub use intake::{Answer, Position, ReadTo, Request};
 pub use refusal::{Refusal, RefusalCounts};
 pub use words::words;

@@ -87,6 +87,12 @@ sources:
   #   scrape_configs:
   #     - job_name: node
   #       static_configs: [{{ targets: [\"127.0.0.1:9100\"] }}]
+  # files:                               # log files, through rotation of every kind
+  #   - name: app
+  #     include: [/var/log/app/*.log*]   # with what rotation makes of them
+  #   - name: pods                       # names of pods and containers come from the path
+  #     include: [/var/log/pods/*/*/*.log]
+  #     start: beginning                 # without it, what is there at the first start is left
 
 sampling:
   decision_wait: {decision_wait}                   # from a trace's first span; SDKs batch for 5 s

@@ -69,8 +69,13 @@ fn directory(path: &Path, seconds: u64, end_ns: u64, recorder: bool) -> TraceId 
             });
         });
         if let Some(recorder) = &mut recorder {
-            let request =
-                Recording { content: Content::Request(Signal::Traces), key: b"", bytes: &spans, compressed: None };
+            let request = Recording {
+                content: Content::Request(Signal::Traces),
+                key: b"",
+                position: b"",
+                bytes: &spans,
+                compressed: None,
+            };
             recorder.record(journal.disk(), &[request], start + SECOND, false).unwrap();
             continue;
         }
@@ -201,7 +206,13 @@ fn more_than_is_remembered_is_shown_once() {
         });
         // The last one is in its lane only.
         if number < requests {
-            let one = Recording { content: Content::Request(Signal::Logs), key: b"", bytes: &logs, compressed: None };
+            let one = Recording {
+                content: Content::Request(Signal::Logs),
+                key: b"",
+                position: b"",
+                bytes: &logs,
+                compressed: None,
+            };
             recorder.record(journal.disk(), &[one], start, false).unwrap();
         }
         if number % 2 == 0 {

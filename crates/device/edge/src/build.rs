@@ -42,7 +42,8 @@ pub fn journal_options(config: &Config) -> journal::Options {
         lane_ages: config.lanes.budgets.ages_in_order().map(|age| age.map_or(u64::MAX, nanos)),
         history_bytes: config.journal.history.map_or(0, |history| history.0),
         free_space_floor: config.journal.keep_free.0,
-        cut_uncommitted: recorder_options(config).is_some(),
+        // What is not committed is recorded, or read again.
+        cut_uncommitted: recorder_options(config).is_some() || !config.sources.files.is_empty(),
     }
 }
 
@@ -143,7 +144,15 @@ pub(crate) fn connections(config: &Config) -> usize {
 
 /// The most memory that each configured part takes, by name, bytes (P9).
 fn budgets(config: &Config) -> Vec<(&'static str, u64)> {
+    #[cfg(feature = "source-files")]
+    let files = {
+        let all: Vec<_> = config.sources.files.iter().filter_map(|one| crate::files::settings(one).ok()).collect();
+        sources::files::FileSettings::budget(all.iter())
+    };
+    #[cfg(not(feature = "source-files"))]
+    let files = 0;
     vec![
+        ("sources.files", files),
         ("sources.otlp.in_flight", config.sources.otlp.as_ref().map_or(0, |otlp| otlp.in_flight.0)),
         ("recorder.memory", config.recorder.memory.0),
         ("requests on their way to recorder.files", config.recorder.files.map_or(0, |_| MAX_RECORDING as u64)),

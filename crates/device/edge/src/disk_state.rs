@@ -167,6 +167,12 @@ impl<D: Disk> DiskState<D> {
         let mut pipeline = make(ledger);
         let mut dead_letters = DeadLetters::open(journal.disk(), budget);
         let mut resuming = pipeline.resume(now_ns);
+        if let Some(positions) = recovery.attachment(AttachmentKind::Positions) {
+            resuming.positions(positions);
+            let unbooked = recovery.unbooked.iter().flat_map(booked_by_signal);
+            resuming
+                .ambiguous(unbooked.filter(|(signal, _)| *signal == Signal::Logs).map(|(_, records)| records).sum());
+        }
         let mut next = 0;
         if let Some(recorder) = &storage.recorder {
             // A start that cannot be counted takes everything in.
@@ -261,11 +267,11 @@ impl<D: Disk> DiskState<D> {
             committed.error = Some(error.to_string());
         }
         // Without all batches the record would speak of what is not there: it waits for the next commit.
-        let CommitAttachment { ledger, decided, without_spans, progress, .. } = attachment;
+        let CommitAttachment { ledger, decided, without_spans, progress, positions, .. } = attachment;
         let decisions = Decisions { remembered: decided, without_spans };
         let recorded = progress.map(|progress| (&decisions, progress));
         let done = match committed.left.is_empty() {
-            true => self.storage.commit(stamp, ledger, recorded),
+            true => self.storage.commit(stamp, ledger, positions.as_deref(), recorded),
             false => self.storage.journal.commit(stamp, &[]).map(drop),
         };
         if let Err(error) = done {

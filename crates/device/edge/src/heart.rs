@@ -31,6 +31,7 @@ pub(crate) struct Heart<'a> {
     last_red: u64,
     last_own: u64,
     committed_ledger: Vec<u8>,
+    committed_positions: Option<Vec<u8>>,
     last_drop: u64,
     /// When it was last looked whether the data directory is there.
     last_look: u64,
@@ -65,6 +66,7 @@ impl<'a> Heart<'a> {
             last_red: 0,
             last_own: agent.shared().clock.now_ns(),
             committed_ledger: Vec::new(),
+            committed_positions: None,
             last_drop: 0,
             last_look: 0,
             memory: memory::Watch::default(),
@@ -189,7 +191,7 @@ impl<'a> Heart<'a> {
             (batches, pipeline.attachment(now), pipeline.decided_to(now, wall))
         };
         let number = attachment.number;
-        let same = attachment.ledger == self.committed_ledger;
+        let same = attachment.ledger == self.committed_ledger && attachment.positions == self.committed_positions;
         if !shared.commits.take_forced() && batches.is_empty() && same {
             shared.pipeline.borrow_mut().nothing_to_commit(&attachment);
             shared.commits.done(number);
@@ -223,7 +225,7 @@ impl<'a> Heart<'a> {
             shared.commits.done(number);
             shared.watermarks.set((wall, decided));
             pipeline.committed(&attachment);
-            self.committed_ledger = attachment.ledger;
+            (self.committed_ledger, self.committed_positions) = (attachment.ledger, attachment.positions);
         }
         for (lane, records) in &committed.unfit {
             pipeline.unfit(records);

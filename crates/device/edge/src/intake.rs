@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use config::AckLevel;
 use pipeline::{Admitted, Looked, Receipt, Ticket, WAIT};
-use sources::{Answer, Intake, Pending, Request};
+use sources::{Answer, Intake, Pending, Position, Request};
 
 use crate::log;
 use crate::shared::{LARGE_REQUEST, Shared};
@@ -26,13 +26,30 @@ pub(crate) fn intake(shared: &Rc<Shared>, ack: AckLevel) -> Intake {
     #[cfg(feature = "mutants")]
     let ack = if crate::mutants::answers_early() { AckLevel::Received } else { ack };
     let shared = Rc::clone(shared);
-    Rc::new(move |request: Request, share| {
+    Rc::new(move |request: Request, position: Option<Position>, share| {
         if shared.gate.is_closed() {
             return Pending::settled(Answer::Wait(WAIT));
         }
         if request.body.len() >= LARGE_REQUEST {
             shared.pages.give_back();
         }
+        let is_read = position.is_some();
+        if let Some(position) = position.as_ref().filter(|_| request.body.is_empty()) {
+            shared.pipeline.borrow_mut().passed_over(position);
+            return Pending::settled(Answer::Accepted);
+        }
+        let again = position.as_ref().filter(|position| position.is_again);
+        let request = match again {
+            None => request,
+            Some(position) => {
+                let missing = shared.pipeline.borrow().only_missing(request, position);
+                let Some(missing) = missing else {
+                    shared.pipeline.borrow_mut().passed_over(position);
+                    return Pending::settled(Answer::Accepted);
+                };
+                missing
+            }
+        };
         let looked = {
             let mut pipeline = shared.pipeline.borrow_mut();
             pipeline.set_wall(shared.clock.wall_ns());
@@ -43,7 +60,7 @@ pub(crate) fn intake(shared: &Rc<Shared>, ack: AckLevel) -> Intake {
             // It came before, and somebody who waited for it to be durable was sent away.
             Err(Answer::Accepted) if shared.commits.is_unsure() => {
                 let receipt = Receipt { answer: Answer::Accepted, ticket: shared.pipeline.borrow().ticket() };
-                return settled(&shared, receipt);
+                return settled(&shared, receipt, is_read);
             }
             Err(answer) => return Pending::settled(answer),
         };
@@ -55,7 +72,7 @@ pub(crate) fn intake(shared: &Rc<Shared>, ack: AckLevel) -> Intake {
         if !looked.is_one_piece(&request.body) {
             let (shared, inside) = (Rc::clone(&shared), shared.gate.enter());
             let taken = tokio::task::spawn_local(async move {
-                let answer = in_pieces(&shared, ack, request, &looked).await;
+                let answer = in_pieces(&shared, ack, request, position, &looked).await;
                 drop((share, inside));
                 answer
             });
@@ -63,36 +80,40 @@ pub(crate) fn intake(shared: &Rc<Shared>, ack: AckLevel) -> Intake {
         }
         let now = shared.clock.now_ns();
         let admitted = match shared.pipeline.borrow_mut().admit_looked(request.signal, request.body, looked, now) {
-            Ok(admitted) => admitted,
+            Ok(admitted) => covering(admitted, position, true),
             Err(answer) => return Pending::settled(answer),
         };
         if ack == AckLevel::Received && !admitted.is_urgent() {
             let receipt = shared.pipeline.borrow_mut().take(admitted, None, now);
-            return settled(&shared, receipt);
+            return settled(&shared, receipt, is_read);
         }
         let (shared, inside) = (Rc::clone(&shared), shared.gate.enter());
         let taken = tokio::task::spawn_local(async move {
             let receipt = take(&shared, ack, admitted).await;
             drop((share, inside));
-            settle(&shared, receipt).await
+            settle(&shared, receipt, is_read).await
         });
         Pending::later(async move { taken.await.unwrap_or(Answer::Wait(WAIT)) })
     })
 }
 
 /// The answer of a receipt, at once where it is true already.
-fn settled(shared: &Rc<Shared>, receipt: Receipt) -> Pending {
+fn settled(shared: &Rc<Shared>, receipt: Receipt, is_read: bool) -> Pending {
     if receipt.ticket == Ticket::Settled {
         return Pending::settled(receipt.answer);
     }
     let shared = Rc::clone(shared);
-    Pending::later(async move { settle(&shared, receipt).await })
+    Pending::later(async move { settle(&shared, receipt, is_read).await })
 }
 
-/// Waits until the answer of a receipt is true, but not for ever.
-async fn settle(shared: &Shared, receipt: Receipt) -> Answer {
+/// Waits until the answer of a receipt is true, but not for ever; a source that reads waits on, and has nothing to send twice.
+async fn settle(shared: &Shared, receipt: Receipt, is_read: bool) -> Answer {
     let Receipt { answer, ticket } = receipt;
     if ticket == Ticket::Settled {
+        return answer;
+    }
+    if is_read {
+        shared.commits.settled(ticket).await;
         return answer;
     }
     match tokio::time::timeout(PATIENCE, shared.commits.settled(ticket)).await {
@@ -104,6 +125,14 @@ async fn settle(shared: &Shared, receipt: Receipt) -> Answer {
     }
 }
 
+/// The same with the position of the source that read it.
+fn covering(admitted: Admitted, position: Option<Position>, is_last: bool) -> Admitted {
+    match position {
+        Some(position) => admitted.covering(position, is_last),
+        None => admitted,
+    }
+}
+
 /// Of a request that is not taken.
 fn not_taken(answer: Answer) -> Receipt {
     Receipt { answer, ticket: Ticket::Settled }
@@ -111,8 +140,15 @@ fn not_taken(answer: Answer) -> Receipt {
 
 /// Takes a request in, piece by piece, and waits between them until there is room again. When that takes too long the
 /// producer is told to come again; what was taken of the same request is passed over then.
-async fn in_pieces(shared: &Rc<Shared>, ack: AckLevel, request: Request, looked: &Looked) -> Answer {
+async fn in_pieces(
+    shared: &Rc<Shared>,
+    ack: AckLevel,
+    request: Request,
+    position: Option<Position>,
+    looked: &Looked,
+) -> Answer {
     let Request { signal, body, .. } = request;
+    let is_read = position.is_some();
     let first = shared.pipeline.borrow_mut().pieces_taken(signal, &body);
     let until = shared.clock.now_ns().saturating_add(PATIENCE.as_nanos() as u64);
     let wall_ns = shared.clock.wall_ns();
@@ -134,7 +170,10 @@ async fn in_pieces(shared: &Rc<Shared>, ack: AckLevel, request: Request, looked:
             }
         };
         let receipt = match admitted {
-            Ok(admitted) => take(shared, ack, admitted).await,
+            Ok(admitted) => {
+                let admitted = covering(admitted, position.clone(), pieces.peek().is_none());
+                take(shared, ack, admitted).await
+            }
             Err(answer) => not_taken(answer),
         };
         if !receipt.answer.is_taken() {
@@ -160,7 +199,7 @@ async fn in_pieces(shared: &Rc<Shared>, ack: AckLevel, request: Request, looked:
         }
     }
     shared.pipeline.borrow_mut().all_pieces_taken(looked);
-    settle(shared, Receipt { answer: looked.answer(), ticket }).await
+    settle(shared, Receipt { answer: looked.answer(), ticket }, is_read).await
 }
 
 /// Waits until what is ready went to the journal, which makes room, or for a moment.

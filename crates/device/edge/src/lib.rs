@@ -20,6 +20,8 @@ mod error;
 mod exposition;
 mod feeds;
 mod fetch_requests;
+#[cfg(feature = "source-files")]
+mod files;
 mod gate;
 mod guarding;
 mod heart;

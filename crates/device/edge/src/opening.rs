@@ -22,7 +22,9 @@ use crate::tell::report;
 /// How many connections memory and the process's file descriptors leave.
 pub(crate) fn connections(config: &Config) -> Result<Shares, StartError> {
     let wanted = Shares { producers: crate::build::connections(config), admin: usize::from(config.admin.connections) };
-    let (limit, open) = (descriptors::limit(), descriptors::open());
+    // Files that are read stay open.
+    let read: u64 = config.sources.files.iter().map(|source| u64::from(source.max_files) + 2).sum();
+    let (limit, open) = (descriptors::limit(), descriptors::open() + read);
     let shares = descriptors::share(limit, open, consumers(config).len() as u64, wanted).map_err(|needed| {
         start_error(format!(
             "the system gives this program {limit} file descriptors, too few for the journal and connections: at least \

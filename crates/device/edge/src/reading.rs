@@ -3,13 +3,13 @@
 use std::rc::Rc;
 
 use config::Config;
-use sources::{Intake, Limits};
+use sources::{Intake, Limits, ReadTo};
 
 use crate::clock::Clock;
 use crate::error::StartError;
 use crate::feeds::{Reading, Starting};
 
-/// Starts what the configuration names: a line for each kind of source.
+/// Starts what the configuration names: a line for each kind of source. `read_to` is how far each was in an earlier life.
 ///
 /// # Errors
 /// [`StartError`] when one cannot start, or this build has it not.
@@ -18,11 +18,13 @@ pub(crate) fn start(
     clock: &Clock,
     intake: &Intake,
     limits: &Rc<Limits>,
+    read_to: &[ReadTo],
 ) -> Result<Reading, StartError> {
     #[cfg_attr(not(feature = "reading-sources"), allow(unused_mut, reason = "this build has no source that reads"))]
     let mut starting = Starting::new(intake, limits);
     start_prometheus(config, clock, &mut starting)?;
     start_host(config, clock, &mut starting)?;
+    start_files(config, clock, read_to, &mut starting)?;
     Ok(starting.reading)
 }
 
@@ -52,6 +54,19 @@ fn start_host(config: &Config, _: &Clock, _: &mut Starting<'_>) -> Result<(), St
         None => Ok(()),
         Some(_) => {
             Err(crate::error::start_error("sources.host: this build has no host metrics (cargo feature source-host)"))
+        }
+    }
+}
+
+#[cfg(feature = "source-files")]
+use crate::files::start as start_files;
+
+#[cfg(not(feature = "source-files"))]
+fn start_files(config: &Config, _: &Clock, _: &[ReadTo], _: &mut Starting<'_>) -> Result<(), StartError> {
+    match config.sources.files.is_empty() {
+        true => Ok(()),
+        false => {
+            Err(crate::error::start_error("sources.files: this build reads no files (cargo feature source-files)"))
         }
     }
 }

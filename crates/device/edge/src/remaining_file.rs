@@ -158,6 +158,9 @@ pub(crate) fn resume<D: Disk>(disk: &D, ledger: Option<&[u8]>, resume: &mut Resu
             FIRST => {
                 let digest = wire::digest(ledger);
                 mine = content.get(..8) == Some(MAGIC) && content.get(8..) == Some(&digest[..]);
+                if mine {
+                    resume.all_comes_again();
+                }
             }
             _ if !mine => return,
             SOME_DECISIONS => restore(&content, resume),

@@ -48,9 +48,9 @@ pub(crate) fn resume<D: Disk>(
     let damaged = recorder.each_recorded(disk, progress.needed, |sequence, request| {
         let Content::Request(signal) = request.content else { return };
         if sequence >= from && (aside.keep)(signal, request.bytes) {
-            resume.set_aside(sequence, signal, request.bytes);
+            resume.set_aside(sequence, signal, request.bytes, request.position);
         } else {
-            resume.request(sequence, signal, request.bytes);
+            resume.request(sequence, signal, request.bytes, request.position);
         }
     });
     resume.damaged(damaged.map_err(RecorderError::into_disk)?);

@@ -134,7 +134,8 @@ where
     let intake = intake::intake(&shared, config.ack());
     let Serving { tasks: mut sources, grpc, http, admin: (admin_listener, admin_address) } =
         listeners.serve(&intake, &limits)?;
-    let reading = reading::start(config, &clock, &intake::intake(&shared, config.recorded()), &limits)?;
+    let read_to: Vec<_> = shared.pipeline.borrow().read_to().collect();
+    let reading = reading::start(config, &clock, &intake::intake(&shared, config.recorded()), &limits, &read_to)?;
     sources.extend(reading.tasks);
     agent.set_sources(reading.states);
     tokio::task::spawn_local(admin::serve(admin_listener, Rc::clone(&agent)));

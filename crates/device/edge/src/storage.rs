@@ -38,20 +38,27 @@ impl<D: Disk> Storage<D> {
         Ok((Self { journal, recorder: Some(recorder) }, recovery))
     }
 
-    /// Commits what is appended, and with it the ledger, and where requests are recorded what was decided of them.
+    /// Commits what is appended, and with it the ledger, how far sources that read are, and where requests are recorded what was decided of them.
     pub(crate) fn commit(
         &mut self,
         stamp: Stamp,
         ledger: &[u8],
+        positions: Option<&[u8]>,
         recorded: Option<(&Decisions<'_>, Progress)>,
     ) -> Result<(), JournalError> {
-        let ledger = Attachment::ledger(ledger);
+        let mut attachments = vec![Attachment::ledger(ledger)];
+        attachments.extend(positions.map(Attachment::positions));
         let Some((recorder, (decisions, progress))) = self.recorder.as_mut().zip(recorded) else {
-            return self.journal.commit(stamp, &[ledger]).map(drop);
+            return self.journal.commit(stamp, &attachments).map(drop);
         };
+        if positions.is_some() {
+            // What they lie behind is recorded; a power cut must leave it.
+            recorder.sync(self.journal.disk()).map_err(RecorderError::into_disk)?;
+        }
         let prepared = recorder.prepare(self.journal.disk(), decisions, progress, stamp.wall_ns);
         let head = prepared.map_err(RecorderError::into_disk)?;
-        self.journal.commit(stamp, &[ledger, Attachment::recorder(&head)])?;
+        attachments.push(Attachment::recorder(&head));
+        self.journal.commit(stamp, &attachments)?;
         recorder.committed(self.journal.disk());
         Ok(())
     }

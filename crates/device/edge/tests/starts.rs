@@ -48,7 +48,8 @@ fn i13_what_kills_starts_is_set_aside() {
     let mut opened = open();
     commit(&mut opened);
     let bomb = log_records(2);
-    let recording = Recording { content: Content::Request(Signal::Logs), key: b"", bytes: &bomb, compressed: None };
+    let recording =
+        Recording { content: Content::Request(Signal::Logs), key: b"", position: b"", bytes: &bomb, compressed: None };
     opened.disk.record(&[recording], 1, true).unwrap();
     drop(opened);
     disk.kill();

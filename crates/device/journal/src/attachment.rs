@@ -7,6 +7,8 @@ pub enum AttachmentKind {
     Ledger,
     /// How far the recorder is: exactly [`RECORDER_LEN`] bytes.
     Recorder,
+    /// How far sources that read are: at most [`ATTACHMENT_CAP`] bytes.
+    Positions,
 }
 
 /// Bytes that become valid together with the frames of a commit. The latest of a kind is kept, and given back at recovery.
@@ -27,6 +29,11 @@ impl<'a> Attachment<'a> {
     /// The books.
     pub fn ledger(bytes: &'a [u8]) -> Self {
         Self { kind: AttachmentKind::Ledger, bytes }
+    }
+
+    /// How far sources that read are.
+    pub fn positions(bytes: &'a [u8]) -> Self {
+        Self { kind: AttachmentKind::Positions, bytes }
     }
 
     /// How far the recorder is.

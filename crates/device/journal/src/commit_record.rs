@@ -10,6 +10,7 @@ use model::{Epoch, Lane};
 use segment::{FieldReader, FieldWriter, MOST, VERSION};
 
 use crate::attachment::{ATTACHMENT_CAP, Attachment, AttachmentKind, RECORDER_LEN};
+use crate::commit_parts::{PART_HEAD, finish_part, part_at, part_crc};
 use crate::error::JournalError;
 
 pub(crate) const PATHS: [&str; 2] = ["note.a", "note.b"];
@@ -45,9 +46,7 @@ const STARTS_LEN: usize = 16 * Lane::ALL.len() + 4;
 const PARTS_AT: usize = 6;
 const HAS_STARTS: u8 = 1;
 const HAS_LOSSES: u8 = 2;
-
-/// Length and checksum before the losses.
-const LOSSES_HEAD: usize = 8;
+const HAS_POSITIONS: u8 = 4;
 
 /// Records that destinations lost and that the ledger of the same record does not know of, by their names.
 pub(crate) type Losses = Vec<(String, u64)>;
@@ -84,6 +83,7 @@ pub(crate) struct CommitRead {
 pub(crate) struct Riding<'a> {
     ledger: Option<&'a [u8]>,
     recorder: Option<[u8; RECORDER_LEN]>,
+    positions: Option<&'a [u8]>,
 }
 
 impl<'a> Riding<'a> {
@@ -98,7 +98,9 @@ impl<'a> Riding<'a> {
             };
             match attachment.kind {
                 AttachmentKind::Ledger if bytes.len() > ATTACHMENT_CAP => return Err(wrong(ATTACHMENT_CAP)),
+                AttachmentKind::Positions if bytes.len() > ATTACHMENT_CAP => return Err(wrong(ATTACHMENT_CAP)),
                 AttachmentKind::Ledger => riding.ledger = Some(bytes),
+                AttachmentKind::Positions => riding.positions = Some(bytes),
                 AttachmentKind::Recorder => {
                     riding.recorder = Some(bytes.try_into().map_err(|_| wrong(RECORDER_LEN))?);
                 }
@@ -236,7 +238,8 @@ impl<F> CommitRecords<F> {
     fn attachments(&self) -> Vec<(AttachmentKind, Vec<u8>)> {
         let ledger = self.ledger().map(|ledger| (AttachmentKind::Ledger, ledger.to_vec()));
         let recorder = (!self.bytes.is_empty()).then(|| (AttachmentKind::Recorder, self.recorder.to_vec()));
-        ledger.into_iter().chain(recorder).collect()
+        let positions = positions_of(&self.bytes).map(|bytes| (AttachmentKind::Positions, bytes.to_vec()));
+        ledger.into_iter().chain(recorder).chain(positions).collect()
     }
 
     /// The open files, by their paths.
@@ -257,6 +260,7 @@ impl<F> CommitRecords<F> {
             && starts_of(&self.bytes).as_ref() == Some(starts)
             && self.losses == *losses
             && riding.ledger.is_none_or(|ledger| self.ledger() == Some(ledger))
+            && riding.positions.is_none_or(|positions| positions_of(&self.bytes) == Some(positions))
             && riding.recorder.is_none_or(|recorder| recorder == self.recorder && !self.recorder_is_stale)
     }
 
@@ -317,10 +321,13 @@ impl<F> CommitRecords<F> {
         let counter = self.counter + 1;
         let ledger = riding.ledger.unwrap_or(ledger_of(&self.bytes));
         let recorder = riding.recorder.unwrap_or(self.recorder);
+        let positions = riding.positions.or(positions_of(&self.bytes));
         let recorder_is_stale = self.recorder_is_stale && riding.recorder.is_none();
         let has_ledger = self.has_ledger || riding.ledger.is_some();
         let ledger_heads = if riding.ledger.is_some() { **heads } else { self.ledger_heads };
-        let parts = if starts.is_some() { HAS_STARTS } else { 0 } | if losses.is_empty() { 0 } else { HAS_LOSSES };
+        let parts = if starts.is_some() { HAS_STARTS } else { 0 }
+            | if losses.is_empty() { 0 } else { HAS_LOSSES }
+            | if positions.is_some() { HAS_POSITIONS } else { 0 };
         self.next.clear();
         self.next.resize(HEADER_LEN, 0);
         self.next.extend_from_slice(ledger);
@@ -349,15 +356,19 @@ impl<F> CommitRecords<F> {
         }
         if !losses.is_empty() {
             let at = self.next.len();
-            self.next.resize(at + LOSSES_HEAD, 0);
+            self.next.resize(at + PART_HEAD, 0);
             for (name, records) in *losses {
                 self.next.extend_from_slice(&records.to_le_bytes());
                 self.next.push(name.len() as u8);
                 self.next.extend_from_slice(name.as_bytes());
             }
-            let len = self.next.len() - at - LOSSES_HEAD;
-            let crc = part_crc(counter, &self.next[at + LOSSES_HEAD..]);
-            FieldWriter::new(&mut self.next[at..]).u32(len as u32).u32(crc);
+            finish_part(counter, &mut self.next[at..]);
+        }
+        if let Some(positions) = positions {
+            let at = self.next.len();
+            self.next.resize(at + PART_HEAD, 0);
+            self.next.extend_from_slice(positions);
+            finish_part(counter, &mut self.next[at..]);
         }
 
         // Odd counters stand in the second file, so this one holds the commit before the last one.
@@ -436,11 +447,6 @@ fn ledger_len(bytes: &[u8]) -> usize {
     if bytes.len() < HEADER_LEN { 0 } else { FieldReader::at(bytes, LEDGER_LEN_AT).u32() as usize }
 }
 
-/// The checksum of a part behind the ledger.
-fn part_crc(counter: u64, part: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(&counter.to_le_bytes()), part)
-}
-
 /// Where the lanes begin, as a whole record says; `None` when it does not say.
 fn starts_of(bytes: &[u8]) -> Option<Starts> {
     if bytes.get(PARTS_AT)? & HAS_STARTS == 0 {
@@ -457,7 +463,7 @@ fn losses_of(bytes: &[u8]) -> Option<Losses> {
     if bytes.get(PARTS_AT)? & HAS_LOSSES == 0 {
         return Some(losses);
     }
-    let mut rest = bytes.get(losses_at(bytes) + LOSSES_HEAD..)?;
+    let mut rest = part_at(bytes, losses_at(bytes))?;
     while let Some((fixed, behind)) = rest.split_first_chunk::<9>() {
         let (name, behind) = behind.split_at_checked(usize::from(fixed[8]))?;
         let records = FieldReader::at(fixed, 0).u64();
@@ -468,6 +474,23 @@ fn losses_of(bytes: &[u8]) -> Option<Losses> {
         rest = behind;
     }
     rest.is_empty().then_some(losses)
+}
+
+/// How far sources that read are, as a whole record says; `None` when it does not say.
+fn positions_of(bytes: &[u8]) -> Option<&[u8]> {
+    if bytes.get(PARTS_AT)? & HAS_POSITIONS == 0 {
+        return None;
+    }
+    part_at(bytes, positions_at(bytes)?)
+}
+
+/// Where in a record the positions stand.
+fn positions_at(bytes: &[u8]) -> Option<usize> {
+    let at = losses_at(bytes);
+    match bytes.get(PARTS_AT)? & HAS_LOSSES {
+        0 => Some(at),
+        _ => Some(at + PART_HEAD + part_at(bytes, at)?.len()),
+    }
 }
 
 /// Where in a record the losses stand.
@@ -512,16 +535,18 @@ fn read_slot<D: Disk>(disk: &D, file: &D::File, index: usize, len: u64, epoch: E
     }
     let losses_at = losses_at(&bytes);
     let mut whole_len = losses_at;
-    if bytes[PARTS_AT] & HAS_LOSSES != 0 {
-        let mut head = [0; LOSSES_HEAD];
-        if !matches!(read_exact_at(disk, file, losses_at as u64, &mut head), Ok(true)) {
+    let mut parts_at = Vec::new();
+    for _ in [HAS_LOSSES, HAS_POSITIONS].into_iter().filter(|part| bytes[PARTS_AT] & part != 0) {
+        let mut head = [0; PART_HEAD];
+        if !matches!(read_exact_at(disk, file, whole_len as u64, &mut head), Ok(true)) {
             return Ok(Slot::Damaged);
         }
-        let losses_len = FieldReader::at(&head, 0).u32() as usize;
-        if losses_len > ATTACHMENT_CAP {
+        let part_len = FieldReader::at(&head, 0).u32() as usize;
+        if part_len > ATTACHMENT_CAP {
             return Ok(Slot::Damaged);
         }
-        whole_len += LOSSES_HEAD + losses_len;
+        parts_at.push(whole_len);
+        whole_len += PART_HEAD + part_len;
     }
     if whole_len as u64 > len {
         return Ok(Slot::Damaged);
@@ -539,9 +564,10 @@ fn read_slot<D: Disk>(disk: &D, file: &D::File, index: usize, len: u64, epoch: E
     {
         return Ok(Slot::Damaged);
     }
-    if let Some((head, losses)) = bytes[losses_at..].split_first_chunk::<LOSSES_HEAD>()
-        && part_crc(counter, losses) != FieldReader::at(head, 4).u32()
-    {
+    let is_whole = |at: usize| {
+        part_at(&bytes, at).is_some_and(|part| part_crc(counter, part) == FieldReader::at(&bytes, at + 4).u32())
+    };
+    if !parts_at.into_iter().all(is_whole) {
         return Ok(Slot::Damaged);
     }
     if crc != FieldReader::at(&bytes, CRC_AT).u32() || written_epoch != epoch.0 {

@@ -8,6 +8,7 @@
 //! - after a crash: [`Journal::open`] and its [`Recovery`]
 
 mod attachment;
+mod commit_parts;
 mod commit_record;
 mod consumer;
 mod cursor_file;

@@ -27,7 +27,7 @@ async fn serve(stream: TcpStream, intake: Intake, limits: Rc<Limits>) {
         // The body counts against what all sources may hold, until its share is dropped.
         let mut share = Share::new(&limits);
         let answer = match share.resize(body.capacity()) {
-            true => intake(Request { signal: Signal::Logs, body, key: None }, share).await,
+            true => intake(Request { signal: Signal::Logs, body, key: None }, None, share).await,
             false => Answer::Wait(pipeline::WAIT),
         };
         let word: &[u8] = if answer.is_taken() { b"ok\n" } else { b"again\n" };
@@ -42,7 +42,8 @@ async fn main() {
     let sampler = Sampler::new(sampling::Options { memory: 1 << 20, ..sampling::Options::default() });
     let pipeline = Rc::new(RefCell::new(Pipeline::new(1 << 20, sampler, None, Ledger::default())));
     let taker = Rc::clone(&pipeline);
-    let intake: Intake = Rc::new(move |request, _share| Pending::settled(taker.borrow_mut().accept(request, 0)));
+    let intake: Intake =
+        Rc::new(move |request, _position, _share| Pending::settled(taker.borrow_mut().accept(request, 0)));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut producer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     producer.write_all(b"engine started\nvalve 7 open\n").await.unwrap();

@@ -11,11 +11,12 @@ mod shares;
 use guard::{Denied, Guard, Passed};
 use model::otlp::{Inspection, Pieces, SpanFacts};
 use model::proto::ProtoError;
-use model::{Answer, Lane, Refusal, Signal};
+use model::{Answer, Lane, Position, Refusal, Signal};
 use recorder::{Compressed, Content, Recording};
 use red::Red;
 
 use crate::books::NotAdmitted;
+use crate::positions::recorded;
 
 pub use lanes::LaneRules;
 pub use look::{Looked, Piece};
@@ -49,9 +50,20 @@ pub struct Admitted {
     plan: Plan,
     /// The body as the recorder has it, once it is compressed.
     compressed: Option<Compressed>,
+    /// Where the source that read it stands behind it.
+    position: Option<Box<Covering>>,
     /// The answer once it is taken.
     answer: Answer,
     permit: Permit,
+}
+
+/// What a source had read for a request, and how it is recorded.
+#[derive(Debug)]
+pub(crate) struct Covering {
+    pub(crate) position: Position,
+    /// Whether the request is whole, or the last piece of one.
+    pub(crate) is_last: bool,
+    recorded: Vec<u8>,
 }
 
 /// A request that is taken in now.
@@ -61,6 +73,7 @@ pub(crate) struct Entering {
     pub(crate) key: Option<Box<[u8]>>,
     pub(crate) plan: Plan,
     pub(crate) compressed: Option<Compressed>,
+    pub(crate) position: Option<Box<Covering>>,
     pub(crate) answer: Answer,
 }
 
@@ -70,6 +83,7 @@ impl Admitted {
         Recording {
             content: Content::Request(self.signal),
             key: self.key.as_deref().unwrap_or_default(),
+            position: self.position.as_ref().map_or(&[], |covering| &covering.recorded),
             bytes: &self.body,
             compressed: self.compressed.as_ref(),
         }
@@ -84,6 +98,13 @@ impl Admitted {
     /// Whether it has something for a lane that is never evicted.
     pub fn is_urgent(&self) -> bool {
         self.urgent().next().is_some()
+    }
+
+    /// The same of a source that reads: where it stands behind it. `is_last`: it is whole, or the last piece of a request.
+    #[must_use]
+    pub fn covering(self, position: Position, is_last: bool) -> Self {
+        let recorded = recorded(&position, is_last);
+        Self { position: Some(Box::new(Covering { position, is_last, recorded })), ..self }
     }
 
     /// The same with another answer.
@@ -108,9 +129,9 @@ impl Admitted {
 
     /// Gives its room back: it is taken in now.
     pub(crate) fn enter(self) -> Entering {
-        let Self { signal, body, key, plan, compressed, answer, permit } = self;
+        let Self { signal, body, key, plan, compressed, position, answer, permit } = self;
         drop(permit);
-        Entering { signal, body, key, plan, compressed, answer }
+        Entering { signal, body, key, plan, compressed, position, answer }
     }
 }
 
@@ -214,7 +235,7 @@ impl Admission {
             return Err(NotAdmitted::Later { reason: Some(Refusal::LaneOverBudget), lane: None });
         }
         let permit = self.permits.reserve(needs, key.clone());
-        Ok(Admitted { signal, body, key, plan, compressed: None, answer: Answer::Accepted, permit })
+        Ok(Admitted { signal, body, key, plan, compressed: None, position: None, answer: Answer::Accepted, permit })
     }
 }
 

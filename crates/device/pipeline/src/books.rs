@@ -296,6 +296,18 @@ impl Books {
         self.ledger.lost_crash.add(signal, records);
     }
 
+    /// So many log records are in the journal, and their source may read them again.
+    pub(crate) fn ambiguous(&mut self, records: u64) {
+        self.counters.duplicates_ambiguous += records;
+    }
+
+    /// So many log records that were pending at the last commit are read again by their source: they are received then.
+    pub(crate) fn read_again(&mut self, records: u64, pending: &mut PerSignal) {
+        let records = records.min(pending.logs).min(self.ledger.received.logs);
+        pending.logs -= records;
+        self.ledger.received.logs -= records;
+    }
+
     /// After a restart so many records wait again, of those that were pending at the last commit.
     pub(crate) fn resumed(&mut self, pending: &PerSignal, again: &PerSignal) {
         for signal in Signal::ALL {

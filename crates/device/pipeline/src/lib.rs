@@ -7,6 +7,7 @@
 //! - `undecided`: the recorder, the sampler, and the outcome of each decision; nobody else pins
 //! - `outbox`: the batches on their way to the journal, and the lanes' pressure
 //! - `books`: the ledger and its counters ([`Books`]); the others hand over facts, nobody else adds
+//! - `positions`: how far sources that read are, as it rides in commits
 //! - `ticket`: when what an answer says is true
 //! - `attributes`, `exemplars`: what is written on records, and what is taken out of points
 
@@ -18,6 +19,7 @@ mod exemplars;
 mod mutants;
 mod outbox;
 mod pipeline;
+mod positions;
 mod ticket;
 mod undecided;
 

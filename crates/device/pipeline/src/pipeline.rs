@@ -13,6 +13,7 @@
 mod commands;
 mod fetch;
 mod pieces;
+mod reading;
 mod resume;
 mod view;
 
@@ -29,6 +30,7 @@ use crate::admission::{Admission, Admitted, Entering, LaneRules, Looked, Piece, 
 use crate::books::{Books, Incoming, NotAdmitted, WAIT};
 use crate::exemplars;
 use crate::outbox::{Batch, LaneStanding, Outbox, Pressure, Watermarks};
+use crate::positions::Positions;
 use crate::ticket::{Ticket, Tickets};
 use crate::undecided::{Coming, Rules, Undecided, groups};
 
@@ -42,6 +44,7 @@ pub struct Pipeline {
     outbox: Outbox,
     books: Books,
     tickets: Tickets,
+    positions: Positions,
 }
 
 /// What became of a request that was admitted.
@@ -64,6 +67,8 @@ pub struct CommitAttachment {
     pub decided: Vec<u64>,
     /// Traces released without a decision, because no span of them came.
     pub without_spans: Vec<u64>,
+    /// How far sources that read are; `None` where none does.
+    pub positions: Option<Vec<u8>>,
     /// How far the recorder is taken over; `None` without a recorder in files.
     pub progress: Option<Progress>,
 }
@@ -77,6 +82,7 @@ impl Pipeline {
             outbox: Outbox::new(),
             books: Books::new(ledger),
             tickets: Tickets::default(),
+            positions: Positions::default(),
         }
     }
 
@@ -251,7 +257,8 @@ impl Pipeline {
     /// true already.
     pub fn take(&mut self, admitted: Admitted, sequence: Option<u64>, now_ns: u64) -> Receipt {
         let urgent = admitted.is_urgent();
-        let Entering { signal, body, key, plan, compressed, answer } = admitted.enter();
+        let Entering { signal, body, key, plan, compressed, position, answer } = admitted.enter();
+        let entry = self.undecided.recorder_end();
         self.books.lanes_not_allowed(plan.not_allowed());
         if let Some(dropped) = plan.dropped() {
             self.books.dropped_by_guard(signal, dropped);
@@ -265,6 +272,12 @@ impl Pipeline {
         }
         if let Some(key) = &key {
             self.admission.remember(key);
+        }
+        if let Some(covering) = position {
+            // What is recorded in files comes again from there.
+            let is_in_memory = sequence.is_none() && facts.waiting > 0;
+            let waiting = is_in_memory.then(|| (entry, self.undecided.waiting_in(signal, plan.rest(&body), entry)));
+            self.positions.took(&covering.position, covering.is_last, waiting);
         }
         let waits = sequence.is_none() && (urgent || self.must_commit());
         Receipt { answer, ticket: if waits { self.tickets.next() } else { Ticket::Settled } }
@@ -441,7 +454,16 @@ impl Pipeline {
         let ledger = self.books.encoded_ledger(part.is_some());
         let progress = part.as_ref().map(|part| part.progress);
         let part = part.unwrap_or_default();
-        CommitAttachment { number, ledger, decided: part.decided, without_spans: part.without_spans, progress }
+        let Self { positions, undecided, .. } = self;
+        let positions = positions.encode(|trace, entry| undecided.sampler().is_waiting(trace, entry));
+        CommitAttachment {
+            number,
+            ledger,
+            decided: part.decided,
+            without_spans: part.without_spans,
+            positions,
+            progress,
+        }
     }
 
     /// A commit is on disk, with all its batches.

@@ -21,8 +21,8 @@ pub use fetched::trace_of;
 pub(crate) use incoming::Coming;
 pub use incoming::span_part;
 pub(crate) use outcomes::groups;
-pub(crate) use remaining::Remaining;
 pub use remaining::RemainingRequest;
+pub(crate) use remaining::{Remaining, select};
 
 use checkpoint::Checkpoint;
 

@@ -5,7 +5,7 @@ use segment::{FieldReader, PAYLOAD_CAP, lz4};
 use crate::compressed::Compressed;
 use crate::content::Content;
 
-/// Bytes in front of each request in an entry: content, length of the key, 2 zero bytes, length.
+/// Bytes in front of each request in an entry: content, length of the key, length of the position (2), length.
 const REQUEST_HEAD: usize = 8;
 /// The largest request that can be recorded in files, bytes.
 pub const REQUEST_CAP: usize = PAYLOAD_CAP - (64 << 10);
@@ -19,6 +19,8 @@ pub struct Recording<'a> {
     pub content: Content,
     /// The producer's key for it, at most 255 bytes; empty when it gave none.
     pub key: &'a [u8],
+    /// Where the source that read it stands behind it, at most 65,535 bytes; empty for what was sent.
+    pub position: &'a [u8],
     /// Its bytes, masked.
     pub bytes: &'a [u8],
     /// The same, compressed, where somebody did that already.
@@ -30,13 +32,18 @@ impl<'a> Recording<'a> {
     fn key(&self) -> &'a [u8] {
         &self.key[..self.key.len().min(255)]
     }
+
+    /// The position, where it has room: part of one is none.
+    fn position(&self) -> &'a [u8] {
+        if self.position.len() > usize::from(u16::MAX) { &[] } else { self.position }
+    }
 }
 
 /// How many of these requests, at least one, go into one entry.
 pub(crate) fn group_len(requests: &[Recording<'_>]) -> usize {
     let mut bytes = 0;
     let fits = requests.iter().take_while(|request| {
-        bytes += request.bytes.len() + request.key.len() + REQUEST_HEAD;
+        bytes += request.bytes.len() + request.key.len() + request.position.len() + REQUEST_HEAD;
         bytes <= GROUP_BYTES
     });
     fits.count().max(1)
@@ -45,16 +52,18 @@ pub(crate) fn group_len(requests: &[Recording<'_>]) -> usize {
 /// Requests, compressed in pieces: raw length (4), then for each piece raw length and data length (2 + 2) and data. What comes compressed
 /// goes in as it is.
 pub(crate) fn encode(requests: &[Recording<'_>], compressor: &mut lz4::Compressor, out: &mut Vec<u8>) {
-    let head_len = |one: &Recording<'_>| REQUEST_HEAD + one.key().len();
+    let head_len = |one: &Recording<'_>| REQUEST_HEAD + one.key().len() + one.position().len();
     let len: usize = requests.iter().map(|one| head_len(one) + one.bytes.len()).sum();
     out.clear();
     out.extend_from_slice(&(len as u32).to_le_bytes());
     let together = |one: &Recording<'_>| head_len(one) + if one.compressed.is_none() { one.bytes.len() } else { 0 };
     let mut raw = Vec::with_capacity(requests.iter().map(together).sum());
     for request in requests {
-        raw.extend_from_slice(&[request.content.number(), request.key().len() as u8, 0, 0]);
+        raw.extend_from_slice(&[request.content.number(), request.key().len() as u8]);
+        raw.extend_from_slice(&(request.position().len() as u16).to_le_bytes());
         raw.extend_from_slice(&(request.bytes.len() as u32).to_le_bytes());
         raw.extend_from_slice(request.key());
+        raw.extend_from_slice(request.position());
         match request.compressed {
             None => raw.extend_from_slice(request.bytes),
             Some(compressed) => {
@@ -89,9 +98,16 @@ fn first_request(raw: &[u8]) -> First<'_> {
     let Some((head, after)) = raw.split_first_chunk::<REQUEST_HEAD>() else { return First::Part(REQUEST_HEAD) };
     let Some(content) = Content::of(head[0]) else { return First::Bad };
     let (key, bytes) = (usize::from(head[1]), FieldReader::at(head, 4).u32() as usize);
-    let size = (REQUEST_HEAD + key).saturating_add(bytes);
-    match after.get(..key).zip(after.get(key..size - REQUEST_HEAD)) {
-        Some((key, bytes)) => First::Whole(Recording { content, key, bytes, compressed: None }, size),
+    let position = usize::from(u16::from_le_bytes([head[2], head[3]]));
+    let size = (REQUEST_HEAD + key + position).saturating_add(bytes);
+    let parts = after.get(..size - REQUEST_HEAD).map(|all| {
+        let (key, rest) = all.split_at(key);
+        (key, rest.split_at(position))
+    });
+    match parts {
+        Some((key, (position, bytes))) => {
+            First::Whole(Recording { content, key, position, bytes, compressed: None }, size)
+        }
         None => First::Part(size),
     }
 }
@@ -137,7 +153,7 @@ mod tests {
     use super::*;
 
     /// Scenario: a group of requests, some of which come compressed: the first, one between, the last, larger than a piece, and one that
-    /// does not shrink. Guarantees: all of them are read as they were.
+    /// does not shrink. Guarantees: all of them are read as they were, with their keys and positions.
     #[test]
     fn requests_that_come_compressed_survive() {
         let text = |letter: u8, len: usize| vec![letter; len];
@@ -149,15 +165,23 @@ mod tests {
             let one = |(place, bytes)| Recording {
                 content: Content::Request(Signal::Traces),
                 key: &b"key"[..place % 4],
+                position: &b"position"[..place],
                 bytes,
                 compressed: compressed.get(place).filter(|_| which >> place & 1 == 1),
             };
             let requests: Vec<Recording<'_>> = bodies.iter().map(Vec::as_slice).enumerate().map(one).collect();
             let (mut payload, mut read) = (Vec::new(), Vec::new());
             encode(&requests, &mut compressor, &mut payload);
-            assert!(decode(&payload, |one| read.push((one.content, one.key.to_vec(), one.bytes.to_vec()))));
-            let expected: Vec<_> =
-                requests.iter().map(|one| (one.content, one.key.to_vec(), one.bytes.to_vec())).collect();
+            assert!(decode(&payload, |one| read.push((
+                one.content,
+                one.key.to_vec(),
+                one.position.to_vec(),
+                one.bytes.to_vec()
+            ))));
+            let expected: Vec<_> = requests
+                .iter()
+                .map(|one| (one.content, one.key.to_vec(), one.position.to_vec(), one.bytes.to_vec()))
+                .collect();
             assert!(read == expected, "{which}");
         }
     }

@@ -10,7 +10,13 @@ use recorder::{Content, Decisions, HEAD_LEN, Progress, RecorderError, RecorderFi
 use segment::{Row, SegmentFile, SegmentKey, firsts, walk};
 
 fn request(text: &str) -> Recording<'_> {
-    Recording { content: Content::Request(Signal::Traces), key: b"key", bytes: text.as_bytes(), compressed: None }
+    Recording {
+        content: Content::Request(Signal::Traces),
+        key: b"key",
+        position: b"",
+        bytes: text.as_bytes(),
+        compressed: None,
+    }
 }
 
 fn held(disk: &ModelDisk, recorder: &RecorderFiles<ModelFile>, from: u64) -> Vec<(u64, String)> {

@@ -19,8 +19,13 @@ fn recorded(requests: u64) -> ModelDisk {
     let mut recorder = open(&disk, &FileOptions { bytes: 8 << 20, ..OPTIONS }, None);
     for number in 0..requests {
         let text = noise(number, 3000);
-        let one =
-            Recording { content: Content::Request(Signal::Logs), key: b"k", bytes: text.as_bytes(), compressed: None };
+        let one = Recording {
+            content: Content::Request(Signal::Logs),
+            key: b"k",
+            position: b"",
+            bytes: text.as_bytes(),
+            compressed: None,
+        };
         recorder.record(&disk, &[one], START + number * SECOND, false).unwrap();
     }
     drop(recorder);
@@ -80,8 +85,10 @@ fn large_requests_come_in_pieces() {
     let mut recorder = open(&disk, &FileOptions { bytes: 8 << 20, ..OPTIONS }, None);
     let texts = [noise(1, 10), noise(2, 500 << 10), noise(3, 40_000), noise(4, 40_000), noise(5, 0)];
     let content = Content::Request(Signal::Traces);
-    let all: Vec<_> =
-        texts.iter().map(|text| Recording { content, key: b"", bytes: text.as_bytes(), compressed: None }).collect();
+    let all: Vec<_> = texts
+        .iter()
+        .map(|text| Recording { content, key: b"", position: b"", bytes: text.as_bytes(), compressed: None })
+        .collect();
     recorder.record(&disk, &all, START, true).unwrap();
     let mut found = Vec::new();
     let read = read_requests(&disk, EPOCH, 0, 0, |request| {

@@ -29,7 +29,7 @@ pub use decided::{Decided, Fetch, Standing};
 pub use decisions::{NewDecisions, Remembered, Verdict};
 pub use index::{Entries, EntryId};
 pub use limits::TokenBucket;
-pub use log_record::{LogRecordFacts, LogRecordRule};
+pub use log_record::{LogRecordFacts, LogRecordRule, severity};
 pub use options::{Options, RouteShare};
 pub use parts::{Part, Route, SpanPart};
 pub use policy::{Evidence, Policy, PolicyRule, STATUS_MASK_ERROR, STATUS_MASK_OK, STATUS_MASK_UNSET, Share};

@@ -253,7 +253,7 @@ fn base64<const N: usize>(text: &str) -> Option<[u8; N]> {
 }
 
 /// The `SeverityNumber` of a level's name; 0 when it is none. Names that drift are one: ERR, error, SEVERE.
-fn severity(text: &[u8]) -> u8 {
+pub fn severity(text: &[u8]) -> u8 {
     let mut upper = [0; 12];
     let text = text.trim_ascii();
     let Some(upper) = upper.get_mut(..text.len()) else { return 0 };

@@ -71,7 +71,7 @@ fn d9_every_protocol_goes_through_a_proxy() {
 
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (grpc_proxy, _) = proxy::start(listener.local_addr().unwrap()).await;
-        let intake: Intake = Rc::new(|_, _| Pending::settled(Answer::Accepted));
+        let intake: Intake = Rc::new(|_, _, _| Pending::settled(Answer::Accepted));
         tokio::task::spawn_local(sources::serve_grpc(listener, intake, Limits::new(1 << 20, 1 << 21, 8)));
         let route = Route::Proxy(Proxy::parse(&grpc_proxy.to_string(), "proxy").unwrap());
         OtlpSink::grpc(Access { route, ..access }, Some(sinks::Gzip::default()))

@@ -163,7 +163,7 @@ async fn answer(request: Request<Incoming>, intake: &Intake, limits: &Rc<Limits>
         }
     };
     let (body, share) = message.into_parts();
-    match intake(crate::Request { signal, body, key }, share).await {
+    match intake(crate::Request { signal, body, key }, None, share).await {
         Answer::Accepted => taken(&[]),
         Answer::Partial { rejected, why } => taken(&partial(Form::Protobuf, signal, rejected, &why)),
         Answer::Wait(delay) => {

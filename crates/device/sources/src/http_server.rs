@@ -162,7 +162,7 @@ impl Asked<'_> {
             }
         };
         let (body, share) = held.into_parts();
-        match intake(crate::Request { signal, body, key }, share).await {
+        match intake(crate::Request { signal, body, key }, None, share).await {
             Answer::Accepted => with_body(form, accepted(form)),
             Answer::Partial { rejected, why } => with_body(form, partial(form, signal, rejected, &why)),
             Answer::Wait(delay) => refusal(

@@ -9,6 +9,8 @@
 mod body;
 #[cfg(feature = "otlp-http")]
 mod cors;
+#[cfg(feature = "files")]
+pub mod files;
 #[cfg(feature = "otlp-grpc")]
 mod grpc;
 #[cfg(feature = "host")]
@@ -36,7 +38,7 @@ pub use grpc::serve as serve_grpc;
 #[cfg(feature = "otlp-http")]
 pub use http_server::serve as serve_http;
 pub use limits::{Limits, Settings};
-pub use model::{Answer, Request};
+pub use model::{Answer, Position, ReadTo, Request};
 pub use places::{Entry, Place, Places, Working};
 pub use reading::{Feed, Lag, SourceError, SourceState};
 pub use watch::{Begin, Clock, Watched, linger, watch};
@@ -91,8 +93,8 @@ impl Future for Pending {
 }
 
 /// Takes a request and answers when it is as safe as it was asked for. The body's share of `in_flight` comes with it, and
-/// is given back when it is dropped.
-pub type Intake = Rc<dyn Fn(Request, Share) -> Pending>;
+/// is given back when it is dropped. A source that reads says with it where it stands, which rides in the commit that has the request.
+pub type Intake = Rc<dyn Fn(Request, Option<Position>, Share) -> Pending>;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]

@@ -82,9 +82,9 @@ impl State {
 /// An intake that notes that the request has come whole when it is handed over.
 pub(crate) fn told(intake: Intake, working: &Rc<Working>) -> Intake {
     let working = Rc::clone(working);
-    Rc::new(move |request, share| {
+    Rc::new(move |request, position, share| {
         working.came();
-        intake(request, share)
+        intake(request, position, share)
     })
 }
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use model::Signal;
 
-use crate::{Answer, Intake, Limits, Request, Share};
+use crate::{Answer, Intake, Limits, Position, Request, Share};
 
 /// The most reasons that one source counts apart; what is beyond counts as the last one.
 const MAX_REASONS: usize = 16;
@@ -139,7 +139,20 @@ impl Feed {
     /// true at its acknowledgement level; what is taken is counted, and what is rejected as well. [`Answer::Wait`] is pressure: nothing
     /// was taken, the same may be given again after that time, or left out and told with [`SourceState::error`].
     pub async fn give(&self, signal: Signal, body: Vec<u8>, records: u64, wall_ns: u64) -> Answer {
-        let answer = (self.intake)(Request { signal, body, key: None }, Share::new(&self.limits)).await;
+        self.give_read(signal, body, records, wall_ns, None).await
+    }
+
+    /// The same with where the source stands behind it.
+    pub async fn give_read(
+        &self,
+        signal: Signal,
+        body: Vec<u8>,
+        records: u64,
+        wall_ns: u64,
+        position: Option<Position>,
+    ) -> Answer {
+        let request = Request { signal, body, key: None };
+        let answer = (self.intake)(request, position, Share::new(&self.limits)).await;
         match &answer {
             Answer::Accepted => self.state.took(records, wall_ns),
             Answer::Partial { rejected, why } => {
@@ -170,7 +183,7 @@ mod tests {
             Answer::Partial { rejected: 2, why: "too large".into() },
             Answer::Accepted,
         ]);
-        let intake: Intake = Rc::new(move |_, _| Pending::settled(answers.borrow_mut().pop().unwrap()));
+        let intake: Intake = Rc::new(move |_, _, _| Pending::settled(answers.borrow_mut().pop().unwrap()));
         let feed = Feed::new(intake, Limits::new(1, 1, 1), Rc::clone(&state));
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {

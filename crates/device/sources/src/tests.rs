@@ -32,7 +32,7 @@ async fn serve(settings: Settings) -> Server {
     let answer = Rc::new(RefCell::new(Answer::Accepted));
     let intake: Intake = {
         let (taken, answer) = (Rc::clone(&taken), Rc::clone(&answer));
-        Rc::new(move |request, share| {
+        Rc::new(move |request, _position, share| {
             taken.borrow_mut().push((request.signal, request.body));
             let answer = answer.borrow().clone();
             drop(share);

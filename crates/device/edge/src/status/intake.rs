@@ -24,14 +24,16 @@ impl Intake<'_> {
         let Self { limits, refused, counters } = self;
         format!(
             "{{\"connections\":{},\"most_connections\":{},\"body_bytes\":{},\"refused_requests\":{},\
-             \"rejected_records\":{},\"mended\":{},\"lane_not_allowed\":{}}}",
+             \"rejected_records\":{},\"mended\":{},\"lane_not_allowed\":{},\
+             \"duplicates_ambiguous\":{}}}",
             limits.places.open(),
             limits.places.most(),
             limits.held(),
             json_counts(refused),
             json_counts(&counters.rejected),
             json_counts(&counters.mended),
-            counters.rejected_lanes
+            counters.rejected_lanes,
+            counters.duplicates_ambiguous
         )
     }
 
@@ -48,6 +50,9 @@ impl Intake<'_> {
             if counts.total() > 0 {
                 rows.push(format!("             {what}: {}", list(counts)));
             }
+        }
+        if counters.duplicates_ambiguous > 0 {
+            rows.push(format!("             log records that may be there twice: {}", counters.duplicates_ambiguous));
         }
         if counters.rejected_lanes > 0 {
             let name = Refusal::LaneNotAllowed;
@@ -82,6 +87,11 @@ impl Intake<'_> {
                 "repeated_requests_total",
                 "Requests that came again under their idempotency key, and were not taken twice.",
                 counters.repeated_requests,
+            ),
+            Family::counter(
+                "duplicates_ambiguous_total",
+                "Log records that a source may have read twice, because a crash came between them and its position; at most so many.",
+                counters.duplicates_ambiguous,
             ),
             Family::counter(
                 "spans_without_trace_total",

@@ -37,8 +37,13 @@ fn lane(number: u64) -> Lane {
 /// One request is recorded, one frame and one decision are committed.
 fn round(device: &mut Device, number: u64) -> Result<(), JournalError> {
     let request = text(number);
-    let recording =
-        Recording { content: Content::Request(Signal::Logs), key: b"key", bytes: request.as_bytes(), compressed: None };
+    let recording = Recording {
+        content: Content::Request(Signal::Logs),
+        key: b"key",
+        position: b"",
+        bytes: request.as_bytes(),
+        compressed: None,
+    };
     let next = device.record(&[recording], number).map_err(RecorderError::into_disk)? + 1;
     device.journal.append(lane(number), &body(&text(number)), meta(1), STAMP).map_err(|error| match error {
         crate::AppendError::Journal(error) => error,
@@ -83,8 +88,13 @@ fn queue() -> ModelDisk {
     for number in 0..12 {
         let request = text(number);
         let signal = if number % 2 == 0 { Signal::Traces } else { Signal::Logs };
-        let recording =
-            Recording { content: Content::Request(signal), key: b"key", bytes: request.as_bytes(), compressed: None };
+        let recording = Recording {
+            content: Content::Request(signal),
+            key: b"key",
+            position: b"",
+            bytes: request.as_bytes(),
+            compressed: None,
+        };
         device.record(&[recording], number).unwrap();
         device.journal.append(QUEUED[number as usize % 6], &body(&text(number)), meta(2), STAMP).unwrap();
         let decisions = Decisions { remembered: &[number], without_spans: &[100 + number] };
@@ -104,6 +114,7 @@ fn queue() -> ModelDisk {
         let recording = Recording {
             content: Content::Request(Signal::Traces),
             key: b"late",
+            position: b"",
             bytes: late.as_bytes(),
             compressed: None,
         };
@@ -146,8 +157,13 @@ fn made() -> Vec<(&'static str, ModelDisk)> {
     };
     add("killed", &|disk| {
         let (mut device, _) = Device::open(disk, &recording());
-        let late =
-            Recording { content: Content::Request(Signal::Traces), key: b"late", bytes: b"late", compressed: None };
+        let late = Recording {
+            content: Content::Request(Signal::Traces),
+            key: b"late",
+            position: b"",
+            bytes: b"late",
+            compressed: None,
+        };
         device.recorder.record(disk, &[late], 9, false).unwrap();
     });
     add("flipped-block", &|disk| {

@@ -196,8 +196,13 @@ fn j2_a_directory_that_is_gone_is_seen() {
         assert!(matches!(error, JournalError::Disk(_)));
         assert!(device.journal.has_uncommitted(), "{gone}");
         if ["", "recorder"].contains(&gone) {
-            let request =
-                Recording { content: Content::Request(Signal::Logs), key: b"", bytes: b"x", compressed: None };
+            let request = Recording {
+                content: Content::Request(Signal::Logs),
+                key: b"",
+                position: b"",
+                bytes: b"x",
+                compressed: None,
+            };
             assert!(device.record(&[request], 1).is_err());
         }
     }

@@ -25,6 +25,7 @@ fn queued() -> ModelDisk {
         let recording = Recording {
             content: Content::Request(Signal::Logs),
             key: b"",
+            position: b"",
             bytes: request.as_bytes(),
             compressed: None,
         };

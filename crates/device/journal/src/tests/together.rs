@@ -12,7 +12,13 @@ fn one_destination() -> Options {
 }
 
 fn request(text: &str) -> Recording<'_> {
-    Recording { content: Content::Request(Signal::Traces), key: b"key", bytes: text.as_bytes(), compressed: None }
+    Recording {
+        content: Content::Request(Signal::Traces),
+        key: b"key",
+        position: b"",
+        bytes: text.as_bytes(),
+        compressed: None,
+    }
 }
 
 /// Scenario: a commit of frames, decisions and head, and a power cut at each operation of the next one. Guarantees: after

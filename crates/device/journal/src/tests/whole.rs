@@ -33,6 +33,7 @@ fn round(device: &mut Device, held: &mut Held, number: u64) {
     let requests = texts.each_ref().map(|text| Recording {
         content: Content::Request(Signal::Logs),
         key: b"key",
+        position: b"",
         bytes: text.as_bytes(),
         compressed: None,
     });

@@ -19,6 +19,8 @@ pub struct Counters {
     pub rejected_lanes: u64,
     /// Requests that were accepted before and came again, by their key: answered, not taken twice.
     pub repeated_requests: u64,
+    /// Log records that a source may have read a second time: a crash left them in the journal, and no position behind them. An upper bound.
+    pub duplicates_ambiguous: u64,
     /// Spans without a usable trace id: filtered.
     pub spans_without_trace: u64,
     /// Fields that the pinned schema does not know: left out.

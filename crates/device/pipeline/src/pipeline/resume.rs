@@ -11,6 +11,7 @@ use recorder::Progress;
 use sampling::{Remembered, Verdict};
 
 use crate::books::Incoming;
+use crate::positions::from_recorded;
 use crate::undecided::{self, Coming, RemainingRequest};
 
 use super::Pipeline;
@@ -81,21 +82,47 @@ impl Resume<'_> {
         }
     }
 
-    /// Takes in a recorded request: what of it the last commit had waits again, what came after it comes in.
-    pub fn request(&mut self, sequence: u64, signal: Signal, request: &[u8]) {
+    /// Goes on from how far sources that read were at the last commit.
+    pub fn positions(&mut self, bytes: &[u8]) {
+        self.pipeline.positions.resume(bytes);
+    }
+
+    /// So many log records were committed without the positions behind them.
+    pub fn ambiguous(&mut self, records: u64) {
+        self.pipeline.books.ambiguous(records);
+    }
+
+    /// What was undecided comes from what an orderly end left: no source has to read it again.
+    pub fn all_comes_again(&mut self) {
+        self.pipeline.positions.nothing_is_missing();
+    }
+
+    /// Takes in a recorded request: what of it the last commit had waits again, what came after it comes in, and with it the position of the
+    /// source that read it.
+    pub fn request(&mut self, sequence: u64, signal: Signal, request: &[u8], position: &[u8]) {
         let walked = match sequence < self.progress.booked {
             true => self.undecided_of(sequence, signal, request),
-            false => self.came_after(sequence, signal, request),
+            false => {
+                self.read_to(position);
+                self.came_after(sequence, signal, request)
+            }
         };
         if walked.is_err() {
             self.pipeline.books.unreadable(1);
         }
     }
 
+    fn read_to(&mut self, position: &[u8]) {
+        if let Some((position, is_last)) = from_recorded(position) {
+            self.pipeline.positions.took(&position, is_last, None);
+        }
+    }
+
     /// A recorded request is set aside instead.
-    pub fn set_aside(&mut self, sequence: u64, signal: Signal, request: &[u8]) {
+    pub fn set_aside(&mut self, sequence: u64, signal: Signal, request: &[u8], position: &[u8]) {
         self.resumed.set_aside += 1;
         if sequence >= self.progress.booked {
+            self.read_to(position);
             // It was answered, and no ledger speaks of it.
             self.pipeline.books.lost_with_the_start(signal, count_records(signal, request).unwrap_or(0));
         }
@@ -132,10 +159,13 @@ impl Resume<'_> {
     /// Everything recorded below `next` is done with.
     pub fn finish(self, pending: &PerSignal, next: u64) -> Resumed {
         let Self { pipeline, now_ns, resumed, .. } = self;
+        let mut pending = *pending;
+        let missing = pipeline.positions.missing();
+        pipeline.books.read_again(missing, &mut pending);
         // Requests whose bytes cannot be read any more leave gaps.
         pipeline.undecided.skip_to(next);
         pipeline.undecided.set_resumed(now_ns);
-        pipeline.books.resumed(pending, &resumed.undecided);
+        pipeline.books.resumed(&pending, &resumed.undecided);
         resumed
     }
 

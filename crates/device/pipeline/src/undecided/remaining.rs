@@ -22,7 +22,11 @@ fn trace_of(signal: Signal, item: &[u8]) -> Result<Option<TraceId>, ProtoError> 
 }
 
 /// The records of a request whose trace passes.
-fn select(signal: Signal, request: &[u8], mut passes: impl FnMut(&TraceId) -> bool) -> Result<Selection, ProtoError> {
+pub(crate) fn select(
+    signal: Signal,
+    request: &[u8],
+    mut passes: impl FnMut(&TraceId) -> bool,
+) -> Result<Selection, ProtoError> {
     let mut selected = Selection::default();
     for_each_scope::<ProtoError>(request, |scope: ScopeGroup<'_>| {
         for item in scope.items() {
@@ -97,6 +101,19 @@ impl Undecided {
         let selected = select(signal, bytes, |trace| sampler.is_waiting(trace, entry))?;
         let records = selected.records();
         Ok((records > 0).then(|| RemainingRequest { signal, records, request: written(&selected) }))
+    }
+
+    /// The traces of those records of a request that wait in this entry, one for each record.
+    pub(crate) fn waiting_in(&self, signal: Signal, request: &[u8], entry: EntryId) -> Vec<TraceId> {
+        let mut traces = Vec::new();
+        // What was taken in walks.
+        let _walked = select(signal, request, |trace| {
+            if self.sampler.is_waiting(trace, entry) {
+                traces.push(*trace);
+            }
+            false
+        });
+        traces
     }
 
     /// The records of a request of an earlier life that still wait: their trace is not decided, and was not released. `None` when

@@ -72,7 +72,7 @@ pub(crate) fn with_server(grpc: bool, answer: impl Fn(Request) -> Answer + 'stat
             route: Default::default(),
             timeout: Duration::from_secs(10),
         };
-        let intake: Intake = Rc::new(move |request, _| Pending::settled(answer(request)));
+        let intake: Intake = Rc::new(move |request, _, _| Pending::settled(answer(request)));
         let limits = Limits::new(1 << 20, 1 << 21, 8);
         let sink = if grpc {
             tokio::task::spawn_local(sources::serve_grpc(listener, intake, limits));

@@ -75,7 +75,7 @@ impl Scraping {
     fn of(memory: usize, answer: Answer, start: impl FnOnce(Feed, ScrapeShared) -> JoinHandle<()>) -> Self {
         let taken = Rc::new(RefCell::new(Vec::new()));
         let keep = Rc::clone(&taken);
-        let intake: Intake = Rc::new(move |request, _| {
+        let intake: Intake = Rc::new(move |request, _, _| {
             keep.borrow_mut().push(request.body);
             Pending::settled(answer.clone())
         });

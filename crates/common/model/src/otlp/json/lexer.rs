@@ -8,14 +8,14 @@ use super::JsonError;
 const MAX_SKIPPED: usize = 512;
 
 /// Reads one JSON text.
-pub(super) struct Lexer<'a> {
+pub struct Lexer<'a> {
     text: &'a str,
     at: usize,
 }
 
 /// A value that is no object and no array.
 #[derive(Debug, PartialEq)]
-pub(super) enum Scalar<'a> {
+pub enum Scalar<'a> {
     /// A string.
     Text(Cow<'a, str>),
     /// A number, as it stands there.
@@ -25,18 +25,22 @@ pub(super) enum Scalar<'a> {
 }
 
 impl<'a> Lexer<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Result<Self, JsonError> {
+    /// Begins at the start of a text.
+    ///
+    /// # Errors
+    /// [`JsonError::Syntax`] where the bytes are not UTF-8.
+    pub fn new(bytes: &'a [u8]) -> Result<Self, JsonError> {
         let text = std::str::from_utf8(bytes).map_err(|error| JsonError::Syntax { offset: error.valid_up_to() })?;
         Ok(Self { text, at: 0 })
     }
 
     /// Where it stands, for errors.
-    pub(super) fn fault(&self) -> JsonError {
+    pub fn fault(&self) -> JsonError {
         JsonError::Syntax { offset: self.at }
     }
 
     /// The next byte that is no white space; 0 at the end.
-    pub(super) fn peek(&mut self) -> u8 {
+    pub fn peek(&mut self) -> u8 {
         let bytes = self.text.as_bytes();
         while matches!(bytes.get(self.at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
             self.at += 1;
@@ -45,7 +49,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// Passes over a byte that has to stand there.
-    pub(super) fn expect(&mut self, byte: u8) -> Result<(), JsonError> {
+    pub fn expect(&mut self, byte: u8) -> Result<(), JsonError> {
         if self.peek() != byte {
             return Err(self.fault());
         }
@@ -54,7 +58,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// Passes over what is between two elements of an object or array; false when `close` was there instead.
-    pub(super) fn more(&mut self, first: bool, close: u8) -> Result<bool, JsonError> {
+    pub fn more(&mut self, first: bool, close: u8) -> Result<bool, JsonError> {
         match self.peek() {
             byte if byte == close => {
                 self.at += 1;
@@ -66,13 +70,13 @@ impl<'a> Lexer<'a> {
     }
 
     /// Whether a `null` was there; it is passed over.
-    pub(super) fn null(&mut self) -> bool {
+    pub fn null(&mut self) -> bool {
         self.peek();
         self.word("null")
     }
 
     /// Ends the text: only white space may be left.
-    pub(super) fn end(&mut self) -> Result<(), JsonError> {
+    pub fn end(&mut self) -> Result<(), JsonError> {
         if self.peek() == 0 && self.at == self.text.len() { Ok(()) } else { Err(self.fault()) }
     }
 
@@ -83,7 +87,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// A string, number or boolean.
-    pub(super) fn scalar(&mut self) -> Result<Scalar<'a>, JsonError> {
+    pub fn scalar(&mut self) -> Result<Scalar<'a>, JsonError> {
         match self.peek() {
             b'"' => self.string().map(Scalar::Text),
             b't' if self.word("true") => Ok(Scalar::Bool(true)),
@@ -105,7 +109,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// A string, unescaped.
-    pub(super) fn string(&mut self) -> Result<Cow<'a, str>, JsonError> {
+    pub fn string(&mut self) -> Result<Cow<'a, str>, JsonError> {
         self.expect(b'"')?;
         let mut whole: Option<String> = None;
         loop {
@@ -178,7 +182,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// Passes over a value, whatever it is.
-    pub(super) fn skip(&mut self) -> Result<(), JsonError> {
+    pub fn skip(&mut self) -> Result<(), JsonError> {
         let mut open: Vec<u8> = Vec::new();
         // Whether an element comes first in what is open.
         let mut first = true;
@@ -222,7 +226,7 @@ impl<'a> Lexer<'a> {
 }
 
 /// Whether a text is a JSON number (RFC 8259 section 6).
-pub(super) fn is_number(text: &str) -> bool {
+pub fn is_number(text: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let text = text.strip_prefix('-').unwrap_or(text);
     let (mantissa, exponent) = match text.split_once(['e', 'E']) {
@@ -240,7 +244,7 @@ pub(super) fn is_number(text: &str) -> bool {
 }
 
 /// A JSON number as an integer; also `1e3` and `2.0`. `None` when it is none, or beyond 128 bits.
-pub(super) fn integer(text: &str) -> Option<i128> {
+pub fn integer(text: &str) -> Option<i128> {
     if let Ok(value) = text.parse() {
         return Some(value);
     }

@@ -8,7 +8,7 @@ mod lexer;
 
 use std::fmt;
 
-use lexer::{Lexer, Scalar, integer, is_number};
+pub use lexer::{Lexer, Scalar, integer, is_number};
 
 use super::MAX_DEPTH;
 use super::schema::{self, Field, Kind, Message, Rule, any_value, key_value};
