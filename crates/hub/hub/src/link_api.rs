@@ -249,7 +249,7 @@ fn read_frames(block: &RawBlock<'_>, inflater: &mut Inflater, shared: &SharedSer
         let frame = if cost > MAX_REQUEST_COST {
             Incoming::aside(bytes.to_vec(), "its block would take too much memory")
         } else {
-            Incoming::from_whole_block_sharing(bytes.to_vec(), shared)
+            Incoming::from_whole_block(bytes.to_vec(), shared)
         };
         let frame = frame.map_err(|error| error.to_string())?;
         cost += frame.cost();

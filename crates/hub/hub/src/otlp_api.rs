@@ -97,7 +97,7 @@ async fn store(
         let frames = if part.is_empty() {
             Vec::new()
         } else {
-            vec![Incoming::from_otlp_sharing(section, stamp, shared.store.shared_series())?]
+            vec![Incoming::from_otlp(section, stamp, shared.store.shared_series())?]
         };
         Ok::<_, Refusal>((frames, rejected))
     });

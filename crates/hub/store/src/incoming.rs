@@ -97,19 +97,11 @@ fn check_bounds(seq: u64, gaps: &[Gap]) -> Result<(), FrameRefused> {
 }
 
 impl Incoming {
-    /// Reads a frame as it came over the link.
+    /// Reads a frame as it came over the link; its series are those of `shared`, where the store has them.
     ///
     /// # Errors
     /// [`FrameRefused`] when it is not a frame of a version that this hub reads, or one of its sections is not OTLP.
-    pub fn from_frame(bytes: Vec<u8>) -> Result<Self, FrameRefused> {
-        Self::from_frame_sharing(bytes, &SharedSeries::default())
-    }
-
-    /// The same, with the series that a store shares.
-    ///
-    /// # Errors
-    /// See [`Self::from_frame`].
-    pub fn from_frame_sharing(bytes: Vec<u8>, shared: &SharedSeries) -> Result<Self, FrameRefused> {
+    pub fn from_frame(bytes: Vec<u8>, shared: &SharedSeries) -> Result<Self, FrameRefused> {
         let frame = wire::decode_frame(&bytes).map_err(|error| FrameRefused::Frame(error.to_string()))?;
         let FrameHeader { device, epoch, lane, seq, .. } = frame.header;
         let device: Arc<str> = Arc::from(device);
@@ -143,22 +135,14 @@ impl Incoming {
     }
 
     /// Reads a frame whose block was whole. If only its identity can be read, sending it again would not help: it is
-    /// taken in to be kept aside.
+    /// taken in to be kept aside. Its series are those of `shared`, where the store has them.
     ///
     /// # Errors
     /// [`FrameRefused`] when not even its identity can be read, as with frames of a newer version.
-    pub fn from_whole_block(bytes: Vec<u8>) -> Result<Self, FrameRefused> {
-        Self::from_whole_block_sharing(bytes, &SharedSeries::default())
-    }
-
-    /// The same, with the series that a store shares.
-    ///
-    /// # Errors
-    /// See [`Self::from_whole_block`].
-    pub fn from_whole_block_sharing(bytes: Vec<u8>, shared: &SharedSeries) -> Result<Self, FrameRefused> {
+    pub fn from_whole_block(bytes: Vec<u8>, shared: &SharedSeries) -> Result<Self, FrameRefused> {
         let header = wire::decode_header(&bytes).map_err(|error| FrameRefused::Frame(error.to_string()))?;
         check_bounds(header.seq, &[])?;
-        Self::from_frame_sharing(bytes.clone(), shared).or_else(|refused| Self::aside(bytes, &refused.to_string()))
+        Self::from_frame(bytes.clone(), shared).or_else(|refused| Self::aside(bytes, &refused.to_string()))
     }
 
     /// A frame that is kept aside without being read.
@@ -187,23 +171,11 @@ impl Incoming {
     }
 
     /// Reads an OTLP request that came straight to the hub (`TracesData` and its kin have the bytes of the export
-    /// requests); `stamp` is the hub's clock.
+    /// requests); `stamp` is the hub's clock. Its series are those of `shared`, where the store has them.
     ///
     /// # Errors
     /// [`FrameRefused`] when the bytes are not the message.
-    pub fn from_otlp(section: SectionRef<'_>, stamp: Stamp) -> Result<Self, FrameRefused> {
-        Self::from_otlp_sharing(section, stamp, &SharedSeries::default())
-    }
-
-    /// The same, with the series that a store shares.
-    ///
-    /// # Errors
-    /// See [`Self::from_otlp`].
-    pub fn from_otlp_sharing(
-        section: SectionRef<'_>,
-        stamp: Stamp,
-        shared: &SharedSeries,
-    ) -> Result<Self, FrameRefused> {
+    pub fn from_otlp(section: SectionRef<'_>, stamp: Stamp, shared: &SharedSeries) -> Result<Self, FrameRefused> {
         let device: Arc<str> = Arc::from(OTLP_DEVICE);
         let (lane, len) = match section {
             SectionRef::Traces(bytes) | SectionRef::Exemplars(bytes) => (Lane::Traces, bytes.len()),

@@ -142,7 +142,7 @@ pub(crate) fn load(
         let row = IntakeRow::from_bytes(value).ok_or_else(|| broken(format!("row of {key} is of another version")))?;
         registry.claim(key);
         next_order = next_order.max(row.order + 1);
-        match Incoming::from_frame_sharing(row.frame.to_vec(), shared) {
+        match Incoming::from_frame(row.frame.to_vec(), shared) {
             Ok(Incoming { mut records, cost, .. }) => {
                 records.set_order(row.order);
                 view.add(Arc::new(HeadFrame { key, order: row.order, received_ns: row.received_ns, cost, records }));

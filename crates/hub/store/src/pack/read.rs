@@ -72,14 +72,14 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
 impl Pack {
     /// Opens a pack file and reads its index.
     pub(crate) fn open(path: &Path, number: u64) -> Result<Self, StoreError> {
-        Self::read(path, number, false).map(|(pack, _, _)| pack)
+        let file = File::open(path).map_err(StoreError::io("cannot open the pack", path))?;
+        Self::read(file, path, number, false).map(|(pack, _, _)| pack)
     }
 
-    fn read(path: &Path, number: u64, want_frames: bool) -> Result<(Self, Listing, Frames), StoreError> {
+    fn read(file: File, path: &Path, number: u64, want_frames: bool) -> Result<(Self, Listing, Frames), StoreError> {
         let io = |what| StoreError::io(what, path);
         let damaged =
             |offset: u64, what: &str| StoreError::Damaged { path: path.to_owned(), offset, what: what.into() };
-        let file = File::open(path).map_err(io("cannot open the pack"))?;
         let bytes = file.metadata().map_err(io("cannot open the pack"))?.len();
         if bytes < HEAD_LEN + TRAILER_LEN {
             return Err(damaged(0, "too short for a pack"));
@@ -143,7 +143,7 @@ impl Pack {
 
     /// The frames whose records it holds, by their place in the order of intake; empty in a pack of the first hubs.
     pub(crate) fn frames(&self) -> Result<Frames, StoreError> {
-        Self::read(&self.path, self.number, true).map(|(_, _, frames)| frames)
+        self.read_again(true).map(|(_, frames)| frames)
     }
 
     /// The services and metrics that it lists.
@@ -151,7 +151,17 @@ impl Pack {
     /// # Errors
     /// [`StoreError`]: its index cannot be read any more.
     pub(crate) fn listing(&self) -> Result<Listing, StoreError> {
-        Self::read(&self.path, self.number, false).map(|(_, listing, _)| listing)
+        self.read_again(false).map(|(listing, _)| listing)
+    }
+
+    /// What of its index is not held in memory, from the file that it was opened with.
+    fn read_again(&self, want_frames: bool) -> Result<(Listing, Frames), StoreError> {
+        let file = self.file.try_clone().map_err(StoreError::io("cannot read the pack", &self.path))?;
+        let (found, listing, frames) = Self::read(file, &self.path, self.number, want_frames)?;
+        if found.index_crc != self.index_crc {
+            return Err(self.damaged(0, "its index is not the one that it was opened with"));
+        }
+        Ok((listing, frames))
     }
 
     /// Reads every block and page without decoding rows.

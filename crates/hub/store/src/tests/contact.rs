@@ -166,7 +166,8 @@ fn otlp_coverage_is_unknown() {
     let place = Place::new();
     let store = place.open();
     let section = spans("shop", vec![span(1, 1, 0, NOW, SECOND, false)]);
-    let incoming = Incoming::from_otlp(SectionRef::Traces(&section), Stamp::default()).unwrap();
+    let incoming =
+        Incoming::from_otlp(SectionRef::Traces(&section), Stamp::default(), &SharedSeries::default()).unwrap();
     store.store(vec![incoming], NOW).unwrap();
     assert_eq!(traces(&store, 5), [(0, 5, "unknown", false)]);
     assert_eq!(fraction(&store, 5, 5), (1.0, true));

@@ -174,7 +174,8 @@ fn otlp_becomes_frames_of_a_pseudo_device() {
         let store = place.open();
         for number in 1..=3u8 {
             let section = lines("shop", vec![line(0, NOW + u64::from(round), "hello")]);
-            let incoming = Incoming::from_otlp(SectionRef::Logs(&section), Stamp::default()).unwrap();
+            let incoming =
+                Incoming::from_otlp(SectionRef::Logs(&section), Stamp::default(), &SharedSeries::default()).unwrap();
             assert_eq!(store_all(&store, vec![incoming]), [FrameOutcome::Stored], "{round} {number}");
         }
     }
@@ -273,13 +274,13 @@ fn broken_frames_are_refused() {
     let section = spans("orders", vec![span(1, 1, 0, NOW, SECOND, false)]);
     let bytes = frame_bytes(Lane::Traces, 1, &[SectionRef::Traces(&section)]);
     for cut in 0..bytes.len() {
-        assert!(Incoming::from_frame(bytes[..cut].to_vec()).is_err(), "cut at {cut}");
+        assert!(Incoming::from_frame(bytes[..cut].to_vec(), &SharedSeries::default()).is_err(), "cut at {cut}");
     }
     for place in 0..bytes.len() {
         let mut flipped = bytes.clone();
         flipped[place] ^= 0x5a;
         // Some flips only change a value; the block's checksum is what notices those.
-        let _ = Incoming::from_frame(flipped);
+        let _ = Incoming::from_frame(flipped, &SharedSeries::default());
     }
 }
 
@@ -292,7 +293,7 @@ fn an_unreadable_frame_does_not_stop_its_lane() {
     // An empty list of sections is fine; a body that ends early is not.
     let mut broken = frame_bytes(Lane::Traces, 1, &[]);
     broken.pop();
-    let aside = || Incoming::from_whole_block(broken.clone()).unwrap();
+    let aside = || Incoming::from_whole_block(broken.clone(), &SharedSeries::default()).unwrap();
     assert!(aside().unreadable().is_some());
     assert_eq!(store_all(&store, vec![aside(), one_span(2, 2, NOW)]), [FrameOutcome::Unreadable, FrameOutcome::Stored]);
     assert_eq!(next_expected(&store, 3), 3);
@@ -304,5 +305,5 @@ fn an_unreadable_frame_does_not_stop_its_lane() {
     pack_all(&store);
     store_all(&store, vec![aside()]);
     assert_eq!((next_expected(&store, 3), quarantined(&store), stored_spans(&store)), (3, 1, 1));
-    assert!(Incoming::from_whole_block(b"nothing".to_vec()).is_err());
+    assert!(Incoming::from_whole_block(b"nothing".to_vec(), &SharedSeries::default()).is_err());
 }

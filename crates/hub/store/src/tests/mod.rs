@@ -22,7 +22,7 @@ use prost::Message;
 use tempfile::TempDir;
 use wire::{FrameHeader, SectionRef};
 
-use crate::{FrameOutcome, Incoming, Options, Store};
+use crate::{FrameOutcome, Incoming, Options, SharedSeries, Store};
 
 pub(crate) const SECOND: u64 = 1_000_000_000;
 /// A moment in 2025, the "now" of most tests.
@@ -80,7 +80,7 @@ pub(crate) fn frame_bytes(lane: Lane, seq: u64, sections: &[SectionRef<'_>]) -> 
 
 /// A frame of another epoch than the usual one.
 pub(crate) fn frame_of(epoch: u64, lane: Lane, seq: u64, sections: &[SectionRef<'_>]) -> Incoming {
-    Incoming::from_frame(frame_bytes_of(epoch, lane, seq, sections)).unwrap()
+    Incoming::from_frame(frame_bytes_of(epoch, lane, seq, sections), &SharedSeries::default()).unwrap()
 }
 
 fn frame_bytes_of(epoch: u64, lane: Lane, seq: u64, sections: &[SectionRef<'_>]) -> Vec<u8> {
@@ -94,7 +94,7 @@ fn frame_bytes_of(epoch: u64, lane: Lane, seq: u64, sections: &[SectionRef<'_>])
 }
 
 pub(crate) fn frame(lane: Lane, seq: u64, sections: &[SectionRef<'_>]) -> Incoming {
-    Incoming::from_frame(frame_bytes(lane, seq, sections)).unwrap()
+    Incoming::from_frame(frame_bytes(lane, seq, sections), &SharedSeries::default()).unwrap()
 }
 
 /// A frame with one span of trace `trace`.

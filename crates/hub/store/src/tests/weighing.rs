@@ -69,10 +69,10 @@ fn h8_points_are_charged_by_what_they_hold() {
     };
     for series in [1, 300] {
         let bytes = frame_bytes(Lane::Metrics, 1, &[SectionRef::Metrics(&points(series))]);
-        let shared = crate::SharedSeries::new(1 << 20);
-        for table in [crate::SharedSeries::default(), shared] {
+        let shared = SharedSeries::new(1 << 20);
+        for table in [SharedSeries::default(), shared] {
             for time in [1, 2] {
-                let incoming = Incoming::from_frame_sharing(bytes.clone(), &table).unwrap();
+                let incoming = Incoming::from_frame(bytes.clone(), &table).unwrap();
                 let rows = &incoming.records.series;
                 let row = |row: &crate::rows::SeriesRow| {
                     let own =
@@ -95,14 +95,20 @@ fn h8_few_bytes_do_not_become_gigabytes() {
     let bomb = spans("orders", vec![Span::default(); 200_000]);
     let bytes = frame_bytes(Lane::Traces, 1, &[SectionRef::Traces(&bomb)]);
     assert!(bytes.len() < 500, "{}", bytes.len());
-    assert!(matches!(Incoming::from_frame(bytes.clone()), Err(FrameRefused::TooHeavy { .. })));
+    assert!(matches!(
+        Incoming::from_frame(bytes.clone(), &SharedSeries::default()),
+        Err(FrameRefused::TooHeavy { .. })
+    ));
     let place = Place::new();
     let store = place.open();
-    assert_eq!(store_all(&store, vec![Incoming::from_whole_block(bytes).unwrap()]), [FrameOutcome::Unreadable]);
+    assert_eq!(
+        store_all(&store, vec![Incoming::from_whole_block(bytes, &SharedSeries::default()).unwrap()]),
+        [FrameOutcome::Unreadable]
+    );
     assert_eq!(store.stats().head_bytes, 0);
     assert!(store.scoped(&Scope::whole_store()).ledger()[0].lost[0].reason == "hub-frame-unreadable");
     let refused = |section: SectionRef<'_>| {
-        let refused = Incoming::from_otlp(section, Stamp::default()).err().unwrap();
+        let refused = Incoming::from_otlp(section, Stamp::default(), &SharedSeries::default()).err().unwrap();
         assert!(refused.to_string().contains("MiB of memory"), "{refused}");
     };
     refused(SectionRef::Traces(&bomb));
@@ -134,7 +140,12 @@ fn h8_heads_are_full_by_what_they_hold() {
     place.options.head_bytes = 16 << 20;
     let store = place.open();
     let of = spans("orders", vec![Span { trace_id: vec![1; 16], ..Span::default() }; 8000]);
-    let send = || store.store(vec![Incoming::from_otlp(SectionRef::Traces(&of), Stamp::default()).unwrap()], NOW);
+    let send = || {
+        store.store(
+            vec![Incoming::from_otlp(SectionRef::Traces(&of), Stamp::default(), &SharedSeries::default()).unwrap()],
+            NOW,
+        )
+    };
     let taken = (0..100).take_while(|_| send().is_ok()).count();
     assert!((1..20).contains(&taken), "{taken} requests of {} bytes", of.len());
     assert!(store.stats().head_bytes <= 16 << 20);
@@ -184,7 +195,8 @@ fn i8_both_ends_read_the_same_depth() {
     assert_eq!(store.scoped(&Scope::whole_store()).trace(model::TraceId([1; 16])).unwrap().stored_spans, 6);
     assert_eq!(store.damages(), []);
     let beyond = deep(model::otlp::MAX_DEPTH + 1);
-    let refused = Incoming::from_otlp(SectionRef::Traces(&beyond), Stamp::default()).err().unwrap();
+    let refused =
+        Incoming::from_otlp(SectionRef::Traces(&beyond), Stamp::default(), &SharedSeries::default()).err().unwrap();
     assert!(refused.to_string().contains("deeper"), "{refused}");
 }
 
@@ -195,7 +207,10 @@ fn h13_sequences_are_bounded() {
     let section = spans("orders", vec![span(1, 1, 0, NOW, SECOND, false)]);
     for seq in [0, u64::MAX - 1, u64::MAX, MAX_SEQ + 1] {
         let bytes = frame_bytes(Lane::Traces, seq, &[SectionRef::Traces(&section)]);
-        assert!(matches!(Incoming::from_whole_block(bytes), Err(FrameRefused::Bounds(_))), "{seq}");
+        assert!(
+            matches!(Incoming::from_whole_block(bytes, &SharedSeries::default()), Err(FrameRefused::Bounds(_))),
+            "{seq}"
+        );
     }
     let gap = |first, last| Gap {
         lane: Lane::Traces,
@@ -208,7 +223,7 @@ fn h13_sequences_are_bounded() {
     };
     for (first, last) in [(1, u64::MAX), (MAX_SEQ + 1, MAX_SEQ + 1)] {
         let bytes = frame_bytes(Lane::Traces, 1, &[SectionRef::Gap(&gap(first, last))]);
-        assert!(matches!(Incoming::from_frame(bytes), Err(FrameRefused::Bounds(_))));
+        assert!(matches!(Incoming::from_frame(bytes, &SharedSeries::default()), Err(FrameRefused::Bounds(_))));
     }
     let place = Place::new();
     let store = place.open();

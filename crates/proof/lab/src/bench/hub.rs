@@ -102,6 +102,28 @@ struct Run {
     question_ms: Vec<f64>,
 }
 
+impl Run {
+    /// What program `id` took: `samples_in` and `data` are its directories of samples and of everything; `answers` is how many requests it
+    /// refused, and how long each question took.
+    fn of(
+        args: &HubArgs,
+        id: u32,
+        (samples_in, data): (&Path, &Path),
+        cpu: f64,
+        (refused, question_ms): (u64, Vec<f64>),
+    ) -> Result<Self> {
+        let samples = (args.devices * METRICS * args.samples) as f64;
+        Ok(Self {
+            bytes_per_sample: DirectorySize::of(samples_in)?.apparent_bytes as f64 / samples,
+            directory_bytes: DirectorySize::of(data)?.worst(),
+            cpu_seconds_per_million_samples: cpu / samples * 1e6,
+            high_water: Memory::of(id)?.high_water,
+            refused,
+            question_ms,
+        })
+    }
+}
+
 /// A question, as each is asked it: the hub names a counter as Prometheus does.
 struct Question {
     name: &'static str,
@@ -301,15 +323,7 @@ async fn run_hub(args: &HubArgs, requests: &[Bytes], directory: &Path) -> Result
     for question in QUESTIONS {
         question_ms.push(line.time(&of_question("/prometheus/api/v1", question.hub, args)).await?);
     }
-    let samples = args.devices * METRICS * args.samples;
-    let run = Run {
-        bytes_per_sample: DirectorySize::of(&packs)?.apparent_bytes as f64 / samples as f64,
-        directory_bytes: DirectorySize::of(&data)?.worst(),
-        cpu_seconds_per_million_samples: cpu / samples as f64 * 1e6,
-        high_water: Memory::of(id)?.high_water,
-        refused,
-        question_ms,
-    };
+    let run = Run::of(args, id, (&packs, &data), cpu, (refused, question_ms))?;
     program.stop().await?;
     Ok(run)
 }
@@ -349,19 +363,11 @@ async fn run_victoria_metrics(args: &HubArgs, requests: &[Bytes], directory: &Pa
         let path = of_question("/api/v1", question.victoria_metrics, args);
         question_ms.push(line.time(&format!("{path}&nocache=1")).await?);
     }
-    let samples = args.devices * METRICS * args.samples;
     let counted: serde_json::Value = get(address, &query("/api/v1/series/count", &[])).await?;
     if counted["data"][0].as_u64() != Some(args.devices * METRICS) {
         bail!("VictoriaMetrics holds {counted}, not {} series", args.devices * METRICS);
     }
-    let run = Run {
-        bytes_per_sample: DirectorySize::of(&parts)?.apparent_bytes as f64 / samples as f64,
-        directory_bytes: DirectorySize::of(&data)?.worst(),
-        cpu_seconds_per_million_samples: cpu / samples as f64 * 1e6,
-        high_water: Memory::of(id)?.high_water,
-        refused,
-        question_ms,
-    };
+    let run = Run::of(args, id, (&parts, &data), cpu, (refused, question_ms))?;
     program.stop().await?;
     Ok(run)
 }
