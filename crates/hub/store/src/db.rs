@@ -11,8 +11,11 @@ use crate::error::StoreError;
 
 /// Memory of the database's block cache.
 const CACHE_BYTES: u64 = 32 << 20;
-/// Memory of one keyspace's write buffer.
-const MEMTABLE_BYTES: u64 = 16 << 20;
+/// Memory of the write buffer of frames.
+const INTAKE_BUFFER: u64 = 8 << 20;
+/// Memory of the write buffer of any other keyspace. What the entries of a buffer take beside their keys and values is not part of it:
+/// small rows take several times this.
+const ROW_BUFFER: u64 = 2 << 20;
 /// Disk that the database's journals may take (64 MiB is its smallest).
 const JOURNAL_BYTES: u64 = 128 << 20;
 
@@ -55,8 +58,9 @@ impl Db {
                 source => StoreError::DatabaseDamaged { path: path.to_owned(), source },
             })?;
         let keyspace = |name: &'static str| {
+            let buffer = if name == "intake" { INTAKE_BUFFER } else { ROW_BUFFER };
             database
-                .keyspace(name, || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES))
+                .keyspace(name, || KeyspaceCreateOptions::default().max_memtable_size(buffer))
                 .map_err(StoreError::database("cannot open a keyspace"))
         };
         Ok(Self {
