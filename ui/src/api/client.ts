@@ -77,6 +77,8 @@ export async function get<T>(
       signal: signal === undefined ? late : AbortSignal.any([signal, late]),
     });
     noteClock(response.headers.get("date"));
+    // Nobody is signed in, or not any more: there is nothing to show until somebody is.
+    if (response.status === 401) globalThis.location?.assign("sign-in");
     if (!response.ok) throw await problemOf(response);
     body = await response.json();
   } catch (error) {
@@ -108,6 +110,7 @@ const bounds = (window: Window) => ({ start: window.from, end: window.to });
 export const api = {
   services: (window: Window, signal?: AbortSignal) =>
     get("api/v0/services", bounds(window), schema.services, signal, PROMPT_MS),
+  me: (signal?: AbortSignal) => get("api/v0/me", {}, schema.me, signal, PROMPT_MS),
   devices: (signal?: AbortSignal) => get("api/v0/devices", {}, schema.devices, signal, PROMPT_MS),
   coverage: (window: Window, signal?: AbortSignal) => get("api/v0/coverage", bounds(window), schema.coverage, signal),
   red: (

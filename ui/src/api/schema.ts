@@ -36,6 +36,8 @@ const completeness = object({
   devices: list(object({ device: text, signal, state: coverageState, from: nanos, to: nanos, reason: nullable(text) })),
 });
 
+export const me = object({ name: nullable(text), role: nullable(text) });
+
 export const services = object({
   services: list(object({ name: text, devices: list(text), operations: list(text) })),
   completeness,

@@ -1,6 +1,18 @@
 // What is looked at: service, operation, time; and whether it follows the clock.
 import { computed } from "@preact/signals";
-import { coverage, devices, exemplars, logs, red, refresh, services, shown, silentSince, traces } from "../state/data";
+import {
+  coverage,
+  devices,
+  exemplars,
+  logs,
+  me,
+  red,
+  refresh,
+  services,
+  shown,
+  silentSince,
+  traces,
+} from "../state/data";
 import { go, place, PRESETS, unzoom, type Preset } from "../state/place";
 import { clockTime, day, span, zone } from "../time";
 import { Devices } from "./Devices";
@@ -129,6 +141,21 @@ function AsOf() {
   );
 }
 
+function Me() {
+  const { data } = me.value;
+  if (data === null || data.name === null) return null;
+  return (
+    <form class="me" method="post" action="sign-out" data-testid="me">
+      <span class="dim">
+        {data.name} ({data.role})
+      </span>{" "}
+      <button type="submit" class="link">
+        sign out
+      </button>
+    </form>
+  );
+}
+
 export function TopBar() {
   const { live } = place.value;
   return (
@@ -153,6 +180,7 @@ export function TopBar() {
       </button>
       <AsOf />
       <span class="dim zone">{zone(shown.value.to)}</span>
+      <Me />
       <Devices />
     </header>
   );

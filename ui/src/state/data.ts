@@ -38,6 +38,8 @@ const device = computed(() => place.value.device);
 const service = computed(() => place.value.service);
 const operation = computed(() => place.value.operation);
 
+/** Who has signed in; nobody has to where the hub asks nobody. */
+export const me = load({ key: () => "me", keep: true }, (_, signal) => api.me(signal));
 export const devices = load({ key: () => pulse.value, keep: true }, (_, signal) => api.devices(signal));
 export const services = load({ key: () => shown.value, keep: true }, (window, signal) => api.services(window, signal));
 export const coverage = load({ key: () => shown.value, keep: true }, (window, signal) => api.coverage(window, signal));

@@ -1,9 +1,11 @@
-//! What all requests share: the store, the token, the limits, the counters.
+//! What all requests share: the store, who is let in, the limits, the counters.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use ::access::audit;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use model::{Refusal as Reason, RefusalCounts, Stamp};
@@ -11,6 +13,7 @@ use store::query::{Ended, Memory, Scope, Scoped, Switch, within};
 use store::{FrameOutcome, Incoming, Known, OTLP_DEVICE, Store, StoreError};
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 
+use crate::access::{Caller, Doors};
 use crate::api_error::ApiError;
 use crate::clock;
 use crate::incidents::Incidents;
@@ -56,7 +59,9 @@ pub(crate) fn count(counter: &AtomicU64) {
 /// Shared by every handler.
 pub(crate) struct App {
     pub(crate) store: Store,
-    token: Option<String>,
+    /// Who is let in.
+    pub(crate) doors: Arc<Doors>,
+    pub(crate) data_dir: PathBuf,
     pub(crate) counters: Counters,
     refusals: Mutex<RefusalCounts>,
     pub(crate) turned_away: TurnedAway,
@@ -79,12 +84,13 @@ pub(crate) struct Body<'a> {
 }
 
 impl App {
-    pub(crate) fn new(store: Store, token: Option<String>) -> anyhow::Result<Arc<Self>> {
+    pub(crate) fn new(store: Store, doors: Doors, data_dir: PathBuf) -> anyhow::Result<Arc<Self>> {
         let mut boot_id = [0; 16];
         getrandom::fill(&mut boot_id).map_err(|error| anyhow::anyhow!("no random numbers: {error}"))?;
         Ok(Arc::new(Self {
             store,
-            token,
+            doors: Arc::new(doors),
+            data_dir,
             counters: Counters::default(),
             refusals: Mutex::default(),
             turned_away: TurnedAway::default(),
@@ -98,19 +104,6 @@ impl App {
             boot_id,
             started_ns: clock::now_ns(),
         }))
-    }
-
-    /// Checks the token of a request that brings data or gives an order.
-    pub(crate) fn authorize(&self, headers: &axum::http::HeaderMap) -> Result<(), Refusal> {
-        let Some(token) = &self.token else { return Ok(()) };
-        let given = headers.get("authorization").map(axum::http::HeaderValue::as_bytes).unwrap_or_default();
-        let given = given.strip_prefix(b"Bearer ").unwrap_or_default();
-        // Every byte is looked at, so that the time taken does not tell how many are right.
-        let differs = given.iter().zip(token.as_bytes()).fold(0, |differs, (a, b)| differs | (a ^ b));
-        if given.len() == token.len() && differs == 0 {
-            return Ok(());
-        }
-        Err(Refusal::Token)
     }
 
     /// Counts a refusal.
@@ -141,8 +134,16 @@ impl App {
         );
     }
 
+    /// Writes into the audit log that a request was refused for who sent it.
+    pub(crate) async fn note_refusal(self: &Arc<Self>, refusal: &Refusal, peer: &Peer, path: &str) {
+        let what = format!("{path}: {refusal}");
+        if let Err(error) = self.doors.record(audit::Kind::Refused, (None, peer.address.ip()), what).await {
+            self.log.say(Kind::Disk, &error.to_string());
+        }
+    }
+
     /// Takes in the name of a device: whether it may be one, whether it is this connection's, whether there is room.
-    pub(crate) fn admit(&self, device: &str, peer: &Peer) -> Result<(), Refusal> {
+    pub(crate) fn admit(&self, device: &str, peer: &Peer, caller: &Caller) -> Result<(), Refusal> {
         names::check(device).map_err(|what| Refusal::Identity(Reason::InvalidName, what))?;
         if device == OTLP_DEVICE {
             return Err(Refusal::Identity(
@@ -150,6 +151,12 @@ impl App {
                 format!(
                     "the device name `{OTLP_DEVICE}` stands for what comes to the hub as OTLP; give the device another name"
                 ),
+            ));
+        }
+        if let Some(only) = caller.device().filter(|only| *only != device) {
+            return Err(Refusal::Identity(
+                Reason::IdentityMismatch,
+                format!("this token is for device {only}, not for {device}"),
             ));
         }
         let bound = peer.device.get_or_init(|| device.to_owned());

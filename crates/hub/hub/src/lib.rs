@@ -15,6 +15,7 @@
 //! | [`tls`] | the link port's certificate |
 //! | [`run`] | a whole hub, started and stopped |
 
+pub mod access;
 mod api;
 mod api_error;
 mod app;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ::access::Action;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -67,19 +68,19 @@ async fn take_hello(
     device: &mut Option<String>,
 ) -> Result<Vec<u8>, Refusal> {
     count(&app.counters.hellos);
-    let allowed = app.authorize(request.headers());
+    let allowed = app.doors.allow(request.method(), request.headers(), Action::Send);
     // Who is refused is told by its name, so the hello is read all the same: it is short.
     let body = app.read_body(request, MAX_HELLO).await;
     let decoded = body.as_ref().map(|body| link::decode::<Hello>(&body.bytes));
     if let Ok(Ok(hello)) = &decoded {
         *device = Some(hello.device.clone());
     }
-    allowed?;
+    let caller = allowed?;
     let hello = match decoded {
         Ok(hello) => hello.map_err(|error| Refusal::Malformed(error.to_string()))?,
         Err(_) => return Err(body.err().unwrap_or(Refusal::Slow)),
     };
-    app.admit(&hello.device, peer)?;
+    app.admit(&hello.device, peer, &caller)?;
     let now_ns = clock::now_ns();
     let heads = hello.lanes.iter().filter_map(|head| {
         Some(Head {
@@ -150,7 +151,7 @@ struct Taken {
 
 async fn take_blocks(app: &Arc<App>, peer: &Peer, request: Request) -> Result<Vec<u8>, Refusal> {
     count(&app.counters.block_requests);
-    app.authorize(request.headers())?;
+    let caller = app.doors.allow(request.method(), request.headers(), Action::Send)?;
     let body = app.read_body(request, MAX_BLOCKS).await?;
     let bytes = body.bytes.clone();
     let room = MAX_REQUEST_COST.min(app.store.head_bytes_limit() / REQUESTS_IN_HEADS);
@@ -159,7 +160,7 @@ async fn take_blocks(app: &Arc<App>, peer: &Peer, request: Request) -> Result<Ve
     // Every frame, not only the first: an identity is claimed by each.
     let mut names: Vec<&str> = frames.iter().map(|frame| &**frame.device()).collect();
     names.dedup();
-    names.iter().try_for_each(|device| app.admit(device, peer))?;
+    names.iter().try_for_each(|device| app.admit(device, peer, &caller))?;
     if let Some(device) = names.first() {
         let corrupt = taken.iter().filter(|block| block.frames.is_err()).count();
         (0..corrupt).for_each(|_| app.store.count_corrupt(device));

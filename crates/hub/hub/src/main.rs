@@ -1,7 +1,9 @@
 //! `lightship-hub`: the program in the centre.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
+mod health_question;
+mod tokens;
+
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -33,6 +35,11 @@ enum Command {
     Check(RunArgs),
     /// Mend the data directory of a hub that does not run: rebuild what packs can tell. Deletes nothing.
     Repair(RepairArgs),
+    /// Make, list and revoke the tokens of those who may ask, send and operate.
+    #[command(subcommand)]
+    Token(tokens::TokenCommand),
+    /// Print the audit log, and say whether it is as it was written: exit code 1 when it is not.
+    Audit(tokens::AuditArgs),
     /// Ask a running hub whether it is well: exit code 0 when it is, 1 when it is not or does not answer.
     Health(HealthArgs),
 }
@@ -52,6 +59,9 @@ struct HealthArgs {
     /// Address of its queries and web page.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
     http: String,
+    /// The authority of its certificate (DATA-DIR/tls/ca.pem), where they have TLS.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {
@@ -73,9 +83,12 @@ struct RunArgs {
     /// Let the link be reached from beyond this machine although no token is asked for: anybody may send as any device.
     #[arg(long, conflicts_with = "token_file")]
     insecure_no_token: bool,
-    /// Let queries and the page, which have no TLS and ask for no token, be reached from beyond this machine.
+    /// Let queries and the page be reached from beyond this machine without TLS, and without a token where none was made.
     #[arg(long)]
     insecure_plain_http: bool,
+    /// Serve queries and the page over TLS with the link's certificate, also on this machine.
+    #[arg(long, conflicts_with = "insecure_plain_http")]
+    http_tls: bool,
     /// A file with the token that devices and OTLP senders must show; without it, none is asked for.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
@@ -126,6 +139,7 @@ impl RunArgs {
             tls_names: self.tls_name,
             insecure_no_token: self.insecure_no_token,
             insecure_plain_http: self.insecure_plain_http,
+            http_tls: self.http_tls,
             connections: self.limits.max_connections as usize,
             idle: IDLE,
             store: Options {
@@ -145,8 +159,6 @@ const BLOCKING_THREADS: usize = 64;
 const CANNOT_START: u8 = 2;
 /// Exit code of a hub that is not well, or not there.
 const UNWELL: u8 = 1;
-const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
-const MAX_HEALTH_ANSWER: u64 = 1 << 16;
 
 fn fail(error: &anyhow::Error) -> ExitCode {
     eprintln!("lightship-hub: {error:#}");
@@ -166,13 +178,24 @@ fn main() -> ExitCode {
             };
             runtime.block_on(serve(args.config()))
         }
-        Command::Health(args) => match health(&args.http) {
+        Command::Health(args) => match health_question::ask(&args.http, args.ca.as_deref()) {
             Ok(body) => {
                 println!("{}", body.trim());
                 ExitCode::SUCCESS
             }
             Err(error) => {
                 eprintln!("lightship-hub: {}: {error}", args.http);
+                ExitCode::from(UNWELL)
+            }
+        },
+        Command::Token(command) => match tokens::run(command) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error),
+        },
+        Command::Audit(args) => match tokens::audit(&args) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("lightship-hub: {error:#}");
                 ExitCode::from(UNWELL)
             }
         },
@@ -198,21 +221,6 @@ fn main() -> ExitCode {
     }
 }
 
-/// A GET of HTTP/1.0: one request, one answer, end.
-fn health(address: &str) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(HEALTH_TIMEOUT))?;
-    stream.set_write_timeout(Some(HEALTH_TIMEOUT))?;
-    write!(stream, "GET /healthz HTTP/1.0\r\nhost: {address}\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.take(MAX_HEALTH_ANSWER).read_to_string(&mut answer)?;
-    match answer.split_once("\r\n\r\n") {
-        Some((head, body)) if head.split(' ').nth(1) == Some("200") => Ok(body.to_owned()),
-        Some((_, body)) => Err(std::io::Error::other(format!("it is not well: {}", body.trim()))),
-        None => Err(std::io::Error::other("not an HTTP answer")),
-    }
-}
-
 async fn serve(config: Config) -> ExitCode {
     let signals = signal(SignalKind::terminate())
         .and_then(|term| Ok((term, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?)));
@@ -226,8 +234,9 @@ async fn serve(config: Config) -> ExitCode {
         Err(error) => return fail(&error),
     };
     println!("lightship-hub {} is ready", env!("CARGO_PKG_VERSION"));
-    println!("  page and queries  http://{}/", hub.http);
-    println!("  OTLP/HTTP         http://{}/v1/traces", hub.http);
+    let scheme = if hub.http_tls { "https" } else { "http" };
+    println!("  page and queries  {scheme}://{}/", hub.http);
+    println!("  OTLP/HTTP         {scheme}://{}/v1/traces", hub.http);
     println!("  devices           https://{}/", hub.link);
     if let Some(ca) = &hub.ca {
         println!("  devices trust     {}", ca.display());

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use ::access::Action;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -80,7 +81,7 @@ async fn store(
     signal: Signal,
     form: Result<Form, Refusal>,
 ) -> Result<RefusalCounts, Refusal> {
-    app.authorize(request.headers())?;
+    app.doors.allow(request.method(), request.headers(), Action::Send)?;
     let form = form?;
     let codings = otlp_codec::codings(request.headers());
     let body = app.read_body(request, MAX_BODY).await?;

@@ -19,6 +19,8 @@ pub(crate) enum Refusal {
     Bad(Reason, String),
     /// 401: no token, or the wrong one.
     Token,
+    /// 403: known, and not allowed to do this.
+    Forbidden(String),
     /// 408: the body took too long.
     Slow,
     /// 409: the identity is refused.
@@ -38,6 +40,7 @@ impl Refusal {
         match self {
             Refusal::Malformed(_) | Refusal::Bad(..) => 400,
             Refusal::Token => 401,
+            Refusal::Forbidden(_) => 403,
             Refusal::Slow => 408,
             Refusal::Identity(..) => 409,
             Refusal::TooLarge { .. } | Refusal::TooHeavy(_) => 413,
@@ -50,7 +53,7 @@ impl Refusal {
     pub(crate) fn reason(&self) -> Reason {
         match self {
             Refusal::Malformed(_) => Reason::Malformed,
-            Refusal::Token => Reason::Unauthorized,
+            Refusal::Token | Refusal::Forbidden(_) => Reason::Unauthorized,
             Refusal::Slow => Reason::TooSlow,
             Refusal::TooLarge { .. } => Reason::TooLarge,
             Refusal::TooHeavy(_) => Reason::TooManyRecords,
@@ -71,6 +74,7 @@ impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Refusal::Malformed(what)
+            | Refusal::Forbidden(what)
             | Refusal::TooHeavy(what)
             | Refusal::Bad(_, what)
             | Refusal::Identity(_, what)

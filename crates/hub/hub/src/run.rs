@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::access::{self, Doors};
 use crate::app::App;
 use crate::health::damage_line;
 use crate::log::Kind;
@@ -45,34 +46,48 @@ pub struct Config {
     pub store: Options,
     /// Whether the link may listen beyond this machine although no token is asked for.
     pub insecure_no_token: bool,
-    /// Whether queries and page, which have no TLS and ask for no token, may be reached from beyond this machine.
+    /// Whether queries and page may be reached from beyond this machine without TLS, and without principals.
     pub insecure_plain_http: bool,
+    /// Whether queries and page have TLS, with the link's certificate; they do in any case where they can be reached from beyond this
+    /// machine.
+    pub http_tls: bool,
     /// Connections of each port at one time.
     pub connections: usize,
     /// How long a connection may be silent.
     pub idle: Duration,
 }
 
+/// Whether an address is reached from this machine only.
+fn is_local(address: &str) -> bool {
+    address.parse::<SocketAddr>().map_or_else(
+        |_| address.rsplit_once(':').is_some_and(|(host, _)| host == "localhost"),
+        |address| address.ip().is_loopback(),
+    )
+}
+
+impl Config {
+    /// Whether queries and page have TLS.
+    pub fn has_http_tls(&self) -> bool {
+        self.http_tls || (!is_local(&self.http) && !self.insecure_plain_http)
+    }
+}
+
 /// Refuses to be reached from beyond this machine without what protects it, unless the operator said so in words.
 fn check_exposure(config: &Config) -> anyhow::Result<()> {
-    let is_local = |address: &str| {
-        address.parse::<SocketAddr>().map_or_else(
-            |_| address.rsplit_once(':').is_some_and(|(host, _)| host == "localhost"),
-            |address| address.ip().is_loopback(),
-        )
-    };
-    if !is_local(&config.link) && config.token_file.is_none() && !config.insecure_no_token {
+    let nobody = access::file::read(&access::file::path(&config.data_dir))?.is_empty();
+    if !is_local(&config.link) && nobody && config.token_file.is_none() && !config.insecure_no_token {
         bail!(
-            "--link {} can be reached from beyond this machine, and nothing asks devices who they are; give --token-file, \
-             or say --insecure-no-token",
+            "--link {} can be reached from beyond this machine, and nothing asks devices who they are; make a token with \
+             lightship-hub token add --role sender, give --token-file, or say --insecure-no-token",
             config.link
         );
     }
-    if !is_local(&config.http) && !config.insecure_plain_http {
+    if !is_local(&config.http) && nobody && !config.insecure_plain_http {
         bail!(
-            "--http {} can be reached from beyond this machine, has no TLS, and queries ask for no token; listen on \
-             127.0.0.1 behind a proxy that knows your users, or say --insecure-plain-http",
-            config.http
+            "--http {} can be reached from beyond this machine, and nothing asks who queries; make a token with \
+             lightship-hub token add --data-dir {} --name YOU --role admin, or say --insecure-plain-http",
+            config.http,
+            config.data_dir.display()
         );
     }
     Ok(())
@@ -82,6 +97,8 @@ fn check_exposure(config: &Config) -> anyhow::Result<()> {
 pub struct Hub {
     /// Bound address of queries, UI and OTLP.
     pub http: SocketAddr,
+    /// Whether that has TLS.
+    pub http_tls: bool,
     /// Bound address of the link.
     pub link: SocketAddr,
     /// The authority that devices trust, if the certificate was made here.
@@ -205,7 +222,7 @@ fn store_error(dir: &Path, error: StoreError) -> anyhow::Error {
 
 struct Prepared {
     store: Store,
-    token: Option<String>,
+    doors: Doors,
     tls: Arc<rustls::ServerConfig>,
     ca: Option<PathBuf>,
 }
@@ -226,7 +243,11 @@ fn prepare(config: &Config) -> anyhow::Result<Prepared> {
     for damage in store.damages() {
         eprintln!("lightship-hub: {}", damage_line(&damage));
     }
-    Ok(Prepared { store, token, tls, ca })
+    let (doors, broken) = Doors::open(dir, token, config.has_http_tls())?;
+    if let Some(broken) = broken {
+        eprintln!("lightship-hub: the audit log is not as it was written: {broken}");
+    }
+    Ok(Prepared { store, doors, tls, ca })
 }
 
 /// Starts a hub and returns when it listens.
@@ -241,8 +262,9 @@ pub async fn start(config: Config) -> anyhow::Result<Hub> {
     let compact_every = config.store.compact_after.clamp(TICK, MAX_COMPACT_EVERY);
     let limits = server::Limits { connections: config.connections, idle: config.idle };
     let certificates = (config.tls.clone(), data_dir.join("tls"), config.tls_names.clone());
+    let http_tls = config.has_http_tls();
     let prepared = tokio::task::spawn_blocking(move || prepare(&config)).await??;
-    let app = App::new(prepared.store, prepared.token)?;
+    let app = App::new(prepared.store, prepared.doors, data_dir.clone())?;
     let (http_at, link_at) = (http.local_addr()?, link.local_addr()?);
     let addresses = json!({"http": http_at.to_string(), "link": link_at.to_string()});
     write_whole(&data_dir.join("addresses.json"), &format!("{addresses}\n"))?;
@@ -254,15 +276,24 @@ pub async fn start(config: Config) -> anyhow::Result<Hub> {
         .merge(prometheus_api::routes())
         .merge(otlp_api::routes())
         .merge(health::routes())
+        .merge(access::sign_in::routes())
         .merge(ui::routes())
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), access::guard::guard))
         .with_state(Arc::clone(&app));
     let tasks = vec![
-        tokio::spawn(server::serve(http, pages, None, Arc::clone(&app), limits, stopped.clone())),
+        tokio::spawn(server::serve(
+            http,
+            pages,
+            http_tls.then(|| tls.clone()),
+            Arc::clone(&app),
+            limits,
+            stopped.clone(),
+        )),
         tokio::spawn(server::serve(link, links, Some(tls), Arc::clone(&app), limits, stopped.clone())),
         tokio::spawn(renew(Arc::clone(&app), certificates, certificate, stopped.clone())),
         tokio::spawn(keep_house(Arc::clone(&app), compact_every, stopped)),
     ];
-    Ok(Hub { http: http_at, link: link_at, ca: prepared.ca, app, stop, tasks })
+    Ok(Hub { http: http_at, http_tls, link: link_at, ca: prepared.ca, app, stop, tasks })
 }
 
 impl Hub {
@@ -357,6 +388,9 @@ async fn keep_house(app: Arc<App>, compact_every: Duration, mut stop: watch::Rec
         }
         let shared = Arc::clone(&app);
         let worked = tokio::task::spawn_blocking(move || {
+            if let Some(said) = shared.doors.look_again() {
+                shared.log.say_of(Kind::Identity, "access", &said);
+            }
             shared.store.save_devices()?;
             if is_time {
                 shared.store.compact(clock::now_ns())?;

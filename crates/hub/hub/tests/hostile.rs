@@ -5,28 +5,16 @@ mod common;
 
 use std::time::Duration;
 
-use common::{SECOND, block, block_of, connect_tls, get, gzip, post, post_link, start, trace};
+use common::{SECOND, block, block_of, connect_tls, get, gzip, hello, post, post_link, start, trace};
 use hub::clock;
 use hub::run::Hub;
-use link::{BLOCKS_PATH, ClockStamp, HELLO_PATH, Hello};
+use link::{BLOCKS_PATH, HELLO_PATH};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use wire::SectionRef;
 
 /// Longest that a test waits for something that must happen.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-fn hello(device: &str) -> Vec<u8> {
-    link::encode(&Hello {
-        device: device.into(),
-        epoch: 7,
-        stamp: ClockStamp { boot_id: [1; 16], uptime_ns: 1, wall_ns: clock::now_ns(), synchronised: true },
-        lanes: Vec::new(),
-        version: "0.1.0".into(),
-        settles_ms: None,
-        stops: None,
-    })
-}
 
 async fn is_closed(stream: &mut (impl AsyncReadExt + Unpin)) -> bool {
     let mut rest = Vec::new();

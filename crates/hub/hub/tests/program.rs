@@ -159,3 +159,33 @@ fn h1_check_changes_nothing_and_repair_mends() {
     let told = check();
     assert_eq!(told.status.code(), Some(1), "{told:?}");
 }
+
+/// Scenario: a token is made, listed and taken back, a hub runs in between, and somebody changes its audit log. Guarantees: the token is
+/// printed alone and stands nowhere else, wrong words are explained, and the audit log tells of the change by its exit code (P10).
+#[test]
+fn tokens_are_made_and_the_audit_log_is_checked() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = path(dir.path());
+    let run = |args: &[&str]| hub(args).output().unwrap();
+    let made = run(&["token", "add", "--data-dir", at, "--name", "ann", "--role", "viewer", "--expires", "90d"]);
+    let token = String::from_utf8(made.stdout).unwrap();
+    assert!(token.starts_with("lightship_") && token.trim_end().lines().count() == 1, "{token}");
+    let kept = std::fs::read_to_string(dir.path().join("access.json")).unwrap();
+    assert!(!kept.contains(token.trim()));
+    let listed = run(&["token", "list", "--data-dir", at, "--json"]);
+    let listed: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
+    assert_eq!(listed[0]["name"], "ann");
+    says(&run(&["token", "add", "--data-dir", at, "--name", "ann", "--role", "admin"]), "principal ann");
+    says(&run(&["token", "revoke", "--data-dir", at, "--name", "bob"]), "there is no principal bob");
+    let (mut child, _) = start(dir.path());
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    child.wait().unwrap();
+    let printed = run(&["audit", "--data-dir", at]);
+    assert_eq!(printed.status.code(), Some(0));
+    assert!(String::from_utf8_lossy(&printed.stdout).contains("start"));
+    let log = dir.path().join("audit.jsonl");
+    let changed = std::fs::read_to_string(&log).unwrap().replace("lightship-hub", "something-else");
+    std::fs::write(&log, changed).unwrap();
+    assert_eq!(run(&["audit", "--data-dir", at]).status.code(), Some(1));
+    assert_eq!(run(&["token", "revoke", "--data-dir", at, "--name", "ann"]).status.code(), Some(0));
+}

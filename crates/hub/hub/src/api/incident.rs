@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
-use axum::Json;
+use ::access::audit::Kind;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
+use axum::{Extension, Json};
 use serde_json::json;
 
 use super::params::Params;
 use super::{Answer, ApiError, render};
+use crate::access::Caller;
 use crate::app::App;
 use crate::clock;
+use crate::places::Peer;
 
 /// The longest that a window may be wanted.
 const LONGEST_NS: u64 = 24 * 3_600 * 1_000_000_000;
@@ -18,11 +21,10 @@ const LONGEST_NS: u64 = 24 * 3_600 * 1_000_000_000;
 pub(super) async fn open(
     State(app): State<Arc<App>>,
     Path(device): Path<String>,
-    headers: HeaderMap,
+    Extension(caller): Extension<Caller>,
+    Extension(peer): Extension<Arc<Peer>>,
     params: Params,
 ) -> Answer {
-    // It changes what a device sends: as much as bringing data.
-    app.authorize(&headers)?;
     params.only(&["for"])?;
     let time_ns = params.duration_ns("for")?;
     let time_ns = time_ns.ok_or_else(|| ApiError::bad_request("for how long?", "for=10m; for=0s ends it"))?;
@@ -39,5 +41,7 @@ pub(super) async fn open(
         let what = "too many incident windows are wanted already";
         return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, what, "end one with for=0s"));
     }
+    let said = format!("keep more of device {device} until {}", render::ns(until_ns));
+    app.doors.record(Kind::Operate, (caller.name(), peer.address.ip()), said).await?;
     Ok(Json(json!({"device": device, "until": render::ns(until_ns)})))
 }

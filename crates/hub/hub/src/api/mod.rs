@@ -1,5 +1,6 @@
 //! The hub's own query API (docs/hub-api.md).
 
+mod access;
 mod fleet;
 mod incident;
 mod logs;
@@ -22,6 +23,9 @@ use crate::app::App;
 /// The routes below `/api/v0`.
 pub(crate) fn routes() -> Router<Arc<App>> {
     Router::new()
+        .route("/api/v0/me", get(access::me))
+        .route("/api/v0/principals", get(access::principals))
+        .route("/api/v0/audit", get(access::entries))
         .route("/api/v0/services", get(fleet::services))
         .route("/api/v0/devices", get(fleet::devices))
         .route("/api/v0/devices/{device}/incident", post(incident::open))

@@ -33,6 +33,7 @@ pub(crate) fn config(dir: &Path) -> Config {
         store: store::Options::default(),
         insecure_no_token: false,
         insecure_plain_http: false,
+        http_tls: false,
         connections: 1024,
         idle: Duration::from_secs(75),
     }
@@ -214,4 +215,42 @@ pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
+}
+
+/// A request by any method to any server.
+pub(crate) async fn request_at(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Answer {
+    let stream = TcpStream::connect(address).await.unwrap();
+    talk(stream, &request(method, path, headers, body.len()), body).await
+}
+
+/// The same over TLS, trusting only one authority.
+pub(crate) async fn request_tls(
+    address: SocketAddr,
+    ca: &Path,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Answer {
+    let stream = connect_tls(address, ca).await;
+    talk(stream, &request(method, path, headers, body.len()), body).await
+}
+
+/// The first words of a device.
+pub(crate) fn hello(device: &str) -> Vec<u8> {
+    link::encode(&link::Hello {
+        device: device.into(),
+        epoch: 7,
+        stamp: link::ClockStamp { boot_id: [1; 16], uptime_ns: 1, wall_ns: hub::clock::now_ns(), synchronised: true },
+        lanes: Vec::new(),
+        version: "0.1.0".into(),
+        settles_ms: None,
+        stops: None,
+    })
 }
