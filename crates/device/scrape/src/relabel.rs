@@ -187,7 +187,8 @@ impl Rule {
                         (regex.replace(name, self.replacement.as_str()).into_owned(), value.to_owned())
                     })
                     .collect();
-                found.iter().for_each(|(name, value)| labels.set(name, value));
+                // A name of which nothing is left is none.
+                found.iter().filter(|(name, _)| !name.is_empty()).for_each(|(name, value)| labels.set(name, value));
             }
         }
         true
@@ -309,6 +310,8 @@ mod tests {
         assert_eq!(applied(&[rule(Action::LabelKeep, &[], "a|b")], &all).unwrap(), "a=foo,b=bar");
         let map = to(rule(Action::LabelMap, &[], "meta_(.*)"), "", Some("x_$1"));
         assert_eq!(applied(&[map], &[("meta_a", "1"), ("b", "2")]).unwrap(), "b=2,meta_a=1,x_a=1");
+        let map = to(rule(Action::LabelMap, &[], "(.)"), "", Some("$none"));
+        assert_eq!(applied(&[map], &[("a", "1")]).unwrap(), "a=1");
         let upper = to(rule(Action::Uppercase, &["a"], ""), "u", None);
         let lower = to(rule(Action::Lowercase, &["u"], ""), "l", None);
         assert_eq!(applied(&[upper, lower], &[("a", "Foo\u{e9}")]).unwrap(), "a=Foo\u{e9},l=foo\u{e9},u=FOO\u{c9}");
