@@ -66,7 +66,10 @@ impl Interest {
         if self.length < 12 || self.bits & (DIGIT | UPPER | SPACE) == 0 {
             return false;
         }
-        self.has_number(text) || self.has_token(text) || self.has(SPACE) && (self.has(DASH | UPPER) || has_scheme(text))
+        self.has_number(text)
+            || self.has_token(text)
+            || self.has_pairs(text)
+            || self.has(SPACE) && (self.has(DASH | UPPER) || has_scheme(text))
     }
 
     fn has(self, bits: u16) -> bool {
@@ -116,7 +119,7 @@ impl Interest {
 
     /// Whether bytes may be written in it as pairs of hexadecimal digits, each by itself.
     pub(crate) fn has_pairs(self, text: &[u8]) -> bool {
-        self.length >= 38 && self.has(DIGIT) && has_long_number(text)
+        self.length >= 38 && self.has(DIGIT) && has_row(text)
     }
 }
 
@@ -131,6 +134,22 @@ fn has_long_number(text: &[u8]) -> bool {
 /// Whether 14 bytes beside each other are digits and underscores: a number of 13 digits in groups takes more.
 fn has_underscored_number(text: &[u8]) -> bool {
     text.split(|byte| !byte.is_ascii_digit() && *byte != b'_').any(|run| run.len() >= 14)
+}
+
+/// Whether eight bytes beside each other may be of a row of pairs, with the same separator behind each two. A row of 13 pairs holds such
+/// eight at a multiple of 24.
+#[inline(never)]
+fn has_row(text: &[u8]) -> bool {
+    let is_of_row = |eight: &[u8; 8]| {
+        let separates = |first: usize| {
+            let separator = eight[first];
+            matches!(separator, b' ' | b':' | b',' | b'-')
+                && eight[first + 3] == separator
+                && eight.get(first + 6).is_none_or(|byte| *byte == separator)
+        };
+        separates(0) || separates(1) || separates(2)
+    };
+    text.as_chunks::<8>().0.iter().step_by(3).any(is_of_row)
 }
 
 /// Whether a space stands behind the last four letters of a scheme of authorization.
@@ -223,6 +242,21 @@ mod tests {
         for plain in ["user-012345", "/api/v1/cargo/498", "cargo 17 was weighed at gate 3", "cargo.vessel.local"] {
             assert!(!Interest::of(plain.as_bytes()).may_hold_usual(plain.as_bytes()), "{plain}");
         }
+    }
+
+    /// Scenario: rows of 13 pairs of hexadecimal digits with every separator at every offset, of which most are letters. Guarantees: none is
+    /// passed over; prose is (P10).
+    #[test]
+    fn no_row_of_pairs_is_passed_over() {
+        for before in 0..30 {
+            for separator in [" ", ":", ",", "-"] {
+                let text = format!("{}{}", "x".repeat(before), ["6f"; 13].join(separator));
+                assert!(Interest::of(text.as_bytes()).has_pairs(text.as_bytes()), "{text}");
+                assert!(Interest::of(text.as_bytes()).may_hold_usual(text.as_bytes()), "{text}");
+            }
+        }
+        let plain = b"cargo 17 was weighed at gate 3 of the port, and then moved on";
+        assert!(!Interest::of(plain).has_pairs(plain));
     }
 
     /// Scenario: runs of 16 letters and digits at every offset. Guarantees: none is passed over; short words are (P10).
