@@ -2,17 +2,17 @@
 
 use std::fmt;
 
-use serde_saphyr::Location;
+use yaml::Place;
 
 /// Something wrong at a place.
 #[derive(Debug)]
 pub(crate) struct Fault {
-    pub(crate) place: Location,
+    pub(crate) place: Place,
     pub(crate) what: String,
 }
 
 impl Fault {
-    pub(crate) fn at(place: Location, what: String) -> Self {
+    pub(crate) fn at(place: Place, what: String) -> Self {
         Self { place, what }
     }
 }

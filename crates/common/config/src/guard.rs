@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use serde::Deserialize;
-use serde_saphyr::{Location, Spanned};
+use yaml::{Place, Spanned};
 
 /// What is masked in every record before metrics are made of it and before it is written or sent anywhere (docs/masking.md).
 #[derive(Debug, Clone, Deserialize)]
@@ -187,18 +187,15 @@ pub(crate) fn check(guard: &Guard) -> Result<(), (String, String)> {
         return Err((String::new(), format!("guard.rules: at most {MAX_RULES}, with those of guard.redaction")));
     }
     for (index, rule) in guard.rules.iter().enumerate() {
-        let at = place(rule.name.referenced);
+        let at = place(rule.name.place);
         check_rule(rule).map_err(|(other, what)| (other.unwrap_or(at), format!("guard.rules[{index}]{what}")))?;
         if guard.rules.iter().take(index).any(|other| other.name.value == rule.name.value) {
             let name = &rule.name.value;
-            return Err((
-                place(rule.name.referenced),
-                format!("guard.rules[{index}].name: two rules are named {name}"),
-            ));
+            return Err((place(rule.name.place), format!("guard.rules[{index}].name: two rules are named {name}")));
         }
         if rule.action == MaskAction::Token && guard.token_keys.is_empty() {
             let what = "action: a token needs a key; give guard.token_keys one, or choose another action";
-            return Err((place(rule.name.referenced), format!("guard.rules[{index}].{what}")));
+            return Err((place(rule.name.place), format!("guard.rules[{index}].{what}")));
         }
     }
     for (index, key) in guard.token_keys.iter().enumerate() {
@@ -262,14 +259,14 @@ fn check_rule(rule: &MaskRule) -> Result<(), Mistake> {
 fn expression(one: &Spanned<String>, key: &str) -> Result<(), (String, String)> {
     match regex_lite::RegexBuilder::new(&one.value).size_limit(EXPRESSION_BYTES).build() {
         Ok(built) if built.is_match("") => {
-            Err((place(one.referenced), format!("{key}: '{}' matches nothing as well as something", one.value)))
+            Err((place(one.place), format!("{key}: '{}' matches nothing as well as something", one.value)))
         }
         Ok(_) => Ok(()),
-        Err(error) => Err((place(one.referenced), format!("{key}: '{}': {error}", one.value))),
+        Err(error) => Err((place(one.place), format!("{key}: '{}': {error}", one.value))),
     }
 }
 
-fn place(location: Location) -> String {
+fn place(location: Place) -> String {
     match location.line() {
         0 => String::new(),
         line => format!(":{line}:{}", location.column()),

@@ -42,8 +42,8 @@ pub use red::{Dimension, HistogramKind, Red, Temporality};
 pub use sampling::{Adaptive, Incident, IncidentAlert, LogRecordRule, LogRules, RouteShare, Sampling};
 #[cfg(feature = "schema")]
 pub use schema::schema;
-pub use serde_saphyr::Spanned;
 pub use units::{ByteSize, Percent, Span};
+pub use yaml::Spanned;
 
 /// The whole file.
 #[derive(Debug, Clone, Deserialize)]

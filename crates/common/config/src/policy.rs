@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
-use serde_saphyr::Spanned;
+use yaml::Spanned;
 
 use crate::fault::Fault;
 
@@ -405,7 +405,7 @@ const MAX_DEPTH: u32 = 8;
 
 /// Checks what the types alone do not say; `depth` is 0 for the policies of the list itself.
 pub(crate) fn check(policy: &Spanned<Policy>, depth: u32) -> Result<(), Fault> {
-    let fail = |what: String| Err(Fault::at(policy.referenced, what));
+    let fail = |what: String| Err(Fault::at(policy.place, what));
     let one = &policy.value;
     if depth > MAX_DEPTH {
         return fail(format!("policies stand more than {MAX_DEPTH} deep in one another"));
@@ -458,7 +458,7 @@ pub(crate) fn check(policy: &Spanned<Policy>, depth: u32) -> Result<(), Fault> {
         for value in &block.values {
             if let Err(error) = regex_lite::Regex::new(&value.value) {
                 return Err(Fault::at(
-                    value.referenced,
+                    value.place,
                     format!("'{}' is no regular expression here: {error}", value.value),
                 ));
             }

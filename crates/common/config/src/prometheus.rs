@@ -322,7 +322,7 @@ fn default_refresh() -> Span {
 /// # Errors
 /// What is wrong, with line and column.
 pub fn target_groups(text: &str) -> Result<Vec<TargetGroup>, String> {
-    serde_saphyr::from_str(text).map_err(|error| error.without_snippet().to_string())
+    yaml::from_str(text).map_err(|error| error.to_string())
 }
 
 /// What is wrong, where more than one key tells.

@@ -113,17 +113,11 @@ struct Fault {
 }
 
 fn read(text: &str) -> Result<Config, Fault> {
-    serde_saphyr::from_str(text).map_err(|error| {
-        let error = error.without_snippet();
-        let location = error.location();
-        let place = location.map(|at| format!(":{}:{}", at.line(), at.column())).unwrap_or_default();
-        let message = error.to_string();
-        let message = message.split(" at line ").next().unwrap_or_default();
-        Fault {
-            line: location.and_then(|at| usize::try_from(at.line()).ok()),
-            missing: message.contains("missing field"),
-            text: format!("{place}: {message}"),
-        }
+    yaml::from_str(text).map_err(|error: yaml::Error| {
+        let at = error.place();
+        let line = usize::try_from(at.line()).ok().filter(|line| *line > 0);
+        let place = line.map(|line| format!(":{line}:{}", at.column())).unwrap_or_default();
+        Fault { line, missing: error.is_missing(), text: format!("{place}: {}", error.what()) }
     })
 }
 

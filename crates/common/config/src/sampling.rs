@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
-use serde_saphyr::Spanned;
+use yaml::Spanned;
 
 use crate::policy::{self, Policy, PolicyKind, SeverityLevel};
 use crate::units::{ByteSize, Span};
@@ -348,7 +348,7 @@ pub(crate) fn check(sampling: &Sampling) -> Result<(), Placed> {
             (place, format!("sampling.policies[{index}]: {fault}"))
         })?;
         if sampling.policies.iter().take(index).any(|other| other.value.name == one.value.name) {
-            let place = format!(":{}:{}", one.referenced.line(), one.referenced.column());
+            let place = format!(":{}:{}", one.place.line(), one.place.column());
             return Err((
                 place,
                 format!("sampling.policies[{index}]: '{}' stands twice; counters need different names", one.value.name),
