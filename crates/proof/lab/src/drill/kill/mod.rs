@@ -126,6 +126,8 @@ struct Killed {
 async fn run(args: &KillArgs, directory: &std::path::Path, console: Console) -> Result<Kill> {
     console.event(&format!("seed {}: starting hub and agent", args.seed));
     let keep_all = args.mode == Mode::AlwaysSample;
+    // That of the programs: what is checked out when a long run ends may be another one.
+    let commit = commit();
     let hub = Hub::start(directory, &args.hub).await?;
     let link = Link::open(hub.link).await?;
     let upstream = Upstream::Hub { link: link.address, ca: hub.ca.clone() };
@@ -168,7 +170,7 @@ async fn run(args: &KillArgs, directory: &std::path::Path, console: Console) -> 
     }
     Ok(Kill {
         passed: faults.is_empty(),
-        commit: commit(),
+        commit,
         host: Host::this(),
         mode: args.mode.name(),
         seed: args.seed,
