@@ -41,6 +41,8 @@ const STEP: Duration = Duration::from_millis(10);
 const LAST_COMMIT: Duration = Duration::from_secs(10);
 /// How long drains may take to tell that the program stops.
 const GOODBYE: Duration = Duration::from_secs(2);
+/// How long answers are waited for before a new epoch: producers wait meanwhile.
+const ANSWERS: Duration = Duration::from_millis(300);
 
 /// Runs an agent until the program is told to end (SIGTERM or SIGINT).
 ///
@@ -174,6 +176,14 @@ where
         heart.commit().await;
         tokio::time::sleep(STEP).await;
     }
+    // What is on its way is answered and booked, or its destination would get it again under the new epoch.
+    let drains = match why {
+        Ended::Told => drains,
+        Ended::NewEpoch => {
+            say_goodbye(&shared, drains, ANSWERS).await;
+            Vec::new()
+        }
+    };
     shared.pipeline.borrow_mut().close_books();
     // Also when there seems to be nothing: the disk is asked once more.
     shared.commits.force();
@@ -182,9 +192,7 @@ where
         if config.recorder.files.is_none() {
             heart.keep_undecided().await;
         }
-        if why == Ended::Told {
-            say_goodbye(&shared, drains).await;
-        }
+        say_goodbye(&shared, drains, GOODBYE).await;
         shared.disk.stop().await;
     });
     let failed = match ended.await {
@@ -209,8 +217,9 @@ where
     Ok(why)
 }
 
-/// Lets drains tell their hubs that the program stops; a hub that cannot be reached is not waited for.
-async fn say_goodbye(shared: &Shared, drains: Vec<JoinHandle<()>>) {
+/// Lets drains come to the end of what they are sending, and tell their hubs that the program stops; who does not answer within `most` is not
+/// waited for.
+async fn say_goodbye(shared: &Shared, drains: Vec<JoinHandle<()>>, most: Duration) {
     shared.leaving.send_replace(true);
     let all = async {
         for drain in drains {
@@ -218,5 +227,5 @@ async fn say_goodbye(shared: &Shared, drains: Vec<JoinHandle<()>>) {
             let _gone = drain.await;
         }
     };
-    let _told = tokio::time::timeout(GOODBYE, all).await;
+    let _told = tokio::time::timeout(most, all).await;
 }
