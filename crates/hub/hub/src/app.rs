@@ -121,8 +121,9 @@ impl App {
         *self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts, remembers and says that a request was refused; `device` is the name that it gave, if it got so far.
-    pub(crate) fn turn_away(&self, refusal: &Refusal, peer: &Peer, device: Option<&str>) {
+    /// Counts, remembers and says that a request to `path` was refused; `device` is the name that it gave, if it got so far. One that was
+    /// refused for who sent it stands in the audit log, too.
+    pub(crate) async fn turn_away(&self, refusal: &Refusal, peer: &Peer, path: &str, device: Option<&str>) {
         self.refused(refusal.reason());
         let address = peer.address.ip().to_string();
         let who = device.map_or_else(|| address.clone(), |device| format!("device {} from {address}", clean(device)));
@@ -132,13 +133,11 @@ impl App {
             &format!("{who} {}", refusal.reason()),
             &format!("{who} is refused ({}): {refusal}", refusal.reason()),
         );
-    }
-
-    /// Writes into the audit log that a request was refused for who sent it.
-    pub(crate) async fn note_refusal(self: &Arc<Self>, refusal: &Refusal, peer: &Peer, path: &str) {
-        let what = format!("{path}: {refusal}");
-        if let Err(error) = self.doors.record(audit::Kind::Refused, (None, peer.address.ip()), what).await {
-            self.log.say(Kind::Disk, &error.to_string());
+        if matches!(refusal, Refusal::Token | Refusal::Forbidden(_)) {
+            let what = format!("{path}: {refusal}");
+            if let Err(error) = self.doors.record(audit::Kind::Refused, (None, peer.address.ip()), what).await {
+                self.log.say(Kind::Disk, &error.to_string());
+            }
         }
     }
 

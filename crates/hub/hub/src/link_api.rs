@@ -55,9 +55,11 @@ fn answer(result: Result<Vec<u8>, Refusal>) -> Response {
 
 async fn hello(State(app): State<Arc<App>>, Extension(peer): Extension<Arc<Peer>>, request: Request) -> Response {
     let mut device = None;
-    answer(take_hello(&app, &peer, request, &mut device).await.inspect_err(|refusal| {
-        app.turn_away(refusal, &peer, device.as_deref());
-    }))
+    let taken = take_hello(&app, &peer, request, &mut device).await;
+    if let Err(refusal) = &taken {
+        app.turn_away(refusal, &peer, HELLO_PATH, device.as_deref()).await;
+    }
+    answer(taken)
 }
 
 /// `device` becomes the name that the hello gives.
@@ -137,9 +139,11 @@ async fn take_hello(
 }
 
 async fn blocks(State(app): State<Arc<App>>, Extension(peer): Extension<Arc<Peer>>, request: Request) -> Response {
-    answer(take_blocks(&app, &peer, request).await.inspect_err(|refusal| {
-        app.turn_away(refusal, &peer, peer.device.get().map(String::as_str));
-    }))
+    let taken = take_blocks(&app, &peer, request).await;
+    if let Err(refusal) = &taken {
+        app.turn_away(refusal, &peer, BLOCKS_PATH, peer.device.get().map(String::as_str)).await;
+    }
+    answer(taken)
 }
 
 /// A block of a request on its way.

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use ::access::Action;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -58,20 +57,32 @@ async fn take(app: &Arc<App>, peer: &Peer, request: Request, signal: Signal) -> 
             }
             (content_type, otlp_codec::taken(signal, answered_in, &rejected)).into_response()
         }
-        Err(refusal) => {
-            app.turn_away(&refusal, peer, None);
-            let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            let mut response = (status, content_type, otlp_codec::refused(answered_in, &refusal)).into_response();
-            if let Some(seconds) = refusal.retry_after() {
-                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-            }
-            if matches!(refusal, Refusal::MediaType(Reason::UnsupportedEncoding, _)) {
-                let offered = HeaderValue::from_static(coding::ACCEPTED);
-                response.headers_mut().insert(header::ACCEPT_ENCODING, offered);
-            }
-            response
-        }
+        Err(refusal) => refuse(app, peer, answered_in, &refusal, path_of(signal)).await,
     }
+}
+
+/// The path of a signal.
+fn path_of(signal: Signal) -> &'static str {
+    match signal {
+        Signal::Traces => "/v1/traces",
+        Signal::Logs => "/v1/logs",
+        Signal::Metrics => "/v1/metrics",
+    }
+}
+
+/// Counts and answers a refusal, in the form of its request.
+pub(crate) async fn refuse(app: &App, peer: &Peer, form: Form, refusal: &Refusal, path: &str) -> Response {
+    app.turn_away(refusal, peer, path, None).await;
+    let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let content_type = [(header::CONTENT_TYPE, form.name())];
+    let mut response = (status, content_type, otlp_codec::refused(form, refusal)).into_response();
+    if let Some(seconds) = refusal.retry_after() {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if matches!(refusal, Refusal::MediaType(Reason::UnsupportedEncoding, _)) {
+        response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static(coding::ACCEPTED));
+    }
+    response
 }
 
 /// Stores what of a request can be taken; what cannot.
@@ -81,7 +92,6 @@ async fn store(
     signal: Signal,
     form: Result<Form, Refusal>,
 ) -> Result<RefusalCounts, Refusal> {
-    app.doors.allow(request.method(), request.headers(), Action::Send)?;
     let form = form?;
     let codings = otlp_codec::codings(request.headers());
     let body = app.read_body(request, MAX_BODY).await?;

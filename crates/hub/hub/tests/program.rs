@@ -189,3 +189,29 @@ fn tokens_are_made_and_the_audit_log_is_checked() {
     assert_eq!(run(&["audit", "--data-dir", at]).status.code(), Some(1));
     assert_eq!(run(&["token", "revoke", "--data-dir", at, "--name", "ann"]).status.code(), Some(0));
 }
+
+/// Scenario: a hub whose queries have TLS is asked whether it is well, with its authority, with none, and with another one. Guarantees: only with
+/// its own it is believed.
+#[test]
+fn health_is_asked_over_tls() {
+    let dir = tempfile::tempdir().unwrap();
+    let arguments =
+        ["run", "--data-dir", path(dir.path()), "--http", "127.0.0.1:0", "--link", "127.0.0.1:0", "--http-tls"];
+    let mut child = hub(&arguments).stdout(Stdio::piped()).spawn().unwrap();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut String::new()).unwrap();
+    let addresses = std::fs::read(dir.path().join("addresses.json")).unwrap();
+    let addresses: serde_json::Value = serde_json::from_slice(&addresses).unwrap();
+    let http = addresses["http"].as_str().unwrap();
+    let other = tempfile::tempdir().unwrap();
+    hub::tls::self_made(other.path(), &[], hub::clock::now_ns()).unwrap();
+    let ask = |ca: Option<&Path>| {
+        let ca = ca.map(path);
+        let ca = ca.iter().flat_map(|ca| ["--ca", ca]);
+        hub(&["health", "--http", http]).args(ca).output().unwrap().status.code()
+    };
+    assert_eq!(ask(Some(&dir.path().join("tls/ca.pem"))), Some(0));
+    assert_eq!(ask(None), Some(1));
+    assert_eq!(ask(Some(&other.path().join("ca.pem"))), Some(1));
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}

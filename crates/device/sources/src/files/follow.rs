@@ -20,11 +20,30 @@ const COPYING: Duration = Duration::from_secs(10);
 /// The key of the position that says that a source ran before.
 const MARK: u64 = 0;
 
+/// What a source is.
+struct Source {
+    settings: FileSettings,
+    number: usize,
+    key_prefix: Vec<u8>,
+}
+
+impl Source {
+    fn hand<'a>(&'a self, around: &'a mut Around<'_>) -> Hand<'a> {
+        Hand {
+            settings: &self.settings,
+            source: self.number,
+            key_prefix: &self.key_prefix,
+            buffer: &mut around.buffer[..],
+            says: around.says,
+            wall_ns: around.wall_ns,
+            now: around.now,
+        }
+    }
+}
+
 /// The files of one source.
 pub(super) struct Follower {
-    settings: FileSettings,
-    source: usize,
-    key_prefix: Vec<u8>,
+    of: Source,
     patterns: Patterns,
     files: Vec<Known>,
     next_id: u64,
@@ -43,9 +62,7 @@ impl Follower {
         let (patterns, faults) = Patterns::new(&settings.include, &settings.exclude);
         let key_prefix = settings.key_prefix();
         let mut this = Self {
-            settings,
-            source,
-            key_prefix,
+            of: Source { settings, number: source, key_prefix },
             patterns,
             files: Vec::new(),
             next_id: MARK + 1,
@@ -56,7 +73,7 @@ impl Follower {
             faults,
         };
         for one in read_to {
-            let Some(id) = one.key.strip_prefix(&*this.key_prefix).and_then(|id| id.first_chunk::<8>()) else {
+            let Some(id) = one.key.strip_prefix(&*this.of.key_prefix).and_then(|id| id.first_chunk::<8>()) else {
                 continue;
             };
             let id = u64::from_be_bytes(*id);
@@ -64,7 +81,7 @@ impl Follower {
             this.next_id = this.next_id.max(id + 1);
             if let Some(place) = Place::decode(&one.next).filter(|_| id != MARK) {
                 let again = one.again.iter().filter_map(|read| range(read)).collect();
-                this.files.push(Known::new(&this.settings, id, place, now).reading_again(again));
+                this.files.push(Known::new(&this.of.settings, id, place, now).reading_again(again));
             }
         }
         this
@@ -73,7 +90,7 @@ impl Follower {
     /// Looks which files there are.
     pub(super) fn scan(&mut self, hand: &mut Around<'_>) -> Result<BTreeSet<PathBuf>, Ended> {
         for fault in std::mem::take(&mut self.faults) {
-            hand.says.error(self.source, "pattern", 1, fault)?;
+            hand.says.error(self.of.number, "pattern", 1, fault)?;
         }
         let mut found = self.patterns.files();
         let mut directories = self.patterns.directories();
@@ -88,8 +105,8 @@ impl Follower {
         self.search(hand)?;
         if !self.ran_before {
             self.ran_before = true;
-            let mark = Known::new(&self.settings, MARK, beginning(std::path::Path::new(""), (0, 0)), hand.now);
-            mark.tell(&self.hand(hand), false)?;
+            let mark = Known::new(&self.of.settings, MARK, beginning(std::path::Path::new(""), (0, 0)), hand.now);
+            mark.tell(&self.of.hand(hand), false)?;
         }
         Ok(directories)
     }
@@ -132,7 +149,7 @@ impl Follower {
         }
         let Ok(mut content) = Content::open(&at.path) else {
             let why = format!("{}: cannot be opened; may this user read it?", at.path.display());
-            return hand.says.error(self.source, "open", 1, why);
+            return hand.says.error(self.of.number, "open", 1, why);
         };
         if inode_of(&content) != Some(inode) {
             return Ok(());
@@ -154,20 +171,20 @@ impl Follower {
                 return Ok(());
             }
         }
-        if self.files.len() >= self.settings.max_files {
+        if self.files.len() >= self.of.settings.max_files {
             if !std::mem::replace(&mut self.told_too_many, true) {
                 let why = format!("{}: more than max_files are there; it and others are not read", at.path.display());
-                hand.says.error(self.source, "too_many_files", 1, why)?;
+                hand.says.error(self.of.number, "too_many_files", 1, why)?;
             }
             return Ok(());
         }
         let id = self.new_id();
-        let mut file = Known::new(&self.settings, id, beginning(&at.path, inode), hand.now);
-        if !self.ran_before && !self.settings.from_beginning && file.skip_to_end(&mut content, at.size).is_err() {
+        let mut file = Known::new(&self.of.settings, id, beginning(&at.path, inode), hand.now);
+        if !self.ran_before && !self.of.settings.from_beginning && file.skip_to_end(&mut content, at.size).is_err() {
             return Ok(());
         }
         file.found(&at.path, inode, Some(content));
-        file.tell(&self.hand(hand), false)?;
+        file.tell(&self.of.hand(hand), false)?;
         self.files.push(file);
         Ok(())
     }
@@ -209,9 +226,9 @@ impl Follower {
             if file.lag() > 0 || !file.place().is_past {
                 let (path, at, lag) = (&file.place().path, file.place().position, file.lag());
                 let why = format!("{path}: it is gone, and with it what was behind byte {at} ({lag} bytes or more)");
-                hand.says.error(self.source, "file_gone", 1, why)?;
+                hand.says.error(self.of.number, "file_gone", 1, why)?;
             }
-            file.tell(&self.hand(hand), true)?;
+            file.tell(&self.of.hand(hand), true)?;
         }
         Ok(())
     }
@@ -220,15 +237,7 @@ impl Follower {
     pub(super) fn read(&mut self, around: &mut Around<'_>) -> Result<(bool, bool), Ended> {
         let (mut is_more, mut index, mut replaced) = (false, 0, Vec::new());
         while index < self.files.len() {
-            let mut hand = Hand {
-                settings: &self.settings,
-                source: self.source,
-                key_prefix: &self.key_prefix,
-                buffer: &mut around.buffer[..],
-                says: around.says,
-                wall_ns: around.wall_ns,
-                now: around.now,
-            };
+            let mut hand = self.of.hand(around);
             match self.files[index].read(&mut hand)? {
                 Turn::More => is_more = true,
                 Turn::Read => {}
@@ -243,16 +252,16 @@ impl Follower {
         }
         for index in replaced.iter().copied() {
             let id = self.new_id();
-            let old = self.files[index].split(&self.settings, id, around.now);
+            let old = self.files[index].split(&self.of.settings, id, around.now);
             if old.place().position > 0 {
-                old.tell(&self.hand(around), false)?;
+                old.tell(&self.of.hand(around), false)?;
                 self.files.push(old);
             }
-            self.files[index].tell(&self.hand(around), false)?;
+            self.files[index].tell(&self.of.hand(around), false)?;
         }
         let lag = self.files.iter().map(Known::lag).sum();
         if self.told_lag.replace(lag) != Some(lag) {
-            around.says.say(super::Said::Lag(self.source, lag))?;
+            around.says.say(super::Said::Lag(self.of.number, lag))?;
         }
         Ok((is_more, !replaced.is_empty()))
     }
@@ -265,18 +274,6 @@ impl Follower {
     /// Whether bytes are looked for.
     pub(super) fn is_searching(&self) -> bool {
         !self.waiting.is_empty() || self.files.iter().any(|file| matches!(file.whereabouts(), Whereabouts::Lost(_)))
-    }
-
-    fn hand<'a>(&'a self, around: &'a mut Around<'_>) -> Hand<'a> {
-        Hand {
-            settings: &self.settings,
-            source: self.source,
-            key_prefix: &self.key_prefix,
-            buffer: &mut around.buffer[..],
-            says: around.says,
-            wall_ns: around.wall_ns,
-            now: around.now,
-        }
     }
 }
 

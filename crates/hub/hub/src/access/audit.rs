@@ -47,11 +47,25 @@ fn read_or_empty(path: &Path) -> anyhow::Result<String> {
     }
 }
 
+/// How often a log is read again whose end does not fit: a hub may be writing it.
+const READS: usize = 5;
+
 /// The entries of a data directory's log.
 ///
 /// # Errors
 /// When it cannot be read, or was changed.
 pub fn read(data_dir: &Path) -> anyhow::Result<Vec<Entry>> {
+    let mut read = read_once(data_dir);
+    for _ in 1..READS {
+        if read.is_ok() {
+            break;
+        }
+        read = read_once(data_dir);
+    }
+    read
+}
+
+fn read_once(data_dir: &Path) -> anyhow::Result<Vec<Entry>> {
     let (log, head) = paths(data_dir);
     let kept = read_or_empty(&head)?;
     let kept = if kept.is_empty() {

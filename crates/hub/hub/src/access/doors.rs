@@ -38,6 +38,15 @@ impl Caller {
     }
 }
 
+/// Why nobody is signed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SignInError {
+    /// The token is not known, has ended, or may not read.
+    Wrong,
+    /// Too many tries were wrong: how many seconds to wait.
+    Wait(u64),
+}
+
 struct Known {
     principals: Principals,
     stamp: Option<Stamp>,
@@ -88,18 +97,21 @@ impl Doors {
         if stamp == self.known.read().unwrap_or_else(PoisonError::into_inner).stamp {
             return None;
         }
-        let said = match (stamp, file::read(&self.path)) {
+        let read = file::read(&self.path);
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let said = match (stamp, read) {
             (None, _) => {
                 format!("{} is gone: who was known stays known until the hub starts again", self.path.display())
             }
             (_, Err(error)) => format!("{error:#}: who was known stays known"),
             (_, Ok(principals)) => {
                 let said = format!("{} principals are known now", principals.all().len());
-                self.known.write().unwrap_or_else(PoisonError::into_inner).principals = principals;
+                known.principals = principals;
                 said
             }
         };
-        self.known.write().unwrap_or_else(PoisonError::into_inner).stamp = stamp;
+        known.stamp = stamp;
+        drop(known);
         match self.audit.write(Kind::Access, None, None, &said) {
             Ok(()) => Some(said),
             Err(error) => Some(format!("{said}; {error:#}")),
@@ -135,11 +147,7 @@ impl Doors {
         if is_free {
             return Ok(Caller { identity: None });
         }
-        let identity = match secret(headers) {
-            Some(secret) => self.identify(&secret),
-            None => self.session(method, headers)?,
-        };
-        let identity = identity.ok_or(Refusal::Token)?;
+        let identity = self.known_caller(method, headers)?;
         // Before there were roles, the token of the file was for both.
         let may = identity.may(action) || (identity.name == FILE_TOKEN && action == Action::Operate);
         if !may {
@@ -160,11 +168,16 @@ impl Doors {
         if self.is_open() {
             return Ok(Caller { identity: None });
         }
+        Ok(Caller { identity: Some(self.known_caller(method, headers)?) })
+    }
+
+    /// Whose token or session a request shows.
+    fn known_caller(&self, method: &Method, headers: &HeaderMap) -> Result<Identity, Refusal> {
         let identity = match secret(headers) {
             Some(secret) => self.identify(&secret),
             None => self.session(method, headers)?,
         };
-        Ok(Caller { identity: Some(identity.ok_or(Refusal::Token)?) })
+        identity.ok_or(Refusal::Token)
     }
 
     /// Who has signed in with this browser.
@@ -186,20 +199,20 @@ impl Doors {
     /// Begins a session for the holder of a token: the cookie's value, and who it is.
     ///
     /// # Errors
-    /// How many seconds to wait where too many tries were wrong, 0 where this one was.
-    pub(crate) fn sign_in(&self, token: &[u8], address: IpAddr) -> Result<(String, Identity), u64> {
+    /// [`SignInError`].
+    pub(crate) fn sign_in(&self, token: &[u8], address: IpAddr) -> Result<(String, Identity), SignInError> {
         let now_s = now_s();
         let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
         let wait = attempts.wait_s(address, now_s);
         if wait > 0 {
-            return Err(wait);
+            return Err(SignInError::Wait(wait));
         }
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let mut random = [0; 32];
         let identity = known.principals.identify(token, now_s).filter(|one| one.may(Action::Read));
         let (Some(identity), Ok(())) = (identity, getrandom::fill(&mut random)) else {
             attempts.failed(address, now_s);
-            return Err(0);
+            return Err(SignInError::Wrong);
         };
         let secret = Digest::of(&random).to_string();
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);

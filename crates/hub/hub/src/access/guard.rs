@@ -4,16 +4,19 @@
 use std::sync::Arc;
 
 use ::access::Action;
+use axum::Extension;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use otlp::Form;
 
 use super::Caller;
 use crate::api_error::ApiError;
 use crate::app::App;
 use crate::places::Peer;
 use crate::refusal::Refusal;
+use crate::{otlp_api, otlp_codec};
 
 /// What a path asks of whoever asks for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +87,12 @@ pub(crate) fn need(method: &Method, path: Option<&str>) -> Need {
 }
 
 /// Lets a request through, or answers it.
-pub(crate) async fn guard(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn guard(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Arc<Peer>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let path = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let need = need(request.method(), path.as_deref());
     let doors = &app.doors;
@@ -98,21 +106,21 @@ pub(crate) async fn guard(State(app): State<Arc<App>>, mut request: Request, nex
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
-        // OTLP answers in its own form; it asks the doors itself.
-        Err(_) if need == To(Action::Send) => next.run(request).await,
         Err(refusal) => {
-            let peer = request.extensions().get::<Arc<Peer>>().cloned();
-            refuse(&app, &refusal, peer.as_deref(), path.as_deref().unwrap_or("a path that is not there")).await
+            let path = path.as_deref().unwrap_or("a path that is not there");
+            // OTLP answers in its own form.
+            if need == To(Action::Send) {
+                let form = otlp_codec::form(request.headers()).unwrap_or(Form::Protobuf);
+                return otlp_api::refuse(&app, &peer, form, &refusal, path).await;
+            }
+            refuse(&app, &peer, &refusal, path).await
         }
     }
 }
 
 /// Counts, logs and answers a refusal.
-async fn refuse(app: &Arc<App>, refusal: &Refusal, peer: Option<&Peer>, path: &str) -> Response {
-    if let Some(peer) = peer {
-        app.turn_away(refusal, peer, None);
-        app.note_refusal(refusal, peer, path).await;
-    }
+async fn refuse(app: &App, peer: &Peer, refusal: &Refusal, path: &str) -> Response {
+    app.turn_away(refusal, peer, path, None).await;
     let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::UNAUTHORIZED);
     let hint = "sign in at /sign-in, or send the header `authorization: Bearer TOKEN` (lightship-hub token add)";
     let mut response = ApiError::new(status, refusal.to_string(), hint).into_response();

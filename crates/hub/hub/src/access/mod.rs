@@ -14,4 +14,4 @@ pub mod file;
 pub mod guard;
 pub(crate) mod sign_in;
 
-pub(crate) use doors::{Caller, Doors};
+pub(crate) use doors::{Caller, Doors, SignInError};

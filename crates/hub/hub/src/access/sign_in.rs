@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 
+use super::SignInError;
 use super::doors::is_same_origin;
 use crate::app::App;
 use crate::places::Peer;
@@ -77,7 +78,7 @@ async fn enter(State(app): State<Arc<App>>, Extension(peer): Extension<Arc<Peer>
     let body = match app.read_body(request, MAX_FORM).await {
         Ok(body) => body,
         Err(refusal) => {
-            app.turn_away(&refusal, &peer, None);
+            app.turn_away(&refusal, &peer, "/sign-in", None).await;
             let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST);
             return page(status, "That form cannot be read.");
         }
@@ -92,13 +93,11 @@ async fn enter(State(app): State<Arc<App>>, Extension(peer): Extension<Arc<Peer>
                 Err(refusal) => page(StatusCode::SERVICE_UNAVAILABLE, &refusal.to_string()),
             }
         }
-        Err(wait_s) => {
-            let wrong = Refusal::Token;
-            app.turn_away(&wrong, &peer, None);
-            app.note_refusal(&wrong, &peer, "/sign-in").await;
-            if wait_s == 0 {
+        Err(why) => {
+            app.turn_away(&Refusal::Token, &peer, "/sign-in", None).await;
+            let SignInError::Wait(wait_s) = why else {
                 return page(StatusCode::UNAUTHORIZED, "This token is not known, has ended, or may not read.");
-            }
+            };
             let mut response =
                 page(StatusCode::TOO_MANY_REQUESTS, &format!("Too many wrong tokens. Try again in {wait_s} s."));
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait_s));
