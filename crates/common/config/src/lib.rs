@@ -8,6 +8,7 @@ mod files;
 mod guard;
 mod host;
 mod lanes;
+mod limits;
 mod otlp;
 mod policy;
 mod prometheus;
@@ -31,6 +32,7 @@ pub use files::{FileEncoding, FileFormat, FileMultiline, FileSource, FileStart, 
 pub use guard::{Guard, MaskAction, MaskClass, MaskRule, Redaction, TokenKey};
 pub use host::{HostPart, HostSource};
 pub use lanes::{LaneBudget, LaneBudgets, LaneRule, LaneWatermarks, Lanes, OwnLane, Watermarks};
+pub use limits::{LimitRule, Limits};
 pub use otlp::{AckLevel, Cors, OtlpSource};
 pub use policy::{Policy, PolicyKind, RateAllocation, SeverityLevel, StatusCode};
 pub use prometheus::{
@@ -42,7 +44,7 @@ pub use red::{Dimension, HistogramKind, Red, Temporality};
 pub use sampling::{Adaptive, Incident, IncidentAlert, LogRecordRule, LogRules, RouteShare, Sampling};
 #[cfg(feature = "schema")]
 pub use schema::schema;
-pub use units::{ByteSize, Percent, Span};
+pub use units::{ByteSize, Percent, Share, Span};
 pub use yaml::Spanned;
 
 /// The whole file.
@@ -65,6 +67,9 @@ pub struct Config {
     /// What is masked before anything is written.
     #[serde(default)]
     pub guard: Guard,
+    /// How much of each kind comes in.
+    #[serde(default)]
+    pub limits: Limits,
     /// Which traces are kept.
     #[serde(default)]
     pub sampling: Sampling,
@@ -262,6 +267,7 @@ fn faults(config: &Config) -> Vec<(String, String)> {
         whole(otlp::check(config)),
         whole(files::check(config)),
         placed(guard::check(&config.guard)),
+        placed(limits::check(&config.limits)),
         placed(sampling::check(&config.sampling)),
         placed(lanes::check(&config.lanes, config.journal.budget.0)),
         whole(red::check(&config.red)),

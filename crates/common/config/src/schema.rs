@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 
 use crate::policy::{KINDS, PolicyKind};
 use crate::units::SPAN;
-use crate::{ByteSize, Config, LaneBudget, Percent, Span};
+use crate::{ByteSize, Config, LaneBudget, Percent, Share, Span};
 
 /// The schema of the whole file (JSON Schema 2020-12).
 pub fn schema() -> Schema {
@@ -36,6 +36,7 @@ macro_rules! text {
 text!(ByteSize, "size", "A size: 512, 64KiB, 10MB.");
 text!(Span, "duration", format!("It is {SPAN}."));
 text!(Percent, "share", "A share from 1% to 99%.");
+text!(Share, "share", "A share such as 1% or 0.5%.");
 
 impl JsonSchema for PolicyKind {
     fn inline_schema() -> bool {

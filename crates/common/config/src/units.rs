@@ -20,6 +20,10 @@ pub struct Span(pub Duration);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Percent(pub u8);
 
+/// A part of a whole, `0.1%` to `100%`; from 0 to 1, more than 0.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+pub struct Share(pub f64);
+
 fn split_unit(text: &str) -> Option<(u64, &str)> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at_checked(digits)?;
@@ -44,6 +48,11 @@ fn parse_size(text: &str) -> Option<u64> {
 fn parse_percent(text: &str) -> Option<Percent> {
     let number = text.strip_suffix('%')?.parse().ok()?;
     (1..100).contains(&number).then_some(Percent(number))
+}
+
+fn parse_share(text: &str) -> Option<Share> {
+    let number: f64 = text.strip_suffix('%')?.trim_end().parse().ok()?;
+    (number > 0.0 && number <= 100.0).then_some(Share(number / 100.0))
 }
 
 /// One or more numbers with their units, as Go writes durations: `10s`, `1m30s`, `1.5s`.
@@ -110,6 +119,12 @@ impl<'de> Deserialize<'de> for ByteSize {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let visitor = UnitVisitor { parse: parse_size, what: "a size such as 512, 64KiB or 10MB" };
         deserializer.deserialize_str(visitor).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Share {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(UnitVisitor { parse: parse_share, what: "a share such as 1%, 0.5% or 100%" })
     }
 }
 

@@ -120,6 +120,8 @@ reasons! {
     Masked = "masked",
     /// A log record of DEBUG or TRACE, which production leaves out.
     BelowInfo = "below_info",
+    /// More of its kind came than a limit lets pass.
+    Limited = "limited",
     /// It would use more memory, cells or bytes than one answer may.
     OverBudget = "over_budget",
     /// It did not end before its deadline, or whoever asked went away.

@@ -90,12 +90,20 @@ pub enum GapReason {
     Dropped,
     /// There was no room for all points of metrics: the extremes and the last of each minute follow in later frames.
     Thinned,
+    /// Limits took it out before it got a sequence: `first` tells it from others, `last` is 0.
+    Limited,
 }
 
 impl GapReason {
     /// All reasons, in the order of their numbers on the wire.
-    pub const ALL: [GapReason; 5] =
-        [GapReason::Evicted, GapReason::Corrupt, GapReason::HubRestore, GapReason::Dropped, GapReason::Thinned];
+    pub const ALL: [GapReason; 6] = [
+        GapReason::Evicted,
+        GapReason::Corrupt,
+        GapReason::HubRestore,
+        GapReason::Dropped,
+        GapReason::Thinned,
+        GapReason::Limited,
+    ];
 
     /// The reason's name in the API, in metrics and messages.
     pub fn name(self) -> &'static str {
@@ -105,6 +113,7 @@ impl GapReason {
             GapReason::HubRestore => "hub-restore",
             GapReason::Dropped => "dropped",
             GapReason::Thinned => "thinned",
+            GapReason::Limited => "limited",
         }
     }
 }

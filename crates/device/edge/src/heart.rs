@@ -6,6 +6,7 @@ use std::time::Duration;
 use config::Config;
 use journal::Lost;
 use ledger::PerSignal;
+use limit::Tally;
 use model::{RefusalCounts, Signal};
 use pipeline::Pipeline;
 use tokio::sync::Notify;
@@ -51,6 +52,8 @@ struct Reported {
     lanes: u64,
     /// Rules of the guard, a bit each.
     masked: u64,
+    /// Records that limits took out.
+    limited: u64,
     /// Kinds of errors that each source that reads had.
     sources: Vec<usize>,
 }
@@ -110,6 +113,7 @@ impl<'a> Heart<'a> {
         }
         self.report_refusals(now);
         self.report_masked();
+        self.report_limited(now);
         self.report_sources();
         let short = self.memory.is_short(self.agent.limits(), self.config.memory.map(|limit| limit.0), now);
         // A commit is about to need memory, and little of the code that ran before it.
@@ -162,6 +166,20 @@ impl<'a> Heart<'a> {
                     "guard: rule {rule} masks; said once, /metrics counts (lightship_guard_masked_total)"
                 ));
             }
+        }
+    }
+
+    /// One line a minute for each rule of the limits that took something out since the last look.
+    fn report_limited(&mut self, now_ns: u64) {
+        let pipeline = self.agent.shared().pipeline.borrow();
+        let sum = pipeline.limit_tallies().map(|one| one.records).sum();
+        if sum == self.reported.limited {
+            return;
+        }
+        self.reported.limited = sum;
+        for Tally { rule, signal, records } in pipeline.limit_tallies().filter(|one| one.records > 0) {
+            let text = format!("limits: rule {rule} took out {records} records of {} since start", signal.name());
+            log::warn_limited(&format!("limit {rule}"), now_ns, &text);
         }
     }
 

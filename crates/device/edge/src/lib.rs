@@ -28,6 +28,7 @@ mod heart;
 #[cfg(feature = "source-host")]
 mod hosting;
 mod intake;
+mod limiting;
 mod listeners;
 mod log;
 mod memory;

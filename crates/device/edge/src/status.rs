@@ -6,6 +6,7 @@ mod destinations;
 mod disk;
 mod intake;
 mod lanes;
+mod limiting;
 mod masking;
 mod sampling;
 mod sources;
@@ -25,6 +26,7 @@ use self::destinations::Destinations;
 use self::disk::Disk;
 use self::intake::Intake;
 use self::lanes::Lanes;
+use self::limiting::Limiting;
 use self::masking::Masking;
 use self::sampling::Sampling;
 use self::sources::Sources;
@@ -66,6 +68,7 @@ struct Parts<'a> {
     intake: Intake<'a>,
     sources: Sources<'a>,
     masking: Masking<'a>,
+    limiting: Limiting<'a>,
     destinations: Destinations<'a>,
 }
 
@@ -90,16 +93,17 @@ impl Snapshot<'_> {
             intake: Intake { limits: self.limits, refused: &self.refusals, counters: self.pipeline.counters() },
             sources: Sources { all: self.sources, wall_ns: self.wall_ns },
             masking: Masking { pipeline: self.pipeline },
+            limiting: Limiting { pipeline: self.pipeline },
             destinations,
         }
     }
 
     /// `/status`.
     fn json(&self) -> String {
-        let Parts { books, sampling, disk, lanes, intake, sources, masking, destinations } = self.parts();
+        let Parts { books, sampling, disk, lanes, intake, sources, masking, limiting, destinations } = self.parts();
         format!(
             "{{\"device\":{},\"version\":\"{}\",\"epoch\":\"{}\",\"uptime_s\":{:.1},\"ledger\":{},\"sampling\":{},\
-             \"memory\":{{\"pipeline_bytes\":{}}},\"disk\":{},\"watermarks\":{},\"intake\":{},\"sources\":{},\"guard\":{},\"destinations\":{}}}\n",
+             \"memory\":{{\"pipeline_bytes\":{}}},\"disk\":{},\"watermarks\":{},\"intake\":{},\"sources\":{},\"guard\":{},\"limits\":{},\"destinations\":{}}}\n",
             json_text(self.device),
             env!("CARGO_PKG_VERSION"),
             self.disk.epoch,
@@ -112,13 +116,14 @@ impl Snapshot<'_> {
             intake.json(),
             sources.json(),
             masking.json(),
+            limiting.json(),
             destinations.json()
         )
     }
 
     /// `/status?format=text`: one screen for people.
     fn text(&self) -> String {
-        let Parts { books, sampling, disk, lanes, intake, sources, masking, destinations } = self.parts();
+        let Parts { books, sampling, disk, lanes, intake, sources, masking, limiting, destinations } = self.parts();
         let up_s = self.uptime_ns as f64 / 1e9;
         let head = format!("{} (epoch {}), up {up_s:.0} s", self.device, self.disk.epoch);
         let parts = [
@@ -128,6 +133,7 @@ impl Snapshot<'_> {
             intake.text(),
             sources.text(),
             masking.text(),
+            limiting.text(),
             sampling.text(),
             disk.text(),
         ];
@@ -141,7 +147,7 @@ impl Snapshot<'_> {
 
     /// Every family of metrics.
     pub(crate) fn families(&self) -> Vec<Family> {
-        let Parts { books, sampling, disk, lanes, intake, sources, masking, destinations } = self.parts();
+        let Parts { books, sampling, disk, lanes, intake, sources, masking, limiting, destinations } = self.parts();
         let memory =
             Family::gauge("pipeline_memory_bytes", "Memory of recorder, index and queue.", self.pipeline.bytes());
         let parts = [
@@ -153,6 +159,7 @@ impl Snapshot<'_> {
             intake.families(),
             sources.families(),
             masking.families(),
+            limiting.families(),
             destinations.families(),
         ];
         parts.into_iter().flatten().collect()

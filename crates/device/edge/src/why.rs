@@ -29,7 +29,7 @@ pub fn why(config: &Config, trace: TraceId, requests: &[(Signal, Vec<u8>)]) -> R
                     Signal::Traces => {
                         let span = SpanView::read(item)?;
                         let conditions = of_resource | sampler.conditions().of_span(&span);
-                        span_part(&span, conditions, 0)
+                        span_part(&span, conditions, sampling::ALWAYS, 0)
                     }
                     Signal::Logs => {
                         let line = LogRecordFacts::read(item, &[])?;

@@ -9,7 +9,8 @@ mod repeats;
 mod shares;
 
 use guard::{Denied, Guard, Passed};
-use model::otlp::{Inspection, Pieces, SpanFacts};
+use limit::{Limited, RecordLimits};
+use model::otlp::{Inspection, Pieces, ScopeGroup, SpanFacts};
 use model::proto::ProtoError;
 use model::{Answer, Lane, Position, Refusal, Signal};
 use recorder::{Compressed, Content, Recording};
@@ -32,6 +33,7 @@ use shares::LaneShares;
 #[derive(Default)]
 pub(crate) struct Admission {
     guard: Guard,
+    limits: RecordLimits,
     repeats: Repeats,
     permits: Permits,
     lanes: LaneRules,
@@ -151,6 +153,21 @@ impl Admission {
         &self.guard
     }
 
+    /// Sets how many log records and points may come in.
+    pub(crate) fn set_limits(&mut self, limits: RecordLimits) {
+        self.limits = limits;
+    }
+
+    /// How many log records and points may come in.
+    pub(crate) fn limits(&self) -> &RecordLimits {
+        &self.limits
+    }
+
+    /// The same, to be told what came in of it.
+    pub(crate) fn limits_mut(&mut self) -> &mut RecordLimits {
+        &mut self.limits
+    }
+
     /// Sets who goes into lanes of their own.
     pub(crate) fn set_lanes(&mut self, lanes: LaneRules) {
         self.lanes = lanes;
@@ -188,20 +205,29 @@ impl Admission {
         }
     }
 
-    /// The guard's work on a clean request, and the plan of what it lets pass.
+    /// The guard's and the limits' work on a clean request, and the plan of what they let pass. Limits do not hold for what is asked for,
+    /// which has no `now_ns`.
     pub(crate) fn plan(
         &mut self,
         signal: Signal,
         piece: Piece,
         names_lane: bool,
+        now_ns: Option<u64>,
     ) -> Result<(Vec<u8>, Plan), NotAdmitted> {
         let (bytes, facts) = piece.into_parts();
         let denied = |Denied { reason, why }| NotAdmitted::Bad { reason, why };
         let Passed { request, rewritten, dropped } = self.guard.admit(signal, bytes).map_err(denied)?;
-        let plan = self.plan_of_passed(signal, &request, names_lane);
         let unreadable = |error: ProtoError| NotAdmitted::Bad { reason: Refusal::Malformed, why: error.to_string() };
-        let plan = plan.map_err(unreadable)?;
-        Ok((request, plan.guarded(dropped, facts.filter(|_| !rewritten))))
+        let Self { limits, lanes, .. } = self;
+        let exempt = |scope: &ScopeGroup<'_>, item: &[u8]| lanes.is_urgent(signal, scope, item, names_lane);
+        let limited =
+            now_ns.map(|now_ns| limits.admit(signal, &request, now_ns, exempt)).transpose().map_err(unreadable)?;
+        let (request, by_rule) = match limited.flatten() {
+            Some(Limited { request, by_rule }) => (request, by_rule),
+            None => (request, Vec::new()),
+        };
+        let plan = self.plan_of_passed(signal, &request, names_lane).map_err(unreadable)?;
+        Ok((request, plan.guarded(dropped, by_rule, facts.filter(|_| !rewritten))))
     }
 
     /// The plan of a request that passed the guard before: one of the recorder's files.

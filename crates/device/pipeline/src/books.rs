@@ -6,7 +6,7 @@ mod facts;
 
 use ledger::{Ledger, PerSignal};
 use model::otlp::Inspection;
-use model::{Lane, RefusalCounts, Signal};
+use model::{Lane, Refusal, RefusalCounts, Signal};
 
 pub use counters::Counters;
 pub use facts::WAIT;
@@ -125,7 +125,8 @@ impl Books {
 
     fn found_their_way(&mut self, signal: Signal, facts: &Incoming) {
         self.ledger.pending.add(signal, facts.waiting + facts.passing);
-        self.ledger.filtered.add(signal, facts.filtered);
+        self.ledger.filtered.add(signal, facts.filtered + facts.limited);
+        self.counters.dropped_by_guard.add(Refusal::Limited, facts.limited);
         self.ledger.sampled_out.add(signal, facts.sampled_out);
         match signal {
             Signal::Traces => self.counters.spans_without_trace += facts.filtered,
@@ -243,6 +244,11 @@ impl Books {
         self.allowance.is_beyond()
     }
 
+    /// Whether nothing more is answered.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.allowance.is_closed()
+    }
+
     /// Nothing more is answered.
     pub(crate) fn close(&mut self) {
         self.allowance.close();
@@ -320,8 +326,6 @@ impl Books {
 
 #[cfg(test)]
 mod tests {
-    use model::Refusal;
-
     use super::*;
 
     /// Scenario: the guard takes records out of a request. Guarantees: they are received and filtered, counted by reason, and the books

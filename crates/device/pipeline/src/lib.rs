@@ -9,12 +9,14 @@
 //! - `books`: the ledger and its counters ([`Books`]); the others hand over facts, nobody else adds
 //! - `positions`: how far sources that read are, as it rides in commits
 //! - `ticket`: when what an answer says is true
+//! - `limited`: what limits took out, as gaps
 //! - `attributes`, `exemplars`: what is written on records, and what is taken out of points
 
 mod admission;
 mod attributes;
 mod books;
 mod exemplars;
+mod limited;
 #[cfg(feature = "mutants")]
 mod mutants;
 mod outbox;

@@ -19,9 +19,10 @@ mod view;
 
 use guard::Guard;
 use ledger::{Ledger, PerSignal};
+use limit::{RecordLimits, TraceLimits};
 use model::otlp::{count_records, for_each_scope};
 use model::proto::ProtoError;
-use model::{Answer, Lane, Refusal, Request, Signal};
+use model::{Answer, Lane, Refusal, RefusalCounts, Request, Signal};
 use recorder::{Compressed, Progress};
 use red::Red;
 use sampling::{Decided, Sampler};
@@ -29,6 +30,7 @@ use sampling::{Decided, Sampler};
 use crate::admission::{Admission, Admitted, Entering, LaneRules, Looked, Piece, Plan};
 use crate::books::{Books, Incoming, NotAdmitted, WAIT};
 use crate::exemplars;
+use crate::limited::LimitedGaps;
 use crate::outbox::{Batch, LaneStanding, Outbox, Pressure, Watermarks};
 use crate::positions::Positions;
 use crate::ticket::{Ticket, Tickets};
@@ -45,6 +47,7 @@ pub struct Pipeline {
     books: Books,
     tickets: Tickets,
     positions: Positions,
+    limited: LimitedGaps,
 }
 
 /// What became of a request that was admitted.
@@ -83,6 +86,7 @@ impl Pipeline {
             books: Books::new(ledger),
             tickets: Tickets::default(),
             positions: Positions::default(),
+            limited: LimitedGaps::default(),
         }
     }
 
@@ -97,6 +101,14 @@ impl Pipeline {
     #[must_use]
     pub fn with_guard(mut self, guard: Guard) -> Self {
         self.admission.set_guard(guard);
+        self
+    }
+
+    /// Sets how many records and traces may come in; without, all do.
+    #[must_use]
+    pub fn with_limits(mut self, records: RecordLimits, traces: Option<TraceLimits>) -> Self {
+        self.admission.set_limits(records);
+        self.undecided.set_limits(traces);
         self
     }
 
@@ -121,11 +133,13 @@ impl Pipeline {
             red.set_now(wall_ns);
         }
         self.admission.set_wall(wall_ns);
+        self.limited.set_wall(wall_ns);
     }
 
     /// Tells the wall time that records without one get.
     pub fn set_wall(&mut self, wall_ns: u64) {
         self.admission.set_wall(wall_ns);
+        self.limited.set_wall(wall_ns);
     }
 }
 
@@ -194,7 +208,10 @@ impl Pipeline {
         now_ns: u64,
     ) -> Result<Admitted, Answer> {
         let admitted = self.reserve(signal, piece, key, looked.found().names_lane, now_ns);
-        admitted.map_err(|why| self.not_admitted(why))
+        admitted.map_err(|why| {
+            self.admission.limits_mut().give_back();
+            self.not_admitted(why)
+        })
     }
 
     fn reserve(
@@ -205,7 +222,7 @@ impl Pipeline {
         names_lane: bool,
         now_ns: u64,
     ) -> Result<Admitted, NotAdmitted> {
-        let (body, plan) = self.admission.plan(signal, piece, names_lane)?;
+        let (body, plan) = self.admission.plan(signal, piece, names_lane, Some(now_ns))?;
         let traces = self.undecided.traces_of(signal, &body, plan.facts());
         if !self.undecided.could_hold(traces) {
             let why = format!(
@@ -263,6 +280,7 @@ impl Pipeline {
         if let Some(dropped) = plan.dropped() {
             self.books.dropped_by_guard(signal, dropped);
         }
+        self.take_out(signal, plan.limited());
         let (facts, taken) = self.take_planned((signal, &body), &plan, compressed, sequence, now_ns);
         self.books.answered(&facts);
         if let Err(error) = taken {
@@ -283,6 +301,18 @@ impl Pipeline {
         Receipt { answer, ticket: if waits { self.tickets.next() } else { Ticket::Settled } }
     }
 
+    /// Limits took these out of a request that is taken in.
+    fn take_out(&mut self, signal: Signal, by_rule: &[(u16, u64)]) {
+        if by_rule.is_empty() {
+            return;
+        }
+        self.admission.limits_mut().count(by_rule);
+        let mut dropped = RefusalCounts::default();
+        dropped.add(Refusal::Limited, by_rule.iter().map(|(_, records)| records).sum());
+        self.books.dropped_by_guard(signal, &dropped);
+        self.limited.add(signal, dropped.total());
+    }
+
     /// Takes a request in by its plan: what has a lane of its own goes there, the rest waits or goes on. `sequence` as in
     /// [`Pipeline::take`].
     fn take_planned(
@@ -299,11 +329,12 @@ impl Pipeline {
         }
         let mut facts = Incoming::default();
         let own = plan.own().iter().map(|(lane, request)| (Some(*lane), Coming::of(request)));
-        let rest = Coming { request: plan.rest(body), facts: plan.facts(), compressed };
+        let rest = Coming { facts: plan.facts(), compressed, ..Coming::of(plan.rest(body)) };
         let taken = own
             .chain([(None, rest)])
             .try_for_each(|(lane, coming)| self.take_into(signal, lane, coming, now_ns, &mut facts));
         self.books.came_in(signal, &facts);
+        self.limited.add(signal, facts.limited);
         self.recall(None, now_ns);
         (facts, taken)
     }
@@ -434,7 +465,8 @@ impl Pipeline {
     /// Hands over everything that is ready for the journal, and books it as routed.
     pub fn take_batches(&mut self) -> Vec<Batch> {
         self.seal();
-        let batches = self.outbox.take();
+        let mut batches = self.outbox.take();
+        batches.append(&mut self.limited.take(self.books.is_closed()));
         batches.iter().for_each(|batch| self.books.routed(&batch.records));
         #[cfg(feature = "mutants")]
         let batches = {

@@ -9,6 +9,7 @@ mod remaining;
 
 use std::ops::Range;
 
+use limit::TraceLimits;
 use model::otlp::{PIECE_RECORDS, SpanFacts};
 use model::{Signal, TraceId};
 use recorder::{Compressed, Content, Recorder};
@@ -57,6 +58,7 @@ impl Default for Rules {
 pub(crate) struct Undecided {
     recorder: Recorder,
     sampler: Sampler,
+    limits: Option<TraceLimits>,
     rules: Rules,
     checkpoint: Checkpoint,
     /// When what was undecided before a restart came again, until all of it is decided.
@@ -71,6 +73,7 @@ impl Undecided {
         Self {
             recorder: Recorder::new(recorder_bytes),
             sampler,
+            limits: None,
             rules: Rules::default(),
             checkpoint: Checkpoint::default(),
             resumed_ns: None,
@@ -82,6 +85,16 @@ impl Undecided {
     /// Sets other rules than the usual ones.
     pub(crate) fn set_rules(&mut self, rules: Rules) {
         self.rules = rules;
+    }
+
+    /// Sets how many traces may come in.
+    pub(crate) fn set_limits(&mut self, limits: Option<TraceLimits>) {
+        self.limits = limits;
+    }
+
+    /// How many traces may come in, where that is limited.
+    pub(crate) fn limits(&self) -> Option<&TraceLimits> {
+        self.limits.as_ref()
     }
 
     /// Its rules.

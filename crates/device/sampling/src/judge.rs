@@ -5,7 +5,7 @@ use crate::conditions::Conditions;
 use crate::decisions::Verdict;
 use crate::options::{Options, RouteShare};
 use crate::policy::{Circumstances, Evidence, Policy, Vote};
-use crate::probability::{ALWAYS, NEVER, hash, hash_bound, threshold};
+use crate::probability::{ALWAYS, NEVER, hash, hash_bound, probability, threshold};
 
 /// What was judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +27,15 @@ const KEEP_ROUTE: usize = 0;
 const INCIDENT: usize = 1;
 const ROUTE_SHARE: usize = 2;
 const EVERY_TRACE: usize = 3;
+
+/// The threshold of what passed two of them. Where both look at the same randomness, the stricter one is all there is; a hash of its own
+/// is a second draw.
+fn joint(one: u64, other: u64, same_randomness: bool) -> u64 {
+    if one == ALWAYS || other == ALWAYS || same_randomness {
+        return one.max(other);
+    }
+    threshold(probability(one) * probability(other))
+}
 
 /// The salts of shares that are ours.
 const ROUTE_SALT: &[u8] = b"lightship-route";
@@ -50,6 +59,29 @@ pub(crate) struct Incident {
 }
 
 impl Incident {
+    /// Somebody on this machine wants one until this moment; whether that has passed, so that every window is closed.
+    pub(crate) fn order(&mut self, until_ns: u64, now_ns: u64) -> bool {
+        self.command = until_ns;
+        let closes = until_ns <= now_ns;
+        if closes {
+            (self.alert, self.remote) = (0, 0);
+        }
+        closes
+    }
+
+    /// The hub wants one for so long from now, for `longest_ns` without a break at most; 0: none.
+    pub(crate) fn want(&mut self, for_ns: u64, longest_ns: u64, now_ns: u64) {
+        if for_ns == 0 {
+            (self.remote, self.remote_since) = (0, 0);
+            return;
+        }
+        if self.remote_since == 0 {
+            self.remote_since = now_ns.max(1);
+        }
+        let latest = self.remote_since.saturating_add(longest_ns);
+        self.remote = now_ns.saturating_add(for_ns).min(latest);
+    }
+
     fn until_ns(self) -> u64 {
         self.command.max(self.alert).max(self.remote)
     }
@@ -142,6 +174,17 @@ impl Judge {
     }
 
     fn judge(&mut self, evidence: &Evidence, now_ns: u64, first_time: bool) -> Judgement {
+        match evidence.limit {
+            ALWAYS => self.judge_freely(evidence, now_ns, first_time),
+            NEVER.. => DROP,
+            limit => {
+                let judgement = self.judge_freely(evidence, now_ns, first_time);
+                Judgement { threshold: joint(judgement.threshold, limit, evidence.sampled_before), ..judgement }
+            }
+        }
+    }
+
+    fn judge_freely(&mut self, evidence: &Evidence, now_ns: u64, first_time: bool) -> Judgement {
         let at = Circumstances { now_ns, latency_ns: self.latency_ns(), tightened: self.tightened(), first_time };
         let mut found: Option<(usize, u64)> = None;
         let special = self.special(evidence, now_ns);

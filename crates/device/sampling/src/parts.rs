@@ -21,6 +21,8 @@ pub struct SpanPart {
     pub sampled_before: bool,
     /// The bytes of its resource and scope, which count once for each recorder entry.
     pub around: u32,
+    /// The threshold of the limits that let its trace pass; [`crate::ALWAYS`] where there is none.
+    pub limit: u64,
 }
 
 /// A part of a trace, as the sampler sees it.

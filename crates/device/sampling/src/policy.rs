@@ -36,6 +36,8 @@ pub struct Evidence {
     pub randomness: Option<u64>,
     /// Whether a span carried sampling information (`rv` or `th`).
     pub sampled_before: bool,
+    /// The threshold of the limits that let it pass; [`NEVER`] where one takes it out, whatever policies say.
+    pub limit: u64,
 }
 
 impl Evidence {

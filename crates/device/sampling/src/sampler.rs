@@ -16,6 +16,7 @@ use crate::judge::{Judge, Judgement};
 use crate::options::Options;
 use crate::parts::{Part, Route};
 use crate::policy::{Evidence, STATUS_MASK_ERROR};
+use crate::probability::NEVER;
 use crate::released::Released;
 use crate::stats::Stats;
 
@@ -129,6 +130,7 @@ impl Sampler {
             evidence.end_ns = evidence.end_ns.max(span.end_ns);
             evidence.statuses |= span.status;
             evidence.conditions |= span.conditions;
+            evidence.limit = evidence.limit.max(span.limit);
             evidence.sampled_before |= span.sampled_before && self.options.reads_tracestate;
             evidence.randomness = match (evidence.randomness, span.randomness) {
                 (Some(one), Some(other)) => Some(one.min(other)),
@@ -245,6 +247,25 @@ impl Sampler {
             }
             State::Recalled => Fetch::Recalled,
             _ => Fetch::Undecided,
+        }
+    }
+
+    /// A limit takes a whole trace out, whatever policies say: what waits of it goes when its wait is over, and what comes later goes too.
+    /// False when it was kept before, which is final.
+    pub fn limit(&mut self, trace: TraceId, now_ns: u64) -> bool {
+        match self.index.find(&trace).and_then(|place| self.index.get_mut(place)) {
+            Some(slot) if slot.state == State::Recalled => false,
+            Some(slot) => {
+                slot.evidence.limit = NEVER;
+                true
+            }
+            None => match self.decisions.get(&trace) {
+                Some(verdict) => verdict == Verdict::Drop,
+                None => {
+                    self.remember(trace, Verdict::Drop, now_ns);
+                    true
+                }
+            },
         }
     }
 
@@ -394,7 +415,7 @@ impl Sampler {
             recalled: false,
             released: false,
         };
-        if !slot.has_span {
+        if !slot.has_span && evidence.limit < NEVER {
             self.stats.spanless_traces += 1;
             let judgement = Judgement { verdict: None, policy: None, threshold: crate::probability::ALWAYS };
             let entries = self.index.remove(place);
@@ -530,11 +551,7 @@ impl Sampler {
     /// Opens an incident window until this moment (monotonic). When that has passed, it closes whatever window is open, and
     /// an alert that held it open stays quiet until its errors were gone.
     pub fn set_incident(&mut self, until_ns: u64, now_ns: u64) {
-        let incident = self.judge.incident();
-        incident.command = until_ns;
-        if until_ns <= now_ns {
-            incident.alert = 0;
-            incident.remote = 0;
+        if self.judge.incident().order(until_ns, now_ns) {
             self.alarms.iter_mut().for_each(Alarm::close);
         }
     }
@@ -542,17 +559,7 @@ impl Sampler {
     /// The hub wants an incident window open for so long from now, or none when that is 0. It may say so again and again;
     /// what it wants at once is bounded as alerts are.
     pub fn set_remote_incident(&mut self, for_ns: u64, now_ns: u64) {
-        let longest = self.options.longest_incident_ns;
-        let incident = self.judge.incident();
-        if for_ns == 0 {
-            (incident.remote, incident.remote_since) = (0, 0);
-            return;
-        }
-        if incident.remote_since == 0 {
-            incident.remote_since = now_ns.max(1);
-        }
-        let latest = incident.remote_since.saturating_add(longest);
-        incident.remote = now_ns.saturating_add(for_ns).min(latest);
+        self.judge.incident().want(for_ns, self.options.longest_incident_ns, now_ns);
     }
 
     /// The alerts that opened an incident window since the last call, to be told to people.

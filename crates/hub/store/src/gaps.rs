@@ -18,6 +18,10 @@ impl Gaps {
     /// Takes in a gap record; whether it tells something new. The same one twice is one, and a longer one tells again what
     /// the shorter ones in it told: a device whose gap record was itself lost joins it with the next.
     pub(crate) fn add(&mut self, first: u64, last: u64, span: LostSpan) -> bool {
+        if last == 0 {
+            // It never had a sequence: no other one can tell it again.
+            return self.pointless.insert((first, last), span).is_none();
+        }
         let before = self.ranges.range(..=first).next_back();
         if before.is_some_and(|(_, (end, _))| *end >= last) {
             return false;

@@ -73,6 +73,25 @@ impl LaneRules {
         Ok(sorting.finish())
     }
 
+    /// Whether a record goes into a lane that is never given up. `names_lane` as in [`LaneRules::plan`].
+    ///
+    /// # Errors
+    /// Where the bytes do not walk.
+    pub(super) fn is_urgent(
+        &self,
+        signal: Signal,
+        scope: &ScopeGroup<'_>,
+        item: &[u8],
+        names_lane: bool,
+    ) -> Result<bool, ProtoError> {
+        if self.source.is_none() && self.rules.is_empty() && !names_lane {
+            return Ok(false);
+        }
+        // What it may not choose is counted with the plan.
+        let choice = self.choice(signal, scope, item, &mut Sorting::default())?;
+        Ok(choice.is_some_and(|choice| matches!(choice.lane(), Lane::Mission | Lane::Audit)))
+    }
+
     /// The lane of its own that a record goes into; `None` when it goes the usual way.
     fn choice(
         &self,

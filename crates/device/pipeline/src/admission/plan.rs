@@ -18,6 +18,8 @@ pub(crate) struct Plan {
     not_allowed: u64,
     /// Records that the guard took out, by reason; `None` when it took none.
     dropped: Option<Box<RefusalCounts>>,
+    /// Records that limits took out, by the rule's position.
+    limited: Vec<(u16, u64)>,
     /// Of the spans of the whole request, where they are known and all of it goes the usual way.
     facts: Option<SpanFacts>,
 }
@@ -78,11 +80,11 @@ impl Sorting {
 }
 
 impl Plan {
-    /// The same of a request that the guard let pass: without the records that it took out, and with the facts of its spans where
+    /// The same of a request that guard and limits let pass: without the records that they took out, and with the facts of its spans where
     /// they still are what they were.
-    pub(super) fn guarded(self, dropped: RefusalCounts, facts: Option<SpanFacts>) -> Self {
+    pub(super) fn guarded(self, dropped: RefusalCounts, limited: Vec<(u16, u64)>, facts: Option<SpanFacts>) -> Self {
         let dropped = (dropped.total() > 0).then(|| Box::new(dropped));
-        Self { facts: facts.filter(|_| self.rest.is_none()), dropped, ..self }
+        Self { facts: facts.filter(|_| self.rest.is_none()), dropped, limited, ..self }
     }
 
     /// What records put into mission and audit by their own attribute: service and bytes.
@@ -108,6 +110,11 @@ impl Plan {
     /// Records that the guard took out, by reason; `None` when it took none.
     pub(crate) fn dropped(&self) -> Option<&RefusalCounts> {
         self.dropped.as_deref()
+    }
+
+    /// Records that limits took out, by the rule's position.
+    pub(crate) fn limited(&self) -> &[(u16, u64)] {
+        &self.limited
     }
 
     /// Facts of the spans that go the usual way, where they are known.

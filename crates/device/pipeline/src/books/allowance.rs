@@ -46,6 +46,11 @@ impl Allowance {
         }
     }
 
+    /// Whether nothing more is answered.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
     /// Nothing more is answered: the last one allows nothing.
     pub(crate) fn close(&mut self) {
         self.closed = true;

@@ -11,7 +11,7 @@ pub struct Counters {
     pub refused: RefusalCounts,
     /// Records of accepted requests that are not taken, by reason.
     pub rejected: RefusalCounts,
-    /// Records that the guard took out of accepted requests, by reason.
+    /// Records that the guard and limits took out of accepted requests, by reason.
     pub dropped_by_guard: RefusalCounts,
     /// Texts, ids and times that were mended, by reason.
     pub mended: RefusalCounts,

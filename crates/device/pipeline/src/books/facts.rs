@@ -55,6 +55,8 @@ pub(crate) struct Incoming {
     pub(crate) passing: u64,
     /// A rule leaves them out, or they are spans without a trace.
     pub(crate) filtered: u64,
+    /// A limit takes their trace out.
+    pub(crate) limited: u64,
     /// Their trace is dropped.
     pub(crate) sampled_out: u64,
     /// Log records whose trace id stood in a field of another name.
@@ -68,7 +70,7 @@ pub(crate) struct Incoming {
 impl Incoming {
     /// How many records they are.
     pub(crate) fn records(&self) -> u64 {
-        self.waiting + self.passing + self.filtered + self.sampled_out
+        self.waiting + self.passing + self.filtered + self.limited + self.sampled_out
     }
 }
 

@@ -132,7 +132,7 @@ impl Pipeline {
         let bad = |error: ProtoError| NotTaken::Bad(error.to_string());
         let found = inspect(signal, &request).map_err(bad)?;
         let request = self.admission.mended(signal, request, &found, None);
-        let (request, plan) = self.admission.plan(signal, request, found.names_lane)?;
+        let (request, plan) = self.admission.plan(signal, request, found.names_lane, None)?;
         let mut facts = books::Fetched::default();
         let request = match source {
             Source::History => request,

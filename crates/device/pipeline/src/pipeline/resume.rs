@@ -142,8 +142,8 @@ impl Resume<'_> {
         let Pipeline { undecided, outbox, books, .. } = &mut *self.pipeline;
         let (passing, mut facts) = (outbox.passing(), Incoming::default());
         let walked = match signal {
-            Signal::Traces => undecided.admit_spans(Coming::of(request), self.now_ns, None, passing, &mut facts),
-            _ => undecided.admit_log_records(Coming::of(request), self.now_ns, passing, &mut facts),
+            Signal::Traces => undecided.admit_spans(Coming::again(request), self.now_ns, None, passing, &mut facts),
+            _ => undecided.admit_log_records(Coming::again(request), self.now_ns, passing, &mut facts),
         };
         let again = books.came_again(signal, &facts);
         self.resumed.undecided.add(signal, again);

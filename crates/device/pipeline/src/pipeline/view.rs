@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use guard::Guard;
 use ledger::Ledger;
+use limit::Tally;
 use model::{Lane, TraceId};
 use recorder::{Content, EntryId};
 
@@ -36,6 +37,12 @@ impl Pipeline {
     /// The guard.
     pub fn guard(&self) -> &Guard {
         self.admission.guard()
+    }
+
+    /// What each rule of the limits took out.
+    pub fn limit_tallies(&self) -> impl Iterator<Item = Tally<'_>> {
+        let traces = self.undecided.limits().into_iter().flat_map(limit::TraceLimits::tallies);
+        self.admission.limits().tallies().chain(traces)
     }
 
     /// Where a trace stands with the sampler.

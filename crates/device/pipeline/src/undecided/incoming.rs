@@ -1,14 +1,18 @@
 //! Records that come in: what waits goes into the recorder, what is decided or needs no decision goes on.
 
+use limit::{TraceLimits, Word};
 use model::otlp::{
-    LogView, STATUS_ERROR, STATUS_OK, SpanFacts, SpanView, for_each_scope, for_each_scope_of_spans, string_attribute,
+    LogView, STATUS_ERROR, STATUS_OK, ScopeGroup, SpanFacts, SpanView, for_each_scope, for_each_scope_of_spans,
+    string_attribute,
 };
 use model::proto::{ProtoError, varint_len};
 use model::{Signal, TraceId};
+use query::{View, What};
 use recorder::{Compressed, Content};
 use red::Red;
 use sampling::{
-    LogRecordFacts, OtState, Part, Route, STATUS_MASK_ERROR, STATUS_MASK_OK, STATUS_MASK_UNSET, SpanPart, Verdict,
+    ALWAYS, LogRecordFacts, OtState, Part, Route, STATUS_MASK_ERROR, STATUS_MASK_OK, STATUS_MASK_UNSET, Sampler,
+    SpanPart, Verdict,
 };
 
 use crate::attributes::with_ids;
@@ -47,9 +51,9 @@ fn field_bytes(message: &[u8]) -> usize {
     1 + varint_len(message.len() as u64) + message.len()
 }
 
-/// What the sampler has to know of a span: the conditions that it and its resource fulfil, and the bytes around it (resource and
+/// What the sampler has to know of a span: the conditions that it and its resource fulfil, the threshold of limits, and the bytes around it (resource and
 /// scope), which count once for each entry of the recorder.
-pub fn span_part(span: &SpanView<'_>, conditions: u64, around: u32) -> Part {
+pub fn span_part(span: &SpanView<'_>, conditions: u64, limit: u64, around: u32) -> Part {
     let state = if span.trace_state.is_empty() { OtState::default() } else { OtState::read(span.trace_state) };
     Part::Span(SpanPart {
         start_ns: span.start_ns,
@@ -64,7 +68,32 @@ pub fn span_part(span: &SpanView<'_>, conditions: u64, around: u32) -> Part {
         randomness: state.randomness,
         sampled_before: state.randomness.is_some() || state.threshold.is_some(),
         around,
+        limit,
     })
+}
+
+/// The threshold with which limits let a span pass; `None` where they take its trace out, which the sampler is told.
+fn within(
+    limits: &mut TraceLimits,
+    sampler: &mut Sampler,
+    scope: &ScopeGroup<'_>,
+    span: &SpanView<'_>,
+    now_ns: u64,
+) -> Option<u64> {
+    let trace = span.trace_id?;
+    let (resource, scope) = (scope.resource.resource, scope.scope);
+    let view = View { device: "", resource, scope, item: span.bytes(), what: What::Span(*span) };
+    match limits.judge(&view, now_ns) {
+        Word::Passes { threshold } => return Some(threshold),
+        Word::ToBeLimited { .. } if !sampler.limit(trace, now_ns) => {
+            limits.let_pass(trace);
+            return Some(ALWAYS);
+        }
+        Word::ToBeLimited { rule } => limits.take_out(trace, rule),
+        Word::Limited => {}
+    }
+    limits.takes_out(&trace);
+    None
 }
 
 /// A request whose records come in.
@@ -74,12 +103,19 @@ pub(crate) struct Coming<'a> {
     pub(crate) facts: Option<&'a SpanFacts>,
     /// The request as the recorder has it, where it is compressed already.
     pub(crate) compressed: Option<Compressed>,
+    /// Whether it was undecided in an earlier life.
+    pub(crate) again: bool,
 }
 
 impl<'a> Coming<'a> {
     /// One of which no more is known.
     pub(crate) fn of(request: &'a [u8]) -> Self {
-        Self { request, facts: None, compressed: None }
+        Self { request, facts: None, compressed: None, again: false }
+    }
+
+    /// One that was undecided in an earlier life.
+    pub(crate) fn again(request: &'a [u8]) -> Self {
+        Self { again: true, ..Self::of(request) }
     }
 }
 
@@ -127,7 +163,9 @@ impl Undecided {
         facts: &mut Incoming,
     ) -> Result<(), ProtoError> {
         let entry = self.recorder.next_id();
-        let sampler = &mut self.sampler;
+        let Self { sampler, limits, .. } = self;
+        // What waits from an earlier life was judged when it came.
+        let mut limits = limits.as_mut().filter(|_| !coming.again);
         let mut used = EntryUse::default();
         for_each_scope_of_spans::<ProtoError>(coming.request, coming.facts, |scope, spans| {
             let service = string_attribute(scope.resource.resource, 1, "service.name").unwrap_or_default();
@@ -142,8 +180,18 @@ impl Undecided {
                     facts.filtered += 1;
                     continue;
                 };
+                let mut limit = ALWAYS;
+                if let Some(limits) = &mut limits {
+                    match within(limits, sampler, &scope, &span, now_ns) {
+                        Some(threshold) => limit = threshold,
+                        None => {
+                            facts.limited += 1;
+                            continue;
+                        }
+                    }
+                }
                 let conditions = of_resource | sampler.conditions().of_span(&span);
-                let part = span_part(&span, conditions, around as u32);
+                let part = span_part(&span, conditions, limit, around as u32);
                 let route = sampler.part(trace, part, field_bytes(span.bytes()) as u64, entry, now_ns);
                 if used.note(route, facts) {
                     passing.span(&scope, span.bytes());
@@ -171,7 +219,7 @@ impl Undecided {
         facts: &mut Incoming,
     ) -> Result<(), ProtoError> {
         let entry = self.recorder.next_id();
-        let Self { sampler, rules, .. } = self;
+        let Self { sampler, limits, rules, .. } = self;
         let mut used = EntryUse::default();
         for_each_scope::<ProtoError>(coming.request, |scope| {
             for item in scope.items() {
@@ -186,6 +234,10 @@ impl Undecided {
                     }
                     continue;
                 };
+                if limits.as_mut().is_some_and(|limits| limits.takes_out(&trace)) {
+                    facts.limited += 1;
+                    continue;
+                }
                 facts.trace_ids_from_fields += u64::from(!record.has_own_trace_id);
                 let part = Part::LogRecord { severity: record.severity, time_ns: record.time_ns };
                 let route = sampler.part(trace, part, item.len() as u64, entry, now_ns);

@@ -131,6 +131,37 @@ fn a_declared_loss_is_shown_in_its_time() {
     assert!(!fraction(&store, 9, 9).1);
 }
 
+/// Scenario: a device tells twice that limits took records out, in a lane of which frames before and behind are stored, and before that an
+/// eviction over a longer stretch. Guarantees: each is a loss in its own time with its records, whatever sequences are there (P1).
+#[test]
+fn what_limits_took_out_is_told() {
+    let place = Place::new();
+    let store = place.open();
+    let mut device = Device { epoch: 7, next: 1 };
+    device.hello(&store, 0);
+    device.deliver(&store, 1);
+    let gap = |reason, first, last, from: u64, records| Gap {
+        lane: Lane::Traces,
+        first,
+        last,
+        reason,
+        records,
+        start_ns: NOW + from * SECOND,
+        end_ns: NOW + (from + 2) * SECOND - 1,
+    };
+    let evicted = gap(GapReason::Evicted, 1, 1 << 62, 0, 0);
+    let limited = [2, 5].map(|from| gap(GapReason::Limited, NOW + from * SECOND, 0, from, 90 + from));
+    let sections: Vec<SectionRef<'_>> = [&evicted, &limited[0], &limited[1], &limited[1]].map(SectionRef::Gap).into();
+    store.store(vec![frame(Lane::Traces, 2, &sections)], NOW + 8 * SECOND).unwrap();
+    let lost: Vec<u64> = store.scoped(&Scope::whole_store()).ledger()[0]
+        .lost
+        .iter()
+        .filter(|lost| lost.reason == "limited")
+        .map(|lost| lost.records)
+        .collect();
+    assert_eq!(lost, [92, 95]);
+}
+
 /// Scenario: the data directory of a device with a backlog is lost; it comes back with a new epoch. Guarantees: the time
 /// between is unknown, not complete, and the new epoch goes on from its own sequence 1.
 #[test]

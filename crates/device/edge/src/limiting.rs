@@ -1,0 +1,45 @@
+//! Limits, from their configuration.
+
+use config::{Config, SignalName};
+use filter::{Field, Filter};
+use limit::{Most, RecordLimits, Rule, TraceLimits};
+use model::Signal;
+
+use crate::error::{StartError, start_error};
+
+/// The limits of a configuration: of log records and data points, and of traces where there are some.
+///
+/// # Errors
+/// When a filter cannot be read.
+pub(crate) fn limits(config: &Config) -> Result<(RecordLimits, Option<TraceLimits>), StartError> {
+    let mut rules = Vec::with_capacity(config.limits.rules.len());
+    for written in &config.limits.rules {
+        let name = &written.name.value;
+        let filter = match &written.filter {
+            None => Filter::And(Vec::new()),
+            Some(text) => {
+                let fail = |error: filter::ParseError| start_error(format!("limits.rules {name}: {}", error.message()));
+                filter::parse(&text.value, 0).map_err(fail)?.filter
+            }
+        };
+        let signal = match written.signal {
+            SignalName::Traces => Signal::Traces,
+            SignalName::Logs => Signal::Logs,
+            SignalName::Metrics => Signal::Metrics,
+        };
+        let most = match (written.share, written.rate) {
+            (Some(share), _) => Most::Share(share.0),
+            (None, rate) => Most::Rate { per_second: rate.unwrap_or_default(), burst: written.burst() },
+        };
+        let by = written.by.iter().map(|field| Field::named(field)).collect();
+        rules.push(Rule { name: name.clone(), signal, filter, by, most });
+    }
+    let device = &config.device.id;
+    Ok((RecordLimits::new(device.clone(), &rules), TraceLimits::new(device.clone(), &rules)))
+}
+
+/// What traces that limits judged take in memory at most.
+pub(crate) fn budget(config: &Config) -> u64 {
+    let limits_traces = config.limits.rules.iter().any(|rule| rule.signal == SignalName::Traces);
+    if limits_traces { TraceLimits::BYTES } else { 0 }
+}
