@@ -8,13 +8,27 @@ use crate::units::Share;
 
 /// How much of each kind comes in (docs/limiting.md). What is beyond it is taken out, counted by rule, and told to the hub as lost by
 /// `limited`; records of mission and audit never are.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
     /// The rules, at most 32. A record passes when every rule that means it lets it pass.
     #[serde(default)]
     pub rules: Vec<LimitRule>,
+    /// So many series may a metric of one resource have: points of further ones end in its series `otel.metric.overflow=true`. 0: any
+    /// number.
+    #[serde(default = "default_series")]
+    pub series_per_metric: u32,
+}
+
+fn default_series() -> u32 {
+    2000
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { rules: Vec::new(), series_per_metric: default_series() }
+    }
 }
 
 /// A rule: which records, and how many of them.
@@ -130,6 +144,7 @@ mod tests {
     #[test]
     fn two_lines_say_ten_samples_and_one_percent() {
         assert!(read("").unwrap().rules.is_empty());
+        assert_eq!(read("limits: {}").unwrap().series_per_metric, 2000, "as OpenTelemetry's SDKs");
         let limits = read(
             "limits:\n  rules:\n    - { name: samples, signal: metrics, rate: 10 }\n\
              \x20   - { name: traces, signal: traces, share: 1% }\n\

@@ -122,6 +122,8 @@ reasons! {
     BelowInfo = "below_info",
     /// More of its kind came than a limit lets pass.
     Limited = "limited",
+    /// It is of a series beyond what its metric may have.
+    OverSeries = "over_series",
     /// It would use more memory, cells or bytes than one answer may.
     OverBudget = "over_budget",
     /// It did not end before its deadline, or whoever asked went away.

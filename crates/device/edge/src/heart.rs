@@ -172,11 +172,21 @@ impl<'a> Heart<'a> {
     /// One line a minute for each rule of the limits that took something out since the last look.
     fn report_limited(&mut self, now_ns: u64) {
         let pipeline = self.agent.shared().pipeline.borrow();
-        let sum = pipeline.limit_tallies().map(|one| one.records).sum();
+        let overflow = pipeline.overflow();
+        let (added, left_out) = (overflow.added(), overflow.left_out());
+        let sum = pipeline.limit_tallies().map(|one| one.records).sum::<u64>() + added + left_out;
         if sum == self.reported.limited {
             return;
         }
         self.reported.limited = sum;
+        if added + left_out > 0 {
+            let (most, newest) = (self.config.limits.series_per_metric, overflow.newest());
+            let text = format!(
+                "limits: metrics have more than {most} series (limits.series_per_metric): {added} points since start are in their \
+                 overflow series, {left_out} are left out; last of {newest}"
+            );
+            log::warn_limited("series", now_ns, &text);
+        }
         for Tally { rule, signal, records } in pipeline.limit_tallies().filter(|one| one.records > 0) {
             let text = format!("limits: rule {rule} took out {records} records of {} since start", signal.name());
             log::warn_limited(&format!("limit {rule}"), now_ns, &text);

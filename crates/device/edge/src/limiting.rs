@@ -2,16 +2,16 @@
 
 use config::{Config, SignalName};
 use filter::{Field, Filter};
-use limit::{Most, RecordLimits, Rule, TraceLimits};
+use limit::{Most, RecordLimits, Rule, SeriesLimit, TraceLimits};
 use model::Signal;
 
 use crate::error::{StartError, start_error};
 
-/// The limits of a configuration: of log records and data points, and of traces where there are some.
+/// The limits of a configuration: of log records and data points, of series, and of traces where there are some.
 ///
 /// # Errors
 /// When a filter cannot be read.
-pub(crate) fn limits(config: &Config) -> Result<(RecordLimits, Option<TraceLimits>), StartError> {
+pub(crate) fn limits(config: &Config) -> Result<(RecordLimits, SeriesLimit, Option<TraceLimits>), StartError> {
     let mut rules = Vec::with_capacity(config.limits.rules.len());
     for written in &config.limits.rules {
         let name = &written.name.value;
@@ -35,11 +35,13 @@ pub(crate) fn limits(config: &Config) -> Result<(RecordLimits, Option<TraceLimit
         rules.push(Rule { name: name.clone(), signal, filter, by, most });
     }
     let device = &config.device.id;
-    Ok((RecordLimits::new(device.clone(), &rules), TraceLimits::new(device.clone(), &rules)))
+    let series = SeriesLimit::new(config.limits.series_per_metric);
+    Ok((RecordLimits::new(device.clone(), &rules), series, TraceLimits::new(device.clone(), &rules)))
 }
 
-/// What traces that limits judged take in memory at most.
+/// What limits take in memory at most: series that are known, and traces that were judged.
 pub(crate) fn budget(config: &Config) -> u64 {
     let limits_traces = config.limits.rules.iter().any(|rule| rule.signal == SignalName::Traces);
-    if limits_traces { TraceLimits::BYTES } else { 0 }
+    let traces = if limits_traces { TraceLimits::BYTES } else { 0 };
+    traces + if config.limits.series_per_metric > 0 { SeriesLimit::BYTES } else { 0 }
 }

@@ -63,14 +63,14 @@ where
     disk::make_dir(data_dir).map_err(|error| fail(format!("{error}; make it, or choose another data_dir")))?;
     let disk = disk(data_dir).map_err(|error| fail(error.to_string()))?;
     let (sampler, lanes, guard) = (sampler(config)?, lanes(config)?, guard(config)?);
-    let (records, traces) = crate::limiting::limits(config)?;
+    let (records, series, traces) = crate::limiting::limits(config)?;
     let make = |ledger| {
         let red = config.red.enabled.then(|| Red::new(crate::policies::red(config), clock.wall_ns()));
         Pipeline::new(config.recorder.memory.0, sampler, red, ledger)
             .with_rules(rules(config))
             .with_guard(guard)
             .with_lanes(lanes)
-            .with_limits(records, traces)
+            .with_limits(records, series, traces)
             .with_watermarks(watermarks(config))
     };
     let opened = DiskState::open(disk, &storage_options(config), clock.stamp(), clock.now_ns(), make)

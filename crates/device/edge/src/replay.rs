@@ -88,11 +88,11 @@ struct Replay<'a, W> {
 /// A life of the program, as it begins.
 fn begin(config: &Config, now_ns: u64) -> Result<(Pipeline, Option<Files>), StartError> {
     let (sampler, lanes, guard) = (sampler(config)?, lanes(config)?, guard(config)?);
-    let (records, traces) = crate::limiting::limits(config)?;
+    let (records, series, traces) = crate::limiting::limits(config)?;
     let make = |ledger| {
         let metrics = config.red.enabled.then(|| Red::new(red(config), START_NS + now_ns));
         let pipeline = Pipeline::new(config.recorder.memory.0, sampler, metrics, ledger);
-        pipeline.with_rules(rules(config)).with_guard(guard).with_lanes(lanes).with_limits(records, traces)
+        pipeline.with_rules(rules(config)).with_guard(guard).with_lanes(lanes).with_limits(records, series, traces)
     };
     if config.recorder.files.is_none() {
         return Ok((make(Ledger::default()), None));

@@ -4,16 +4,22 @@
 //! - [`Rule`]: which records, counted apart by which fields, and how many of them
 //! - [`RecordLimits`]: log records and data points, by token buckets
 //! - [`TraceLimits`]: whole traces, by a consistent probability
-//! - `bucket`, `pace`: the arithmetic of both
+//! - [`SeriesLimit`], [`Overflow`]: series of a metric, and what becomes of those beyond it
+//! - `bucket`, `pace`, `points`: the arithmetic, and metrics without some of their points
 
 mod bucket;
+mod overflow;
 mod pace;
+mod points;
 mod records;
 mod rule;
+mod series;
 #[cfg(test)]
 mod tests;
 mod traces;
 
+pub use overflow::Overflow;
 pub use records::{Limited, RecordLimits};
 pub use rule::{Most, Rule, Tally};
+pub use series::{Overflowed, SeriesLimit};
 pub use traces::{TraceLimits, Word};

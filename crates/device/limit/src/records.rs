@@ -2,10 +2,11 @@
 
 use model::Signal;
 use model::otlp::{LogView, PointView, ScopeGroup, Selection, for_each_scope};
-use model::proto::{ProtoError, Reader, Value, put_bytes, put_fixed32, put_fixed64, put_message, put_uint};
+use model::proto::ProtoError;
 use query::{View, What};
 
 use crate::bucket::Buckets;
+use crate::points::without;
 use crate::rule::{Most, Rule, Tally};
 
 /// A request of which something was taken out.
@@ -165,52 +166,5 @@ impl RecordLimits {
     pub fn tallies(&self) -> impl Iterator<Item = Tally<'_>> {
         let rules = self.rules.iter().zip(&self.counts);
         rules.map(|((rule, _), records)| Tally { rule: &rule.name, signal: rule.signal, records: *records })
-    }
-}
-
-/// A metric without the points of these positions, which rise.
-fn without(metric: &[u8], dropped: &[usize]) -> Result<Vec<u8>, ProtoError> {
-    let mut out = Vec::with_capacity(metric.len());
-    let (mut position, mut dropped) = (0usize, dropped.iter().copied().peekable());
-    let mut reader = Reader::new(metric);
-    while let Some((number, value)) = reader.next_field()? {
-        let (5 | 7 | 9 | 10 | 11, Value::Bytes(data)) = (number, value) else {
-            put(&mut out, number, value);
-            continue;
-        };
-        let mut failed = None;
-        put_message(&mut out, number, |out| {
-            let mut inner = Reader::new(data);
-            loop {
-                match inner.next_field() {
-                    Ok(Some((1, Value::Bytes(point)))) => {
-                        if dropped.next_if_eq(&position).is_none() {
-                            put_bytes(out, 1, point);
-                        }
-                        position += 1;
-                    }
-                    Ok(Some((number, value))) => put(out, number, value),
-                    Ok(None) => break,
-                    Err(error) => {
-                        failed = Some(error);
-                        break;
-                    }
-                }
-            }
-        });
-        if let Some(error) = failed {
-            return Err(error);
-        }
-    }
-    Ok(out)
-}
-
-/// Appends a field as it is.
-fn put(out: &mut Vec<u8>, number: u32, value: Value<'_>) {
-    match value {
-        Value::Varint(value) => put_uint(out, number, value),
-        Value::Fixed64(bits) => put_fixed64(out, number, bits),
-        Value::Fixed32(bits) => put_fixed32(out, number, bits),
-        Value::Bytes(bytes) => put_bytes(out, number, bytes),
     }
 }

@@ -10,7 +10,7 @@ use query::{View, What};
 use sampling::{ALWAYS, probability};
 
 use crate::bucket::MAX_KEYS;
-use crate::{Most, RecordLimits, Rule, TraceLimits, Word};
+use crate::{Most, Overflow, RecordLimits, Rule, SeriesLimit, TraceLimits, Word};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -301,4 +301,169 @@ fn a_share_is_the_same_everywhere() {
     assert_eq!(here.tallies().next().unwrap().records, words[&false]);
     assert_eq!(judged(&mut here, "audit", &span(random.trace(), ""), 0), Word::Passes { threshold: ALWAYS });
     assert!(TraceLimits::new("d".into(), &[rule(Signal::Logs, "", &[], rate(1.0, 1.0))]).is_none());
+}
+
+/// A sum with a point for each of these label values, each of so much.
+fn sum(name: &str, temporality: u64, values: std::ops::Range<u64>, each: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_bytes(&mut out, 1, name.as_bytes());
+    put_message(&mut out, 7, |data| {
+        for value in values {
+            put_message(data, 1, |point| {
+                text(point, 7, "user", &format!("u{value:07}"));
+                put_fixed64(point, 3, 5);
+                put_fixed64(point, 6, each);
+            });
+        }
+        put_uint(data, 2, temporality);
+        put_uint(data, 3, 1);
+    });
+    out
+}
+
+/// Sum of the values of all points, and how many of them have the overflow attribute.
+fn sum_of(request: &[u8]) -> (u64, u64) {
+    let (mut all, mut overflow) = (0, 0);
+    for_each_scope::<ProtoError>(request, |scope| {
+        for metric in scope.items() {
+            model::otlp::PointView::for_each::<ProtoError>(metric?, |point| {
+                let attributes: Vec<&[u8]> = model::otlp::attributes(point.bytes, 7).map(|(key, _)| key).collect();
+                overflow += u64::from(attributes == [b"otel.metric.overflow"]);
+                let mut reader = model::proto::Reader::new(point.bytes);
+                while let Some(field) = reader.next_field()? {
+                    if let (6, model::proto::Value::Fixed64(value)) = field {
+                        all += value;
+                    }
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
+    })
+    .unwrap();
+    (all, overflow)
+}
+
+/// Scenario: a metric with 1 M different label values, in requests of 1,000 points, 20 a second; another metric of 40 series beside it, and
+/// what overflows is written every 10 s. Guarantees: the metric has 2,000 series and the overflow series, the sum of all points is that of
+/// what came, the other metric loses nothing, and what is held stays where it was after the first ten thousand (P9).
+#[test]
+fn a_million_label_values_end_in_the_overflow_series() {
+    let mut series = SeriesLimit::new(2000);
+    let mut overflow = Overflow::default();
+    let (mut came, mut went, mut own, mut overflows) = (0, 0, 0, 0);
+    let mut held = 0;
+    let mut body = request("api", &[sum("requests", 1, 0..1000, 7), sum("steady", 1, 0..40, 1)]);
+    let places: Vec<usize> =
+        (0..body.len() - 8).filter(|at| body[*at..].starts_with(b"u0000")).map(|at| at + 1).take(1000).collect();
+    for request_number in 0..1000u64 {
+        let now = request_number * SECOND / 20;
+        // Only the label values change: their first four digits.
+        for place in &places {
+            body[*place..*place + 4].copy_from_slice(format!("{request_number:04}").as_bytes());
+        }
+        came += 7 * 1000 + 40;
+        match series.admit(&body, now, none).unwrap() {
+            Some(overflowed) => {
+                let (sum, _) = sum_of(&overflowed.request);
+                went += sum;
+                own += count(Signal::Metrics, &overflowed.request);
+                overflow.merge(overflowed.overflow);
+            }
+            None => {
+                went += sum_of(&body).0;
+                own += count(Signal::Metrics, &body);
+            }
+        }
+        if request_number == 10 {
+            held = series.series();
+        }
+        if request_number > 10 {
+            assert_eq!(series.series(), held);
+        }
+        if request_number % 200 == 199 {
+            let written = overflow.write(now + 1).unwrap();
+            let (sum, points) = sum_of(&written);
+            went += sum;
+            overflows += points;
+            assert_eq!(count(Signal::Metrics, &written), 1);
+        }
+    }
+    assert_eq!((went, own, overflows), (came, 2000 + 40 * 1000, 5));
+    assert_eq!((overflow.added(), overflow.left_out(), held), (998_000, 0, 2040));
+    assert!(overflow.write(u64::MAX / 2).is_none());
+}
+
+/// Scenario: beyond the bound come cumulative sums, gauges, delta histograms with the same and with other buckets, and mission; then
+/// nothing for 25 min, then others. Guarantees: gauges end with the last value, histograms are added up, cumulative sums are left out and
+/// counted, what is exempt stays, and there is room again for others; times of the overflow series never meet.
+#[test]
+fn each_kind_is_as_it_can_be() {
+    let histogram = |bounds: &[f64], counts: &[u64], user: &str| {
+        let mut out = Vec::new();
+        put_bytes(&mut out, 1, b"took");
+        put_bytes(&mut out, 3, b"s");
+        put_message(&mut out, 9, |data| {
+            put_message(data, 1, |point| {
+                put_fixed64(point, 4, counts.iter().sum());
+                put_fixed64(point, 5, 1.5f64.to_bits());
+                put_message(point, 6, |out| counts.iter().for_each(|count| out.extend(count.to_le_bytes())));
+                put_message(point, 7, |out| bounds.iter().for_each(|bound| out.extend(bound.to_le_bytes())));
+                text(point, 9, "user", user);
+            });
+            put_uint(data, 2, 1);
+        });
+        out
+    };
+    let mut series = SeriesLimit::new(1);
+    let mut overflow = Overflow::default();
+    let mut take = |series: &mut SeriesLimit, items: &[Vec<u8>], now| {
+        let overflowed = series.admit(&request("api", items), now, none).unwrap()?;
+        overflow.merge(overflowed.overflow);
+        Some(overflow.write(SECOND))
+    };
+    let cumulative = sum("total", 2, 0..3, 1);
+    let all = |_: &model::otlp::ScopeGroup<'_>, _: &[u8]| Ok(true);
+    let mut fresh = SeriesLimit::new(1);
+    assert!(fresh.admit(&request("api", std::slice::from_ref(&cumulative)), 0, all).unwrap().is_none());
+    assert_eq!(take(&mut series, &[cumulative], 0), Some(None));
+    let [one, two] = [[1.0, 2.0], [1.0, 4.0]];
+    let same = [histogram(&one, &[1, 2, 3], "a"), histogram(&one, &[1, 2, 3], "b"), histogram(&one, &[0, 1, 0], "c")];
+    let first = take(&mut series, &same, 0).unwrap().unwrap();
+    let other = [histogram(&one, &[1, 2, 3], "d"), histogram(&two, &[1, 2, 3], "e")];
+    let second = take(&mut series, &other, 0).unwrap().unwrap();
+    let point = |request: &[u8]| {
+        let (mut found, mut fields) = (Vec::new(), BTreeMap::new());
+        for_each_scope::<ProtoError>(request, |scope| {
+            for metric in scope.items() {
+                model::otlp::PointView::for_each::<ProtoError>(metric?, |point| {
+                    found = point.bytes.to_vec();
+                    Ok(())
+                })?;
+            }
+            Ok(())
+        })
+        .unwrap();
+        let mut reader = model::proto::Reader::new(&found);
+        while let Some((number, value)) = reader.next_field().unwrap() {
+            match value {
+                model::proto::Value::Fixed64(value) => fields.insert(number, vec![value]),
+                model::proto::Value::Bytes(bytes) => {
+                    let (chunks, _) = bytes.as_chunks::<8>();
+                    fields.insert(number, chunks.iter().map(|chunk| u64::from_le_bytes(*chunk)).collect())
+                }
+                _ => None,
+            };
+        }
+        fields
+    };
+    let (first, second) = (point(&first), point(&second));
+    assert_eq!((&first[&4], &first[&6], first[&7].len()), (&vec![7], &vec![1, 3, 3], 2));
+    assert_eq!((&second[&4], &second[&6], second.get(&7)), (&vec![12], &vec![12], None));
+    assert!(first[&3] <= second[&2] && second[&2] < second[&3], "{first:?} {second:?}");
+    let gauges = take(&mut series, &[gauge("level", 1), sum("total", 1, 5..6, 3)], 0).unwrap().unwrap();
+    assert_eq!(sum_of(&gauges), (3, 1), "the gauge has one series, the sum overflows");
+    assert!(take(&mut series, &[sum("total", 1, 7..8, 3)], 1500 * SECOND).is_some(), "its old series may come again");
+    assert!(take(&mut series, &[sum("total", 1, 8..9, 3)], 3000 * SECOND).is_none());
+    assert_eq!((overflow.left_out(), series.unwatched()), (2, 0));
 }

@@ -9,7 +9,7 @@ mod repeats;
 mod shares;
 
 use guard::{Denied, Guard, Passed};
-use limit::{Limited, RecordLimits};
+use limit::{Limited, Overflowed, RecordLimits, SeriesLimit};
 use model::otlp::{Inspection, Pieces, ScopeGroup, SpanFacts};
 use model::proto::ProtoError;
 use model::{Answer, Lane, Position, Refusal, Signal};
@@ -34,6 +34,7 @@ use shares::LaneShares;
 pub(crate) struct Admission {
     guard: Guard,
     limits: RecordLimits,
+    series: SeriesLimit,
     repeats: Repeats,
     permits: Permits,
     lanes: LaneRules,
@@ -153,9 +154,14 @@ impl Admission {
         &self.guard
     }
 
-    /// Sets how many log records and points may come in.
-    pub(crate) fn set_limits(&mut self, limits: RecordLimits) {
-        self.limits = limits;
+    /// Sets how many log records and points may come in, and how many series.
+    pub(crate) fn set_limits(&mut self, limits: RecordLimits, series: SeriesLimit) {
+        (self.limits, self.series) = (limits, series);
+    }
+
+    /// How many series may come in.
+    pub(crate) fn series(&self) -> &SeriesLimit {
+        &self.series
     }
 
     /// How many log records and points may come in.
@@ -218,16 +224,25 @@ impl Admission {
         let denied = |Denied { reason, why }| NotAdmitted::Bad { reason, why };
         let Passed { request, rewritten, dropped } = self.guard.admit(signal, bytes).map_err(denied)?;
         let unreadable = |error: ProtoError| NotAdmitted::Bad { reason: Refusal::Malformed, why: error.to_string() };
-        let Self { limits, lanes, .. } = self;
+        let Self { limits, series, lanes, .. } = self;
         let exempt = |scope: &ScopeGroup<'_>, item: &[u8]| lanes.is_urgent(signal, scope, item, names_lane);
-        let limited =
-            now_ns.map(|now_ns| limits.admit(signal, &request, now_ns, exempt)).transpose().map_err(unreadable)?;
-        let (request, by_rule) = match limited.flatten() {
-            Some(Limited { request, by_rule }) => (request, by_rule),
-            None => (request, Vec::new()),
-        };
+        let (mut request, mut by_rule, mut overflow) = (request, Vec::new(), None);
+        if let Some(now_ns) = now_ns {
+            if let Some(Limited { request: left, by_rule: rules }) =
+                limits.admit(signal, &request, now_ns, exempt).map_err(unreadable)?
+            {
+                (request, by_rule) = (left, rules);
+            }
+            if signal == Signal::Metrics
+                && let Some(Overflowed { request: left, overflow: points }) =
+                    series.admit(&request, now_ns, exempt).map_err(unreadable)?
+            {
+                (request, overflow) = (left, Some(points));
+            }
+        }
         let plan = self.plan_of_passed(signal, &request, names_lane).map_err(unreadable)?;
-        Ok((request, plan.guarded(dropped, by_rule, facts.filter(|_| !rewritten))))
+        let plan = plan.guarded(dropped, by_rule, facts.filter(|_| !rewritten));
+        Ok((request, plan.overflowing(overflow)))
     }
 
     /// The plan of a request that passed the guard before: one of the recorder's files.

@@ -35,6 +35,11 @@ impl LimitedGaps {
         self.wall_ns = wall_ns;
     }
 
+    /// The wall time.
+    pub(crate) fn wall_ns(&self) -> u64 {
+        self.wall_ns
+    }
+
     /// Records of a signal are taken out.
     pub(crate) fn add(&mut self, signal: Signal, records: u64) {
         if records == 0 {

@@ -19,7 +19,7 @@ mod view;
 
 use guard::Guard;
 use ledger::{Ledger, PerSignal};
-use limit::{RecordLimits, TraceLimits};
+use limit::{Overflow, RecordLimits, SeriesLimit, TraceLimits};
 use model::otlp::{count_records, for_each_scope};
 use model::proto::ProtoError;
 use model::{Answer, Lane, Refusal, RefusalCounts, Request, Signal};
@@ -39,6 +39,9 @@ use crate::undecided::{Coming, Rules, Undecided, groups};
 pub use fetch::{Fetched, NotTaken, Source, Standing};
 pub use resume::{Remaining, Resume, Resumed};
 
+/// How often what overflowed is written.
+const OVERFLOW_EVERY_NS: u64 = 10_000_000_000;
+
 /// Everything between a source and the journal.
 pub struct Pipeline {
     admission: Admission,
@@ -48,6 +51,9 @@ pub struct Pipeline {
     tickets: Tickets,
     positions: Positions,
     limited: LimitedGaps,
+    overflow: Overflow,
+    /// When what overflowed was written last.
+    overflow_ns: u64,
 }
 
 /// What became of a request that was admitted.
@@ -87,6 +93,8 @@ impl Pipeline {
             tickets: Tickets::default(),
             positions: Positions::default(),
             limited: LimitedGaps::default(),
+            overflow: Overflow::default(),
+            overflow_ns: 0,
         }
     }
 
@@ -104,10 +112,10 @@ impl Pipeline {
         self
     }
 
-    /// Sets how many records and traces may come in; without, all do.
+    /// Sets how many records, series and traces may come in; without, all do.
     #[must_use]
-    pub fn with_limits(mut self, records: RecordLimits, traces: Option<TraceLimits>) -> Self {
-        self.admission.set_limits(records);
+    pub fn with_limits(mut self, records: RecordLimits, series: SeriesLimit, traces: Option<TraceLimits>) -> Self {
+        self.admission.set_limits(records, series);
         self.undecided.set_limits(traces);
         self
     }
@@ -274,13 +282,16 @@ impl Pipeline {
     /// true already.
     pub fn take(&mut self, admitted: Admitted, sequence: Option<u64>, now_ns: u64) -> Receipt {
         let urgent = admitted.is_urgent();
-        let Entering { signal, body, key, plan, compressed, position, answer } = admitted.enter();
+        let Entering { signal, body, key, mut plan, compressed, position, answer } = admitted.enter();
         let entry = self.undecided.recorder_end();
         self.books.lanes_not_allowed(plan.not_allowed());
         if let Some(dropped) = plan.dropped() {
             self.books.dropped_by_guard(signal, dropped);
         }
         self.take_out(signal, plan.limited());
+        if let Some(overflow) = plan.take_overflow() {
+            self.take_in_sums(*overflow);
+        }
         let (facts, taken) = self.take_planned((signal, &body), &plan, compressed, sequence, now_ns);
         self.books.answered(&facts);
         if let Err(error) = taken {
@@ -311,6 +322,15 @@ impl Pipeline {
         dropped.add(Refusal::Limited, by_rule.iter().map(|(_, records)| records).sum());
         self.books.dropped_by_guard(signal, &dropped);
         self.limited.add(signal, dropped.total());
+    }
+
+    /// Points of a request that is taken in are only in the sums of their metrics, and some not even there.
+    fn take_in_sums(&mut self, overflow: Overflow) {
+        let mut dropped = RefusalCounts::default();
+        dropped.add(Refusal::OverSeries, overflow.added() + overflow.left_out());
+        self.books.dropped_by_guard(Signal::Metrics, &dropped);
+        self.limited.add(Signal::Metrics, overflow.left_out());
+        self.overflow.merge(overflow);
     }
 
     /// Takes a request in by its plan: what has a lane of its own goes there, the rest waits or goes on. `sequence` as in
@@ -385,6 +405,20 @@ impl Pipeline {
         self.apply(&decided, None);
         self.recall(None, now_ns);
         self.undecided.forget_overwritten();
+        if self.overflow.is_full() || now_ns.saturating_sub(self.overflow_ns) >= OVERFLOW_EVERY_NS {
+            self.overflow_ns = now_ns;
+            self.write_overflow();
+        }
+    }
+
+    /// Adds what overflowed since the last time. While the journal takes nothing, it gathers.
+    fn write_overflow(&mut self) {
+        let wall_ns = self.limited.wall_ns();
+        if !self.outbox.is_full()
+            && let Some(points) = self.overflow.write(wall_ns)
+        {
+            self.take_own(Signal::Metrics, &points);
+        }
     }
 
     /// Applies decisions, a frame at a time: what is kept goes on, to another lane than that of traces where one is named.
@@ -539,6 +573,7 @@ impl Pipeline {
 
     /// Nothing more is answered.
     pub fn close_books(&mut self) {
+        self.write_overflow();
         self.books.close();
     }
 

@@ -1,6 +1,8 @@
 //! What makes a trace worth keeping. Names and meaning are those of OpenTelemetry's `tail_sampling` processor, where
 //! docs/sampling.md does not say otherwise.
 
+use std::num::NonZeroU64;
+
 use model::TraceId;
 
 use crate::limits::{PerSecond, TokenBucket};
@@ -32,8 +34,8 @@ pub struct Evidence {
     pub severity: u8,
     /// Bits of the [`crate::Conditions`] that its spans and their resources met.
     pub conditions: u64,
-    /// Explicit randomness (`rv`), the smallest where its spans differ.
-    pub randomness: Option<u64>,
+    /// One more than the explicit randomness (`rv`), the smallest where its spans differ.
+    pub randomness: Option<NonZeroU64>,
     /// Whether a span carried sampling information (`rv` or `th`).
     pub sampled_before: bool,
     /// The threshold of the limits that let it pass; [`NEVER`] where one takes it out, whatever policies say.
@@ -44,6 +46,11 @@ impl Evidence {
     /// How long the whole trace lasted; 0 when it ends before it starts.
     pub fn duration_ns(&self) -> u64 {
         self.end_ns.saturating_sub(self.start_ns).min(model::otlp::LONGEST_NS)
+    }
+
+    /// Its randomness: the explicit one, else that of its id.
+    pub(crate) fn randomness(&self) -> u64 {
+        self.randomness.map_or_else(|| randomness(&self.trace), |one| one.get() - 1)
     }
 
     /// Whether a span failed.
@@ -228,7 +235,7 @@ fn all_of(rules: &mut [PolicyRule], evidence: &Evidence, at: &Circumstances) -> 
 fn probabilistic(salt: &[u8], share: f64, evidence: &Evidence) -> Vote {
     let threshold = crate::probability::threshold(share);
     let keeps = if evidence.sampled_before {
-        threshold < NEVER && evidence.randomness.unwrap_or_else(|| randomness(&evidence.trace)) >= threshold
+        threshold < NEVER && evidence.randomness() >= threshold
     } else {
         share > 0.0 && hash(salt, &evidence.trace) <= hash_bound(share)
     };
@@ -306,7 +313,8 @@ mod tests {
         assert_eq!(first, kept(&mut rule));
         let threshold = crate::probability::threshold(0.1);
         for (randomness, expected) in [(threshold, true), (threshold - 1, false)] {
-            let evidence = Evidence { randomness: Some(randomness), sampled_before: true, ..Evidence::default() };
+            let evidence =
+                Evidence { randomness: NonZeroU64::new(randomness + 1), sampled_before: true, ..Evidence::default() };
             assert_eq!(keeps(&mut rule, &evidence), expected);
         }
         let mut never = PolicyRule::Probabilistic { salt: Box::default(), share: 0.0 };

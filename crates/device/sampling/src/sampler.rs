@@ -3,6 +3,7 @@
 mod waiting;
 
 use std::collections::VecDeque;
+use std::num::NonZeroU64;
 
 use model::TraceId;
 
@@ -132,10 +133,8 @@ impl Sampler {
             evidence.conditions |= span.conditions;
             evidence.limit = evidence.limit.max(span.limit);
             evidence.sampled_before |= span.sampled_before && self.options.reads_tracestate;
-            evidence.randomness = match (evidence.randomness, span.randomness) {
-                (Some(one), Some(other)) => Some(one.min(other)),
-                (one, other) => one.or(other),
-            };
+            let explicit = span.randomness.and_then(|one| NonZeroU64::new(one + 1));
+            evidence.randomness = [evidence.randomness, explicit].into_iter().flatten().min();
         }
         match slot.state {
             State::Dropped => {

@@ -99,6 +99,7 @@ fn part(chance: &mut Chance) -> Part {
                 randomness: (chance.below(4) == 0).then(|| chance.below(1 << 56)),
                 sampled_before: chance.below(4) == 0,
                 around: 0,
+                limit: 0,
             })
         }
     }

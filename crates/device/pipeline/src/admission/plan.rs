@@ -1,5 +1,6 @@
 //! The plan of a request: where its records go. It is made once, at admission, and serves the live path, a restart, and a fetch.
 
+use limit::Overflow;
 use model::otlp::{ScopeGroup, Selection, SpanFacts, count_records, for_each_scope};
 use model::proto::ProtoError;
 use model::{Lane, RefusalCounts, Signal};
@@ -20,6 +21,8 @@ pub(crate) struct Plan {
     dropped: Option<Box<RefusalCounts>>,
     /// Records that limits took out, by the rule's position.
     limited: Vec<(u16, u64)>,
+    /// Points of series beyond what their metrics may have.
+    overflow: Option<Box<Overflow>>,
     /// Of the spans of the whole request, where they are known and all of it goes the usual way.
     facts: Option<SpanFacts>,
 }
@@ -87,6 +90,11 @@ impl Plan {
         Self { facts: facts.filter(|_| self.rest.is_none()), dropped, limited, ..self }
     }
 
+    /// The same without these points.
+    pub(super) fn overflowing(self, overflow: Option<Overflow>) -> Self {
+        Self { overflow: overflow.map(Box::new), ..self }
+    }
+
     /// What records put into mission and audit by their own attribute: service and bytes.
     pub(super) fn claims(&self) -> &[(u64, u64)] {
         &self.claims
@@ -115,6 +123,11 @@ impl Plan {
     /// Records that limits took out, by the rule's position.
     pub(crate) fn limited(&self) -> &[(u16, u64)] {
         &self.limited
+    }
+
+    /// Points of series beyond what their metrics may have; they are given once.
+    pub(crate) fn take_overflow(&mut self) -> Option<Box<Overflow>> {
+        self.overflow.take()
     }
 
     /// Facts of the spans that go the usual way, where they are known.

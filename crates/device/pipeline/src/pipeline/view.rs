@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use guard::Guard;
 use ledger::Ledger;
-use limit::Tally;
+use limit::{Overflow, SeriesLimit, Tally};
 use model::{Lane, TraceId};
 use recorder::{Content, EntryId};
 
@@ -43,6 +43,16 @@ impl Pipeline {
     pub fn limit_tallies(&self) -> impl Iterator<Item = Tally<'_>> {
         let traces = self.undecided.limits().into_iter().flat_map(limit::TraceLimits::tallies);
         self.admission.limits().tallies().chain(traces)
+    }
+
+    /// Which series of metrics there are.
+    pub fn series(&self) -> &SeriesLimit {
+        self.admission.series()
+    }
+
+    /// What of metrics is beyond their series.
+    pub fn overflow(&self) -> &Overflow {
+        &self.overflow
     }
 
     /// Where a trace stands with the sampler.
