@@ -6,7 +6,7 @@ use model::proto::{ProtoError, Reader, Value, put_bytes, put_fixed64, put_messag
 /// The attribute of the overflow series (OpenTelemetry, "Metrics SDK", cardinality limits).
 const OVERFLOW: &[u8] = b"otel.metric.overflow";
 /// Metrics that overflow hold so many bytes at most before they are written.
-const MAX_BYTES: usize = 64 << 10;
+const MAX_BYTES: usize = 32 << 10;
 /// The most buckets of a histogram that are added up; beyond it count and sum are.
 const MAX_BUCKETS: usize = 256;
 

@@ -11,9 +11,9 @@ use crate::overflow::Overflow;
 use crate::points::without;
 
 /// So many series are watched at most, of all metrics together: those of further ones are not counted.
-pub(crate) const MAX_SERIES: usize = 8192;
+pub(crate) const MAX_SERIES: usize = 3584;
 /// So many metrics are watched at most.
-const MAX_METRICS: usize = 2048;
+const MAX_METRICS: usize = 896;
 /// A series that sends nothing for this long to twice as long is forgotten.
 const FORGET_NS: u64 = 600_000_000_000;
 
@@ -30,8 +30,9 @@ pub struct SeriesLimit {
     /// Series of one metric of one resource; 0: without a bound.
     per_metric: u32,
     hasher: RandomState,
-    newest: HashSet<u64, RandomState>,
-    older: HashSet<u64, RandomState>,
+    /// Fingerprints: one in a million of those that should overflow is taken for a known one, and stays.
+    newest: HashSet<u32, RandomState>,
+    older: HashSet<u32, RandomState>,
     metrics: HashMap<u64, Known, RandomState>,
     rotated_ns: u64,
     /// Points of series that are not watched.
@@ -62,7 +63,7 @@ impl Default for SeriesLimit {
 
 impl SeriesLimit {
     /// What it takes at most.
-    pub const BYTES: u64 = 448 << 10;
+    pub const BYTES: u64 = 96 << 10;
 
     /// So many series may one metric of one resource have; 0: any number.
     pub fn new(per_metric: u32) -> Self {
@@ -186,7 +187,7 @@ impl SeriesLimit {
                 hasher.write(pair);
             }
         }
-        let series = hasher.finish();
+        let series = hasher.finish() as u32;
         if self.newest.contains(&series) {
             return Place::Stays;
         }

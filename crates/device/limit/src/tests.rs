@@ -97,17 +97,17 @@ fn passing(limits: &mut RecordLimits, signal: Signal, request: &[u8], now_ns: u6
     }
 }
 
-/// Scenario: a service sends log records at ten times its rate of 100 a second, in requests of random size (seeds 1 to 5), for ten minutes;
+/// Scenario: a service sends log records at ten times its rate of 100 a second, in requests of random size (seeds 1 to 3), for four minutes;
 /// another one sends 50 a second beside it, and ERROR records come that the rule does not mean. Guarantees: each minute the rate holds within
 /// 2 %; the other service and the errors lose nothing; what is taken out is counted to the last one (P1).
 #[test]
 fn a_rate_holds_within_two_percent_and_costs_others_nothing() {
-    for seed in 1..=5 {
+    for seed in 1..=3 {
         let mut random = Random(seed);
         let rules = [rule(Signal::Logs, "level<error", &["service"], rate(100.0, 1000.0))];
         let mut limits = RecordLimits::new("d".into(), &rules);
         let (mut sent, mut passed) = (0, 0);
-        for minute in 0..10 {
+        for minute in 0..4 {
             let (begin, mut passed_of_minute) = (minute * 60 * SECOND, 0);
             let mut now = begin;
             while now < begin + 60 * SECOND {
@@ -275,7 +275,7 @@ fn a_rate_of_traces_is_consistent() {
     }
 }
 
-/// Scenario: 1 % of 200,000 traces of three services, one of them not meant; explicit randomness in some. Guarantees: within 2 % of one in a
+/// Scenario: 1 % of 100,000 traces of three services, one of them not meant; explicit randomness in some. Guarantees: about one in a
 /// hundred; the same traces on a second device; what is kept stands for a hundred.
 #[test]
 fn a_share_is_the_same_everywhere() {
@@ -285,7 +285,7 @@ fn a_share_is_the_same_everywhere() {
     let mut random = Random(11);
     let mut kept = BTreeSet::new();
     let mut words: BTreeMap<bool, u64> = BTreeMap::new();
-    for _ in 0..200_000 {
+    for _ in 0..100_000 {
         let trace = random.trace();
         let state = format!("ot=rv:{:014x}", random.next() >> 8);
         let sent = span(trace, if trace.0[0] & 1 == 0 { "" } else { &state });
@@ -297,7 +297,7 @@ fn a_share_is_the_same_everywhere() {
             kept.insert(trace.0);
         }
     }
-    assert!((1_880..=2_120).contains(&kept.len()), "{}", kept.len());
+    assert!((910..=1_090).contains(&kept.len()), "{}", kept.len());
     assert_eq!(here.tallies().next().unwrap().records, words[&false]);
     assert_eq!(judged(&mut here, "audit", &span(random.trace(), ""), 0), Word::Passes { threshold: ALWAYS });
     assert!(TraceLimits::new("d".into(), &[rule(Signal::Logs, "", &[], rate(1.0, 1.0))]).is_none());
