@@ -58,8 +58,8 @@ usage: cargo xtask TASK [OPTIONS]
   prove NAME          a long proof, with its report in docs/results; without a name, which there are
   test-browser        the page of a demonstration, clicked through in headless Chromium
   mutants             smoke run and kill drill must fail, in the right field, with programs that are broken on purpose
-  canary              values that must not get anywhere, planted into every field, are found nowhere; with a guard that passes over
-                      one field they are
+  canary              values that must not get anywhere, planted into every field, log files and scrapes, are found nowhere, in the
+                      hub's store neither; with a guard that passes over one field they are
   sampling            the goldens of sampling, replayed on a simulated clock; fidelity under load in little memory
   kill [--kills N]    the agent is killed so often (200) under load, link up and down, with every trace kept and with
                       sampling; everything is compared by id (--results: the outcome goes into docs/results)

@@ -61,6 +61,10 @@ pub struct Config {
     pub device: Device,
     /// Directory of the journal; made when missing. Needs a file system that honours fsync.
     pub data_dir: PathBuf,
+    /// Whether the kernel may write a core dump when the program crashes. A dump has what was in memory, values before they are masked and
+    /// keys of tokens included (docs/masking.md): for the search for a fault only.
+    #[serde(default)]
+    pub core_dumps: bool,
     /// What is taken in.
     #[serde(default)]
     pub sources: Sources,

@@ -16,6 +16,7 @@ const LONGEST: u64 = 16 << 20;
 /// # Errors
 /// Where standard input or output fails, or the configuration is wrong.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    edge::forbid_core_dumps().map_err(|error| Failure::unwell(error.to_string()))?;
     let mut guard = guard(arguments)?;
     match arguments.words.first().map(String::as_str) {
         Some("test") => test(&mut guard),

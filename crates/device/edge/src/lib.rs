@@ -9,6 +9,7 @@ mod clock;
 mod commands;
 mod commits;
 mod consumers;
+mod core_dumps;
 mod dead_letters;
 mod delivery;
 mod descriptors;
@@ -64,6 +65,7 @@ mod why;
 
 pub use build::{check, journal_options, storage_options};
 pub use clock::Clock;
+pub use core_dumps::forbid_core_dumps;
 pub use dead_letters::{DeadLetter, DeadLetterCounts};
 pub use disk_state::{Committed, DiskState, DiskStatus, Opened, Passed};
 pub use doctor::{Diagnosis, doctor};

@@ -17,6 +17,7 @@ use model::Signal;
 use red::Red;
 use sources::{Answer, Request};
 
+use crate::core_dumps::forbid_unless_wanted;
 use crate::error::{StartError, start_error};
 use crate::guarding::guard;
 use crate::policies::{lanes, red, rules, sampler};
@@ -181,6 +182,7 @@ fn output(error: &std::io::Error) -> StartError {
 /// # Errors
 /// [`StartError`] where a line cannot be read, or `out` not be written.
 pub fn replay(config: &Config, input: impl BufRead, out: impl Write) -> Result<(), StartError> {
+    forbid_unless_wanted(config)?;
     let mut events = VecDeque::new();
     for (index, text) in input.lines().enumerate() {
         let text = text.map_err(|error| start_error(format!("input: {error}")))?;

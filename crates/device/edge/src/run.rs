@@ -18,6 +18,7 @@ use crate::build::{check_memory, settings};
 use crate::clock::Clock;
 use crate::commits::Commits;
 use crate::consumers::consumers;
+use crate::core_dumps::forbid_unless_wanted;
 use crate::delivery::{DrainTask, exemplar_holds};
 use crate::destinations::Destinations;
 use crate::error::{StartError, start_error};
@@ -49,6 +50,7 @@ const ANSWERS: Duration = Duration::from_millis(300);
 /// # Errors
 /// [`StartError`] when it cannot start; once it runs, it goes on.
 pub fn run(config: &Config) -> Result<(), StartError> {
+    forbid_unless_wanted(config)?;
     memory::limit_allocator();
     let mut renewal = None;
     loop {

@@ -148,7 +148,7 @@ pub fn answered(content_type: &str, fallback: Option<Protocol>) -> Result<Protoc
     known.or(fallback).ok_or_else(|| match essence.is_empty() {
         true => "the target tells no Content-Type, and there is no fallback_scrape_protocol".to_owned(),
         false => {
-            let shown = crate::shown::shown(content_type);
+            let shown = crate::shown::quoted(content_type);
             format!("the target answers in {shown}, which is no exposition, and there is no fallback_scrape_protocol")
         }
     })

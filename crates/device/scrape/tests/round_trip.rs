@@ -236,6 +236,7 @@ fn a_bad_line_fails_the_scrape() {
     let job = Job::new("node");
     fails(&job, TEXT, b"a 1\n\nb{ 2\n", "line 3: a label is expected");
     fails(&job, TEXT, b"a 1\nb \xff 2\n", "line 2: it is not UTF-8");
+    fails(&job, TEXT, b"a 1\nb 4111111111111111x\n", "line 2: '0000000000000000a' is no number");
     fails(&job, TEXT, b"a{x=\"1\",x=\"2\"} 1\n", "line 1: label 'x' stands twice");
     fails(&job, OPEN, b"a 1\n", "does not end with '# EOF'");
     fails(&job, OPEN, b"a 1\n# EOF\nb 1\n", "line 3: something stands behind");

@@ -129,6 +129,22 @@ impl Agent {
         std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
     }
 
+    /// Ends it by this signal, as a fault in it would. What watches the stack in the program takes the first SIGSEGV for one of its own, and
+    /// waits for the instruction to fail again: then it comes again.
+    pub fn crash(&mut self, signal: &str) -> ExitStatus {
+        for _ in 0..10 {
+            let told = Command::new("kill").arg(signal).arg(self.child.id().to_string()).status().unwrap();
+            assert!(told.success());
+            for _ in 0..40 {
+                if let Some(status) = self.child.try_wait().unwrap() {
+                    return status;
+                }
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        }
+        panic!("{signal} does not end it");
+    }
+
     /// Ends it in good order.
     pub fn terminate(&mut self) -> ExitStatus {
         let told = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status().unwrap();
