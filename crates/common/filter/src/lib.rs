@@ -19,6 +19,7 @@ mod resolve;
 mod show;
 #[cfg(test)]
 mod tests;
+mod transaction;
 
 pub use engine::{Engine, MAX_GROUPS, MAX_ROWS, Output, Table};
 pub use error::ParseError;
@@ -26,6 +27,7 @@ pub use field::Field;
 pub use literal::{MOMENTS, level_name, level_number, moment, rfc3339_ns};
 pub use query::{Aggregate, Comparison, Filter, Function, Pipe, Query, Range, Test};
 pub use record::{Record, Value};
+pub use transaction::{TRANSACTION_KEYS, is_transaction_key, transaction};
 
 /// The longest query that is read, bytes.
 pub const MAX_QUERY: usize = 4096;

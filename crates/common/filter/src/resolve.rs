@@ -6,6 +6,10 @@ use crate::field::Field;
 use crate::grammar::{Operator, Raw, RawAggregate, RawFilter, RawPipe, Word};
 use crate::literal::{MOMENTS, level_number, moment, number};
 use crate::query::{Aggregate, Comparison, Filter, Function, Pipe, Query, Range, Test};
+use crate::transaction::{any_transaction, transaction};
+
+/// The word for transactions: a filter, no field.
+const TRANSACTION: &str = "tx";
 
 /// Patterns larger than this are refused: they cost memory and time for every record.
 const MAX_PATTERN: usize = 512;
@@ -36,9 +40,11 @@ impl Resolver<'_> {
             RawFilter::Or(parts) => Filter::Or(self.filters(parts, false)?),
             RawFilter::Not(part) => Filter::Not(Box::new(self.filter(*part, false)?)),
             RawFilter::Text(word) => Filter::Contains(word.text.to_lowercase()),
+            RawFilter::Exists(word) if word.text == TRANSACTION => any_transaction(),
             RawFilter::Exists(word) => Filter::Exists(Field::named(&word.text)),
             RawFilter::Last(word) => self.time("since", Operator::Is, &word, top)?,
             RawFilter::Field { key, operator, value } => match key.text.as_str() {
+                TRANSACTION => self.transaction(operator, &value)?,
                 bound @ ("since" | "until") => self.time(bound, operator, &value, top)?,
                 _ => self.field(&key, operator, &value)?,
             },
@@ -66,6 +72,22 @@ impl Resolver<'_> {
             return self.error(value, "the time range is empty: since is not before until");
         }
         Ok(Filter::And(Vec::new()))
+    }
+
+    /// `tx=ID`: a whole id, however the record names it.
+    fn transaction(&self, operator: Operator, value: &Word) -> Result<Filter, ParseError> {
+        let negative = match operator {
+            Operator::Is => false,
+            Operator::IsNot => true,
+            _ => return self.error(value, "a transaction is asked for by its whole id: tx=ID"),
+        };
+        if value.text == "*" && !value.quoted {
+            return Ok(negate(any_transaction(), negative));
+        }
+        if value.text.is_empty() || value.text.len() > MAX_PATTERN {
+            return self.error(value, format!("the id of a transaction has 1 to {MAX_PATTERN} bytes"));
+        }
+        Ok(negate(transaction(&value.text, &[]), negative))
     }
 
     fn field(&self, key: &Word, operator: Operator, value: &Word) -> Result<Filter, ParseError> {

@@ -272,3 +272,35 @@ fn an_index_is_asked_only_for_what_is_demanded() {
     assert_eq!(demanded("-trace=abcd"), None);
     assert_eq!(demanded("trace=ab*"), None);
 }
+
+/// Scenario: a transaction named by attributes, a header, baggage of two forms; others whose ids begin or end alike; ids with signs of
+/// patterns. Guarantees: `tx` finds each, and no other; what it cannot mean is told.
+#[test]
+fn a_transaction_is_found_wherever_it_is_named() {
+    let passes = |query: &str, key: &'static str, value: &'static str| {
+        parse(query, NOW).unwrap().filter.matches(&line(&[(key, value.into())]))
+    };
+    for (key, value) in [
+        ("flux_id", "f-1.2"),
+        ("transaction.id", "f-1.2"),
+        ("http.request.header.x-flux-id", "[\"f-1.2\"]"),
+        ("http.request.header.x-transaction-id", "f-1.2"),
+        ("baggage", "user=7, flux_id = f-1.2;ttl=3,other=1"),
+        ("baggage", "transaction.id=f-1.2"),
+        ("http.request.header.baggage", "[\"flux_id=f-1.2\"]"),
+    ] {
+        assert!(passes("tx=f-1.2", key, value), "{key} {value}");
+        assert!(!passes("tx!=f-1.2", key, value), "{key} {value}");
+        assert!(!passes("tx=f-1", key, value) && !passes("tx=-1.2", key, value), "{key} {value}");
+        assert!(passes("tx exists", key, value) != key.ends_with("baggage"), "{key} {value}");
+    }
+    assert!(
+        !passes("tx=f-1.2", "flux_id", "f-1x2") && !passes("tx=f-1.2", "baggage", "my_flux_id=f-1.2,flux_id=f-1x2")
+    );
+    assert!(parse("tx=7", NOW).unwrap().filter.matches(&line(&[("flux_id", Value::Int(7))])));
+    assert!(transaction("o7", &["order.id"]).matches(&line(&[("order.id", "o7".into())])));
+    assert!(!transaction("o7", &["order.id"]).matches(&line(&[("flux_id", "o7".into())])));
+    for bad in ["tx>3", "tx~x", "tx=''"] {
+        assert!(parse(bad, NOW).is_err(), "{bad}");
+    }
+}

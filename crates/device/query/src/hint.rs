@@ -30,7 +30,11 @@ impl Hint {
         query.pipes.iter().for_each(|pipe| of_pipe(pipe, &mut fields));
         let mut attributes: Vec<(Field, bool)> = Vec::new();
         for field in fields {
-            if matches!(field, Field::Attribute(_)) && !attributes.iter().any(|(known, _)| known == field) {
+            // `tx` looks at many, and says so as one.
+            let known = |key: &str| filter::is_transaction_key(key);
+            if matches!(field, Field::Attribute(key) if !known(key))
+                && !attributes.iter().any(|(known, _)| known == field)
+            {
                 attributes.push((field.clone(), false));
             }
         }

@@ -1,5 +1,6 @@
 use filter::Engine;
 use model::Signal;
+use model::proto::{put_bytes, put_message};
 use opentelemetry_proto::tonic::logs::v1::LogsData;
 use opentelemetry_proto::tonic::metrics::v1::MetricsData;
 use opentelemetry_proto::tonic::trace::v1::TracesData;
@@ -177,4 +178,35 @@ fn times_are_shown_right() {
     assert_eq!(time::rfc3339(0, 9), "1970-01-01T00:00:00.000000000Z");
     assert_eq!(time::length(250_000_000), "250ms");
     assert_eq!((time::length(1_500), time::length(90_000_000_000)), ("1.5us".into(), "1.5min".into()));
+}
+
+/// Scenario: spans and log records of two transactions, named by an attribute, by the resource and by baggage. Guarantees: `tx=ID` finds
+/// those of one, in both signals, and an answer with nothing names no attribute that nobody asked for.
+#[test]
+fn a_transaction_is_one_look_up() {
+    let pair = |out: &mut Vec<u8>, number, key: &str, value: &str| {
+        put_message(out, number, |pair| {
+            put_bytes(pair, 1, key.as_bytes());
+            put_message(pair, 2, |any| put_bytes(any, 1, value.as_bytes()));
+        });
+    };
+    let request = |resource: &str, number, items: &[(&str, &str)]| {
+        let mut out = Vec::new();
+        put_message(&mut out, 1, |group| {
+            put_message(group, 1, |out| pair(out, 1, "transaction.id", resource));
+            put_message(group, 2, |scope| {
+                items.iter().for_each(|(key, value)| put_message(scope, 2, |item| pair(item, number, key, value)));
+            });
+        });
+        out
+    };
+    let query = filter::parse("tx=f-1", 0).unwrap();
+    let passes = |signal, request: &[u8]| {
+        found(signal, request).iter().filter(|record| query.filter.matches(&record.view())).count()
+    };
+    let items = [("flux_id", "f-1"), ("baggage", "flux_id=f-1"), ("flux_id", "f-2"), ("baggage", "flux_id=f-12")];
+    assert_eq!(passes(Signal::Traces, &request("other", 9, &items)), 2);
+    assert_eq!(passes(Signal::Logs, &request("other", 6, &items)), 2);
+    assert_eq!(passes(Signal::Logs, &request("f-1", 6, &items)), 4);
+    assert_eq!(crate::Hint::new(&query).of_fields(), "");
 }

@@ -141,3 +141,74 @@ async fn an_empty_hub_answers_everything() {
     assert!(page.head.contains("content-security-policy"), "{}", page.head);
     hub.stop().await;
 }
+
+/// Scenario: one transaction crosses two devices, as a span attribute on one, as baggage of a log record on the other, whose trace has
+/// another record that does not name it; another transaction beside it; under a key of its own. Guarantees: one request tells all of it in
+/// the order of time, from both devices, with completeness; nothing of the other one; what is wrong is explained.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_trail_of_a_transaction_is_one_query() {
+    use opentelemetry_proto::tonic::logs::v1::{LogRecord, LogsData, ResourceLogs, ScopeLogs};
+    use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, TracesData};
+    use prost::Message;
+
+    let dir = tempfile::tempdir().unwrap();
+    let hub = start(dir.path()).await;
+    let now = clock::now_ns() - 10 * SECOND;
+    let span = |trace: u8, at: u64, attributes| Span {
+        trace_id: vec![trace; 16],
+        span_id: vec![trace; 8],
+        name: format!("span {trace}"),
+        start_time_unix_nano: now + at,
+        end_time_unix_nano: now + at + 5,
+        attributes,
+        ..Span::default()
+    };
+    let spans = vec![
+        span(1, 10, vec![common::text("flux_id", "f-1")]),
+        span(2, 40, Vec::new()),
+        span(3, 20, vec![common::text("flux_id", "f-2"), common::text("order.id", "o7")]),
+    ];
+    let scope_spans = vec![ScopeSpans { spans, ..ScopeSpans::default() }];
+    let traces = TracesData { resource_spans: vec![ResourceSpans { scope_spans, ..Default::default() }] };
+    let record = |trace: u8, at: u64, attributes| LogRecord {
+        trace_id: if trace == 0 { Vec::new() } else { vec![trace; 16] },
+        time_unix_nano: now + at,
+        attributes,
+        ..LogRecord::default()
+    };
+    let log_records = vec![
+        record(2, 30, vec![common::text("baggage", "a=b,flux_id=f-1")]),
+        record(2, 50, Vec::new()),
+        record(0, 60, vec![common::text("flux_id", "f-1")]),
+        record(0, 70, vec![common::text("flux_id", "f-10")]),
+    ];
+    let scope_logs = vec![ScopeLogs { log_records, ..ScopeLogs::default() }];
+    let logs = LogsData { resource_logs: vec![ResourceLogs { scope_logs, ..Default::default() }] };
+    let (traces, logs) = (traces.encode_to_vec(), logs.encode_to_vec());
+    for (device, section) in [("gw-1", wire::SectionRef::Traces(&traces)), ("gw-2", wire::SectionRef::Logs(&logs))] {
+        let block = common::block(device, 1, &[&[section]]);
+        let answer = common::post_link(&hub, link::BLOCKS_PATH, &[], &block).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    let trail = get(&hub, "/api/v0/transactions/f-1").await.json();
+    let times: Vec<u64> = trail["records"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["start"].as_str().or(one["time"].as_str()).unwrap().parse::<u64>().unwrap() - now)
+        .collect();
+    assert_eq!(times, [10, 30, 40, 50, 60], "{trail}");
+    assert_eq!(trail["devices"], serde_json::json!(["gw-1", "gw-2"]));
+    assert_eq!(trail["traces"].as_array().unwrap().len(), 2);
+    assert_eq!((trail["left_out"].as_u64(), trail["more"].as_bool()), (Some(0), Some(false)));
+    assert!(trail["completeness"]["devices"].is_array());
+    let cut = get(&hub, "/api/v0/transactions/f-1?limit=2").await.json();
+    assert_eq!((cut["records"].as_array().unwrap().len(), cut["left_out"].as_u64()), (2, Some(3)));
+    let other = get(&hub, "/api/v0/transactions/o7?key=order.id").await.json();
+    assert_eq!(other["records"][0]["name"].as_str(), Some("span 3"));
+    assert!(get(&hub, "/api/v0/transactions/o7").await.json()["records"].as_array().unwrap().is_empty());
+    let found = get(&hub, "/api/v0/logs?q=tx%3Df-1").await.json();
+    assert_eq!(found["logs"].as_array().unwrap().len(), 2);
+    assert_eq!(get(&hub, "/api/v0/transactions/f-1?colour=red").await.status, 400);
+    hub.stop().await;
+}

@@ -32,7 +32,7 @@ pub enum Need {
 use Need::{Known, Nothing, To};
 
 /// All paths of the port of queries, as they are routed, with what GET and POST need; `None`: there is no such method.
-pub const PATHS: [(&str, Option<Need>, Option<Need>); 37] = [
+pub const PATHS: [(&str, Option<Need>, Option<Need>); 38] = [
     ("/", Some(Nothing), None),
     ("/{*path}", Some(Nothing), None),
     ("/healthz", Some(Nothing), None),
@@ -56,6 +56,7 @@ pub const PATHS: [(&str, Option<Need>, Option<Need>); 37] = [
     ("/api/v0/traces", READ, None),
     ("/api/v0/traces/{id}", READ, None),
     ("/api/v0/logs", READ, None),
+    ("/api/v0/transactions/{id}", READ, None),
     ("/api/v0/principals", Some(To(Action::Administer)), None),
     ("/api/v0/audit", Some(To(Action::Administer)), None),
     ("/prometheus/{*rest}", Some(Known), Some(Known)),

@@ -115,7 +115,8 @@ pub(super) async fn search(State(app): State<Arc<App>>, params: Params) -> Answe
     Ok(Json(answer))
 }
 
-fn line(row: &LogRow) -> Value {
+/// A log record with all that it has.
+pub(super) fn line(row: &LogRow) -> Value {
     let (record, origin) = (&row.record, &row.origin);
     let mut line = json!({
         "time": render::ns(row.time()),

@@ -8,6 +8,7 @@ mod metrics;
 mod params;
 mod render;
 mod traces;
+mod transactions;
 
 use std::sync::Arc;
 
@@ -38,6 +39,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/api/v0/traces", get(traces::search))
         .route("/api/v0/traces/{id}", get(traces::by_id))
         .route("/api/v0/logs", get(logs::search))
+        .route("/api/v0/transactions/{id}", get(transactions::by_id))
         .route("/api/{*rest}", get(no_such_path))
 }
 

@@ -119,7 +119,8 @@ fn word<'w>(words: &[&'w str], number: i32) -> &'w str {
     usize::try_from(number).ok().and_then(|number| words.get(number)).copied().unwrap_or(words[0])
 }
 
-fn span(row: &SpanRow) -> Value {
+/// A span with all that it has.
+pub(super) fn span(row: &SpanRow) -> Value {
     let (span, origin) = (&row.span, &row.origin);
     let status = span.status.clone().unwrap_or_default();
     json!({
