@@ -27,8 +27,6 @@ from recorder import Recorder  # noqa: E402
 RATE = 500
 AGENT_LIMIT = 12 << 20
 HUB_LIMIT = 512 << 20
-# Heads are one part of the hub's memory; merges, what queries have read, and what is known of devices and packs are the others.
-HUB_HEAD_MIB = "96"
 # One `Retry-After` of a second, the least that HTTP can say, and the request itself.
 LONGEST_WAIT_S = 1.25
 SETTLE_SECONDS = 90
@@ -120,7 +118,7 @@ def drill(arguments, directory, checks):
     hub_dir = directory / "hub"
     hub = Program(
         [arguments.hub, "run", "--data-dir", hub_dir, "--http", "127.0.0.1:0", "--link", "127.0.0.1:0",
-         "--head-memory", HUB_HEAD_MIB, *arguments.hub_option],
+         "--memory", str(HUB_LIMIT >> 20), *arguments.hub_option],
         hub_dir, directory / "hub.log",
     )
     config = directory / "lightship.yaml"

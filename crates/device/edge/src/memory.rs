@@ -166,7 +166,7 @@ impl ProgramPages {
 }
 
 /// Bytes that are a mapping of their own: a fault brings no more of them. Less would cost more faults, and save little.
-const STRETCH: usize = 16 << 10;
+const STRETCH: usize = 8 << 10;
 
 /// Bytes that `/proc/self/pagemap` has for each page (Linux, admin-guide/mm/pagemap.rst).
 const PAGEMAP_ENTRY: usize = 8;

@@ -18,25 +18,18 @@ use crate::api_error::ApiError;
 use crate::clock;
 use crate::incidents::Incidents;
 use crate::log::{Kind, Log, clean};
+use crate::memory::Shares;
 use crate::names;
 use crate::places::Peer;
 use crate::refusal::{BODY_SILENCE, BODY_TIME, Refusal};
 use crate::turned_away::TurnedAway;
 
-/// Memory for request bodies in flight, in KiB: what came of them.
-const BODY_BUDGET_KIB: usize = 64 << 10;
-/// Queries that run at one time; others wait.
-const QUERIES: usize = 8;
-/// Most bytes that the queries at one time hold together.
-const QUERY_BYTES: usize = 96 << 20;
 /// How long a query waits for its turn.
 const QUERY_WAIT: Duration = Duration::from_secs(10);
 /// How long a query may run.
 const QUERY_TIME: Duration = Duration::from_secs(30);
 /// How much longer its answer is waited for: what it does between two looks at its switch.
 const QUERY_GRACE: Duration = Duration::from_secs(2);
-/// Requests that are decoded at one time; others wait with their bodies.
-const DECODERS: usize = 4;
 
 /// Counts of what came in.
 #[derive(Debug, Default)]
@@ -67,6 +60,9 @@ pub(crate) struct App {
     pub(crate) turned_away: TurnedAway,
     pub(crate) incidents: Incidents,
     pub(crate) log: Log,
+    /// Bytes that the whole hub may take.
+    pub(crate) memory: usize,
+    /// In KiB.
     bodies: Semaphore,
     decoders: Arc<Semaphore>,
     queries: Arc<Semaphore>,
@@ -84,7 +80,8 @@ pub(crate) struct Body<'a> {
 }
 
 impl App {
-    pub(crate) fn new(store: Store, doors: Doors, data_dir: PathBuf) -> anyhow::Result<Arc<Self>> {
+    pub(crate) fn new(store: Store, doors: Doors, data_dir: PathBuf, memory: usize) -> anyhow::Result<Arc<Self>> {
+        let shares = Shares::of(memory);
         let mut boot_id = [0; 16];
         getrandom::fill(&mut boot_id).map_err(|error| anyhow::anyhow!("no random numbers: {error}"))?;
         Ok(Arc::new(Self {
@@ -96,10 +93,11 @@ impl App {
             turned_away: TurnedAway::default(),
             incidents: Incidents::default(),
             log: Log::default(),
-            bodies: Semaphore::new(BODY_BUDGET_KIB),
-            decoders: Arc::new(Semaphore::new(DECODERS)),
-            queries: Arc::new(Semaphore::new(QUERIES)),
-            query_memory: Arc::new(Memory::new(QUERY_BYTES)),
+            memory,
+            bodies: Semaphore::new(shares.bodies >> 10),
+            decoders: Arc::new(Semaphore::new(shares.decoders)),
+            queries: Arc::new(Semaphore::new(shares.queries)),
+            query_memory: Arc::new(Memory::new(shares.queries_hold)),
             running: Mutex::default(),
             boot_id,
             started_ns: clock::now_ns(),

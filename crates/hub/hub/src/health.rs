@@ -117,6 +117,7 @@ async fn metrics(State(app): State<Arc<App>>) -> Response {
     text.gauge("lightship_hub_head_frames", "Frames in memory, not packed yet.", stats.head_frames as f64);
     text.gauge("lightship_hub_head_bytes", "Memory of heads, estimated.", stats.head_bytes as f64);
     text.gauge("lightship_hub_head_bytes_limit", "Limit of it.", stats.head_bytes_limit as f64);
+    text.gauge("lightship_hub_memory_limit_bytes", "What the whole hub may take (--memory).", app.memory as f64);
     text.gauge("lightship_hub_head_traces", "Traces in heads.", stats.head_traces as f64);
     text.gauge("lightship_hub_packs", "Pack files.", stats.packs as f64);
     text.gauge(

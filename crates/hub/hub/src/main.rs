@@ -108,9 +108,9 @@ struct RunArgs {
     /// Move frames from memory into packs when they are older than this.
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = parse_duration)]
     compact_after: Duration,
-    /// Most memory for what is not packed yet, in MiB; beyond it senders are told to wait.
-    #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(16..=65536))]
-    head_memory: u32,
+    /// Memory of the whole hub, in MiB; beyond the share of what is not packed yet (3/16) senders are told to wait.
+    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(256..=1_048_576))]
+    memory: u32,
     #[command(flatten)]
     limits: LimitArgs,
 }
@@ -143,8 +143,8 @@ impl RunArgs {
             http_tls: self.http_tls,
             connections: self.limits.max_connections as usize,
             idle: IDLE,
+            memory: self.memory as usize * (1 << 20),
             store: Options {
-                head_bytes: self.head_memory as usize * (1 << 20),
                 compact_after: self.compact_after,
                 retention: self.retention,
                 max_devices: self.limits.max_devices as usize,

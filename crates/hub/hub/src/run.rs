@@ -19,6 +19,7 @@ use crate::access::{self, Doors};
 use crate::app::App;
 use crate::health::damage_line;
 use crate::log::Kind;
+use crate::memory::Shares;
 use crate::tls::{self, TlsFiles};
 use crate::{api, clock, health, link_api, otlp_api, prometheus_api, server, ui};
 
@@ -42,8 +43,10 @@ pub struct Config {
     pub tls: Option<TlsFiles>,
     /// Further names of the made certificate.
     pub tls_names: Vec<String>,
-    /// How the store works.
+    /// How the store works; what it may hold are shares of `memory`.
     pub store: Options,
+    /// Bytes that the whole hub may take, at least 256 MiB.
+    pub memory: usize,
     /// Whether the link may listen beyond this machine although no token is asked for.
     pub insecure_no_token: bool,
     /// Whether queries and page may be reached from beyond this machine without TLS, and without principals.
@@ -239,7 +242,8 @@ fn prepare(config: &Config) -> anyhow::Result<Prepared> {
         }
     };
     let tls = tls::server_config(&files)?;
-    let store = Store::open(dir, config.store.clone()).map_err(|error| store_error(dir, error))?;
+    let options = Shares::of(config.memory).of_store(&config.store);
+    let store = Store::open(dir, options).map_err(|error| store_error(dir, error))?;
     for damage in store.damages() {
         eprintln!("lightship-hub: {}", damage_line(&damage));
     }
@@ -262,9 +266,9 @@ pub async fn start(config: Config) -> anyhow::Result<Hub> {
     let compact_every = config.store.compact_after.clamp(TICK, MAX_COMPACT_EVERY);
     let limits = server::Limits { connections: config.connections, idle: config.idle };
     let certificates = (config.tls.clone(), data_dir.join("tls"), config.tls_names.clone());
-    let http_tls = config.has_http_tls();
+    let (http_tls, memory) = (config.has_http_tls(), config.memory);
     let prepared = tokio::task::spawn_blocking(move || prepare(&config)).await??;
-    let app = App::new(prepared.store, prepared.doors, data_dir.clone())?;
+    let app = App::new(prepared.store, prepared.doors, data_dir.clone(), memory)?;
     let (http_at, link_at) = (http.local_addr()?, link.local_addr()?);
     let addresses = json!({"http": http_at.to_string(), "link": link_at.to_string()});
     write_whole(&data_dir.join("addresses.json"), &format!("{addresses}\n"))?;

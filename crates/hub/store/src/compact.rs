@@ -30,7 +30,8 @@ const MERGE_BYTES: u64 = 32 << 20;
 /// And of at most this many records and series: all of them are decoded at one time, and small ones take many times their bytes.
 const MERGE_ROWS: u64 = 100_000;
 
-/// Frames of at most about this much memory are packed in one pass: sorting and encoding takes as much again.
+/// Frames of at most about this much memory, and of half of what heads may take, are packed in one pass: sorting and encoding takes as
+/// much again.
 const PASS_BYTES: usize = 64 << 20;
 
 /// What one run of the compactor did.
@@ -102,7 +103,7 @@ impl Compactor<'_> {
         let mut taken = 0;
         let ripe = view.frames().take_while(|frame| {
             let is_ripe = frame.received_ns <= old || (short && left > keep);
-            let take = is_ripe && taken < PASS_BYTES;
+            let take = is_ripe && taken < PASS_BYTES.min(limit / 2);
             left -= frame.cost.min(left);
             taken += frame.cost;
             take

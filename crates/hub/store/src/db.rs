@@ -9,8 +9,8 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch as WriteB
 
 use crate::error::StoreError;
 
-/// Memory of the database's block cache.
-const CACHE_BYTES: u64 = 32 << 20;
+/// Memory of the block cache of a database that is opened to be looked at or mended.
+pub(crate) const SMALL_CACHE: u64 = 16 << 20;
 /// Memory of the write buffer of frames.
 const INTAKE_BUFFER: u64 = 8 << 20;
 /// Memory of the write buffer of any other keyspace. What the entries of a buffer take beside their keys and values is not part of it:
@@ -42,11 +42,11 @@ pub(crate) struct Db {
 pub(crate) const ID_KEY: &[u8] = b"id";
 
 impl Db {
-    /// Opens or creates the database in `path`.
-    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+    /// Opens or creates the database in `path`; its cache of blocks takes up to `cache_bytes`.
+    pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
         std::fs::create_dir_all(path).map_err(StoreError::io("cannot create the directory", path))?;
         let database = Database::builder(path)
-            .cache_size(CACHE_BYTES)
+            .cache_size(cache_bytes)
             .max_journaling_size(JOURNAL_BYTES)
             .worker_threads(2)
             .open()

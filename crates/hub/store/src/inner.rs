@@ -24,6 +24,10 @@ const SHARED_PART: usize = 4;
 pub struct Options {
     /// Most memory for heads, in bytes (estimated); beyond it intake is refused until the compactor has caught up.
     pub head_bytes: usize,
+    /// Bytes of decoded blocks, tables and listings of packs that queries share.
+    pub read_cache_bytes: usize,
+    /// Bytes of the database's block cache.
+    pub database_cache_bytes: u64,
     /// How long a commit waits for further requests to share its sync.
     pub group_delay: Duration,
     /// Frames are packed when they are older than this.
@@ -41,7 +45,9 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            head_bytes: 256 << 20,
+            head_bytes: 192 << 20,
+            read_cache_bytes: 64 << 20,
+            database_cache_bytes: 64 << 20,
             group_delay: Duration::from_millis(5),
             compact_after: Duration::from_secs(60),
             retention: None,
@@ -80,11 +86,12 @@ impl Inner {
     /// Opens or creates what is in `dir` and rebuilds the heads.
     pub(crate) fn open(dir: &Path, options: Options) -> Result<Self, StoreError> {
         let places = Places::of(dir);
-        let db = opening::open_database(&places)?;
+        let db = opening::open_database(&places, options.database_cache_bytes)?;
         let loaded = opening::settled_manifest(&db, &places)?;
         let (stats, damages) = (Stats::default(), Damages::default());
         let shared = SharedSeries::new(options.head_bytes / SHARED_PART);
         let Loading { view, registry } = opening::load(&db, loaded, &stats, &damages, &shared)?;
+        let cache = ReadCache::new(options.read_cache_bytes);
         Ok(Self {
             options,
             places,
@@ -96,7 +103,7 @@ impl Inner {
             writing: Mutex::new(()),
             stats,
             shared,
-            cache: ReadCache::default(),
+            cache,
             damages,
             scrubbed: AtomicU64::new(0),
         })
@@ -148,7 +155,7 @@ impl Inner {
         let mut db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
         // The lock of the directory goes with the last holder.
         drop(db.take());
-        let opened = opening::open_database(&self.places)?;
+        let opened = opening::open_database(&self.places, self.options.database_cache_bytes)?;
         // A disk that is still full shows here, not with the first frame.
         opened.put_id(&opened.id()?.unwrap_or_default())?;
         let loaded = opening::settled_manifest(&opened, &self.places)?;

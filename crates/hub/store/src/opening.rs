@@ -101,9 +101,9 @@ pub(crate) struct Loading {
 }
 
 /// Opens the database of a data directory, and settles its id.
-pub(crate) fn open_database(places: &Places) -> Result<Db, StoreError> {
+pub(crate) fn open_database(places: &Places, cache_bytes: u64) -> Result<Db, StoreError> {
     places.check_database()?;
-    let db = Db::open(&places.db)?;
+    let db = Db::open(&places.db, cache_bytes)?;
     std::fs::create_dir_all(&places.packs).map_err(StoreError::io("cannot create the directory", &places.packs))?;
     let id = match places.check_id(&db)? {
         Some(id) => id,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use prost::Message;
 
 use crate::damage::{Damage, Damages};
-use crate::db::Db;
+use crate::db::{Db, SMALL_CACHE};
 use crate::digests;
 use crate::error::StoreError;
 use crate::ids::{FrameKey, Stream};
@@ -81,7 +81,7 @@ fn opens_when_cut(damaged: &Path, journal: &Path, length: u64, trial: &Path) -> 
     let name = journal.file_name().unwrap_or_default();
     let path = trial.join(name);
     File::options().write(true).open(&path).and_then(|file| file.set_len(length)).map_err(io("cannot cut", &path))?;
-    match Db::open(trial) {
+    match Db::open(trial, SMALL_CACHE) {
         Ok(_) => Ok(true),
         Err(StoreError::DatabaseDamaged { .. } | StoreError::Database { .. }) => Ok(false),
         Err(error) => Err(error),
@@ -203,7 +203,7 @@ pub fn repair(dir: &Path, accept: bool) -> Result<Repaired, StoreError> {
     let is_new = !places.has_database();
     if is_new {
         lines.push(format!("{}: there is no database; a new one is made", places.db.display()));
-    } else if let Err(error) = Db::open(&places.db).map(drop) {
+    } else if let Err(error) = Db::open(&places.db, SMALL_CACHE).map(drop) {
         match error {
             StoreError::DatabaseDamaged { .. } | StoreError::Database { .. } => {
                 lines.push(error.to_string());
@@ -213,7 +213,7 @@ pub fn repair(dir: &Path, accept: bool) -> Result<Repaired, StoreError> {
         }
     }
     fs::create_dir_all(&places.packs).map_err(io("cannot create the directory", &places.packs))?;
-    let db = Db::open(&places.db)?;
+    let db = Db::open(&places.db, SMALL_CACHE)?;
     let id = match places.id()? {
         Some(id) => id,
         None => db.id()?.map_or_else(opening::new_id, Ok)?,
@@ -319,7 +319,7 @@ pub fn inspect(dir: &Path, scratch: &Path) -> Result<Vec<Damage>, StoreError> {
     let copy = scratch.join("db");
     copy_dir(&places.db, &copy)?;
     // The copy's faults are the original's.
-    let db = Db::open(&copy).map_err(|error| match error {
+    let db = Db::open(&copy, SMALL_CACHE).map_err(|error| match error {
         StoreError::DatabaseDamaged { source, .. } => StoreError::DatabaseDamaged { path: places.db.clone(), source },
         error => error,
     })?;

@@ -6,7 +6,7 @@ use model::{Refusal, Signal};
 
 use crate::dead_letters::DeadLetter;
 use crate::log;
-use crate::shared::disk_error;
+use crate::shared::{LARGE_REQUEST, disk_error};
 
 use super::{DrainTask, Sink};
 
@@ -34,6 +34,10 @@ impl DrainTask {
                 delivery.begin(&block.bytes)?;
                 // What is being sent is not there twice; a block that fails is read again.
                 drop(block);
+                if sent.bytes >= LARGE_REQUEST {
+                    // What read the journal is not what sends.
+                    self.shared.pages.give_back();
+                }
                 sink.deliver(delivery).await?
             }
         };

@@ -2,20 +2,21 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::{Extension, Json};
 use serde_json::{Value, json};
 
 use super::params::Params;
 use super::{Answer, ApiError, render};
 use crate::access::{Caller, audit};
 use crate::app::App;
+use crate::json::Json;
 
 pub(super) async fn me(Extension(caller): Extension<Caller>, params: Params) -> Answer {
     params.only(&[])?;
     let who = caller.identity.as_ref();
-    Ok(Json(json!({"name": who.map(|one| &one.name), "role": who.map(|one| one.role.name())})))
+    Ok(Json::of(&json!({"name": who.map(|one| &one.name), "role": who.map(|one| one.role.name())})))
 }
 
 pub(super) async fn principals(State(app): State<Arc<App>>, params: Params) -> Answer {
@@ -36,7 +37,7 @@ pub(super) async fn principals(State(app): State<Arc<App>>, params: Params) -> A
             json!({"name": one.name, "role": one.role.name(), "device": one.device, "tokens": tokens})
         })
         .collect();
-    Ok(Json(json!({"principals": principals})))
+    Ok(Json::of(&json!({"principals": principals})))
 }
 
 pub(super) async fn entries(State(app): State<Arc<App>>, params: Params) -> Answer {
@@ -60,5 +61,5 @@ pub(super) async fn entries(State(app): State<Arc<App>>, params: Params) -> Answ
             })
         })
         .collect();
-    Ok(Json(json!({"entries": entries})))
+    Ok(Json::of(&json!({"entries": entries})))
 }

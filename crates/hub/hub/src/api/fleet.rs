@@ -2,146 +2,167 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use model::Signal;
+use serde::Serialize;
 use serde_json::{Value, json};
 use store::Interval;
+use store::query::{DeviceStatus, LedgerEntry};
 
 use super::params::Params;
 use super::{Answer, render};
 use crate::app::App;
 use crate::clock;
+use crate::json::{Json, rows};
+use crate::turned_away::Refused;
 
 pub(super) async fn services(State(app): State<Arc<App>>, params: Params) -> Answer {
     params.only(&["start", "end"])?;
     let range = params.range()?;
+    #[derive(Serialize)]
+    struct Services<S, C> {
+        services: S,
+        completeness: C,
+    }
     let answer = app.query(params.scope(), move |store| {
-        (store.services(range), store.completeness(&Signal::ALL, range, clock::now_ns()))
+        let (services, completeness) =
+            (store.services(range), store.completeness(&Signal::ALL, range, clock::now_ns()));
+        let services = services
+            .iter()
+            .map(|service| json!({"name": service.name, "devices": service.devices, "operations": service.operations}));
+        Json::of(&Services { services: rows(services), completeness: render::completeness(&completeness) })
     });
-    let (services, completeness) = answer.await?;
-    let services: Vec<Value> = services
-        .iter()
-        .map(|service| json!({"name": service.name, "devices": service.devices, "operations": service.operations}))
-        .collect();
-    Ok(Json(json!({"services": services, "completeness": render::completeness(&completeness)})))
+    answer.await
 }
 
 pub(super) async fn devices(State(app): State<Arc<App>>, params: Params) -> Answer {
     params.only(&[])?;
-    let devices = app.query(params.scope(), |store| store.devices(clock::now_ns())).await?;
     let refused = app.turned_away.all();
-    let devices: Vec<Value> = devices
+    #[derive(Serialize)]
+    struct Devices<D, R> {
+        devices: D,
+        refused: R,
+    }
+    let answer = app.query(params.scope(), move |store| {
+        let devices = store.devices(clock::now_ns());
+        Json::of(&Devices { devices: rows(devices.iter().map(device)), refused: rows(refused.iter().map(turned_away)) })
+    });
+    answer.await
+}
+
+fn device(device: &DeviceStatus) -> Value {
+    let lanes: Vec<Value> = device
+        .lanes
         .iter()
-        .map(|device| {
-            let lanes: Vec<Value> = device
-                .lanes
-                .iter()
-                .map(|lane| {
-                    json!({
-                        "lane": lane.lane.name(),
-                        "next": lane.next,
-                        "next_expected": lane.next_expected,
-                        "held": lane.held,
-                        "watermark": render::ns(lane.watermark),
-                    })
-                })
-                .collect();
+        .map(|lane| {
             json!({
-                "device": device.device,
-                "version": device.version,
-                "epoch": device.epoch.to_string(),
-                "last_contact": render::ns(device.last_contact),
-                "connected": device.connected,
-                "contact": device.contact,
-                "settles_ns": render::ns(device.settles_ns),
-                "two_agents": device.two_agents,
-                "incomplete": incomplete(&device.incomplete),
-                "clock_synchronised": device.clock_synchronised,
-                "clock_ahead_ns": device.clock_ahead_ns.to_string(),
-                "lanes": lanes,
+                "lane": lane.lane.name(),
+                "next": lane.next,
+                "next_expected": lane.next_expected,
+                "held": lane.held,
+                "watermark": render::ns(lane.watermark),
             })
         })
         .collect();
-    let refused: Vec<Value> = refused
-        .iter()
-        .map(|refused| {
-            json!({
-                "device": refused.device,
-                "address": refused.address,
-                "reason": refused.reason.as_str(),
-                "error": refused.what,
-                "count": refused.count,
-                "last": render::ns(refused.last_ns),
-            })
-        })
-        .collect();
-    Ok(Json(json!({"devices": devices, "refused": refused})))
+    json!({
+        "device": device.device,
+        "version": device.version,
+        "epoch": device.epoch.to_string(),
+        "last_contact": render::ns(device.last_contact),
+        "connected": device.connected,
+        "contact": device.contact,
+        "settles_ns": render::ns(device.settles_ns),
+        "two_agents": device.two_agents,
+        "incomplete": incomplete(&device.incomplete),
+        "clock_synchronised": device.clock_synchronised,
+        "clock_ahead_ns": device.clock_ahead_ns.to_string(),
+        "lanes": lanes,
+    })
+}
+
+fn turned_away(refused: &Refused) -> Value {
+    json!({
+        "device": refused.device,
+        "address": refused.address,
+        "reason": refused.reason.as_str(),
+        "error": refused.what,
+        "count": refused.count,
+        "last": render::ns(refused.last_ns),
+    })
 }
 
 fn incomplete(stretches: &[(Signal, Interval)]) -> Value {
-    let stretch = |(signal, interval): &(Signal, Interval)| {
-        let mut fields = render::interval(interval);
-        fields.insert("signal".into(), json!(signal.name()));
-        Value::Object(fields)
-    };
-    stretches.iter().map(stretch).collect()
+    stretches.iter().map(|(signal, interval)| json!(render::interval(None, Some(*signal), interval))).collect()
 }
 
 pub(super) async fn coverage(State(app): State<Arc<App>>, params: Params) -> Answer {
     params.only(&["start", "end", "device"])?;
     let range = params.range()?;
     let device = params.text("device");
-    let coverage =
-        app.query(params.scope(), move |store| store.coverage(range, device.as_deref(), clock::now_ns())).await?;
-    let coverage: Vec<Value> = coverage
-        .iter()
-        .map(|entry| {
-            let intervals: Vec<Value> =
-                entry.intervals.iter().map(|interval| render::interval(interval).into()).collect();
-            json!({"device": entry.device, "signal": entry.signal.name(), "intervals": intervals})
-        })
-        .collect();
-    Ok(Json(json!({"coverage": coverage})))
+    #[derive(Serialize)]
+    struct Coverage<C> {
+        coverage: C,
+    }
+    #[derive(Serialize)]
+    struct Entry<'a, I> {
+        device: &'a str,
+        signal: &'static str,
+        intervals: I,
+    }
+    let answer = app.query(params.scope(), move |store| {
+        let coverage = store.coverage(range, device.as_deref(), clock::now_ns());
+        let entries = coverage.iter().map(|entry| Entry {
+            device: &entry.device,
+            signal: entry.signal.name(),
+            intervals: rows(entry.intervals.iter().map(|interval| render::interval(None, None, interval))),
+        });
+        Json::of(&Coverage { coverage: rows(entries) })
+    });
+    answer.await
 }
 
 pub(super) async fn ledger(State(app): State<Arc<App>>, params: Params) -> Answer {
     params.only(&[])?;
-    let entries = app.query(params.scope(), |store| store.ledger()).await?;
-    let devices: Vec<Value> = entries
+    #[derive(Serialize)]
+    struct Ledger<D> {
+        devices: D,
+    }
+    let answer = app.query(params.scope(), |store| {
+        let entries = store.ledger();
+        Json::of(&Ledger { devices: rows(entries.iter().map(books)) })
+    });
+    answer.await
+}
+
+fn books(entry: &LedgerEntry) -> Value {
+    let counters = &entry.counters;
+    let lost: Vec<Value> = entry
+        .lost
         .iter()
-        .map(|entry| {
-            let counters = &entry.counters;
-            let lost: Vec<Value> = entry
-                .lost
-                .iter()
-                .map(|lost| {
-                    json!({
-                        "lane": lost.lane.name(),
-                        "reason": lost.reason,
-                        "from": render::ns(lost.from),
-                        "to": render::ns(lost.to),
-                        "records": lost.records,
-                    })
-                })
-                .collect();
+        .map(|lost| {
             json!({
-                "device": entry.device,
-                "frames": {
-                    "stored": counters.stored,
-                    "duplicate": counters.duplicate,
-                    "quarantined": counters.quarantined,
-                    "corrupt": counters.corrupt,
-                },
-                "records": {
-                    "spans": counters.spans,
-                    "logs": counters.logs,
-                    "points": counters.points,
-                    "exemplars": counters.exemplars,
-                },
-                "lost": lost,
+                "lane": lost.lane.name(),
+                "reason": lost.reason,
+                "from": render::ns(lost.from),
+                "to": render::ns(lost.to),
+                "records": lost.records,
             })
         })
         .collect();
-    Ok(Json(json!({"devices": devices})))
+    json!({
+        "device": entry.device,
+        "frames": {
+            "stored": counters.stored,
+            "duplicate": counters.duplicate,
+            "quarantined": counters.quarantined,
+            "corrupt": counters.corrupt,
+        },
+        "records": {
+            "spans": counters.spans,
+            "logs": counters.logs,
+            "points": counters.points,
+            "exemplars": counters.exemplars,
+        },
+        "lost": lost,
+    })
 }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use ::access::audit::Kind;
+use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::{Extension, Json};
 use serde_json::json;
 
 use super::params::Params;
@@ -13,6 +13,7 @@ use super::{Answer, ApiError, render};
 use crate::access::Caller;
 use crate::app::App;
 use crate::clock;
+use crate::json::Json;
 use crate::places::Peer;
 
 /// The longest that a window may be wanted.
@@ -43,5 +44,5 @@ pub(super) async fn open(
     }
     let said = format!("keep more of device {device} until {}", render::ns(until_ns));
     app.doors.record(Kind::Operate, (caller.name(), peer.address.ip()), said).await?;
-    Ok(Json(json!({"device": device, "until": render::ns(until_ns)})))
+    Ok(Json::of(&json!({"device": device, "until": render::ns(until_ns)})))
 }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use model::{Signal, SpanId};
+use serde::Serialize;
 use serde_json::{Value, json};
 use store::query::{LogKey, LogQuery, QueryError, TimeRange};
 use store::rows::LogRow;
@@ -13,6 +13,7 @@ use super::params::Params;
 use super::{Answer, ApiError, render};
 use crate::app::App;
 use crate::clock;
+use crate::json::{Json, rows};
 
 /// The first severity number of each range (OpenTelemetry logs data model, "Severity Fields").
 const SEVERITIES: [(&str, i32); 6] =
@@ -88,9 +89,9 @@ pub(super) async fn search(State(app): State<Arc<App>>, params: Params) -> Answe
             let table = store.log_table(&query, &pipes)?;
             let range = if query.range == TimeRange::ALL { table.seen } else { query.range };
             let completeness = store.completeness(&[Signal::Logs], range, clock::now_ns());
-            Ok::<_, QueryError>(render::table(&table, &completeness))
+            Ok::<_, QueryError>(Json::of(&render::table(&table, &completeness)))
         });
-        return Ok(Json(answer.await??));
+        return Ok(answer.await??);
     }
     let answer = app.query(params.scope(), move |store| {
         let page = store.logs(&query);
@@ -101,22 +102,27 @@ pub(super) async fn search(State(app): State<Arc<App>>, params: Params) -> Answe
             query.range
         };
         let completeness = store.completeness(&[Signal::Logs], range, clock::now_ns());
-        (page, completeness)
+        Json::of(&Page {
+            logs: rows(page.logs.iter().map(log_record)),
+            stored: page.stored,
+            completeness: render::completeness(&completeness),
+            next: page.next.map(write_after),
+        })
     });
-    let (page, completeness) = answer.await?;
-    let mut answer = json!({
-        "logs": page.logs.iter().map(line).collect::<Vec<Value>>(),
-        "stored": page.stored,
-        "completeness": render::completeness(&completeness),
-    });
-    if let Some(next) = page.next {
-        answer["next"] = json!(write_after(next));
-    }
-    Ok(Json(answer))
+    answer.await
+}
+
+#[derive(Serialize)]
+struct Page<L, C> {
+    logs: L,
+    stored: usize,
+    completeness: C,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
 }
 
 /// A log record with all that it has.
-pub(super) fn line(row: &LogRow) -> Value {
+pub(super) fn log_record(row: &LogRow) -> Value {
     let (record, origin) = (&row.record, &row.origin);
     let mut line = json!({
         "time": render::ns(row.time()),

@@ -2,20 +2,23 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use model::{Signal, SpanId};
 use opentelemetry_proto::tonic::metrics::v1::exemplar;
+use serde::Serialize;
 use serde_json::{Value, json};
-use store::query::{ExemplarQuery, FoundExemplar, MetricQuery, RedQuery, Reduce, Steps, TimeRange};
+use store::query::{
+    ExemplarQuery, FoundExemplar, MetricInfo, MetricQuery, MetricSeries, QueryError, RedQuery, Reduce, Steps, TimeRange,
+};
 
 use super::params::Params;
 use super::{Answer, ApiError, render};
 use crate::app::App;
 use crate::clock;
+use crate::json::{Json, Rows, rows};
 
-fn times(steps: Steps) -> Value {
-    steps.times().map(render::ns).collect()
+fn times(steps: Steps) -> Rows<impl Iterator<Item = Value>> {
+    rows(steps.times().map(render::ns))
 }
 
 fn range_of(steps: Steps) -> TimeRange {
@@ -34,31 +37,38 @@ pub(super) async fn red(State(app): State<Arc<App>>, params: Params) -> Answer {
     let answer = app.query(params.scope(), move |store| {
         let red = store.red(&query)?;
         let completeness = store.completeness(&[Signal::Metrics], range_of(steps), clock::now_ns());
-        Ok::<_, store::query::QueryError>((red, completeness))
+        #[derive(Serialize)]
+        struct Red<N, T, C> {
+            step: Value,
+            times: T,
+            rate: N,
+            errors: N,
+            p50: N,
+            p95: N,
+            p99: N,
+            completeness: C,
+        }
+        Ok::<_, QueryError>(Json::of(&Red {
+            step: render::ns(steps.step_ns),
+            times: times(steps),
+            rate: render::numbers(&red.rate),
+            errors: render::numbers(&red.errors),
+            p50: render::numbers(&red.p50),
+            p95: render::numbers(&red.p95),
+            p99: render::numbers(&red.p99),
+            completeness: render::completeness(&completeness),
+        }))
     });
-    let (red, completeness) = answer.await??;
-    Ok(Json(json!({
-        "step": render::ns(steps.step_ns),
-        "times": times(steps),
-        "rate": render::numbers(&red.rate),
-        "errors": render::numbers(&red.errors),
-        "p50": render::numbers(&red.p50),
-        "p95": render::numbers(&red.p95),
-        "p99": render::numbers(&red.p99),
-        "completeness": render::completeness(&completeness),
-    })))
+    Ok(answer.await??)
 }
 
 pub(super) async fn list(State(app): State<Arc<App>>, params: Params) -> Answer {
     params.only(&["start", "end"])?;
     let range = params.range()?;
     let answer = app.query(params.scope(), move |store| {
-        (store.metrics(range), store.completeness(&[Signal::Metrics], range, clock::now_ns()))
-    });
-    let (metrics, completeness) = answer.await?;
-    let metrics: Vec<Value> = metrics
-        .iter()
-        .map(|metric| {
+        let (metrics, completeness) =
+            (store.metrics(range), store.completeness(&[Signal::Metrics], range, clock::now_ns()));
+        let metric = |metric: &MetricInfo| {
             json!({
                 "name": metric.name,
                 "unit": metric.unit,
@@ -66,9 +76,18 @@ pub(super) async fn list(State(app): State<Arc<App>>, params: Params) -> Answer 
                 "description": metric.description,
                 "series": metric.series,
             })
+        };
+        #[derive(Serialize)]
+        struct Metrics<M, C> {
+            metrics: M,
+            completeness: C,
+        }
+        Json::of(&Metrics {
+            metrics: rows(metrics.iter().map(metric)),
+            completeness: render::completeness(&completeness),
         })
-        .collect();
-    Ok(Json(json!({"metrics": metrics, "completeness": render::completeness(&completeness)})))
+    });
+    answer.await
 }
 
 /// An epoch as devices show it; `null` where there is none.
@@ -103,38 +122,51 @@ pub(super) async fn range(State(app): State<Arc<App>>, params: Params) -> Answer
     let query =
         MetricQuery { name, steps, reduce: reduce(params.get("func"))?, matches: matches.collect::<Result<_, _>>()? };
     let answer = app.query(params.scope(), move |store| {
-        let series = store.metric_range(&query)?;
+        let answer = store.metric_range(&query)?;
         let completeness = store.completeness(&[Signal::Metrics], range_of(steps), clock::now_ns());
-        Ok::<_, store::query::QueryError>((series, completeness))
+        Ok::<_, QueryError>(Json::of(&Range {
+            step: render::ns(steps.step_ns),
+            times: times(steps),
+            series: rows(answer.series.iter().map(one_series)),
+            left_out: rows(answer.left_out.iter().map(
+                |(kind, series, why)| json!({"kind": kind, "series": series, "error": why.what, "hint": why.hint}),
+            )),
+            completeness: render::completeness(&completeness),
+        }))
     });
-    let (answer, completeness) = answer.await??;
-    let left_out: Vec<Value> = answer
-        .left_out
-        .iter()
-        .map(|(kind, series, why)| json!({"kind": kind, "series": series, "error": why.what, "hint": why.hint}))
-        .collect();
-    let series: Vec<Value> = answer
-        .series
-        .iter()
-        .map(|found| {
-            json!({
-                "attributes": render::object(&found.series.attributes),
-                "resource": render::object(&found.series.origin.resource.attributes),
-                "device": &*found.series.origin.device,
-                "epoch": epoch(found.series.origin.epoch),
-                "kind": found.series.kind.name(),
-                "unit": found.series.unit,
-                "values": render::exacts(&found.values),
-            })
-        })
-        .collect();
-    Ok(Json(json!({
-        "step": render::ns(steps.step_ns),
-        "times": times(steps),
-        "series": series,
-        "left_out": left_out,
-        "completeness": render::completeness(&completeness),
-    })))
+    Ok(answer.await??)
+}
+
+#[derive(Serialize)]
+struct Range<T, S, L, C> {
+    step: Value,
+    times: T,
+    series: S,
+    left_out: L,
+    completeness: C,
+}
+
+/// A series with its values: there may be two million of them.
+fn one_series(found: &MetricSeries) -> impl Serialize {
+    #[derive(Serialize)]
+    struct Fields<'a, V> {
+        attributes: Value,
+        resource: Value,
+        device: &'a str,
+        epoch: Value,
+        kind: &'static str,
+        unit: &'a str,
+        values: V,
+    }
+    Fields {
+        attributes: render::object(&found.series.attributes),
+        resource: render::object(&found.series.origin.resource.attributes),
+        device: &found.series.origin.device,
+        epoch: epoch(found.series.origin.epoch),
+        kind: found.series.kind.name(),
+        unit: &found.series.unit,
+        values: render::exacts(&found.values),
+    }
 }
 
 pub(super) async fn exemplars(State(app): State<Arc<App>>, params: Params) -> Answer {
@@ -150,11 +182,16 @@ pub(super) async fn exemplars(State(app): State<Arc<App>>, params: Params) -> An
     };
     let answer = app.query(params.scope(), move |store| {
         let page = store.exemplars(&query);
-        (page, store.completeness(&[Signal::Traces], query.range, clock::now_ns()))
+        let completeness = store.completeness(&[Signal::Traces], query.range, clock::now_ns());
+        #[derive(Serialize)]
+        struct Page<E, C> {
+            exemplars: E,
+            completeness: C,
+        }
+        let exemplars = rows(page.exemplars.iter().map(exemplar));
+        Json::of(&Page { exemplars, completeness: render::completeness(&completeness) })
     });
-    let (page, completeness) = answer.await?;
-    let exemplars: Vec<Value> = page.exemplars.iter().map(exemplar).collect();
-    Ok(Json(json!({"exemplars": exemplars, "completeness": render::completeness(&completeness)})))
+    answer.await
 }
 
 fn exemplar(found: &FoundExemplar) -> Value {

@@ -12,14 +12,14 @@ mod transactions;
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
-use axum::{Json, Router};
-use serde_json::Value;
 
 use crate::api_error::ApiError;
 use crate::app::App;
+use crate::json::Json;
 
 /// The routes below `/api/v0`.
 pub(crate) fn routes() -> Router<Arc<App>> {
@@ -48,4 +48,4 @@ async fn no_such_path(State(_): State<Arc<App>>) -> ApiError {
 }
 
 /// What a handler answers.
-type Answer = Result<Json<Value>, ApiError>;
+type Answer = Result<Json, ApiError>;

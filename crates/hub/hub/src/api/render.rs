@@ -1,10 +1,14 @@
 //! OTLP values and the store's answers as JSON.
 
+use model::Signal;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use store::Interval;
-use store::query::{Completeness, Number, Table};
+use store::query::{Completeness, Incomplete, Number, Table};
+
+use crate::json::{Rows, rows};
 
 /// Largest integer that JavaScript numbers hold exactly.
 const MAX_SAFE: u64 = (1 << 53) - 1;
@@ -41,12 +45,12 @@ pub(super) fn exact(value: Number) -> Value {
 }
 
 /// Numbers, `null` where nothing is known.
-pub(super) fn exacts(values: &[Option<Number>]) -> Value {
-    values.iter().map(|value| value.map_or(Value::Null, exact)).collect()
+pub(super) fn exacts(values: &[Option<Number>]) -> Rows<impl Iterator<Item = Value>> {
+    rows(values.iter().map(|value| value.map_or(Value::Null, exact)))
 }
 
-pub(super) fn numbers(values: &[Option<f64>]) -> Value {
-    values.iter().map(|value| value.map_or(Value::Null, float)).collect()
+pub(super) fn numbers(values: &[Option<f64>]) -> Rows<impl Iterator<Item = Value>> {
+    rows(values.iter().map(|value| value.map_or(Value::Null, float)))
 }
 
 fn base64(bytes: &[u8]) -> String {
@@ -89,13 +93,20 @@ fn cell(value: &filter::Value<'_>) -> Value {
 }
 
 /// What pipes made.
-pub(super) fn table(table: &Table, completeness: &Completeness) -> Value {
-    json!({
-        "columns": table.columns,
-        "rows": table.rows.iter().map(|row| row.iter().map(cell).collect()).collect::<Vec<Value>>(),
-        "left_out": table.left_out,
-        "completeness": self::completeness(completeness),
-    })
+pub(super) fn table(table: &Table, completeness: &Completeness) -> impl Serialize {
+    #[derive(Serialize)]
+    struct Answer<'a, R, C> {
+        columns: &'a [String],
+        rows: R,
+        left_out: u64,
+        completeness: C,
+    }
+    Answer {
+        columns: &table.columns,
+        rows: rows(table.rows.iter().map(|row| row.iter().map(cell).collect::<Value>())),
+        left_out: table.left_out,
+        completeness: self::completeness(completeness),
+    }
 }
 
 fn map(attributes: &[KeyValue]) -> Map<String, Value> {
@@ -120,34 +131,65 @@ pub(super) fn scope(scope: &InstrumentationScope) -> Value {
     json!({"name": scope.name, "version": scope.version})
 }
 
-/// An interval's fields, with those that are not there left out.
-pub(super) fn interval(interval: &Interval) -> Map<String, Value> {
-    let mut fields = Map::new();
-    fields.insert("from".into(), ns(interval.from));
-    fields.insert("to".into(), ns(interval.to));
-    fields.insert("state".into(), json!(interval.state.name()));
-    fields.insert("late".into(), json!(interval.late));
-    if let Some(reason) = &interval.reason {
-        fields.insert("reason".into(), json!(reason));
+/// A time or a count of nanoseconds, as [`ns`] writes it.
+struct Nanoseconds(u64);
+
+impl Serialize for Nanoseconds {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
     }
-    if let Some(records) = interval.records {
-        fields.insert("records".into(), json!(records));
-    }
-    fields
 }
 
-pub(super) fn completeness(completeness: &Completeness) -> Value {
-    let devices: Vec<Value> = completeness
-        .devices
-        .iter()
-        .map(|incomplete| {
-            let mut fields = interval(&incomplete.interval);
-            fields.insert("device".into(), json!(incomplete.device));
-            fields.insert("signal".into(), json!(incomplete.signal.name()));
-            Value::Object(fields)
-        })
-        .collect();
-    json!({"fraction": completeness.fraction, "complete": completeness.complete, "devices": devices})
+#[derive(Serialize)]
+struct IntervalFields<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signal: Option<&'static str>,
+    from: Nanoseconds,
+    to: Nanoseconds,
+    state: &'static str,
+    late: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    records: Option<u64>,
+}
+
+/// An interval's fields, with those that are not there left out; and whose it is, where it does not stand below them.
+pub(super) fn interval<'a>(
+    device: Option<&'a str>,
+    signal: Option<Signal>,
+    interval: &'a Interval,
+) -> impl Serialize + use<'a> {
+    IntervalFields {
+        device,
+        signal: signal.map(Signal::name),
+        from: Nanoseconds(interval.from),
+        to: Nanoseconds(interval.to),
+        state: interval.state.name(),
+        late: interval.late,
+        reason: interval.reason.as_deref(),
+        records: interval.records,
+    }
+}
+
+fn of_device(one: &Incomplete) -> impl Serialize {
+    interval(Some(&one.device), Some(one.signal), &one.interval)
+}
+
+pub(super) fn completeness(completeness: &Completeness) -> impl Serialize {
+    #[derive(Serialize)]
+    struct Fields<D> {
+        fraction: f64,
+        complete: bool,
+        devices: D,
+    }
+    Fields {
+        fraction: completeness.fraction,
+        complete: completeness.complete,
+        devices: rows(completeness.devices.iter().map(of_device)),
+    }
 }
 
 #[cfg(test)]
@@ -194,7 +236,7 @@ mod tests {
             (Number::Float(0.25), json!(0.25)),
         ];
         for (number, wanted) in shown {
-            assert_eq!(exacts(&[Some(number), None]), json!([wanted, Value::Null]));
+            assert_eq!(json!(exacts(&[Some(number), None])), json!([wanted, Value::Null]));
         }
         assert_eq!(value(&AnyValue { value: Some(Any::DoubleValue(f64::INFINITY)) }), json!("Infinity"));
     }

@@ -2,19 +2,20 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use model::{Signal, SpanId, TraceId};
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
+use serde::Serialize;
 use serde_json::{Value, json};
-use store::query::{QueryError, SpanQuery, TimeRange, TraceKey, TraceQuery};
+use store::query::{QueryError, SpanQuery, TimeRange, TraceKey, TraceQuery, TraceSummary};
 use store::rows::SpanRow;
 
 use super::params::{Params, trace_id};
 use super::{Answer, ApiError, render};
 use crate::app::App;
 use crate::clock;
+use crate::json::{Json, rows};
 
 fn write_after((start, trace): TraceKey) -> String {
     format!("{start}-{trace}")
@@ -35,9 +36,9 @@ pub(super) async fn search(State(app): State<Arc<App>>, params: Params) -> Answe
         let answer = app.query(params.scope(), move |store| {
             let table = store.span_table(&query, &pipes)?;
             let completeness = store.completeness(&[Signal::Traces], range, clock::now_ns());
-            Ok::<_, QueryError>(render::table(&table, &completeness))
+            Ok::<_, QueryError>(Json::of(&render::table(&table, &completeness)))
         });
-        return Ok(Json(answer.await??));
+        return Ok(answer.await??);
     }
     let query = TraceQuery {
         range,
@@ -51,32 +52,37 @@ pub(super) async fn search(State(app): State<Arc<App>>, params: Params) -> Answe
     };
     let answer = app.query(params.scope(), move |store| {
         let page = store.traces(&query);
-        (page, store.completeness(&[Signal::Traces], query.range, clock::now_ns()))
-    });
-    let (page, completeness) = answer.await?;
-    let traces: Vec<Value> = page
-        .traces
-        .iter()
-        .map(|trace| {
-            json!({
-                "trace_id": trace.trace_id.to_string(),
-                "root_service": trace.root_service,
-                "root_name": trace.root_name,
-                "start": render::ns(trace.start),
-                "duration_ns": render::ns(trace.duration_ns),
-                "spans": trace.spans,
-                "stored_spans": trace.stored_spans,
-                "errors": trace.errors,
-                "logs": trace.logs,
-                "device": trace.device,
-            })
+        let completeness = store.completeness(&[Signal::Traces], query.range, clock::now_ns());
+        Json::of(&Page {
+            traces: rows(page.traces.iter().map(summary)),
+            completeness: render::completeness(&completeness),
+            next: page.next.map(write_after),
         })
-        .collect();
-    let mut answer = json!({"traces": traces, "completeness": render::completeness(&completeness)});
-    if let Some(next) = page.next {
-        answer["next"] = json!(write_after(next));
-    }
-    Ok(Json(answer))
+    });
+    answer.await
+}
+
+#[derive(Serialize)]
+struct Page<T, C> {
+    traces: T,
+    completeness: C,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+fn summary(trace: &TraceSummary) -> Value {
+    json!({
+        "trace_id": trace.trace_id.to_string(),
+        "root_service": trace.root_service,
+        "root_name": trace.root_name,
+        "start": render::ns(trace.start),
+        "duration_ns": render::ns(trace.duration_ns),
+        "spans": trace.spans,
+        "stored_spans": trace.stored_spans,
+        "errors": trace.errors,
+        "logs": trace.logs,
+        "device": trace.device,
+    })
 }
 
 pub(super) async fn by_id(State(app): State<Arc<App>>, Path(id): Path<String>, params: Params) -> Answer {
@@ -88,27 +94,39 @@ pub(super) async fn by_id(State(app): State<Arc<App>>, Path(id): Path<String>, p
         let ends = trace.spans.iter().map(|row| row.span.end_time_unix_nano);
         let range = TimeRange { from: starts.min().unwrap_or(0), to: ends.max().unwrap_or(0).saturating_add(1) };
         let completeness = store.completeness(&[Signal::Traces], range, clock::now_ns());
-        Some((trace, completeness))
+        let device = trace.spans.first().map(|row| row.origin.device.to_string()).unwrap_or_default();
+        Some(Json::of(&Whole {
+            trace_id: id.to_string(),
+            device,
+            spans: rows(trace.spans.iter().map(span)),
+            stored_spans: trace.stored_spans,
+            duplicate_spans: trace.stored_spans - trace.spans.len(),
+            logs: trace.logs,
+            stored_logs: trace.stored_logs,
+            missing_parents: trace.missing_parents,
+            completeness: render::completeness(&completeness),
+        }))
     });
-    let Some((trace, completeness)) = answer.await? else {
-        return Err(ApiError::new(
+    answer.await?.ok_or_else(|| {
+        ApiError::new(
             StatusCode::NOT_FOUND,
             format!("no trace {id} is stored"),
             "it may have been sampled out, still be on its device (see /api/v0/coverage), or be past retention",
-        ));
-    };
-    let device = trace.spans.first().map(|row| row.origin.device.to_string()).unwrap_or_default();
-    Ok(Json(json!({
-        "trace_id": id.to_string(),
-        "device": device,
-        "spans": trace.spans.iter().map(span).collect::<Vec<Value>>(),
-        "stored_spans": trace.stored_spans,
-        "duplicate_spans": trace.stored_spans - trace.spans.len(),
-        "logs": trace.logs,
-        "stored_logs": trace.stored_logs,
-        "missing_parents": trace.missing_parents,
-        "completeness": render::completeness(&completeness),
-    })))
+        )
+    })
+}
+
+#[derive(Serialize)]
+struct Whole<S, C> {
+    trace_id: String,
+    device: String,
+    spans: S,
+    stored_spans: usize,
+    duplicate_spans: usize,
+    logs: usize,
+    stored_logs: usize,
+    missing_parents: usize,
+    completeness: C,
 }
 
 /// OTLP's words for span kinds, without their prefix.

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, State};
 use model::{Signal, TraceId};
+use serde::Serialize;
 use serde_json::{Value, json};
 use store::query::{LogKey, LogQuery, Scoped, TimeRange, TraceQuery};
 use store::rows::{LogRow, SpanRow};
@@ -14,6 +14,7 @@ use super::params::Params;
 use super::{Answer, ApiError, logs, render, traces};
 use crate::app::App;
 use crate::clock;
+use crate::json::{Json, rows};
 
 /// The most traces of one transaction.
 const MAX_TRACES: usize = 200;
@@ -81,22 +82,49 @@ impl Trail {
         trail
     }
 
-    /// Its records in the order of their time, with the devices that they came from.
-    fn render(&self, limit: usize) -> (Vec<Value>, BTreeSet<String>) {
-        let spans = self.spans.iter().map(|(id, row)| {
-            let mut span = traces::span(row);
-            (span["signal"], span["trace_id"]) = (json!("span"), json!(id.to_string()));
-            (row.span.start_time_unix_nano, row.origin.device.to_string(), span)
-        });
-        let lines = self.lines.values().map(|row| {
-            let mut line = logs::line(row);
-            line["signal"] = json!("log");
-            (row.time(), row.origin.device.to_string(), line)
-        });
-        let mut records: Vec<(u64, String, Value)> = spans.chain(lines).collect();
-        records.sort_by_key(|(time, ..)| *time);
-        let devices = records.iter().map(|(_, device, _)| device.clone()).collect();
-        (records.into_iter().take(limit).map(|(.., record)| record).collect(), devices)
+    /// Its records in the order of their time.
+    fn records(&self) -> Vec<Record<'_>> {
+        let spans = self.spans.iter().map(|(id, row)| Record::Span(*id, row));
+        let mut records: Vec<Record<'_>> = spans.chain(self.lines.values().map(Record::Log)).collect();
+        records.sort_by_key(Record::time);
+        records
+    }
+}
+
+/// A record of a trail.
+enum Record<'a> {
+    Span(TraceId, &'a SpanRow),
+    Log(&'a LogRow),
+}
+
+impl Record<'_> {
+    fn time(&self) -> u64 {
+        match self {
+            Self::Span(_, row) => row.span.start_time_unix_nano,
+            Self::Log(row) => row.time(),
+        }
+    }
+
+    fn device(&self) -> &str {
+        match self {
+            Self::Span(_, row) => &row.origin.device,
+            Self::Log(row) => &row.origin.device,
+        }
+    }
+
+    fn render(&self) -> Value {
+        match self {
+            Self::Span(id, row) => {
+                let mut span = traces::span(row);
+                (span["signal"], span["trace_id"]) = (json!("span"), json!(id.to_string()));
+                span
+            }
+            Self::Log(row) => {
+                let mut record = logs::log_record(row);
+                record["signal"] = json!("log");
+                record
+            }
+        }
     }
 }
 
@@ -111,18 +139,28 @@ pub(super) async fn by_id(State(app): State<Arc<App>>, Path(id): Path<String>, p
     let (range, limit) = (params.range()?, params.limit(1000)?);
     let answer = app.query(params.scope(), move |store| {
         let trail = Trail::find(&store, &filter, range, limit);
-        (trail, store.completeness(&[Signal::Traces, Signal::Logs], range, clock::now_ns()))
+        let completeness = store.completeness(&[Signal::Traces, Signal::Logs], range, clock::now_ns());
+        let records = trail.records();
+        Json::of(&Transaction {
+            devices: records.iter().map(Record::device).collect::<BTreeSet<&str>>(),
+            traces: rows(trail.traces.iter().map(ToString::to_string)),
+            left_out: records.len().saturating_sub(limit),
+            more: trail.is_cut,
+            records: rows(records.iter().take(limit).map(Record::render)),
+            completeness: render::completeness(&completeness),
+            transaction: id,
+        })
     });
-    let (trail, completeness) = answer.await?;
-    let found = trail.spans.len() + trail.lines.len();
-    let (records, devices) = trail.render(limit);
-    Ok(Json(json!({
-        "transaction": id,
-        "devices": devices,
-        "traces": trail.traces.iter().map(ToString::to_string).collect::<Vec<String>>(),
-        "left_out": found - records.len(),
-        "more": trail.is_cut,
-        "records": records,
-        "completeness": render::completeness(&completeness),
-    })))
+    answer.await
+}
+
+#[derive(Serialize)]
+struct Transaction<'a, T, R, C> {
+    transaction: String,
+    devices: BTreeSet<&'a str>,
+    traces: T,
+    left_out: usize,
+    more: bool,
+    records: R,
+    completeness: C,
 }

@@ -1,15 +1,16 @@
 //! Answers and errors as Prometheus' API writes them.
 
-use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use promql::{Error, Histogram, Labels, Samples, Value as Found, sample_value};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use store::query::Completeness;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::api_error::ApiError;
+use crate::json::{Json, rows};
 use crate::refusal::Refusal;
 
 /// Stretches of incomplete time that a warning lists.
@@ -84,7 +85,7 @@ impl From<Refusal> for Failure {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let body = json!({"status": "error", "errorType": self.kind, "error": self.error});
-        let mut response = (self.status, Json(body)).into_response();
+        let mut response = (self.status, axum::Json(body)).into_response();
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(1));
         }
@@ -93,19 +94,20 @@ impl IntoResponse for Failure {
 }
 
 /// What a handler gives.
-pub(super) type Answer = Result<Json<Value>, Failure>;
+pub(super) type Answer = Result<Json, Failure>;
 
 /// An answer with what is to be told beside it.
-pub(super) fn success(data: impl Into<Value>, warnings: Vec<String>, infos: Vec<String>) -> Json<Value> {
-    let mut body = Map::new();
-    body.insert("status".into(), "success".into());
-    body.insert("data".into(), data.into());
-    for (name, texts) in [("warnings", warnings), ("infos", infos)] {
-        if !texts.is_empty() {
-            body.insert(name.into(), texts.into());
-        }
+pub(super) fn success(data: impl Serialize, warnings: Vec<String>, infos: Vec<String>) -> Json {
+    #[derive(Serialize)]
+    struct Success<D> {
+        status: &'static str,
+        data: D,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        warnings: Vec<String>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        infos: Vec<String>,
     }
-    Json(Value::Object(body))
+    Json::of(&Success { status: "success", data, warnings, infos })
 }
 
 /// Milliseconds as seconds.
@@ -146,32 +148,67 @@ pub(super) fn metric(labels: &Labels) -> Value {
     labels.iter().map(|(name, value)| (name.to_owned(), Value::from(value))).collect::<Map<_, _>>().into()
 }
 
-fn series((labels, samples): &(Labels, Samples), one: bool) -> Value {
+/// A series of an instant vector: its one sample.
+fn instant_series((labels, samples): &(Labels, Samples)) -> Value {
     let mut out = Map::new();
     out.insert("metric".into(), metric(labels));
-    let histograms: Vec<Value> =
-        samples.histograms.iter().map(|(time, own)| json!([seconds(*time), histogram(own)])).collect();
-    let floats: Vec<Value> = samples.floats.iter().map(sample).collect();
-    let (float, native) = if one { ("value", "histogram") } else { ("values", "histograms") };
-    for (name, mut all) in [(float, floats), (native, histograms)] {
-        if all.is_empty() {
-            continue;
-        }
-        out.insert(name.into(), if one { all.swap_remove(0) } else { all.into() });
+    if let Some(value) = samples.floats.first() {
+        out.insert("value".into(), sample(value));
+    }
+    if let Some((time, own)) = samples.histograms.first() {
+        out.insert("histogram".into(), json!([seconds(*time), histogram(own)]));
     }
     Value::Object(out)
 }
 
-/// A query's value.
-pub(super) fn value(found: &Found) -> Value {
+/// A series of a range vector: there may be millions of samples.
+fn range_series((labels, samples): &(Labels, Samples)) -> impl Serialize {
+    #[derive(Serialize)]
+    struct Series<F, H> {
+        metric: Value,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        values: Option<F>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        histograms: Option<H>,
+    }
+    let histograms = || rows(samples.histograms.iter().map(|(time, own)| json!([seconds(*time), histogram(own)])));
+    Series {
+        metric: metric(labels),
+        values: (!samples.floats.is_empty()).then(|| rows(samples.floats.iter().map(sample))),
+        histograms: (!samples.histograms.is_empty()).then(histograms),
+    }
+}
+
+#[derive(Serialize)]
+struct Typed<R> {
+    #[serde(rename = "resultType")]
+    kind: &'static str,
+    result: R,
+}
+
+/// A query's value as an answer, with up to `limit` series.
+pub(super) fn value(found: &Found, limit: usize, mut warnings: Vec<String>, infos: Vec<String>) -> Json {
+    let series = match found {
+        Found::Vector(all) | Found::Matrix(all) => all.len(),
+        Found::Scalar(..) | Found::String(..) => 0,
+    };
+    if series > limit {
+        warnings.push("results truncated due to limit".into());
+    }
     match found {
-        Found::Scalar(time, value) => json!({"resultType": "scalar", "result": sample(&(*time, *value))}),
-        Found::String(time, text) => json!({"resultType": "string", "result": [seconds(*time), text]}),
+        Found::Scalar(time, value) => {
+            success(Typed { kind: "scalar", result: sample(&(*time, *value)) }, warnings, infos)
+        }
+        Found::String(time, text) => {
+            success(Typed { kind: "string", result: json!([seconds(*time), text]) }, warnings, infos)
+        }
         Found::Vector(all) => {
-            json!({"resultType": "vector", "result": all.iter().map(|own| series(own, true)).collect::<Vec<_>>()})
+            let result = rows(all.iter().take(limit).map(instant_series));
+            success(Typed { kind: "vector", result }, warnings, infos)
         }
         Found::Matrix(all) => {
-            json!({"resultType": "matrix", "result": all.iter().map(|own| series(own, false)).collect::<Vec<_>>()})
+            let result = rows(all.iter().take(limit).map(range_series));
+            success(Typed { kind: "matrix", result }, warnings, infos)
         }
     }
 }

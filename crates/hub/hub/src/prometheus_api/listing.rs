@@ -16,6 +16,7 @@ use super::naming::{self, DEVICE, PROMOTED, TARGET_INFO};
 use super::params::Params;
 use super::source::{StoreSource, range as store_range};
 use crate::app::App;
+use crate::json::rows;
 
 /// The time without `start` and `end`: a day.
 const DEFAULT_MS: i64 = 86_400_000;
@@ -47,7 +48,11 @@ fn found(store: Scoped<'_>, matches: &[Vec<Matcher>], time: TimeRange) -> Result
 fn limited(mut all: Vec<Value>, limit: usize) -> (Vec<Value>, Vec<String>) {
     let cut = all.len() > limit;
     all.truncate(limit);
-    (all, if cut { vec!["results truncated due to limit".into()] } else { Vec::new() })
+    (all, cut_warning(cut))
+}
+
+fn cut_warning(cut: bool) -> Vec<String> {
+    if cut { vec!["results truncated due to limit".into()] } else { Vec::new() }
 }
 
 pub(super) async fn series(State(app): State<Arc<App>>, params: Params) -> Answer {
@@ -57,9 +62,12 @@ pub(super) async fn series(State(app): State<Arc<App>>, params: Params) -> Answe
     }
     let (start, end) = params.range(DEFAULT_MS)?;
     let limit = params.limit()?;
-    let all = app.query(params.scope(), move |store| found(store, &matches, store_range(start, end))).await??;
-    let (data, warnings) = limited(all.iter().map(answer::metric).collect(), limit);
-    Ok(success(data, warnings, Vec::new()))
+    let answer = app.query(params.scope(), move |store| {
+        let all = found(store, &matches, store_range(start, end))?;
+        let warnings = cut_warning(all.len() > limit);
+        Ok::<_, QueryError>(success(rows(all.iter().take(limit).map(answer::metric)), warnings, Vec::new()))
+    });
+    Ok(answer.await??)
 }
 
 /// The names of all metrics, as far as the list of metrics tells.

@@ -50,18 +50,9 @@ async fn run(app: Arc<App>, params: Params, query: Query, (start, end): (i64, i6
             warnings.extend(answer::incomplete(&completeness));
         }
         warnings.extend(source.left_out());
-        let mut data = answer::value(&answer.value);
-        if let Some(Value::Array(all)) = data.get_mut("result").filter(|_| limit != usize::MAX)
-            && all.len() > limit
-            && !matches!(answer.value, promql::Value::Scalar(..) | promql::Value::String(..))
-        {
-            all.truncate(limit);
-            warnings.push("results truncated due to limit".into());
-        }
-        Ok::<_, Failure>((data, warnings, answer.annotations.infos(&text)))
+        Ok::<_, Failure>(answer::value(&answer.value, limit, warnings, answer.annotations.infos(&text)))
     });
-    let (data, warnings, infos) = answer.await??;
-    Ok(success(data, warnings, infos))
+    answer.await?
 }
 
 pub(super) async fn instant(State(app): State<Arc<App>>, params: Params) -> Answer {

@@ -36,6 +36,7 @@ pub(crate) fn config(dir: &Path) -> Config {
         http_tls: false,
         connections: 1024,
         idle: Duration::from_secs(75),
+        memory: 1 << 30,
     }
 }
 

@@ -141,7 +141,7 @@ pub fn goes_on() -> bool {
 }
 
 /// Notes that the query holds so many bytes more; whether it may go on.
-pub(crate) fn hold(bytes: usize) -> bool {
+pub fn hold(bytes: usize) -> bool {
     let held = HELD.get().saturating_add(bytes);
     HELD.set(held);
     let end = |why| SWITCH.with_borrow(|switch| switch.iter().for_each(|switch| switch.end(why)));
@@ -154,4 +154,26 @@ pub(crate) fn hold(bytes: usize) -> bool {
         }
     });
     goes_on()
+}
+
+/// Bytes that outlive their query, and count as held by queries as long as this is there.
+#[derive(Debug, Default)]
+pub struct Kept {
+    memory: Option<Arc<Memory>>,
+    bytes: usize,
+}
+
+/// Takes up to `bytes` of what the query of this thread holds out of what ends with it.
+pub fn keep(bytes: usize) -> Kept {
+    let bytes = bytes.min(HELD.get());
+    HELD.set(HELD.get() - bytes);
+    Kept { memory: MEMORY.with_borrow(Clone::clone), bytes }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if let Some(memory) = &self.memory {
+            memory.held.fetch_sub(self.bytes, Ordering::Relaxed);
+        }
+    }
 }

@@ -9,12 +9,6 @@ use crate::error::StoreError;
 use crate::pack::{Listing, TracePage};
 use crate::rows::LogRow;
 
-/// Bytes of decoded blocks of each kind that are kept, by what their rows hold.
-const BLOCK_BYTES: usize = 32 << 20;
-/// Bytes of pages of trace tables that are kept.
-const PAGE_BYTES: usize = 16 << 20;
-/// Bytes of services and metrics of packs that are kept.
-const LISTING_BYTES: usize = 8 << 20;
 /// What one page takes.
 const PAGE: usize = 4 << 10;
 
@@ -77,13 +71,16 @@ pub(crate) struct ReadCache {
     pub(super) listings: Shelf<Listing>,
 }
 
-impl Default for ReadCache {
-    fn default() -> Self {
+impl ReadCache {
+    /// Keeps up to `most_bytes`: of spans and log records three eighths each, by what their rows hold, of pages of trace tables and of
+    /// the listings of packs an eighth each.
+    pub(crate) fn new(most_bytes: usize) -> Self {
+        let eighth = most_bytes / 8;
         Self {
-            spans: Shelf::new(BLOCK_BYTES, |block| of_spans(block.rows())),
-            logs: Shelf::new(BLOCK_BYTES, |rows| of_log_records(rows)),
-            pages: Shelf::new(PAGE_BYTES, |_| PAGE),
-            listings: Shelf::new(LISTING_BYTES, Listing::held_bytes),
+            spans: Shelf::new(eighth * 3, |block| of_spans(block.rows())),
+            logs: Shelf::new(eighth * 3, |rows| of_log_records(rows)),
+            pages: Shelf::new(eighth, |_| PAGE),
+            listings: Shelf::new(eighth, Listing::held_bytes),
         }
     }
 }

@@ -27,7 +27,7 @@ use std::sync::atomic::Ordering;
 use model::TraceId;
 
 pub use crate::pack::Label;
-pub use budget::{Ended, MAX_CELLS, MAX_HELD_BYTES, MAX_PAGE_BYTES, Memory, Switch, goes_on, within};
+pub use budget::{Ended, Kept, MAX_CELLS, MAX_HELD_BYTES, MAX_PAGE_BYTES, Memory, Switch, goes_on, hold, keep, within};
 pub(crate) use cache::ReadCache;
 pub use completeness::{Completeness, DeviceCoverage, DeviceStatus, Incomplete, LaneStatus, LedgerEntry, LostRange};
 pub use exemplars::{ExemplarPage, ExemplarQuery, ExemplarState, FoundExemplar};

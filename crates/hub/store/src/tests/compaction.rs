@@ -171,7 +171,7 @@ fn a_rotten_block_costs_only_itself() {
 
 /// What the manifest of a later hub says of its packs.
 fn name_as_version_9(place: &Place) {
-    let db = crate::db::Db::open(&place.path().join("db")).unwrap();
+    let db = crate::db::Db::open(&place.path().join("db"), crate::db::SMALL_CACHE).unwrap();
     let mut batch = db.durable_batch();
     for (number, row) in crate::manifest::rows(&db).unwrap() {
         crate::manifest::put(&db, &mut batch, number, &crate::manifest::ManifestRow { version: 9, ..row });
