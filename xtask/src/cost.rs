@@ -94,8 +94,10 @@ fn between(page: &str, [begin, end]: [&str; 2], text: &str) -> Result<String> {
 }
 
 /// The stages in the order of a record's way, as `lightship-lab` names them.
-const STAGES: [&str; 12] =
-    ["intake", "look", "guard", "route", "red", "sampler", "recorder", "decision", "encode", "journal", "sink", "rest"];
+const STAGES: [&str; 13] = [
+    "intake", "look", "guard", "limits", "route", "red", "sampler", "recorder", "decision", "encode", "journal",
+    "sink", "rest",
+];
 
 fn cost_table(results: &Value) -> String {
     let scenarios: Vec<(&String, &Value)> = results["scenarios"].as_object().into_iter().flatten().collect();
