@@ -30,7 +30,7 @@ pub struct SeriesLimit {
     /// Series of one metric of one resource; 0: without a bound.
     per_metric: u32,
     hasher: RandomState,
-    /// Fingerprints: one in a million of those that should overflow is taken for a known one, and stays.
+    /// Fingerprints: of those that should overflow, one in two million is taken for a known one, and stays.
     newest: HashSet<u32, RandomState>,
     older: HashSet<u32, RandomState>,
     metrics: HashMap<u64, Known, RandomState>,
