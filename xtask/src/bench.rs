@@ -3,6 +3,7 @@
 use crate::build;
 use crate::cost;
 use crate::dist;
+use crate::masking;
 use crate::tools::{cargo, root, run};
 use anyhow::{Result, bail};
 use std::process::Command;
@@ -13,6 +14,8 @@ pub(crate) fn task(options: &[String]) -> Result<()> {
     match name.as_str() {
         "cost" => return cost::cost(options),
         "cpu" => return cost::cpu(options),
+        "guard" => return masking::guard(options),
+        "false-positives" => return masking::false_positives(options),
         _ => {}
     }
     let programs = build::programs()?;

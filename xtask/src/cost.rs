@@ -17,12 +17,13 @@ const COST_MARKS: [&str; 2] = ["<!-- cost: cargo xtask bench cost --write -->", 
 const CPU_MARKS: [&str; 2] = ["<!-- cpu: cargo xtask bench cpu --write -->", "<!-- end of cpu -->"];
 
 /// The agent as it ships to devices, but with its symbols.
-fn agent_with_symbols() -> Result<PathBuf> {
+pub(crate) fn agent_with_symbols() -> Result<PathBuf> {
     run(cargo()?.args(["build", "--locked", "--profile", "device-symbols", "--package", "lightship"]))?;
     Ok(target_dir()?.join("device-symbols/lightship"))
 }
 
-fn lab() -> Result<Command> {
+/// The lab, about to start.
+pub(crate) fn lab() -> Result<Command> {
     run(cargo()?.args(["build", "--locked", "--release", "--package", "lightship-lab"]))?;
     let mut lab = Command::new(target_dir()?.join("release/lightship-lab"));
     lab.current_dir(root()?);
@@ -50,14 +51,8 @@ pub(crate) fn cost(options: &[String]) -> Result<()> {
 pub(crate) fn cpu(options: &[String]) -> Result<()> {
     let (write, options) = take_write(options);
     let programs = build::programs()?;
-    let built = Command::new(root()?.join("tests/collector/build.sh")).output().context("cannot start build.sh")?;
-    if !built.status.success() {
-        bail!("the Collector could not be built: {}", String::from_utf8_lossy(&built.stderr));
-    }
-    let printed = String::from_utf8_lossy(&built.stdout).into_owned();
-    let collector = printed.lines().last().context("build.sh told no program")?;
     let mut lab = lab()?;
-    lab.args(["bench", "cpu", "--collector", collector]).arg("--agent").arg(programs.agent);
+    lab.args(["bench", "cpu", "--collector", &collector()?]).arg("--agent").arg(programs.agent);
     if write {
         lab.args(["--output", CPU]);
     }
@@ -65,7 +60,18 @@ pub(crate) fn cpu(options: &[String]) -> Result<()> {
     if write { print() } else { Ok(()) }
 }
 
-fn take_write(options: &[String]) -> (bool, Vec<&String>) {
+/// The Collector, built when it is not there.
+pub(crate) fn collector() -> Result<String> {
+    let built = Command::new(root()?.join("tests/collector/build.sh")).output().context("cannot start build.sh")?;
+    if !built.status.success() {
+        bail!("the Collector could not be built: {}", String::from_utf8_lossy(&built.stderr));
+    }
+    let printed = String::from_utf8_lossy(&built.stdout).into_owned();
+    printed.lines().last().map(str::to_owned).context("build.sh told no program")
+}
+
+/// Whether `--write` is among the options, and the others.
+pub(crate) fn take_write(options: &[String]) -> (bool, Vec<&String>) {
     let rest: Vec<&String> = options.iter().filter(|option| *option != "--write").collect();
     (rest.len() < options.len(), rest)
 }
@@ -94,8 +100,10 @@ fn between(page: &str, [begin, end]: [&str; 2], text: &str) -> Result<String> {
 }
 
 /// The stages in the order of a record's way, as `lightship-lab` names them.
-const STAGES: [&str; 12] =
-    ["intake", "look", "guard", "route", "red", "sampler", "recorder", "decision", "encode", "journal", "sink", "rest"];
+const STAGES: [&str; 13] = [
+    "intake", "look", "guard", "limits", "route", "red", "sampler", "recorder", "decision", "encode", "journal",
+    "sink", "rest",
+];
 
 fn cost_table(results: &Value) -> String {
     let scenarios: Vec<(&String, &Value)> = results["scenarios"].as_object().into_iter().flatten().collect();

@@ -7,10 +7,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
-const TARGETS: [&str; 21] = [
+const TARGETS: [&str; 22] = [
     "walker",
     "door",
     "guard",
+    "limits",
     "json",
     "frame",
     "block",

@@ -21,6 +21,7 @@ mod hostile;
 mod interop;
 mod kill;
 mod links;
+mod masking;
 mod mutants;
 mod promqltest;
 mod prove;
@@ -67,7 +68,8 @@ usage: cargo xtask TASK [OPTIONS]
   deploy              units and manifests of deploy/, read by systemd, by Kubernetes' schemas and by the programs
   fuzz [--seconds N]  the fuzz targets, each for so long (60)
   bench NAME ...      a benchmark of the lab with programs as they ship (footprint: the static agent; cost: fails where a stage
-                      costs 3 % more than the results say, --write writes them; cpu: beside the Collector)
+                      costs 3 % more than the results say, --write writes them; cpu: beside the Collector; guard: what
+                      masking costs, beside the Collector's redaction; false-positives: what it takes for a value that is none)
   dist [OPTIONS]      the programs as they ship, static, for x86_64 and aarch64, with their lists and checksums
                       (--program NAME, --arch ARCH, --output DIR, --jobs N, --fallback: static glibc)
   results [OPTIONS]   measures what ships (--hub FILE), and prints it into docs/reproducibility.md

@@ -20,10 +20,12 @@ pub struct Guard {
     /// Keys of attributes whose values are not looked at: globs with `*` and `?`.
     #[serde(default)]
     pub allowed_keys: Vec<String>,
-    /// Keys for `action: token`. The first one makes tokens; tokens of the others are known as what they are, so that a key can be replaced:
-    /// give every device the new one as the second, then change their order.
+    /// Keys for `action: token`. One makes tokens; tokens of the others are known as what they are, so that a key can be replaced: give every
+    /// device the new one beside the old one, then name the new one as `active_token_key`.
     #[serde(default)]
     pub token_keys: Vec<TokenKey>,
+    /// The id of the key that makes tokens; absent: the first one does.
+    pub active_token_key: Option<String>,
     /// Whether this is a device in production: log records of DEBUG and TRACE are taken out, and raw payloads in hexadecimal or base64 are
     /// redacted.
     #[serde(default)]
@@ -167,6 +169,7 @@ impl Default for Guard {
             rules: Vec::new(),
             allowed_keys: Vec::new(),
             token_keys: Vec::new(),
+            active_token_key: None,
             production: false,
             redaction: None,
         }
@@ -203,6 +206,14 @@ pub(crate) fn check(guard: &Guard) -> Result<(), (String, String)> {
         if places.into_iter().filter(|one| *one).count() != 1 {
             return Err((String::new(), format!("guard.token_keys[{index}]: needs one of file, credential and env")));
         }
+        if guard.token_keys.iter().take(index).any(|other| other.id == key.id) {
+            return Err((String::new(), format!("guard.token_keys[{index}].id: two keys are named {}", key.id)));
+        }
+    }
+    if let Some(active) = &guard.active_token_key
+        && !guard.token_keys.iter().any(|key| key.id == *active)
+    {
+        return Err((String::new(), format!("guard.active_token_key: no key of guard.token_keys is named {active}")));
     }
     let Some(redaction) = &guard.redaction else { return Ok(()) };
     if !redaction.allow_all_keys {
@@ -329,6 +340,11 @@ mod tests {
             ("token_keys: [{ id: a }]", "needs one of file, credential and env"),
             ("token_keys: [{ id: a, file: x, env: Y }]", "needs one of file, credential and env"),
             ("redaction: { allow_all_keys: false }", "must be true"),
+            ("token_keys: [{ id: a, env: A }, { id: a, env: B }]", "guard.token_keys[1].id: two keys are named a"),
+            (
+                "token_keys: [{ id: a, env: A }], active_token_key: b",
+                "guard.active_token_key: no key of guard.token_keys",
+            ),
             ("redaction: { allow_all_keys: true, blocked_values: ['('] }", "guard.redaction: '(': "),
         ] {
             let error = read(&format!("guard: {{ {guard} }}")).unwrap_err();

@@ -3,6 +3,7 @@
 //! [`load`] reads and checks a file; nothing here opens a socket or a directory.
 
 mod destination;
+mod drift;
 mod fault;
 mod files;
 mod guard;
@@ -28,6 +29,7 @@ use serde::Deserialize;
 pub use destination::{
     Compression, Destination, DestinationKind, LaneName, MaxHold, NameTranslation, OtlpProtocol, SignalName, SignalUrls,
 };
+pub use drift::Drift;
 pub use files::{FileEncoding, FileFormat, FileMultiline, FileSource, FileStart, StackTraces};
 pub use guard::{Guard, MaskAction, MaskClass, MaskRule, Redaction, TokenKey};
 pub use host::{HostPart, HostSource};
@@ -74,6 +76,9 @@ pub struct Config {
     /// How much of each kind comes in.
     #[serde(default)]
     pub limits: Limits,
+    /// Whether fields that change are looked for.
+    #[serde(default)]
+    pub drift: Drift,
     /// Which traces are kept.
     #[serde(default)]
     pub sampling: Sampling,

@@ -158,6 +158,7 @@ fn budgets(config: &Config) -> Vec<(&'static str, u64)> {
         ("requests on their way to recorder.files", config.recorder.files.map_or(0, |_| MAX_RECORDING as u64)),
         ("sampling.memory", config.sampling.memory.0),
         ("limits", crate::limiting::budget(config)),
+        ("drift", if config.drift.enabled { drift::Drift::BYTES } else { 0 }),
         ("red.max_series", if config.red.enabled { Red::budget(&crate::policies::red(config)) } else { 0 }),
         ("sources.prometheus.memory", config.sources.prometheus.as_ref().map_or(0, |source| source.memory.0)),
         ("queue to the journal", MAX_QUEUED as u64),

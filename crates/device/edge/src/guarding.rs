@@ -53,7 +53,10 @@ pub fn guard(config: &Config) -> Result<Guard, StartError> {
     }
     let ignored = wanted.redaction.iter().flat_map(|redaction| &redaction.ignored_keys);
     let allowed_keys = wanted.allowed_keys.iter().chain(ignored).map(|glob| KeyPattern::Glob(glob.clone())).collect();
-    let token_keys = wanted.token_keys.iter().map(token_key).collect::<Result<_, _>>()?;
+    // The guard makes tokens with the first one.
+    let is_active = |key: &&config::TokenKey| wanted.active_token_key.as_ref().is_some_and(|active| key.id == *active);
+    let (active, others): (Vec<_>, Vec<_>) = wanted.token_keys.iter().partition(is_active);
+    let token_keys = active.into_iter().chain(others).map(token_key).collect::<Result<_, _>>()?;
     let small = config.recorder.memory.0 <= SMALL_RECORDER;
     let options = Options { rules, allowed_keys, token_keys, production: wanted.production, small };
     Guard::new(options).map_err(|error| start_error(format!("guard: {error}")))

@@ -114,6 +114,7 @@ impl<'a> Heart<'a> {
         self.report_refusals(now);
         self.report_masked();
         self.report_limited(now);
+        self.report_drift();
         self.report_sources();
         let short = self.memory.is_short(self.agent.limits(), self.config.memory.map(|limit| limit.0), now);
         // A commit is about to need memory, and little of the code that ran before it.
@@ -191,6 +192,26 @@ impl<'a> Heart<'a> {
             let text = format!("limits: rule {rule} took out {records} records of {} since start", signal.name());
             log::warn_limited(&format!("limit {rule}"), now_ns, &text);
         }
+    }
+
+    /// Fields that changed: a line for each, and a log record where the agent tells of itself.
+    fn report_drift(&self) {
+        let shared = self.agent.shared();
+        let mut pipeline = shared.pipeline.borrow_mut();
+        let found = pipeline.take_drift();
+        if found.is_empty() {
+            return;
+        }
+        for one in &found {
+            log::warn(&format!("drift: {} ({})", one.sentence(), one.kind.id()));
+        }
+        if self.config.own_interval().is_none() {
+            return;
+        }
+        let wall_ns = shared.clock.wall_ns();
+        let masks = pipeline.guard().version();
+        let records = Speaker { device: &shared.device, masks, started_ns: 0, wall_ns }.drift(&found);
+        pipeline.take_own(Signal::Logs, &records);
     }
 
     /// One line for each new kind of error of a source that reads; status tells of the others.

@@ -1,6 +1,7 @@
-//! Limits, from their configuration.
+//! Limits, and the look for drifting fields, from their configuration.
 
 use config::{Config, SignalName};
+use drift::Drift;
 use filter::{Field, Filter};
 use limit::{Most, RecordLimits, Rule, SeriesLimit, TraceLimits};
 use model::Signal;
@@ -37,6 +38,11 @@ pub(crate) fn limits(config: &Config) -> Result<(RecordLimits, SeriesLimit, Opti
     let device = &config.device.id;
     let series = SeriesLimit::new(config.limits.series_per_metric);
     Ok((RecordLimits::new(device.clone(), &rules), series, TraceLimits::new(device.clone(), &rules)))
+}
+
+/// What looks for drifting fields.
+pub(crate) fn drift(config: &Config) -> Drift {
+    if config.drift.enabled { Drift::on() } else { Drift::default() }
 }
 
 /// What limits take in memory at most: series that are known, and traces that were judged.

@@ -71,6 +71,7 @@ where
             .with_guard(guard)
             .with_lanes(lanes)
             .with_limits(records, series, traces)
+            .with_drift(crate::limiting::drift(config))
             .with_watermarks(watermarks(config))
     };
     let opened = DiskState::open(disk, &storage_options(config), clock.stamp(), clock.now_ns(), make)

@@ -2,6 +2,7 @@
 //! (docs/operating.md, "What the agent says of itself").
 
 use drain::Destination;
+use drift::Finding;
 use journal::Lost;
 use model::otlp::schema::{any_value, key_value};
 use model::proto::{put_bytes, put_fixed64, put_message, put_uint};
@@ -88,6 +89,40 @@ impl Speaker<'_> {
             for one in told() {
                 let name = destinations.get(one.destination).map_or("", Destination::name);
                 put_message(out, 2, |out| self.loss(one, name, out));
+            }
+        });
+        out
+    }
+
+    /// Fields that changed, as a `LogsData`, one record for each; empty where there is nothing to tell. Bodies and samples were masked
+    /// with their records.
+    pub(crate) fn drift(&self, findings: &[Finding]) -> Vec<u8> {
+        let mut out = Vec::new();
+        if findings.is_empty() {
+            return out;
+        }
+        self.group(&mut out, |out| {
+            for one in findings {
+                put_message(out, 2, |out| {
+                    put_fixed64(out, 1, self.wall_ns);
+                    put_uint(out, 2, WARN);
+                    put_bytes(out, 3, b"WARN");
+                    put_message(out, 5, |out| put_bytes(out, any_value::STRING, one.sentence().as_bytes()));
+                    for (key, text) in [
+                        ("weaver.finding.id", one.kind.id()),
+                        ("weaver.finding.signal_type", one.signal.name()),
+                        ("weaver.finding.signal_name", &one.name),
+                        ("lightship.drift.service", &one.service),
+                        ("lightship.drift.field", &one.field),
+                        ("lightship.drift.before", &one.before),
+                        ("lightship.drift.now", &one.now),
+                        ("lightship.drift.sample", &one.sample),
+                    ] {
+                        string_attribute(out, 6, key, text);
+                    }
+                    put_fixed64(out, 11, self.wall_ns);
+                    put_bytes(out, 12, b"weaver.live_check.finding");
+                });
             }
         });
         out
@@ -191,5 +226,29 @@ mod tests {
         assert!(body.contains("9 records of lane logs are lost to destination backend.logs: evicted"), "{body}");
         assert_eq!((record.severity_number, record.attributes.len()), (13, 8));
         assert!(SPEAKER.losses(&lost[..1], &destinations).is_empty());
+    }
+
+    /// Scenario: a field that changed its type, and nothing. Guarantees: it is a log record of OTLP's schema with the id, the field, both
+    /// types and the sample; nothing is told where nothing changed.
+    #[test]
+    fn findings_become_log_records() {
+        let finding = Finding {
+            kind: drift::Kind::TypeMismatch,
+            service: "api".into(),
+            signal: Signal::Logs,
+            name: "app".into(),
+            field: "duration".into(),
+            before: "int".into(),
+            now: "string".into(),
+            sample: "[REDACTED:pan]".into(),
+        };
+        let bytes = SPEAKER.drift(std::slice::from_ref(&finding));
+        validate(Signal::Logs, &bytes).unwrap();
+        let data = LogsData::decode(bytes.as_slice()).unwrap();
+        let [record] = &data.resource_logs[0].scope_logs[0].log_records[..] else { panic!("{data:?}") };
+        assert_eq!((record.severity_number, record.attributes.len()), (13, 8));
+        assert!(format!("{:?}", record.attributes[0]).contains("type_mismatch"));
+        assert!(format!("{:?}", record.body).contains("is string, it was int"));
+        assert!(SPEAKER.drift(&[]).is_empty());
     }
 }

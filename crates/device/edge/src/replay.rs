@@ -93,7 +93,12 @@ fn begin(config: &Config, now_ns: u64) -> Result<(Pipeline, Option<Files>), Star
     let make = |ledger| {
         let metrics = config.red.enabled.then(|| Red::new(red(config), START_NS + now_ns));
         let pipeline = Pipeline::new(config.recorder.memory.0, sampler, metrics, ledger);
-        pipeline.with_rules(rules(config)).with_guard(guard).with_lanes(lanes).with_limits(records, series, traces)
+        pipeline
+            .with_rules(rules(config))
+            .with_guard(guard)
+            .with_lanes(lanes)
+            .with_limits(records, series, traces)
+            .with_drift(crate::limiting::drift(config))
     };
     if config.recorder.files.is_none() {
         return Ok((make(Ledger::default()), None));

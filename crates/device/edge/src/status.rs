@@ -4,6 +4,7 @@
 mod books;
 mod destinations;
 mod disk;
+mod drifting;
 mod intake;
 mod lanes;
 mod limiting;
@@ -24,6 +25,7 @@ use crate::exposition::{Family, json_text};
 use self::books::Books;
 use self::destinations::Destinations;
 use self::disk::Disk;
+use self::drifting::Drifting;
 use self::intake::Intake;
 use self::lanes::Lanes;
 use self::limiting::Limiting;
@@ -69,6 +71,7 @@ struct Parts<'a> {
     sources: Sources<'a>,
     masking: Masking<'a>,
     limiting: Limiting<'a>,
+    drifting: Drifting<'a>,
     destinations: Destinations<'a>,
 }
 
@@ -94,16 +97,18 @@ impl Snapshot<'_> {
             sources: Sources { all: self.sources, wall_ns: self.wall_ns },
             masking: Masking { pipeline: self.pipeline },
             limiting: Limiting { pipeline: self.pipeline },
+            drifting: Drifting { pipeline: self.pipeline },
             destinations,
         }
     }
 
     /// `/status`.
     fn json(&self) -> String {
-        let Parts { books, sampling, disk, lanes, intake, sources, masking, limiting, destinations } = self.parts();
+        let Parts { books, sampling, disk, lanes, intake, sources, masking, limiting, drifting, destinations } =
+            self.parts();
         format!(
             "{{\"device\":{},\"version\":\"{}\",\"epoch\":\"{}\",\"uptime_s\":{:.1},\"ledger\":{},\"sampling\":{},\
-             \"memory\":{{\"pipeline_bytes\":{}}},\"disk\":{},\"watermarks\":{},\"intake\":{},\"sources\":{},\"guard\":{},\"limits\":{},\"destinations\":{}}}\n",
+             \"memory\":{{\"pipeline_bytes\":{}}},\"disk\":{},\"watermarks\":{},\"intake\":{},\"sources\":{},\"guard\":{},\"limits\":{},\"drift\":{},\"destinations\":{}}}\n",
             json_text(self.device),
             env!("CARGO_PKG_VERSION"),
             self.disk.epoch,
@@ -117,13 +122,15 @@ impl Snapshot<'_> {
             sources.json(),
             masking.json(),
             limiting.json(),
+            drifting.json(),
             destinations.json()
         )
     }
 
     /// `/status?format=text`: one screen for people.
     fn text(&self) -> String {
-        let Parts { books, sampling, disk, lanes, intake, sources, masking, limiting, destinations } = self.parts();
+        let Parts { books, sampling, disk, lanes, intake, sources, masking, limiting, drifting, destinations } =
+            self.parts();
         let up_s = self.uptime_ns as f64 / 1e9;
         let head = format!("{} (epoch {}), up {up_s:.0} s", self.device, self.disk.epoch);
         let parts = [
@@ -134,6 +141,7 @@ impl Snapshot<'_> {
             sources.text(),
             masking.text(),
             limiting.text(),
+            drifting.text(),
             sampling.text(),
             disk.text(),
         ];
@@ -147,7 +155,8 @@ impl Snapshot<'_> {
 
     /// Every family of metrics.
     pub(crate) fn families(&self) -> Vec<Family> {
-        let Parts { books, sampling, disk, lanes, intake, sources, masking, limiting, destinations } = self.parts();
+        let Parts { books, sampling, disk, lanes, intake, sources, masking, limiting, drifting, destinations } =
+            self.parts();
         let memory =
             Family::gauge("pipeline_memory_bytes", "Memory of recorder, index and queue.", self.pipeline.bytes());
         let parts = [
@@ -160,6 +169,7 @@ impl Snapshot<'_> {
             sources.families(),
             masking.families(),
             limiting.families(),
+            drifting.families(),
             destinations.families(),
         ];
         parts.into_iter().flatten().collect()

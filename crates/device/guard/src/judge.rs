@@ -52,6 +52,8 @@ pub(crate) struct Judge {
     by_form: u64,
     /// Rules that look for card numbers.
     cards: u64,
+    /// Those of them that are for every text.
+    usual_cards: u64,
     keys: Known<KeyVerdict>,
     /// Of the text that was asked about last.
     hits: Vec<Hit>,
@@ -72,9 +74,10 @@ impl Judge {
         let is_usual = |class| Class::DEFAULT.contains(&class) || class == Class::Email;
         let usual = bits(&options.rules, |rule| matches!(rule.what, What::Class(class) if is_usual(class)));
         let cards = bits(&options.rules, |rule| matches!(rule.what, What::Class(Class::Pan)));
+        let usual_cards = cards & everywhere;
         let counts = vec![0; options.rules.len()];
         let keys = Known::new(places(KEY_BITS, options.small));
-        Self { options, everywhere, usual, by_form, cards, keys, hits: Vec::with_capacity(16), counts }
+        Self { options, everywhere, usual, by_form, cards, usual_cards, keys, hits: Vec::with_capacity(16), counts }
     }
 
     /// What it was made of.
@@ -129,7 +132,8 @@ impl Judge {
             texts_only: whole
                 .and_then(|rule| rules.get(rule))
                 .is_some_and(|rule| matches!(rule.what, What::SecretKeys)),
-            rules: bits(rules, looks),
+            // The id of a span may be all digits.
+            rules: bits(rules, looks) & if detect::is_name_of_id(key) { !self.usual_cards } else { u64::MAX },
             is_masked: !self.look(key, self.everywhere).is_empty(),
             is_plain: false,
         };

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::RandomState;
-use model::otlp::{PointView, ResourceGroup, ScopeGroup, Selection, for_each_scope};
+use model::otlp::{PointView, ScopeGroup, Selection, for_each_scope};
 use model::proto::{ProtoError, Reader, Value};
 
 use crate::overflow::Overflow;
@@ -30,7 +30,7 @@ pub struct SeriesLimit {
     /// Series of one metric of one resource; 0: without a bound.
     per_metric: u32,
     hasher: RandomState,
-    /// Fingerprints: one in a million of those that should overflow is taken for a known one, and stays.
+    /// Fingerprints: of those that should overflow, one in two million is taken for a known one, and stays.
     newest: HashSet<u32, RandomState>,
     older: HashSet<u32, RandomState>,
     metrics: HashMap<u64, Known, RandomState>,
@@ -104,21 +104,18 @@ impl SeriesLimit {
         }
         self.rotate(now_ns);
         // Nearly always all of it stays: then nothing is copied.
-        let mut places = Vec::new();
+        let mut places = self.overflowing(request)?;
+        if places.is_empty() {
+            return Ok(None);
+        }
         let mut item_number = 0usize;
-        self.each(request, |this, scope, metric, key| {
-            let mut number = 0usize;
-            PointView::for_each::<ProtoError>(metric, |point| {
-                if let Place::Overflows = this.place(key, point) {
-                    places.push((item_number, number));
+        for_each_scope::<ProtoError>(request, |scope| {
+            for metric in scope.items() {
+                if places.iter().any(|(item, _)| *item == item_number) && exempt(&scope, metric?)? {
+                    places.retain(|(item, _)| *item != item_number);
                 }
-                number += 1;
-                Ok(())
-            })?;
-            if places.last().is_some_and(|(item, _)| *item == item_number) && exempt(scope, metric)? {
-                places.retain(|(item, _)| *item != item_number);
+                item_number += 1;
             }
-            item_number += 1;
             Ok(())
         })?;
         if places.is_empty() {
@@ -158,23 +155,30 @@ impl SeriesLimit {
         Ok(Some(Overflowed { request, overflow }))
     }
 
-    /// Calls `each` with every metric and a number for its name and resource.
-    fn each<'a>(
-        &mut self,
-        request: &'a [u8],
-        mut each: impl FnMut(&mut Self, &ScopeGroup<'a>, &'a [u8], u64) -> Result<(), ProtoError>,
-    ) -> Result<(), ProtoError> {
-        let hasher = self.hasher.clone();
+    /// The points of series that are beyond what their metrics may have, by the positions of metric and point, which rise. It is a function
+    /// of its own in the program, so that it is known what it costs.
+    #[inline(never)]
+    fn overflowing(&mut self, request: &[u8]) -> Result<Vec<(usize, usize)>, ProtoError> {
+        let (mut places, mut item_number) = (Vec::new(), 0usize);
         for_each_scope::<ProtoError>(request, |scope| {
-            let ResourceGroup { resource, .. } = scope.resource;
-            let of_resource = hashed(&hasher, 0, resource);
+            let of_resource = hashed(&self.hasher, 0, scope.resource.resource);
             for metric in scope.items() {
                 let metric = metric?;
                 let name = Reader::new(metric).last_bytes(1)?.unwrap_or_default();
-                each(self, &scope, metric, hashed(&hasher, of_resource, name))?;
+                let key = hashed(&self.hasher, of_resource, name);
+                let mut number = 0usize;
+                PointView::for_each::<ProtoError>(metric, |point| {
+                    if let Place::Overflows = self.place(key, point) {
+                        places.push((item_number, number));
+                    }
+                    number += 1;
+                    Ok(())
+                })?;
+                item_number += 1;
             }
             Ok(())
-        })
+        })?;
+        Ok(places)
     }
 
     fn place(&mut self, metric: u64, point: PointView<'_>) -> Place {

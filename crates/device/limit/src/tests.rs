@@ -345,7 +345,7 @@ fn sum_of(request: &[u8]) -> (u64, u64) {
 }
 
 /// Scenario: a metric with 1 M different label values, in requests of 1,000 points, 20 a second; another metric of 40 series beside it, and
-/// what overflows is written every 10 s. Guarantees: the metric has 2,000 series and the overflow series, the sum of all points is that of
+/// what overflows is written every 10 s. Guarantees: the metric has 2,000 series (and one in two million) and the overflow series, the sum of all points is that of
 /// what came, the other metric loses nothing, and what is held stays where it was after the first ten thousand (P9).
 #[test]
 fn a_million_label_values_end_in_the_overflow_series() {
@@ -389,8 +389,11 @@ fn a_million_label_values_end_in_the_overflow_series() {
             assert_eq!(count(Signal::Metrics, &written), 1);
         }
     }
-    assert_eq!((went, own, overflows), (came, 2000 + 40 * 1000, 5));
-    assert_eq!((overflow.added(), overflow.left_out(), held), (998_000, 0, 2040));
+    // One in two million has the fingerprint of a known one, and passes.
+    let taken_for_known = own - (2000 + 40 * 1000);
+    assert!(taken_for_known < 12, "{taken_for_known}");
+    assert_eq!((went, overflows, held), (came, 5, 2040));
+    assert_eq!((overflow.added(), overflow.left_out()), (998_000 - taken_for_known, 0));
     assert!(overflow.write(u64::MAX / 2).is_none());
 }
 

@@ -17,6 +17,7 @@ mod reading;
 mod resume;
 mod view;
 
+use drift::Drift;
 use guard::Guard;
 use ledger::{Ledger, PerSignal};
 use limit::{Overflow, RecordLimits, SeriesLimit, TraceLimits};
@@ -50,6 +51,7 @@ pub struct Pipeline {
     books: Books,
     tickets: Tickets,
     positions: Positions,
+    drift: Drift,
     limited: LimitedGaps,
     overflow: Overflow,
     /// When what overflowed was written last.
@@ -92,6 +94,7 @@ impl Pipeline {
             books: Books::new(ledger),
             tickets: Tickets::default(),
             positions: Positions::default(),
+            drift: Drift::default(),
             limited: LimitedGaps::default(),
             overflow: Overflow::default(),
             overflow_ns: 0,
@@ -109,6 +112,13 @@ impl Pipeline {
     #[must_use]
     pub fn with_guard(mut self, guard: Guard) -> Self {
         self.admission.set_guard(guard);
+        self
+    }
+
+    /// Sets what looks for drifting fields; without, nothing does.
+    #[must_use]
+    pub fn with_drift(mut self, drift: Drift) -> Self {
+        self.drift = drift;
         self
     }
 
@@ -288,6 +298,7 @@ impl Pipeline {
         if let Some(dropped) = plan.dropped() {
             self.books.dropped_by_guard(signal, dropped);
         }
+        self.drift.look(signal, &body, now_ns);
         self.take_out(signal, plan.limited());
         if let Some(overflow) = plan.take_overflow() {
             self.take_in_sums(*overflow);

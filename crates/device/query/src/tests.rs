@@ -210,3 +210,30 @@ fn a_transaction_is_one_look_up() {
     assert_eq!(passes(Signal::Logs, &request("f-1", 6, &items)), 4);
     assert_eq!(crate::Hint::new(&query).of_fields(), "");
 }
+
+/// Scenario: log records that tell their level by a text, a field of another name, a number, and not at all. Guarantees: `level` means
+/// the same for all of them.
+#[test]
+fn a_level_is_read_wherever_it_stands() {
+    let request = |key: &str, value: &str| {
+        let mut out = Vec::new();
+        put_message(&mut out, 1, |group| {
+            put_message(group, 2, |scope| {
+                put_message(scope, 2, |record| {
+                    put_message(record, 6, |pair| {
+                        put_bytes(pair, 1, key.as_bytes());
+                        put_message(pair, 2, |any| put_bytes(any, 1, value.as_bytes()));
+                    });
+                });
+            });
+        });
+        out
+    };
+    let query = filter::parse("level=error", 0).unwrap();
+    for (key, value, passes) in
+        [("lvl", "SEVERE", true), ("level", "50", true), ("severity", "info", false), ("colour", "red", false)]
+    {
+        let found = found(Signal::Logs, &request(key, value));
+        assert_eq!(query.filter.matches(&found[0].view()), passes, "{key} {value}");
+    }
+}

@@ -10,6 +10,8 @@ use model::otlp::{
 };
 use model::proto::{self, ProtoError, Reader, put_bytes, put_fixed32, put_fixed64, put_message, put_uint};
 
+use sampling::LogRecordFacts;
+
 use crate::any;
 
 /// Field numbers of `LogRecord` (opentelemetry/proto/logs/v1/logs.proto).
@@ -323,6 +325,11 @@ impl Record for View<'_> {
             },
             Field::Level => match self.what {
                 What::Log(log) if log.severity > 0 => Value::Int(log.severity.cast_signed()),
+                // Its text, or a field, may tell it.
+                What::Log(_) => match LogRecordFacts::read(self.item, &[]).map_or(0, |facts| facts.severity) {
+                    0 => Value::Absent,
+                    severity => Value::Int(severity.into()),
+                },
                 _ => Value::Absent,
             },
             Field::Duration => match self.what {

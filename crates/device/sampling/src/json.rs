@@ -5,14 +5,16 @@ const LONGEST: usize = 64 << 10;
 
 /// A field's value, as far as it is looked at.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Field<'a> {
+pub enum Field<'a> {
+    /// A string without escapes.
     Text(&'a [u8]),
+    /// A number.
     Number(f64),
 }
 
 /// Calls `each` with every field of the object that is a string without escapes or a number. What is not a JSON object has
 /// none; where an object breaks off or is malformed, the fields before that place are told.
-pub(crate) fn for_each_field<'a>(text: &'a [u8], mut each: impl FnMut(&'a [u8], Field<'a>)) {
+pub fn for_each_field<'a>(text: &'a [u8], mut each: impl FnMut(&'a [u8], Field<'a>)) {
     let text = text.trim_ascii();
     if text.first() != Some(&b'{') || text.len() > LONGEST {
         return;

@@ -28,6 +28,7 @@ pub use conditions::{Condition, Conditions, MAX_CONDITIONS};
 pub use decided::{Decided, Fetch, Standing};
 pub use decisions::{NewDecisions, Remembered, Verdict};
 pub use index::{Entries, EntryId};
+pub use json::{Field as JsonField, for_each_field as each_json_field};
 pub use limits::TokenBucket;
 pub use log_record::{LogRecordFacts, LogRecordRule, severity};
 pub use options::{Options, RouteShare};

@@ -148,7 +148,13 @@ impl LogRecordFacts {
                     (self.trace_id, self.span_id) = (Some(trace), Some(span));
                 }
             }
-            (Some(Name::Level), Field::Text(text)) if self.severity == 0 => self.severity = severity(text),
+            (Some(Name::Level(scale)), Field::Text(text)) if self.severity == 0 => {
+                let number = std::str::from_utf8(text).ok().and_then(|text| text.trim().parse().ok());
+                self.severity = number.map_or_else(|| severity(text), |number| scale.severity(number));
+            }
+            (Some(Name::Level(scale)), Field::Number(number)) if self.severity == 0 => {
+                self.severity = scale.severity(number);
+            }
             (Some(Name::Duration(unit_ms)), Field::Number(number)) if self.duration_ms.is_none() => {
                 self.duration_ms = Some(number * unit_ms);
             }
@@ -164,9 +170,47 @@ enum Name {
     Trace,
     Span,
     Parent,
-    Level,
+    /// With the scale of a number.
+    Level(Scale),
     /// Milliseconds of a number without a unit.
     Duration(f64),
+}
+
+/// What a level says as a number.
+#[derive(Clone, Copy)]
+enum Scale {
+    /// Syslog's from 0 to 7 (RFC 5424, section 6.2.1), whole tens as pino and bunyan write them, else a `SeverityNumber`.
+    Usual,
+    /// Python's `levelno`.
+    Python,
+    /// `SeverityNumber`.
+    Otel,
+}
+
+impl Scale {
+    /// The `SeverityNumber`; 0 when there is none.
+    fn severity(self, number: f64) -> u8 {
+        // What is no whole number of the scale becomes one that no arm has.
+        let level = if (0.0..=255.0).contains(&number) && number.fract() == 0.0 { number as u8 } else { u8::MAX };
+        match (self, level) {
+            (Self::Usual, 0) => 21,
+            (Self::Usual, 1) => 19,
+            (Self::Usual, 2) => 18,
+            (Self::Usual, 3) => 17,
+            (Self::Usual, 4) => 13,
+            (Self::Usual, 5) => 10,
+            (Self::Usual, 6) => 9,
+            (Self::Usual, 7) => 5,
+            (Self::Usual, 10) => 1,
+            (Self::Usual, 20) | (Self::Python, 10) => 5,
+            (Self::Usual, 30) | (Self::Python, 20) => 9,
+            (Self::Usual, 40) | (Self::Python, 30) => 13,
+            (Self::Usual, 50) | (Self::Python, 40) => 17,
+            (Self::Usual, 60) | (Self::Python, 50) => 21,
+            (Self::Usual | Self::Otel, 1..=24) => level,
+            _ => 0,
+        }
+    }
 }
 
 /// What a field is, however it is spelled: `trace_id`, `traceId`, `trace.id`, `otelTraceID` are one.
@@ -182,13 +226,29 @@ fn name_of(key: &[u8]) -> Option<Name> {
         b"traceid" | b"oteltraceid" => Name::Trace,
         b"spanid" | b"otelspanid" => Name::Span,
         b"traceparent" => Name::Parent,
-        b"level" | b"severity" | b"loglevel" | b"lvl" | b"severitytext" => Name::Level,
-        b"durationms" | b"latencyms" | b"elapsedms" | b"durationmillis" | b"duration" | b"latency" | b"elapsed" => {
-            Name::Duration(1.0)
+        b"level" | b"severity" | b"loglevel" | b"lvl" | b"severitytext" | b"levelname" | b"priority" => {
+            Name::Level(Scale::Usual)
         }
-        b"durations" | b"latencys" | b"durationseconds" | b"elapseds" => Name::Duration(1e3),
-        b"durationus" | b"latencyus" | b"elapsedus" => Name::Duration(1e-3),
-        b"durationns" | b"latencyns" | b"elapsedns" => Name::Duration(1e-6),
+        b"levelno" => Name::Level(Scale::Python),
+        b"severitynumber" => Name::Level(Scale::Otel),
+        b"durationms"
+        | b"latencyms"
+        | b"elapsedms"
+        | b"durationmillis"
+        | b"duration"
+        | b"latency"
+        | b"elapsed"
+        | b"took"
+        | b"tookms"
+        | b"responsetime"
+        | b"responsetimems"
+        | b"durationmilliseconds" => Name::Duration(1.0),
+        b"durations" | b"latencys" | b"durationseconds" | b"elapseds" | b"latencyseconds" | b"elapsedseconds"
+        | b"requesttime" | b"durationsec" => Name::Duration(1e3),
+        b"durationus" | b"latencyus" | b"elapsedus" | b"tookus" | b"durationmicros" | b"durationmicroseconds" => {
+            Name::Duration(1e-3)
+        }
+        b"durationns" | b"latencyns" | b"elapsedns" | b"durationnanos" | b"durationnanoseconds" => Name::Duration(1e-6),
         _ => return None,
     })
 }
@@ -368,6 +428,14 @@ mod tests {
             ("lvl", "ERR", 17),
             ("level", "warning", 13),
             ("level", "?", 0),
+            ("level", "50", 17),
+            ("level", "3", 17),
+            ("PRIORITY", "6", 9),
+            ("severity", "17", 17),
+            ("severity_number", "10", 10),
+            ("levelno", "40", 17),
+            ("level", "30.5", 0),
+            ("level", "70", 0),
         ] {
             assert_eq!(with(key, value).severity, expected, "{key} {value}");
         }
@@ -377,6 +445,9 @@ mod tests {
             ("duration", "0.25s", Some(250.0)),
             ("latency_us", "1500", Some(1.5)),
             ("elapsed", "3m", Some(180_000.0)),
+            ("duration_seconds", "0.5", Some(500.0)),
+            ("durationMicros", "250000", Some(250.0)),
+            ("took", "20", Some(20.0)),
             ("duration", "soon", None),
         ] {
             assert_eq!(with(key, value).duration_ms, expected, "{key} {value}");

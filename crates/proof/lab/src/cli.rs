@@ -5,6 +5,7 @@ use crate::bench::{
     footprint, hub_results, outage, sampling_results, wire_results,
 };
 use crate::cli_drill::{self, DrillCommand};
+use crate::cli_guard::{FalsePositiveOptions, GuardOptions, false_positives_command, guard_command};
 use crate::cli_options::{OutputOptions, fresh_seed};
 use crate::clock::monotonic;
 use crate::console::Console;
@@ -95,6 +96,10 @@ enum BenchCommand {
     Cost(CostOptions),
     /// CPU, memory and writes for each span, beside the OpenTelemetry Collector and Fluent Bit
     Cpu(CpuOptions),
+    /// What masking takes for a value that is none, in lines and spans of the vessel and in a public corpus
+    FalsePositives(FalsePositiveOptions),
+    /// What masking costs a clean record, in instructions, and beside the Collector's redaction in CPU
+    Guard(GuardOptions),
     /// Binary, memory, CPU and disk of the real agent on a typical device under a typical load
     Footprint(FootprintOptions),
     /// What a long outage at the typical load leaves on the device's disk
@@ -308,6 +313,8 @@ pub(crate) fn run() -> ExitCode {
                 Command::Crash(args) => apart("lightship-crash", &[], &args).await,
                 Command::Bench(BenchCommand::Cost(options)) => cost_command(options).await,
                 Command::Bench(BenchCommand::Cpu(options)) => cpu_command(options).await,
+                Command::Bench(BenchCommand::FalsePositives(options)) => false_positives_command(options),
+                Command::Bench(BenchCommand::Guard(options)) => guard_command(options).await,
                 Command::Bench(BenchCommand::Footprint(options)) => footprint_command(options).await,
                 Command::Bench(BenchCommand::Outage(options)) => outage_command(options).await,
                 Command::Bench(BenchCommand::Hub(options)) => hub_command(options).await,
@@ -450,7 +457,7 @@ async fn cost_command(options: CostOptions) -> Result<ExitCode> {
         serde_json::from_slice(&text).with_context(|| format!("{} holds other results", path.display()))
     });
     let against = against.transpose()?;
-    let args = CostArgs { agent, copies: options.copies, profiles: options.profiles };
+    let args = CostArgs { agent, copies: options.copies, profiles: options.profiles, only: &[] };
     let Some(results) = unless_told_to_stop(cost(&args, console)).await? else { return Ok(ExitCode::SUCCESS) };
     options.output.write(&serde_json::to_value(&results)?)?;
     let faults = against.map_or_else(Vec::new, |before| compare(&before, &results));

@@ -6,6 +6,7 @@ mod agent_status;
 mod bench;
 mod cli;
 mod cli_drill;
+mod cli_guard;
 mod cli_options;
 mod clock;
 mod console;

@@ -58,6 +58,8 @@ pub(super) fn each_authorization(text: &[u8], found: &mut dyn FnMut(Range<usize>
         let value = text.get(start..end).unwrap_or_default();
         let is_secret = match *scheme {
             "basic" => decode_base64(value).is_some_and(|pair| pair.contains(&b':')),
+            // A token of SPNEGO; "action=negotiate remip=8.8.8.8" is none.
+            "negotiate" => value.len() >= 16 && decode_base64(value).is_some(),
             // "token" is a word of prose as well.
             "token" => value.len() >= 16 && value.iter().any(u8::is_ascii_digit),
             _ => value.len() >= 24 || value.len() >= 6 && value.iter().any(u8::is_ascii_digit),
@@ -170,14 +172,48 @@ const SECRET_ENDS: [&[u8]; 13] = [
     b"pin_block",
     b"account_key",
 ];
-/// Last parts of names that say something about a secret, but not the secret.
-const ABOUT: [&[u8]; 15] = [
+/// Last parts of names that say something about a secret, but not the secret; of files of code in stack traces, and of SELinux's types.
+const ABOUT: [&[u8]; 24] = [
     b"name", b"count", b"type", b"length", b"size", b"policy", b"status", b"result", b"age", b"expiry", b"expires",
-    b"enabled", b"version", b"id", b"url",
+    b"enabled", b"version", b"id", b"url", b"java", b"scala", b"kt", b"go", b"py", b"js", b"ts", b"rb", b"t",
 ];
 
 /// The longest name that is looked at; longer ones are looked at from their end.
 const NAME: usize = 96;
+
+/// Letters without which a name is none of [`SECRET`] and [`SECRET_ENDS`]: all those of one of these words.
+const LETTERS: [u32; 12] = [
+    letters(b"pas"),
+    letters(b"secrt"),
+    letters(b"key"),
+    letters(b"authoriz"),
+    letters(b"credntial"),
+    letters(b"coki"),
+    letters(b"token"),
+    letters(b"pwd"),
+    letters(b"cv"),
+    letters(b"cardnumbe"),
+    letters(b"track"),
+    letters(b"pinblock"),
+];
+
+/// A bit for each letter of a word, whatever its case; other characters share the bits of some letters.
+#[inline]
+const fn letters(word: &[u8]) -> u32 {
+    let (mut bits, mut place) = (0, 0);
+    while place < word.len() {
+        bits |= 1 << (word[place] & 31);
+        place += 1;
+    }
+    bits
+}
+
+/// Whether a name has the letters of a secret's: nearly all names end here.
+#[inline]
+fn may_be_secret(name: &[u8]) -> bool {
+    let bits = name.iter().fold(0u32, |bits, byte| bits | 1 << (byte & 31));
+    LETTERS.iter().any(|needed| bits & needed == *needed)
+}
 
 /// Whether a name looks like that of a secret.
 pub(crate) fn is_secret_name(name: &[u8]) -> bool {
@@ -196,12 +232,19 @@ pub(crate) fn is_secret_name(name: &[u8]) -> bool {
     }
     let folded = folded.get(..length).unwrap_or_default();
     let last = folded.rsplit(|byte| *byte == b'_').next().unwrap_or_default();
-    if ABOUT.contains(&last) {
+    if ABOUT.contains(&last) || ABOUT.contains(&last_word(name, folded)) {
         return false;
     }
     let ends = |part: &&[u8]| folded.ends_with(part) && !before(folded, folded.len() - part.len()).is_ascii_digit();
     // `accessToken` ends with it as well; `tokens` are counted by language models.
     SECRET_ENDS.iter().any(ends) || SECRET.iter().any(|part| folded.windows(part.len()).any(|window| window == *part))
+}
+
+/// The last word of a name in which words begin with a capital: of `accessKeyId`, `id`.
+fn last_word<'f>(name: &[u8], folded: &'f [u8]) -> &'f [u8] {
+    let begins = |two: &[u8; 2]| !two[0].is_ascii_uppercase() && two[1].is_ascii_uppercase();
+    let start = name.array_windows::<2>().rposition(begins).map_or(0, |place| place + 1);
+    folded.get(start..).unwrap_or_default()
 }
 
 fn is_name(byte: u8) -> bool {
@@ -212,8 +255,9 @@ fn is_quote(byte: u8) -> bool {
     matches!(byte, b'"' | b'\'' | b'`')
 }
 
-/// Values that say that there is none.
-const NONE: [&[u8]; 7] = [b"true", b"false", b"null", b"none", b"nil", b"undefined", b"***"];
+/// Values that say that there is none; `chauthtok` is what PAM does for the service `passwd`.
+const NONE: [&[u8]; 11] =
+    [b"true", b"false", b"yes", b"no", b"null", b"none", b"nil", b"undefined", b"-", b"***", b"chauthtok"];
 
 /// What is assigned to names that look secret.
 pub(super) fn each_assignment(text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
@@ -229,7 +273,7 @@ pub(super) fn each_assignment(text: &[u8], found: &mut dyn FnMut(Range<usize>)) 
         // A quote, escaped or not, or a space may stand behind the name.
         let name_end = run_start(text, sign, |byte| is_quote(byte) || matches!(byte, b' ' | b'\\'));
         let name = text.get(run_start(text, name_end, is_name)..name_end).unwrap_or_default();
-        if sign - name_end > 4 || name.len() < 3 || !is_secret_name(name) {
+        if sign - name_end > 4 || name.len() < 3 || !may_be_secret(name) || !is_secret_name(name) {
             continue;
         }
         // `=>`, `:=` and `==` assign, too.
@@ -271,7 +315,10 @@ fn assigned(text: &[u8], name: &[u8], sign: usize, from: usize) -> Option<Range<
         && start > sign + 1
         && at(text, end) == b' '
         && value.iter().all(u8::is_ascii_alphabetic);
-    (!is_prose && is_value(value)).then_some(start..end)
+    // Where a shell works: "sudo: bob : PWD=/home/bob ; USER=root".
+    let is_directory =
+        name.ends_with(b"PWD") && value.starts_with(b"/") && matches!(at(text, end), 0 | b' ' | b'\n' | b'\t');
+    (!is_prose && !is_directory && is_value(value)).then_some(start..end)
 }
 
 /// Whether it says something, and is not a place for it.
@@ -319,6 +366,7 @@ mod tests {
             ),
             ("GET /x?access_token=abc&y=2", "abc"),
             ("Cookie: a=b; c=d", "a=b; c=d"),
+            ("Driver={x};UID=root;PWD=/s3;DATABASE=test", "/s3"),
         ] {
             assert_eq!(found(Class::Assignment, text), [value], "{text}");
         }
@@ -337,9 +385,33 @@ mod tests {
             (Class::Assignment, "wrong password: user unknown"),
             (Class::Assignment, "password=, secret=null token=<none> passwd=***"),
             (Class::Assignment, "time=10:20:30 url=http://host:80/path"),
+            (Class::Assignment, "sudo: bob : TTY=pts/0 ; PWD=/home/bob ; USER=root"),
+            (Class::Assignment, "at x.Authorizer.run(AuthorizationUtils.java:109) ~[?:?]"),
+            (Class::Assignment, "{\"CredentialType\": 2, \"accessKeyId\":\"EXAMPLE\"}"),
+            (
+                Class::Assignment,
+                "(using password: YES) pam_unix(passwd:chauthtok) cookie=\"-\" r:systemd_passwd_agent_exec_t:s0",
+            ),
+            (Class::Authorization, "action=negotiate remip=8.8.8.8"),
             (Class::Assignment, "input_tokens=120 secret.name=db, Secret::new() PASSWORD::A"),
         ] {
             assert_eq!(found(class, text), Vec::<&str>::new(), "{text}");
+        }
+    }
+
+    /// Scenario: every part of a secret's name, in every case, behind and before others. Guarantees: the look at its letters passes over none
+    /// (P10); it ends names as they come in lines.
+    #[test]
+    fn the_letters_of_a_secret_are_known() {
+        for part in SECRET.into_iter().chain(SECRET_ENDS) {
+            let upper = part.to_ascii_uppercase();
+            for name in [part, &upper] {
+                assert!(may_be_secret(name) && may_be_secret(&[b"db-", name].concat()), "{}", name.escape_ascii());
+                assert!(is_secret_name(name), "{}", name.escape_ascii());
+            }
+        }
+        for name in ["level", "msg", "duration_ms", "user.id", "path", "time", "rows", "gate", "bytes", "hostname"] {
+            assert!(!may_be_secret(name.as_bytes()), "{name}");
         }
     }
 

@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use crate::class::Class;
 
-pub(crate) use card::is_card_number;
+pub(crate) use card::{is_card_number, is_name_of_id};
 pub(crate) use credentials::is_secret_name;
 
 /// Calls `found` with every range that holds a value of this class.

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use drift::Drift;
 use guard::Guard;
 use ledger::Ledger;
 use limit::{Overflow, SeriesLimit, Tally};
@@ -43,6 +44,16 @@ impl Pipeline {
     pub fn limit_tallies(&self) -> impl Iterator<Item = Tally<'_>> {
         let traces = self.undecided.limits().into_iter().flat_map(limit::TraceLimits::tallies);
         self.admission.limits().tallies().chain(traces)
+    }
+
+    /// What looks for drifting fields.
+    pub fn drift(&self) -> &Drift {
+        &self.drift
+    }
+
+    /// What was found of drifting fields since the last call.
+    pub fn take_drift(&mut self) -> Vec<drift::Finding> {
+        self.drift.take_found()
     }
 
     /// Which series of metrics there are.

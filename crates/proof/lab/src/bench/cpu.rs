@@ -92,6 +92,7 @@ enum Who {
     Masking,
     Files,
     Collector,
+    Redaction,
     FluentBit,
 }
 
@@ -102,6 +103,7 @@ impl Who {
             Self::Masking => ("lightship", "memory, masking"),
             Self::Files => ("lightship", "files, written"),
             Self::Collector => ("Collector", "queue in files"),
+            Self::Redaction => ("Collector", "queue in files, redaction"),
             Self::FluentBit => ("Fluent Bit", "buffer in files"),
         }
     }
@@ -143,11 +145,45 @@ pub(crate) async fn cpu(args: &CpuArgs, console: Console) -> Result<CpuResults> 
         Some(_) => who.push(Who::FluentBit),
         None => eprintln!("SKIPPED Fluent Bit: name it with --fluent-bit FILE"),
     }
+    let (rows, bytes_per_span) = rows(args, &who, &LOADS, console).await?;
+    Ok(CpuResults {
+        commit: commit(),
+        host: Host::this(),
+        seconds: args.seconds,
+        rounds: args.rounds,
+        bytes_per_span: bytes_per_span.round(),
+        rows,
+    })
+}
+
+/// What masking costs, here and in the Collector: CPU seconds for a million spans more than without it.
+#[derive(Debug, Serialize)]
+pub(crate) struct MaskingCost {
+    /// Of the guard.
+    pub(crate) guard_cpu_seconds: f64,
+    /// Of the `redaction` processor.
+    pub(crate) redaction_cpu_seconds: f64,
+    rows: Vec<Row>,
+}
+
+/// The same load with and without masking, through both.
+pub(crate) async fn masking(args: &CpuArgs, console: Console) -> Result<MaskingCost> {
+    let who = [Who::Collector, Who::Redaction, Who::Memory, Who::Masking];
+    let (rows, _) = rows(args, &who, &LOADS[1..], console).await?;
+    let [plain, redaction, memory, masking] = rows.as_slice() else { bail!("not every program was measured") };
+    let more = |with: &Row, without: &Row| {
+        ((with.cpu_seconds_per_million_spans - without.cpu_seconds_per_million_spans) * 100.0).round() / 100.0
+    };
+    Ok(MaskingCost { guard_cpu_seconds: more(masking, memory), redaction_cpu_seconds: more(redaction, plain), rows })
+}
+
+/// Medians of each program under each load, and the size of a span.
+async fn rows(args: &CpuArgs, who: &[Who], loads: &[(u64, u64)], console: Console) -> Result<(Vec<Row>, f64)> {
     let (mut rows, mut bytes_per_span) = (Vec::new(), 0.0);
-    for (rate, memory_mib) in LOADS {
+    for &(rate, memory_mib) in loads {
         let mut runs: BTreeMap<Who, Vec<Run>> = BTreeMap::new();
         for round in 0..args.rounds {
-            for one in &who {
+            for one in who {
                 let run = run(args, *one, rate, memory_mib, round as u64 + 1).await;
                 let run = run.with_context(|| format!("{one:?} at {rate} spans/s"))?;
                 let (program, recorder) = one.names();
@@ -168,14 +204,7 @@ pub(crate) async fn cpu(args: &CpuArgs, console: Console) -> Result<CpuResults> 
         let theirs = runs.get(&Who::Collector).map(|runs| median(runs, |run| run.cpu_per_million));
         rows.extend(who.iter().filter_map(|one| Some(row(*one, rate, runs.get(one)?, theirs))));
     }
-    Ok(CpuResults {
-        commit: commit(),
-        host: Host::this(),
-        seconds: args.seconds,
-        rounds: args.rounds,
-        bytes_per_span: bytes_per_span.round(),
-        rows,
-    })
+    Ok((rows, bytes_per_span))
 }
 
 fn median(runs: &[Run], value: impl Fn(&Run) -> f64) -> f64 {
@@ -212,7 +241,10 @@ async fn start(args: &CpuArgs, who: Who, memory_mib: u64, directory: &Path, sink
         backoff: Duration::from_secs(1),
     };
     let setting = match who {
-        Who::Collector => return Ok(Started::Peer(start_collector(&args.collector, sink, directory, WAIT).await?)),
+        Who::Collector | Who::Redaction => {
+            let masks = who == Who::Redaction;
+            return Ok(Started::Peer(start_collector(&args.collector, sink, directory, WAIT, masks).await?));
+        }
         Who::FluentBit => {
             let binary = args.fluent_bit.as_deref().context("no Fluent Bit was named")?;
             return Ok(Started::Peer(start_fluent_bit(binary, sink, directory, WAIT).await?));

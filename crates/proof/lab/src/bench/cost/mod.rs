@@ -37,6 +37,8 @@ pub(crate) struct CostArgs {
     pub(crate) copies: bool,
     /// Keep callgrind's profiles in this directory.
     pub(crate) profiles: Option<PathBuf>,
+    /// Only these scenarios; all where there is none.
+    pub(crate) only: &'static [&'static str],
 }
 
 /// One kind of traffic, and how it is taken in.
@@ -49,9 +51,11 @@ struct Scenario {
     batch: u64,
     keep_one_in: u64,
     files: bool,
+    /// Whether bodies of log records are lines of logfmt.
+    pairs: bool,
 }
 
-const SCENARIOS: [Scenario; 6] = [
+const SCENARIOS: [Scenario; 7] = [
     Scenario {
         name: "grpc-512",
         what: "the default batch of an SDK over gRPC: 512 spans, 20 % to keep",
@@ -60,6 +64,7 @@ const SCENARIOS: [Scenario; 6] = [
         batch: 512,
         keep_one_in: 5,
         files: false,
+        pairs: false,
     },
     Scenario {
         name: "http-100",
@@ -69,6 +74,7 @@ const SCENARIOS: [Scenario; 6] = [
         batch: 100,
         keep_one_in: 5,
         files: false,
+        pairs: false,
     },
     Scenario {
         name: "http-100-5",
@@ -78,6 +84,7 @@ const SCENARIOS: [Scenario; 6] = [
         batch: 100,
         keep_one_in: 20,
         files: false,
+        pairs: false,
     },
     Scenario {
         name: "files-100",
@@ -87,6 +94,7 @@ const SCENARIOS: [Scenario; 6] = [
         batch: 100,
         keep_one_in: 5,
         files: true,
+        pairs: false,
     },
     Scenario {
         name: "logs-100",
@@ -96,6 +104,17 @@ const SCENARIOS: [Scenario; 6] = [
         batch: 100,
         keep_one_in: 1,
         files: false,
+        pairs: false,
+    },
+    Scenario {
+        name: "pairs-100",
+        what: "100 log records over HTTP, each a line of logfmt with eight pairs",
+        protocol: Protocol::Http,
+        signal: Signal::Logs,
+        batch: 100,
+        keep_one_in: 1,
+        files: false,
+        pairs: true,
     },
     Scenario {
         name: "points-100",
@@ -105,6 +124,7 @@ const SCENARIOS: [Scenario; 6] = [
         batch: 100,
         keep_one_in: 1,
         files: false,
+        pairs: false,
     },
 ];
 
@@ -157,6 +177,9 @@ pub(crate) async fn cost(args: &CostArgs, console: Console) -> Result<Option<Cos
     }
     let mut scenarios = BTreeMap::new();
     for scenario in &SCENARIOS {
+        if !args.only.is_empty() && !args.only.contains(&scenario.name) {
+            continue;
+        }
         console.event(&format!("{}: {}", scenario.name, scenario.what));
         let cost = measure(args, scenario).await.with_context(|| format!("scenario {}", scenario.name))?;
         console.event(&format!(
@@ -250,7 +273,8 @@ async fn under(tool: &str, agent: &Path, scenario: &Scenario, directory: &Path, 
     };
     let (_keep, target) = watch::channel(listen);
     let mut client = Client::new(scenario.protocol, scenario.signal, target);
-    let mut traffic = Traffic::new(1, scenario.keep_one_in);
+    let traffic = Traffic::new(1, scenario.keep_one_in);
+    let mut traffic = if scenario.pairs { traffic.with_pairs() } else { traffic };
     let mut warm_up = Run { records: 0, bytes: 0 };
     send(scenario, WARM_UP, &mut client, &mut traffic, &mut warm_up).await?;
     settle(&device).await?;

@@ -11,6 +11,8 @@ pub(super) enum Stage {
     Look,
     /// Masking.
     Guard,
+    /// Limits, series of metrics, and the look for drifting fields.
+    Limits,
     Route,
     Red,
     Sampler,
@@ -23,10 +25,11 @@ pub(super) enum Stage {
 }
 
 /// All of them.
-pub(super) const STAGES: [Stage; 12] = [
+pub(super) const STAGES: [Stage; 13] = [
     Stage::Intake,
     Stage::Look,
     Stage::Guard,
+    Stage::Limits,
     Stage::Route,
     Stage::Red,
     Stage::Sampler,
@@ -45,6 +48,7 @@ impl Stage {
             Self::Intake => "intake",
             Self::Look => "look",
             Self::Guard => "guard",
+            Self::Limits => "limits",
             Self::Route => "route",
             Self::Red => "red",
             Self::Sampler => "sampler",
@@ -59,13 +63,15 @@ impl Stage {
 }
 
 /// Beginnings of paths, the first that fits counts.
-const BY_PATH: [(&str, Stage); 40] = [
+const BY_PATH: [(&str, Stage); 42] = [
     ("model::otlp::inspect", Stage::Look),
     ("model::otlp::pieces", Stage::Look),
     ("model::otlp::findings", Stage::Look),
     ("model::otlp::facts", Stage::Look),
     ("model::otlp::json", Stage::Look),
     ("guard::", Stage::Guard),
+    ("limit::", Stage::Limits),
+    ("drift::", Stage::Limits),
     ("red::", Stage::Red),
     ("sampling::", Stage::Sampler),
     ("journal::recorder", Stage::Recorder),

@@ -22,12 +22,19 @@ pub(crate) struct Traffic {
     traces: u64,
     /// One trace in so many fails, and so is kept.
     keep_one_in: u64,
+    /// Whether log records have bodies in logfmt.
+    pairs: bool,
 }
 
 impl Traffic {
     /// Traffic of which one trace in so many is to be kept.
     pub(crate) fn new(seed: u64, keep_one_in: u64) -> Self {
-        Self { rng: Rng::new(seed, 12), traces: 0, keep_one_in }
+        Self { rng: Rng::new(seed, 12), traces: 0, keep_one_in, pairs: false }
+    }
+
+    /// The same with log records whose bodies are lines of logfmt: many names, each with a value.
+    pub(crate) fn with_pairs(self) -> Self {
+        Self { pairs: true, ..self }
     }
 
     /// A request of so many records that came about at `now_ns`.
@@ -85,6 +92,17 @@ impl Traffic {
         }
     }
 
+    fn body(&mut self, number: u64) -> String {
+        let gate = number % 7;
+        if !self.pairs {
+            return format!("cargo {number} was weighed at gate {gate}");
+        }
+        let duration = self.rng.between(1, 900);
+        format!(
+            "level=info msg=\"cargo was weighed\" cargo={number} gate={gate} duration_ms={duration} user=crane-{gate} path=/api/v1/cargo/{number} status=200"
+        )
+    }
+
     /// Half of them are of a trace that sends no span.
     fn log_record(&mut self, now_ns: u64) -> LogRecord {
         let number = self.rng.between(0, 9_999);
@@ -94,7 +112,7 @@ impl Traffic {
             observed_time_unix_nano: now_ns,
             severity_number: SeverityNumber::Info.into(),
             severity_text: "INFO".to_owned(),
-            body: Some(any(text(&format!("cargo {number} was weighed at gate {}", number % 7)))),
+            body: Some(any(text(&self.body(number)))),
             attributes: vec![attribute("code.function", text("weigh")), attribute("thread.id", int(7))],
             trace_id: if in_trace { self.rng.id::<16>().to_vec() } else { Vec::new() },
             span_id: if in_trace { self.rng.id::<8>().to_vec() } else { Vec::new() },
