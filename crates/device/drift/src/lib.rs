@@ -24,7 +24,7 @@ use looked::Looked;
 use stream::Stream;
 
 /// Looks at a request, a second and signal.
-const LOOKS_A_SECOND: f64 = 4.0;
+const LOOKS_A_SECOND: f64 = 1.0;
 /// Records that are looked at in one request.
 const RECORDS: usize = 16;
 /// What fingerprints take at most.
