@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use serde::Deserialize;
-use yaml::{Place, Spanned};
+use yaml::Spanned;
 
 /// What is masked in every record before metrics are made of it and before it is written or sent anywhere (docs/masking.md).
 #[derive(Debug, Clone, Deserialize)]
@@ -190,15 +190,18 @@ pub(crate) fn check(guard: &Guard) -> Result<(), (String, String)> {
         return Err((String::new(), format!("guard.rules: at most {MAX_RULES}, with those of guard.redaction")));
     }
     for (index, rule) in guard.rules.iter().enumerate() {
-        let at = place(rule.name.place);
+        let at = rule.name.place.to_string();
         check_rule(rule).map_err(|(other, what)| (other.unwrap_or(at), format!("guard.rules[{index}]{what}")))?;
         if guard.rules.iter().take(index).any(|other| other.name.value == rule.name.value) {
             let name = &rule.name.value;
-            return Err((place(rule.name.place), format!("guard.rules[{index}].name: two rules are named {name}")));
+            return Err((
+                rule.name.place.to_string(),
+                format!("guard.rules[{index}].name: two rules are named {name}"),
+            ));
         }
         if rule.action == MaskAction::Token && guard.token_keys.is_empty() {
             let what = "action: a token needs a key; give guard.token_keys one, or choose another action";
-            return Err((place(rule.name.place), format!("guard.rules[{index}].{what}")));
+            return Err((rule.name.place.to_string(), format!("guard.rules[{index}].{what}")));
         }
     }
     for (index, key) in guard.token_keys.iter().enumerate() {
@@ -270,17 +273,10 @@ fn check_rule(rule: &MaskRule) -> Result<(), Mistake> {
 fn expression(one: &Spanned<String>, key: &str) -> Result<(), (String, String)> {
     match regex_lite::RegexBuilder::new(&one.value).size_limit(EXPRESSION_BYTES).build() {
         Ok(built) if built.is_match("") => {
-            Err((place(one.place), format!("{key}: '{}' matches nothing as well as something", one.value)))
+            Err((one.place.to_string(), format!("{key}: '{}' matches nothing as well as something", one.value)))
         }
         Ok(_) => Ok(()),
-        Err(error) => Err((place(one.place), format!("{key}: '{}': {error}", one.value))),
-    }
-}
-
-fn place(location: Place) -> String {
-    match location.line() {
-        0 => String::new(),
-        line => format!(":{line}:{}", location.column()),
+        Err(error) => Err((one.place.to_string(), format!("{key}: '{}': {error}", one.value))),
     }
 }
 
@@ -289,11 +285,7 @@ mod tests {
     use super::*;
 
     fn read(guard: &str) -> Result<Guard, String> {
-        let text = format!(
-            "version: 0\ndevice: {{ id: d }}\ndata_dir: /d\n\
-             destinations: [{{ name: hub, type: hub, url: 'http://localhost:1' }}]\n{guard}\n"
-        );
-        crate::parse(&text).map(|config| config.guard).map_err(|error| error.to_string())
+        crate::tests::with_section(guard).map(|config| config.guard).map_err(|error| error.to_string())
     }
 
     /// Scenario: no section, an empty one, one with everything. Guarantees: the usual rules hold unless somebody says otherwise; values

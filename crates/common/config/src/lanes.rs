@@ -225,7 +225,7 @@ const LEAST: u64 = 128 << 10;
 
 pub(crate) fn check(lanes: &Lanes, journal: u64) -> Result<(), (String, String)> {
     for (index, rule) in lanes.rules.iter().enumerate() {
-        let fail = |what: String| (place(rule.filter.place), format!("lanes.rules[{index}].filter: {what}"));
+        let fail = |what: String| (rule.filter.place.to_string(), format!("lanes.rules[{index}].filter: {what}"));
         let query = filter::parse(&rule.filter.value, 0).map_err(|error| fail(error.message().to_owned()))?;
         if !query.pipes.is_empty() || query.range != filter::Range::default() {
             return Err(fail("a lane is chosen by what a record is: no time range, and nothing after '|'".to_owned()));
@@ -236,12 +236,12 @@ pub(crate) fn check(lanes: &Lanes, journal: u64) -> Result<(), (String, String)>
         if let Some(marks) = marks.as_ref().filter(|marks| marks.value.high <= marks.value.low) {
             let Watermarks { high, low } = marks.value;
             let what = format!("lanes.watermarks.{name}: high ({}%) must be above low ({}%)", high.0, low.0);
-            return Err((place(marks.place), what));
+            return Err((marks.place.to_string(), what));
         }
     }
     for (index, (name, budget)) in LANES.iter().zip(lanes.budgets.all()).enumerate() {
         let Some(budget) = budget else { continue };
-        let fail = |what: &str| Err((place(budget.place), format!("lanes.budgets.{name}: {what}")));
+        let fail = |what: &str| Err((budget.place.to_string(), format!("lanes.budgets.{name}: {what}")));
         if budget.value.bytes.is_some_and(|bytes| bytes.0 < LEAST || bytes.0 > journal) {
             return fail("must be at least 128KiB and at most journal.budget");
         }
@@ -254,23 +254,14 @@ pub(crate) fn check(lanes: &Lanes, journal: u64) -> Result<(), (String, String)>
 
 const LANES: [&str; 6] = ["mission", "audit", "traces", "logs", "metrics", "debug"];
 
-fn place(location: Place) -> String {
-    match location.line() {
-        0 => String::new(),
-        line => format!(":{line}:{}", location.column()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn read(lanes: &str) -> Result<Lanes, String> {
-        let text = format!(
-            "version: 0\ndevice: {{ id: d }}\ndata_dir: /d\n\
-             destinations: [{{ name: hub, type: hub, url: 'http://localhost:1' }}]\nlanes: {{ {lanes} }}\n"
-        );
-        crate::parse(&text).map(|config| config.lanes).map_err(|error| error.to_string())
+        crate::tests::with_section(&format!("lanes: {{ {lanes} }}"))
+            .map(|config| config.lanes)
+            .map_err(|error| error.to_string())
     }
 
     /// Scenario: lanes with watermarks and budgets of their own, and without. Guarantees: what is written holds; mission and

@@ -313,6 +313,14 @@ fn check(config: &Config) -> Result<(), String> {
 mod tests {
     use super::*;
 
+    /// A configuration with this section.
+    pub(crate) fn with_section(section: &str) -> Result<Config, ConfigError> {
+        parse(&format!(
+            "version: 0\ndevice: {{ id: d }}\ndata_dir: /d\n\
+             destinations: [{{ name: hub, type: hub, url: 'http://localhost:1' }}]\n{section}\n"
+        ))
+    }
+
     const GOOD: &str = r#"
 version: 0
 device: { id: vessel-1 }

@@ -76,7 +76,7 @@ pub(crate) fn check(limits: &Limits) -> Result<(), (String, String)> {
         return Err((String::new(), format!("limits.rules: at most {MAX_RULES}")));
     }
     for (index, rule) in limits.rules.iter().enumerate() {
-        let at = |where_: Place, what: String| (place(where_), format!("limits.rules[{index}]{what}"));
+        let at = |where_: Place, what: String| (where_.to_string(), format!("limits.rules[{index}]{what}"));
         check_rule(rule).map_err(|what| at(rule.name.place, what.to_owned()))?;
         if limits.rules.iter().take(index).any(|other| other.name.value == rule.name.value) {
             return Err(at(rule.name.place, format!(".name: two rules are named {}", rule.name.value)));
@@ -120,23 +120,12 @@ fn check_rule(rule: &LimitRule) -> Result<(), &'static str> {
     Ok(())
 }
 
-fn place(location: Place) -> String {
-    match location.line() {
-        0 => String::new(),
-        line => format!(":{line}:{}", location.column()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn read(section: &str) -> Result<Limits, String> {
-        let text = format!(
-            "version: 0\ndevice: {{ id: d }}\ndata_dir: /d\n\
-             destinations: [{{ name: hub, type: hub, url: 'http://localhost:1' }}]\n{section}\n"
-        );
-        crate::parse(&text).map(|config| config.limits).map_err(|error| error.to_string())
+        crate::tests::with_section(section).map(|config| config.limits).map_err(|error| error.to_string())
     }
 
     /// Scenario: no section; ten samples a second and one in a hundred traces, a line each; every key. Guarantees: nothing is limited

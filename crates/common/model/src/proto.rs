@@ -390,6 +390,16 @@ pub fn put_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
+/// Appends a field as it was read.
+pub fn put_field(out: &mut Vec<u8>, number: u32, value: Value<'_>) {
+    match value {
+        Value::Varint(value) => put_uint(out, number, value),
+        Value::Fixed64(bits) => put_fixed64(out, number, bits),
+        Value::Fixed32(bits) => put_fixed32(out, number, bits),
+        Value::Bytes(bytes) => put_bytes(out, number, bytes),
+    }
+}
+
 /// Appends what stands before the bytes of such a field.
 #[inline]
 pub fn put_head(out: &mut Vec<u8>, number: u32, length: usize) {

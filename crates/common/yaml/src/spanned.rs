@@ -36,6 +36,13 @@ impl Place {
     }
 }
 
+/// `:line:column`, as it follows the name of a file; nothing where it is unknown.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_known() { write!(f, ":{}:{}", self.line, self.column) } else { Ok(()) }
+    }
+}
+
 /// The name by which a reader knows that a value's place is asked for.
 pub(crate) const NAME: &str = "$lightship::yaml::Spanned";
 

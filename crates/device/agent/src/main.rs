@@ -79,14 +79,7 @@ fn config_path(arguments: &Arguments) -> PathBuf {
 }
 
 fn load(arguments: &Arguments) -> Result<config::Config, Failure> {
-    let path = config_path(arguments);
-    // On a thread of its own: what its stack took goes back when it ends, and that of the program's first thread would stay.
-    let reader = std::thread::Builder::new().spawn({
-        let path = path.clone();
-        move || config::load(&path)
-    });
-    let read = reader.ok().and_then(|reader| reader.join().ok());
-    read.unwrap_or_else(|| config::load(&path)).map_err(|error| Failure::usage(error.to_string()))
+    config::load(&config_path(arguments)).map_err(|error| Failure::usage(error.to_string()))
 }
 
 fn execute(arguments: &Arguments) -> Result<(), Failure> {

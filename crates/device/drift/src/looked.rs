@@ -6,10 +6,13 @@ use model::otlp::{PointView, ScopeGroup, attributes, for_each_scope, string_attr
 use model::proto::{ProtoError, Reader, Value};
 use sampling::{JsonField, each_json_field};
 
-/// Field numbers of `LogRecord`: body, attributes, event name.
-const LOG: [u32; 3] = [5, 6, 12];
-/// Field numbers of `Span`: name, attributes.
-const SPAN: [u32; 2] = [5, 9];
+/// Fields of `LogRecord` (opentelemetry/proto/logs/v1/logs.proto).
+const BODY: u8 = 5;
+const LOG_ATTRIBUTES: u32 = 6;
+const EVENT_NAME: u8 = 12;
+/// Fields of `Span` (opentelemetry/proto/trace/v1/trace.proto).
+const SPAN_NAME: u8 = 5;
+const SPAN_ATTRIBUTES: u32 = 9;
 /// The longest part of a value that is shown.
 const SAMPLE: usize = 48;
 
@@ -90,13 +93,13 @@ fn looked<'a>(signal: Signal, scope: &ScopeGroup<'a>, name: &'a [u8], fields: Ve
 }
 
 fn span<'a>(scope: &ScopeGroup<'a>, item: &'a [u8]) -> Result<Looked<'a>, ProtoError> {
-    let name = last(item, SPAN[0])?;
-    Ok(looked(Signal::Traces, scope, name, fields(item, SPAN[1])))
+    let name = last(item, SPAN_NAME)?;
+    Ok(looked(Signal::Traces, scope, name, fields(item, SPAN_ATTRIBUTES)))
 }
 
 fn log_record<'a>(scope: &ScopeGroup<'a>, item: &'a [u8]) -> Result<Looked<'a>, ProtoError> {
-    let mut fields = fields(item, LOG[1]);
-    let mut body = Reader::new(last(item, LOG[0])?);
+    let mut fields = fields(item, LOG_ATTRIBUTES);
+    let mut body = Reader::new(last(item, BODY)?);
     while let Some(field) = body.next_field()? {
         match field {
             (any_value::STRING, Value::Bytes(text)) => each_json_field(text, |key, field| {
@@ -111,7 +114,7 @@ fn log_record<'a>(scope: &ScopeGroup<'a>, item: &'a [u8]) -> Result<Looked<'a>, 
             _ => {}
         }
     }
-    let event = last(item, LOG[2])?;
+    let event = last(item, EVENT_NAME)?;
     let name = if event.is_empty() { last(scope.scope, 1)? } else { event };
     Ok(looked(Signal::Logs, scope, name, fields))
 }
@@ -125,7 +128,7 @@ fn metric<'a>(scope: &ScopeGroup<'a>, item: &'a [u8]) -> Result<Option<Looked<'a
     })?;
     let Some(point) = first else { return Ok(None) };
     let (mut delta, mut monotonic) = (false, false);
-    let mut data = Reader::new(last(item, point.kind)?);
+    let mut data = Reader::new(last(item, point.kind as u8)?);
     while let Some(field) = data.next_field()? {
         match field {
             (2, Value::Varint(temporality)) => delta = temporality == 1,
@@ -167,13 +170,7 @@ fn fields(message: &[u8], number: u32) -> Vec<Field<'_>> {
     attributes(message, number).map(field).collect()
 }
 
-/// The last text or message of this number; empty where there is none.
-fn last(message: &[u8], number: u32) -> Result<&[u8], ProtoError> {
-    let (mut last, mut reader) = (&[][..], Reader::new(message));
-    while let Some((found, value)) = reader.next_field()? {
-        if let (true, Value::Bytes(bytes)) = (found == number, value) {
-            last = bytes;
-        }
-    }
-    Ok(last)
+/// The last text or message of this number, which is below 16; empty where there is none.
+fn last(message: &[u8], number: u8) -> Result<&[u8], ProtoError> {
+    Ok(Reader::new(message).last_bytes(number)?.unwrap_or_default())
 }

@@ -22,8 +22,8 @@ pub(crate) struct Stream {
     service: Box<str>,
     name: Box<str>,
     signal: Signal,
-    unit: Box<str>,
-    instrument: &'static str,
+    unit: Latest<Box<str>>,
+    instrument: Latest<&'static str>,
     fields: Vec<Known>,
     /// Records that were looked at.
     looked: u32,
@@ -35,12 +35,35 @@ pub(crate) struct Stream {
 #[derive(Debug)]
 struct Known {
     key: Box<[u8]>,
-    kind: &'static str,
+    kind: Latest<&'static str>,
     /// Records since it came first, and those that had it.
     since: u32,
     had: u32,
     /// The record that had it last.
     last: u32,
+}
+
+/// What something is, and what it was before: what goes back and forth between two, as while a service is updated, is told once.
+#[derive(Debug)]
+struct Latest<T> {
+    now: T,
+    before: Option<T>,
+}
+
+impl<T: PartialEq> Latest<T> {
+    fn new(now: T) -> Self {
+        Self { now, before: None }
+    }
+
+    /// It is this now: what it was, where it is something new.
+    fn becomes(&mut self, now: T) -> Option<&T> {
+        if self.now == now {
+            return None;
+        }
+        let is_new = self.before.as_ref() != Some(&now);
+        self.before = Some(std::mem::replace(&mut self.now, now));
+        self.before.as_ref().filter(|_| is_new)
+    }
 }
 
 fn cut(bytes: &[u8]) -> &[u8] {
@@ -59,8 +82,18 @@ impl Stream {
     pub(crate) fn new(looked: &Looked<'_>) -> Self {
         let (service, name, unit) = (shown(looked.service), shown(looked.name), shown(looked.unit));
         let bytes = size_of::<Self>() + 16 + service.len() + name.len() + unit.len();
-        let (signal, instrument) = (looked.signal, looked.instrument);
-        Self { service, name, signal, unit, instrument, fields: Vec::new(), looked: 0, last_ns: 0, bytes }
+        let (unit, instrument) = (Latest::new(unit), Latest::new(looked.instrument));
+        Self {
+            service,
+            name,
+            signal: looked.signal,
+            unit,
+            instrument,
+            fields: Vec::new(),
+            looked: 0,
+            last_ns: 0,
+            bytes,
+        }
     }
 
     /// Whether nothing was looked at yet.
@@ -82,13 +115,13 @@ impl Stream {
     pub(crate) fn look(&mut self, looked: &Looked<'_>, room: usize, now_ns: u64, mut tell: impl FnMut(Finding)) {
         self.looked = self.looked.saturating_add(1);
         self.last_ns = now_ns;
-        if self.instrument != looked.instrument {
-            let before = std::mem::replace(&mut self.instrument, looked.instrument);
+        if let Some(before) = self.instrument.becomes(looked.instrument).copied() {
             tell(self.finding(Kind::UnexpectedInstrument, None, before, looked.instrument));
         }
-        if self.unit.as_bytes() != cut(looked.unit) {
-            let before = std::mem::replace(&mut self.unit, shown(looked.unit));
-            tell(self.finding(Kind::UnitMismatch, None, &before, &self.unit));
+        if self.unit.now.as_bytes() != cut(looked.unit)
+            && let Some(before) = self.unit.becomes(shown(looked.unit)).cloned()
+        {
+            tell(self.finding(Kind::UnitMismatch, None, &before, &self.unit.now));
         }
         for field in &looked.fields {
             self.field(field, room, &mut tell);
@@ -101,11 +134,12 @@ impl Stream {
         if let Some(known) = self.fields.iter_mut().find(|known| *known.key == *key) {
             known.had += u32::from(known.last != number);
             known.last = number;
-            let before = std::mem::replace(&mut known.kind, field.kind);
+            let before = known.kind.becomes(field.kind).copied();
             // A number that is whole now and then is no other type.
-            let same =
-                before == field.kind || [before, field.kind].iter().all(|kind| matches!(*kind, "int" | "double"));
-            if !same && number > LEARNED {
+            let is_number = |kind| matches!(kind, "int" | "double");
+            if let Some(before) = before.filter(|before| !(is_number(before) && is_number(field.kind)))
+                && number > LEARNED
+            {
                 tell(self.finding(Kind::TypeMismatch, Some(field), before, field.kind));
             }
             return;
@@ -115,7 +149,7 @@ impl Stream {
             return;
         }
         self.bytes += bytes;
-        self.fields.push(Known { key: key.into(), kind: field.kind, since: number, had: 1, last: number });
+        self.fields.push(Known { key: key.into(), kind: Latest::new(field.kind), since: number, had: 1, last: number });
         if number > LEARNED {
             tell(self.finding(Kind::MissingAttribute, Some(field), "", field.kind));
         }
@@ -132,7 +166,7 @@ impl Stream {
             let known = self.fields.swap_remove(place);
             self.bytes -= (size_of::<Known>() + known.key.len()).min(self.bytes);
             let field = String::from_utf8_lossy(&known.key).into_owned();
-            let finding = self.finding(Kind::RecommendedAttributeNotPresent, None, known.kind, "");
+            let finding = self.finding(Kind::RecommendedAttributeNotPresent, None, known.kind.now, "");
             tell(Finding { field, ..finding });
         }
     }

@@ -128,6 +128,26 @@ fn units_and_instruments_are_told() {
     }
 }
 
+/// Scenario: two versions of a service run beside each other, with a field of two types and a metric of two units and instruments, for
+/// ten minutes. Guarantees: each difference is told once, not with every look.
+#[test]
+fn what_goes_back_and_forth_is_told_once() {
+    let mut drift = Drift::on();
+    let user = |value| request("api", &[log_record(&[("user", value)], "")]);
+    let of_unit = |unit, kind| request("api", &[metric(unit, kind)]);
+    let mut told = Vec::new();
+    for second in 0..600u64 {
+        let is_new = second > 60 && second % 2 == 0;
+        let value = if is_new { Any::Int(7) } else { Any::Text("bob") };
+        drift.look(Signal::Logs, &user(value), second * SECOND);
+        let of_unit = if is_new { of_unit("ms", 7) } else { of_unit("s", 5) };
+        drift.look(Signal::Metrics, &of_unit, second * SECOND);
+        told.extend(drift.take_found());
+    }
+    let wanted = [("type_mismatch", "user"), ("unexpected_instrument", ""), ("unit_mismatch", "")];
+    assert_eq!(ids(&told), wanted);
+}
+
 /// Scenario: 100,000 services, each with fields of their own, within a minute and then much later; nothing looks where nobody wants it.
 /// Guarantees: what is held stays bounded, what finds no room is counted, and old ones make room (P9).
 #[test]

@@ -23,11 +23,7 @@ pub(crate) fn limits(config: &Config) -> Result<(RecordLimits, SeriesLimit, Opti
                 filter::parse(&text.value, 0).map_err(fail)?.filter
             }
         };
-        let signal = match written.signal {
-            SignalName::Traces => Signal::Traces,
-            SignalName::Logs => Signal::Logs,
-            SignalName::Metrics => Signal::Metrics,
-        };
+        let signal = Signal::from(written.signal);
         let most = match (written.share, written.rate) {
             (Some(share), _) => Most::Share(share.0),
             (None, rate) => Most::Rate { per_second: rate.unwrap_or_default(), burst: written.burst() },

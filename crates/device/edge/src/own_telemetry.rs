@@ -104,10 +104,7 @@ impl Speaker<'_> {
         self.group(&mut out, |out| {
             for one in findings {
                 put_message(out, 2, |out| {
-                    put_fixed64(out, 1, self.wall_ns);
-                    put_uint(out, 2, WARN);
-                    put_bytes(out, 3, b"WARN");
-                    put_message(out, 5, |out| put_bytes(out, any_value::STRING, one.sentence().as_bytes()));
+                    self.warning(&one.sentence(), out);
                     for (key, text) in [
                         ("weaver.finding.id", one.kind.id()),
                         ("weaver.finding.signal_type", one.signal.name()),
@@ -120,7 +117,6 @@ impl Speaker<'_> {
                     ] {
                         string_attribute(out, 6, key, text);
                     }
-                    put_fixed64(out, 11, self.wall_ns);
                     put_bytes(out, 12, b"weaver.live_check.finding");
                 });
             }
@@ -130,15 +126,12 @@ impl Speaker<'_> {
 
     fn loss(&self, one: &Lost, destination: &str, out: &mut Vec<u8>) {
         let Lost { gap, records, .. } = one;
-        put_fixed64(out, 1, self.wall_ns);
-        put_uint(out, 2, WARN);
-        put_bytes(out, 3, b"WARN");
         let text = format!(
             "{records} records of lane {} are lost to destination {destination}: {}",
             gap.lane,
             gap.reason.name()
         );
-        put_message(out, 5, |out| put_bytes(out, any_value::STRING, text.as_bytes()));
+        self.warning(&text, out);
         string_attribute(out, 6, "lightship.destination", destination);
         string_attribute(out, 6, "lightship.lane", gap.lane.name());
         string_attribute(out, 6, "lightship.reason", gap.reason.name());
@@ -154,6 +147,14 @@ impl Speaker<'_> {
                 put_message(out, key_value::VALUE, |out| put_uint(out, any_value::INT, number));
             });
         }
+    }
+
+    /// Time, severity and text of a log record that warns, made now.
+    fn warning(&self, text: &str, out: &mut Vec<u8>) {
+        put_fixed64(out, 1, self.wall_ns);
+        put_uint(out, 2, WARN);
+        put_bytes(out, 3, b"WARN");
+        put_message(out, 5, |out| put_bytes(out, any_value::STRING, text.as_bytes()));
         put_fixed64(out, 11, self.wall_ns);
     }
 }

@@ -68,10 +68,11 @@ impl Overflow {
         metric: &[u8],
         point: PointView<'_>,
     ) -> Result<(), ProtoError> {
-        let (name, unit) = (text(metric, 1)?, text(metric, 3)?);
+        let bytes = |number| Ok::<_, ProtoError>(Reader::new(metric).last_bytes(number)?.unwrap_or_default());
+        let (name, unit) = (bytes(1)?, bytes(3)?);
         name.clone_into(&mut self.newest);
         let (mut temporality, mut monotonic) = (0, false);
-        let mut data = Reader::new(text(metric, point.kind)?);
+        let mut data = Reader::new(bytes(point.kind as u8)?);
         while let Some(field) = data.next_field()? {
             match field {
                 (2, Value::Varint(value)) => temporality = value,
@@ -253,17 +254,6 @@ impl Metric {
 
 fn packed(values: &[u64], out: &mut Vec<u8>) {
     values.iter().for_each(|value| out.extend_from_slice(&value.to_le_bytes()));
-}
-
-/// The last text or message of this number; empty where there is none.
-fn text(message: &[u8], number: u32) -> Result<&[u8], ProtoError> {
-    let (mut last, mut reader) = (&[][..], Reader::new(message));
-    while let Some((found, value)) = reader.next_field()? {
-        if let (true, Value::Bytes(bytes)) = (found == number, value) {
-            last = bytes;
-        }
-    }
-    Ok(last)
 }
 
 /// The value of a `NumberDataPoint`; `None` where it has none.

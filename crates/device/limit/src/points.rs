@@ -1,6 +1,6 @@
 //! Metrics without some of their points.
 
-use model::proto::{ProtoError, Reader, Value, put_bytes, put_fixed32, put_fixed64, put_message, put_uint};
+use model::proto::{ProtoError, Reader, Value, put_bytes, put_field, put_message};
 
 /// A metric without the points of these positions, which rise.
 pub(crate) fn without(metric: &[u8], dropped: &[usize]) -> Result<Vec<u8>, ProtoError> {
@@ -9,7 +9,7 @@ pub(crate) fn without(metric: &[u8], dropped: &[usize]) -> Result<Vec<u8>, Proto
     let mut reader = Reader::new(metric);
     while let Some((number, value)) = reader.next_field()? {
         let (5 | 7 | 9 | 10 | 11, Value::Bytes(data)) = (number, value) else {
-            put(&mut out, number, value);
+            put_field(&mut out, number, value);
             continue;
         };
         let mut failed = None;
@@ -23,7 +23,7 @@ pub(crate) fn without(metric: &[u8], dropped: &[usize]) -> Result<Vec<u8>, Proto
                         }
                         position += 1;
                     }
-                    Ok(Some((number, value))) => put(out, number, value),
+                    Ok(Some((number, value))) => put_field(out, number, value),
                     Ok(None) => break,
                     Err(error) => {
                         failed = Some(error);
@@ -37,14 +37,4 @@ pub(crate) fn without(metric: &[u8], dropped: &[usize]) -> Result<Vec<u8>, Proto
         }
     }
     Ok(out)
-}
-
-/// Appends a field as it is.
-fn put(out: &mut Vec<u8>, number: u32, value: Value<'_>) {
-    match value {
-        Value::Varint(value) => put_uint(out, number, value),
-        Value::Fixed64(bits) => put_fixed64(out, number, bits),
-        Value::Fixed32(bits) => put_fixed32(out, number, bits),
-        Value::Bytes(bytes) => put_bytes(out, number, bytes),
-    }
 }

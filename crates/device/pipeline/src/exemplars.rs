@@ -2,7 +2,7 @@
 
 use model::TraceId;
 use model::otlp::{PointView, each_exemplar, for_each_scope};
-use model::proto::{ProtoError, Reader, Value, put_bytes, put_fixed32, put_fixed64, put_message, put_uint};
+use model::proto::{ProtoError, Reader, Value, put_bytes, put_field, put_message};
 
 /// Appends `request` to `points` without the exemplars that name a trace, and each of these to `parked` (an
 /// `ExemplarsData` with one exemplar per series). Exemplars without a trace are legal and go with their point. Returns how
@@ -76,12 +76,7 @@ fn strip(message: &[u8], level: u8, kind: Option<u32>, out: &mut Vec<u8>) -> Res
     let mut reader = Reader::new(message);
     while let Some((number, value)) = reader.next_field()? {
         let Value::Bytes(bytes) = value else {
-            match value {
-                Value::Varint(value) => put_uint(out, number, value),
-                Value::Fixed64(bits) => put_fixed64(out, number, bits),
-                Value::Fixed32(bits) => put_fixed32(out, number, bits),
-                Value::Bytes(_) => {}
-            }
+            put_field(out, number, value);
             continue;
         };
         let (descend, kind) = match level {

@@ -8,7 +8,7 @@ use model::otlp::{
     LogView, PointView, STATUS_ERROR, STATUS_OK, ScopeGroup, SpanView, attribute, attributes, for_each_scope, messages,
     string_attribute,
 };
-use model::proto::{self, ProtoError, Reader, put_bytes, put_fixed32, put_fixed64, put_message, put_uint};
+use model::proto::{self, ProtoError, Reader, put_bytes, put_field, put_message, put_uint};
 
 use sampling::LogRecordFacts;
 
@@ -383,10 +383,7 @@ fn metric_with(metric: &[u8], point: PointView<'_>) -> Vec<u8> {
                 }
                 put_bytes(out, 1, point.bytes);
             }),
-            proto::Value::Bytes(bytes) => put_bytes(&mut out, number, bytes),
-            proto::Value::Varint(varint) => put_uint(&mut out, number, varint),
-            proto::Value::Fixed64(bits) => put_fixed64(&mut out, number, bits),
-            proto::Value::Fixed32(bits) => put_fixed32(&mut out, number, bits),
+            value => put_field(&mut out, number, value),
         }
     }
     out

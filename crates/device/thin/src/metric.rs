@@ -1,6 +1,6 @@
 //! What names a metric, and how its points are thinned.
 
-use model::proto::{ProtoError, Reader, Value, put_bytes, put_fixed32, put_fixed64, put_uint};
+use model::proto::{ProtoError, Reader, Value, put_bytes, put_field, put_uint};
 
 use crate::SUMMARY_SUFFIX;
 
@@ -63,7 +63,7 @@ impl MetricHead {
                 (3, Value::Bytes(unit)) => head.unit = unit.to_vec(),
                 _ => {}
             }
-            put(&mut head.fields, number, value);
+            put_field(&mut head.fields, number, value);
         }
         let Some(data) = data else { return Ok(None) };
         let (mut temporality, mut monotonic) = (0, false);
@@ -75,7 +75,7 @@ impl MetricHead {
                 (3, Value::Varint(found)) => monotonic = found != 0,
                 _ => {}
             }
-            put(&mut head.data_fields, number, value);
+            put_field(&mut head.data_fields, number, value);
         }
         head.kind = match (head.data, temporality) {
             (GAUGE, _) => Kind::Level,
@@ -114,14 +114,5 @@ impl MetricHead {
         let mut out = self.fields.clone();
         put_bytes(&mut out, self.data, &[points, &self.data_fields].concat());
         out
-    }
-}
-
-fn put(out: &mut Vec<u8>, number: u32, value: Value<'_>) {
-    match value {
-        Value::Varint(value) => put_uint(out, number, value),
-        Value::Fixed64(bits) => put_fixed64(out, number, bits),
-        Value::Fixed32(bits) => put_fixed32(out, number, bits),
-        Value::Bytes(bytes) => put_bytes(out, number, bytes),
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::Signal;
-use crate::proto::{ProtoError, Reader, Value, put_bytes, put_fixed32, put_fixed64, put_message, put_uint};
+use crate::proto::{ProtoError, Reader, Value, put_bytes, put_field, put_message};
 
 /// The records of an export request with these ordinals (see [`super::count_records`]: points count, not metrics), under what stands
 /// around them. Resources, scopes and metrics without any of them are left out.
@@ -52,9 +52,7 @@ impl Slicer {
         let (mut reader, mut taken) = (Reader::new(message), 0);
         while let Some((number, value)) = reader.next_field()? {
             match value {
-                Value::Varint(value) => put_uint(out, number, value),
-                Value::Fixed64(bits) => put_fixed64(out, number, bits),
-                Value::Fixed32(bits) => put_fixed32(out, number, bits),
+                Value::Varint(_) | Value::Fixed64(_) | Value::Fixed32(_) => put_field(out, number, value),
                 Value::Bytes(bytes) => match self.inside(level, number) {
                     None => put_bytes(out, number, bytes),
                     Some(None) => {
@@ -83,6 +81,7 @@ impl Slicer {
 mod tests {
     use super::*;
     use crate::otlp::count_records;
+    use crate::proto::{put_fixed64, put_uint};
 
     /// Two resources with two scopes of three items each; an item of metrics is a gauge of two points.
     fn request(signal: Signal) -> Vec<u8> {

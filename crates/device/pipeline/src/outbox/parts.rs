@@ -3,7 +3,7 @@
 
 use model::Signal;
 use model::otlp::{Selection, for_each_scope};
-use model::proto::{ProtoError, Reader, Value, put_bytes, put_fixed32, put_fixed64, put_uint};
+use model::proto::{ProtoError, Reader, Value, put_bytes, put_field};
 
 /// The most records of one part: their columns then take about a megabyte.
 pub(super) const MOST_RECORDS: u64 = 4096;
@@ -93,10 +93,7 @@ impl Window {
                     }
                 }
                 (4, 1, Value::Bytes(point)) => holds |= self.point(point, out),
-                (_, _, Value::Bytes(bytes)) => put_bytes(out, number, bytes),
-                (_, _, Value::Varint(value)) => put_uint(out, number, value),
-                (_, _, Value::Fixed64(bits)) => put_fixed64(out, number, bits),
-                (_, _, Value::Fixed32(bits)) => put_fixed32(out, number, bits),
+                (_, _, value) => put_field(out, number, value),
             }
         }
         Ok(holds)
@@ -123,7 +120,7 @@ impl Window {
 mod tests {
     use super::*;
     use model::otlp::count_records;
-    use model::proto::put_message;
+    use model::proto::{put_message, put_uint};
 
     /// A `MetricsData` with so many empty points of an exponential histogram, and a gauge behind it.
     fn points(count: usize) -> Vec<u8> {
