@@ -6,6 +6,8 @@
 //! | `otlp_api`, `otlp_codec` | OTLP/HTTP straight to the hub |
 //! | `api` | the query API (docs/hub-api.md) |
 //! | `prometheus_api` | PromQL and what Grafana asks beside it (docs/promql.md) |
+//! | `jaeger_api` | Jaeger's query API (docs/hub-api.md) |
+//! | `form`, `told` | parameters of other tools' APIs; how complete an answer is, where they have no field for it |
 //! | `ui` | the embedded web page |
 //! | `health` | `/healthz` and `/metrics` |
 //! | `app` | what requests share: store, token, limits |
@@ -21,8 +23,10 @@ mod api_error;
 mod app;
 pub mod clock;
 pub mod duration;
+mod form;
 mod health;
 mod incidents;
+mod jaeger_api;
 mod json;
 mod linger;
 mod link_api;
@@ -37,5 +41,6 @@ mod refusal;
 pub mod run;
 mod server;
 pub mod tls;
+mod told;
 mod turned_away;
 mod ui;

@@ -32,7 +32,7 @@ pub enum Need {
 use Need::{Known, Nothing, To};
 
 /// All paths of the port of queries, as they are routed, with what GET and POST need; `None`: there is no such method.
-pub const PATHS: [(&str, Option<Need>, Option<Need>); 38] = [
+pub const PATHS: [(&str, Option<Need>, Option<Need>); 45] = [
     ("/", Some(Nothing), None),
     ("/{*path}", Some(Nothing), None),
     ("/healthz", Some(Nothing), None),
@@ -71,6 +71,13 @@ pub const PATHS: [(&str, Option<Need>, Option<Need>); 38] = [
     ("/prometheus/api/v1/status/buildinfo", READ, None),
     ("/prometheus/api/v1/rules", READ, None),
     ("/prometheus/api/v1/alerts", READ, None),
+    ("/jaeger/{*rest}", Some(Known), Some(Known)),
+    ("/jaeger/api/services", READ, None),
+    ("/jaeger/api/services/{name}/operations", READ, None),
+    ("/jaeger/api/operations", READ, None),
+    ("/jaeger/api/traces", READ, None),
+    ("/jaeger/api/traces/{id}", READ, None),
+    ("/jaeger/api/dependencies", READ, None),
 ];
 
 const READ: Option<Need> = Some(To(Action::Read));

@@ -5,16 +5,10 @@ use axum::response::{IntoResponse, Response};
 use promql::{Error, Histogram, Labels, Samples, Value as Found, sample_value};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use store::query::Completeness;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use crate::api_error::ApiError;
 use crate::json::{Json, rows};
 use crate::refusal::Refusal;
-
-/// Stretches of incomplete time that a warning lists.
-const LISTED: usize = 5;
 
 /// A question that has no answer.
 #[derive(Debug)]
@@ -211,28 +205,4 @@ pub(super) fn value(found: &Found, limit: usize, mut warnings: Vec<String>, info
             success(Typed { kind: "matrix", result }, warnings, infos)
         }
     }
-}
-
-/// What of the time asked for is not there, in words; nothing where all is.
-pub(super) fn incomplete(completeness: &Completeness) -> Option<String> {
-    if completeness.complete {
-        return None;
-    }
-    let time = |ns: u64| {
-        let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(ns / 1_000_000) * 1_000_000).ok();
-        time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_else(|| ns.to_string())
-    };
-    let mut parts: Vec<String> = Vec::new();
-    for own in completeness.devices.iter().take(LISTED) {
-        let interval = &own.interval;
-        let reason = interval.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
-        let state = interval.state.name().replace('_', " ");
-        parts.push(format!("{} {state}{reason} {} to {}", own.device, time(interval.from), time(interval.to)));
-    }
-    let more = completeness.devices.len().saturating_sub(LISTED);
-    if more > 0 {
-        parts.push(format!("{more} more stretches"));
-    }
-    let percent = (completeness.fraction * 10_000.0).floor() / 100.0;
-    Some(format!("lightship: {percent} % of what is known of this time is here; {}", parts.join("; ")))
 }

@@ -10,33 +10,16 @@ use time::format_description::well_known::Rfc3339;
 use super::answer::Failure;
 use crate::app::App;
 use crate::clock;
+use crate::form::Form;
 
-/// The bytes of a posted form.
-const MAX_FORM: usize = 1 << 20;
-
-/// The parameters of a request; names may repeat. Whoever asks sees what the scope allows.
-pub(super) struct Params {
-    pairs: Vec<(String, String)>,
-    scope: Scope,
-}
+/// The parameters of a request; names may repeat.
+pub(super) struct Params(Form);
 
 impl FromRequest<Arc<App>> for Params {
     type Rejection = Failure;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Failure> {
-        let mut pairs = Vec::new();
-        let mut add = |bytes: &[u8]| pairs.extend(form_urlencoded::parse(bytes).into_owned());
-        if let Some(query) = request.uri().query() {
-            add(query.as_bytes());
-        }
-        let form = request.headers().get("content-type").and_then(|kind| kind.to_str().ok());
-        if form
-            .is_some_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("application/x-www-form-urlencoded"))
-        {
-            add(&app.read_body(request, MAX_FORM).await?.bytes);
-        }
-        // Who may ask at all sees everything, as in the hub's own API.
-        Ok(Self { pairs, scope: Scope::whole_store() })
+        Ok(Self(Form::read(request, app).await?))
     }
 }
 
@@ -62,17 +45,17 @@ fn length_ms(text: &str) -> Option<i64> {
 impl Params {
     /// What may be seen by whoever asks.
     pub(super) fn scope(&self) -> Scope {
-        self.scope.clone()
+        self.0.scope()
     }
 
     /// The value of a parameter; an empty one counts as not given.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.pairs.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
+        self.0.get(name)
     }
 
     /// All values of a parameter that may repeat.
     pub(super) fn all(&self, name: &str) -> Vec<&str> {
-        self.pairs.iter().filter(|(key, value)| key == name && !value.is_empty()).map(|(_, v)| v.as_str()).collect()
+        self.0.all(name)
     }
 
     fn read<T>(&self, name: &str, what: &str, read: impl Fn(&str) -> Option<T>) -> Result<Option<T>, Failure> {

@@ -16,7 +16,7 @@ use super::naming;
 use super::params::{Params, now_ms};
 use super::source::{StoreSource, range as store_range, translation};
 use crate::app::App;
-use crate::clock;
+use crate::{clock, told};
 
 /// Series and samples that a query may select: what the store gives at most.
 const MAX_SERIES: usize = 20_000;
@@ -47,7 +47,7 @@ async fn run(app: Arc<App>, params: Params, query: Query, (start, end): (i64, i6
         if !expr.selectors().is_empty() {
             let time = store_range(start.saturating_sub(lookback), end);
             let completeness = store.completeness(&[Signal::Metrics], time, clock::now_ns());
-            warnings.extend(answer::incomplete(&completeness));
+            warnings.extend(told::sentence(&completeness));
         }
         warnings.extend(source.left_out());
         Ok::<_, Failure>(answer::value(&answer.value, limit, warnings, answer.annotations.infos(&text)))

@@ -9,7 +9,7 @@ use prost::Message;
 
 use super::Scoped;
 use super::finder::Finder;
-use super::{TimeRange, budget};
+use super::{Kept, TimeRange, budget};
 use crate::pack::{Kind, Pack};
 use crate::rows::SpanRow;
 use crate::view::Snapshot;
@@ -72,8 +72,18 @@ pub struct TracePage {
     pub next: Option<TraceKey>,
 }
 
-/// One trace.
-#[derive(Debug, Clone)]
+/// The different spans of one trace. What they take counts as held by queries as long as this is there.
+#[derive(Debug)]
+pub struct TraceSpans {
+    /// Each span once, by start; spans that share an id and differ are all there.
+    pub rows: Vec<SpanRow>,
+    /// Rows as stored.
+    pub stored: usize,
+    kept: Kept,
+}
+
+/// One trace. What it takes counts as held by queries as long as this is there.
+#[derive(Debug)]
 pub struct TraceView {
     /// Its id.
     pub trace_id: TraceId,
@@ -87,6 +97,7 @@ pub struct TraceView {
     pub stored_logs: usize,
     /// Spans whose parent is not there.
     pub missing_parents: usize,
+    _kept: Kept,
 }
 
 /// Which spans are not repeats. Only a span with an id is one, of a span whose content is the same: client and server may
@@ -247,21 +258,35 @@ impl Scoped<'_> {
         TracePage { traces: newest.found.into_values().rev().collect(), next }
     }
 
-    /// One trace, with everything stored of it at any time; `None` when there is no span and no line of it.
-    pub fn trace(&self, trace_id: TraceId) -> Option<TraceView> {
+    /// The different spans of a trace, with everything stored of it at any time, by start; empty where there are none.
+    pub fn spans_of(&self, trace_id: TraceId) -> TraceSpans {
         let snapshot = self.inner.view().snapshot_of_trace(trace_id);
+        self.distinct_spans(&snapshot, trace_id)
+    }
+
+    fn distinct_spans(&self, snapshot: &Snapshot, trace_id: TraceId) -> TraceSpans {
         let mut rows: Vec<SpanRow> = Vec::new();
-        let mut stored_spans = 0;
-        Finder::new(*self, &snapshot).visit(trace_id, |row| {
-            stored_spans += 1;
-            if budget::hold(size_of::<SpanRow>() + 3 * row.span.encoded_len()) {
+        let (mut stored, mut bytes) = (0, 0);
+        Finder::new(*self, snapshot).visit(trace_id, |row| {
+            stored += 1;
+            let own = size_of::<SpanRow>() + 3 * row.span.encoded_len();
+            if budget::hold(own) {
                 rows.push(row.clone());
             }
+            bytes += own;
         });
+        let kept = budget::keep(bytes);
         rows.sort_by_key(|row| (row.order, row.index));
         let mut distinct = Distinct::default();
         rows.retain(|row| distinct.is_new(row));
         rows.sort_by_key(|row| (row.span.start_time_unix_nano, row.order, row.index));
+        TraceSpans { rows, stored, kept }
+    }
+
+    /// One trace, with everything stored of it at any time; `None` when there is no span and no line of it.
+    pub fn trace(&self, trace_id: TraceId) -> Option<TraceView> {
+        let snapshot = self.inner.view().snapshot_of_trace(trace_id);
+        let TraceSpans { rows, stored: stored_spans, kept } = self.distinct_spans(&snapshot, trace_id);
         let mut lines = HashSet::new();
         let mut stored_logs = 0;
         super::logs::visit_trace(*self, &snapshot, trace_id, |row| {
@@ -277,7 +302,8 @@ impl Scoped<'_> {
         let ids: HashSet<SpanId> = rows.iter().map(SpanRow::span_id).collect();
         let parents = rows.iter().filter_map(|row| SpanId::from_bytes(&row.span.parent_span_id));
         let missing_parents = parents.filter(|parent| !ids.contains(parent)).count();
-        Some(TraceView { trace_id, spans: rows, stored_spans, logs: lines.len(), stored_logs, missing_parents })
+        let logs = lines.len();
+        Some(TraceView { trace_id, spans: rows, stored_spans, logs, stored_logs, missing_parents, _kept: kept })
     }
 
     /// Whether a span of this trace is stored.
