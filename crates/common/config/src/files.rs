@@ -140,15 +140,15 @@ pub enum StackTraces {
     Python,
 }
 
-fn default_delimiter() -> char {
+pub(crate) fn default_delimiter() -> char {
     ','
 }
 
-fn default_max_line() -> ByteSize {
+pub(crate) fn default_max_line() -> ByteSize {
     ByteSize(64 * KIB)
 }
 
-fn default_flush_after() -> Span {
+pub(crate) fn default_flush_after() -> Span {
     Span(Duration::from_secs(1))
 }
 
@@ -185,27 +185,44 @@ fn check_one(source: &FileSource) -> Result<(), String> {
     if source.max_files == 0 {
         return Err("max_files: at least 1".into());
     }
-    let expression = |key: &str, text: &Option<String>| match text {
+    check_format(source.format, source.pattern.as_ref(), &source.columns, source.delimiter)?;
+    source.multiline.as_ref().map_or(Ok(()), check_multiline)
+}
+
+fn expression(key: &str, text: Option<&String>) -> Result<(), String> {
+    match text {
         Some(text) => regex_lite::Regex::new(text).map(drop).map_err(|error| format!("{key}: {error}")),
         None => Ok(()),
-    };
-    expression("pattern", &source.pattern)?;
-    if (source.format == FileFormat::Regex) != source.pattern.is_some() {
+    }
+}
+
+/// What is wrong with a format and what it needs.
+pub(crate) fn check_format(
+    format: FileFormat,
+    pattern: Option<&String>,
+    columns: &[String],
+    delimiter: char,
+) -> Result<(), String> {
+    expression("pattern", pattern)?;
+    if (format == FileFormat::Regex) != pattern.is_some() {
         return Err("pattern: it is for format: regex, which needs one".into());
     }
-    if (source.format == FileFormat::Csv) == source.columns.is_empty() {
+    if (format == FileFormat::Csv) == columns.is_empty() {
         return Err("columns: they are for format: csv, which needs them".into());
     }
-    if !source.delimiter.is_ascii() {
+    if !delimiter.is_ascii() {
         return Err("delimiter: one ASCII character".into());
     }
-    if let Some(multiline) = &source.multiline {
-        expression("multiline.start", &multiline.start)?;
-        expression("multiline.continuation", &multiline.continuation)?;
-        let given = [multiline.start.is_some(), multiline.continuation.is_some(), multiline.preset.is_some()];
-        if given.into_iter().filter(|given| *given).count() != 1 {
-            return Err("multiline: give one of start, continuation and preset".into());
-        }
+    Ok(())
+}
+
+/// What is wrong with lines that go together.
+pub(crate) fn check_multiline(multiline: &FileMultiline) -> Result<(), String> {
+    expression("multiline.start", multiline.start.as_ref())?;
+    expression("multiline.continuation", multiline.continuation.as_ref())?;
+    let given = [multiline.start.is_some(), multiline.continuation.is_some(), multiline.preset.is_some()];
+    if given.into_iter().filter(|given| *given).count() != 1 {
+        return Err("multiline: give one of start, continuation and preset".into());
     }
     Ok(())
 }

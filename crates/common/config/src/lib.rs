@@ -4,6 +4,7 @@
 
 mod destination;
 mod drift;
+mod exec;
 mod fault;
 mod files;
 mod guard;
@@ -30,6 +31,7 @@ pub use destination::{
     Compression, Destination, DestinationKind, LaneName, MaxHold, NameTranslation, OtlpProtocol, SignalName, SignalUrls,
 };
 pub use drift::Drift;
+pub use exec::{ExecFormat, ExecSource, LineOptions};
 pub use files::{FileEncoding, FileFormat, FileMultiline, FileSource, FileStart, StackTraces};
 pub use guard::{Guard, MaskAction, MaskClass, MaskRule, Redaction, TokenKey};
 pub use host::{HostPart, HostSource};
@@ -146,6 +148,11 @@ pub struct Sources {
     /// Log files; absent: none.
     #[serde(default)]
     pub files: Vec<FileSource>,
+    /// Programs that are run, and whose output is taken in; absent: none.
+    #[serde(default)]
+    pub exec: Vec<ExecSource>,
+    /// Log lines on the agent's own standard input; absent: it is not read. Its end ends nothing else.
+    pub stdin: Option<LineOptions>,
 }
 
 /// The ring of everything that came in, before sampling.
@@ -275,6 +282,7 @@ fn faults(config: &Config) -> Vec<(String, String)> {
         whole(check(config)),
         whole(otlp::check(config)),
         whole(files::check(config)),
+        whole(exec::check(config)),
         placed(guard::check(&config.guard)),
         placed(limits::check(&config.limits)),
         placed(sampling::check(&config.sampling)),

@@ -93,6 +93,12 @@ sources:
   #   - name: pods                       # names of pods and containers come from the path
   #     include: [/var/log/pods/*/*/*.log]
   #     start: beginning                 # without it, what is there at the first start is left
+  # exec:                                # any program: log lines, Prometheus text or OTLP in JSON lines
+  #   - name: queue
+  #     command: [/usr/local/lib/lightship/queue]
+  #     interval: 30s                    # without it, it is kept running
+  #     output: prometheus
+  # stdin: {{ format: json }}            # app | lightship run
 
 sampling:
   decision_wait: {decision_wait}                   # from a trace's first span; SDKs batch for 5 s

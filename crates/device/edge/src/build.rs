@@ -151,8 +151,19 @@ fn budgets(config: &Config) -> Vec<(&'static str, u64)> {
     };
     #[cfg(not(feature = "source-files"))]
     let files = 0;
+    #[cfg(feature = "source-exec")]
+    let exec =
+        crate::programs::settings(config).map_or(0, |all| all.iter().map(sources::exec::ExecSettings::budget).sum());
+    #[cfg(not(feature = "source-exec"))]
+    let exec = 0;
+    #[cfg(feature = "source-stdin")]
+    let stdin = crate::standard_input::settings(config).ok().flatten().map_or(0, |one| one.budget());
+    #[cfg(not(feature = "source-stdin"))]
+    let stdin = 0;
     vec![
         ("sources.files", files),
+        ("sources.exec", exec),
+        ("sources.stdin", stdin),
         ("sources.otlp.in_flight", config.sources.otlp.as_ref().map_or(0, |otlp| otlp.in_flight.0)),
         ("recorder.memory", config.recorder.memory.0),
         ("requests on their way to recorder.files", config.recorder.files.map_or(0, |_| MAX_RECORDING as u64)),

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use config::{Config, FileEncoding, FileFormat, FileStart, StackTraces};
-use regex_lite::Regex;
+use config::{Config, FileEncoding, FileStart};
 use sources::ReadTo;
 use sources::files::{FileSettings, FileSource};
-use tail::{Cutter, Encoding, Format, Multiline, Preset};
+use tail::{Cutter, Encoding};
 
 use crate::clock::Clock;
 use crate::error::{StartError, start_error};
 use crate::feeds::Starting;
+use crate::lines::{format, multiline, pairs};
 
 /// Starts what the configuration names. `read_to` is how far each source was in an earlier life.
 ///
@@ -42,30 +42,9 @@ pub(crate) fn start(
 /// # Errors
 /// [`StartError`] where an expression is none.
 pub(crate) fn settings(source: &config::FileSource) -> Result<FileSettings, StartError> {
-    let regex = |text: &str| {
-        Regex::new(text).map_err(|error| start_error(format!("sources.files, {}: '{text}': {error}", source.name)))
-    };
-    let format = match source.format {
-        FileFormat::Auto => Format::Auto,
-        FileFormat::Plain => Format::Plain,
-        FileFormat::Cri => Format::Cri,
-        FileFormat::Docker => Format::Docker,
-        FileFormat::Json => Format::Json,
-        FileFormat::Logfmt => Format::Logfmt,
-        FileFormat::Regex => Format::Regex(regex(source.pattern.as_deref().unwrap_or_default())?),
-        FileFormat::Csv => Format::Csv { columns: source.columns.clone(), delimiter: source.delimiter as u8 },
-        FileFormat::Syslog => Format::Syslog,
-    };
-    let multiline = match &source.multiline {
-        None => None,
-        Some(lines) => Some(match (&lines.start, &lines.continuation, lines.preset) {
-            (Some(start), _, _) => Multiline::Start(regex(start)?),
-            (_, Some(more), _) => Multiline::Continuation(regex(more)?),
-            (_, _, Some(StackTraces::Go)) => Multiline::Preset(Preset::Go),
-            (_, _, Some(StackTraces::Python)) => Multiline::Preset(Preset::Python),
-            (_, _, Some(StackTraces::Java) | None) => Multiline::Preset(Preset::Java),
-        }),
-    };
+    let fail = |why: String| start_error(format!("sources.files, {}: {why}", source.name));
+    let format = format(source.format, source.pattern.as_deref(), &source.columns, source.delimiter).map_err(fail)?;
+    let multiline = source.multiline.as_ref().map(multiline).transpose().map_err(fail)?;
     let encoding = match source.encoding {
         FileEncoding::Utf8 => Encoding::Utf8,
         FileEncoding::Utf16Le => Encoding::Utf16Le,
@@ -73,9 +52,6 @@ pub(crate) fn settings(source: &config::FileSource) -> Result<FileSettings, Star
         FileEncoding::Latin1 => Encoding::Latin1,
     };
     let max_line = usize::try_from(source.max_line.0).unwrap_or(usize::MAX);
-    let pairs = |map: &std::collections::BTreeMap<String, String>| {
-        map.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
-    };
     Ok(FileSettings {
         name: source.name.clone(),
         include: source.include.clone(),

@@ -30,6 +30,8 @@ mod heart;
 mod hosting;
 mod intake;
 mod limiting;
+#[cfg(any(feature = "source-files", feature = "stream-lines"))]
+mod lines;
 mod listeners;
 mod log;
 mod memory;
@@ -42,6 +44,8 @@ mod policies;
 #[cfg(test)]
 mod pressure_tests;
 mod probe;
+#[cfg(feature = "source-exec")]
+mod programs;
 mod reading;
 mod remaining_file;
 mod renewal;
@@ -56,6 +60,8 @@ mod scraping;
 mod shared;
 #[cfg(test)]
 mod stall_tests;
+#[cfg(feature = "source-stdin")]
+mod standard_input;
 mod starting;
 mod status;
 mod storage;

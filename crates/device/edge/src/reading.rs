@@ -25,6 +25,8 @@ pub(crate) fn start(
     start_prometheus(config, clock, &mut starting)?;
     start_host(config, clock, &mut starting)?;
     start_files(config, clock, read_to, &mut starting)?;
+    start_programs(config, clock, &mut starting)?;
+    start_stdin(config, clock, &mut starting)?;
     Ok(starting.reading)
 }
 
@@ -68,5 +70,31 @@ fn start_files(config: &Config, _: &Clock, _: &[ReadTo], _: &mut Starting<'_>) -
         false => {
             Err(crate::error::start_error("sources.files: this build reads no files (cargo feature source-files)"))
         }
+    }
+}
+
+#[cfg(feature = "source-exec")]
+use crate::programs::start as start_programs;
+
+#[cfg(not(feature = "source-exec"))]
+fn start_programs(config: &Config, _: &Clock, _: &mut Starting<'_>) -> Result<(), StartError> {
+    match config.sources.exec.is_empty() {
+        true => Ok(()),
+        false => {
+            Err(crate::error::start_error("sources.exec: this build runs no programs (cargo feature source-exec)"))
+        }
+    }
+}
+
+#[cfg(feature = "source-stdin")]
+use crate::standard_input::start as start_stdin;
+
+#[cfg(not(feature = "source-stdin"))]
+fn start_stdin(config: &Config, _: &Clock, _: &mut Starting<'_>) -> Result<(), StartError> {
+    match config.sources.stdin {
+        None => Ok(()),
+        Some(_) => Err(crate::error::start_error(
+            "sources.stdin: this build reads no standard input (cargo feature source-stdin)",
+        )),
     }
 }

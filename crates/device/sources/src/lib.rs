@@ -9,6 +9,8 @@
 mod body;
 #[cfg(feature = "otlp-http")]
 mod cors;
+#[cfg(feature = "exec")]
+pub mod exec;
 #[cfg(feature = "files")]
 pub mod files;
 #[cfg(feature = "otlp-grpc")]
@@ -18,12 +20,18 @@ pub mod host;
 #[cfg(feature = "otlp-http")]
 mod http_server;
 mod limits;
+#[cfg(feature = "lines")]
+mod lines;
 mod places;
 #[cfg(feature = "prometheus")]
 pub mod prometheus;
 mod reading;
+#[cfg(feature = "stdin")]
+pub mod stdin;
 #[cfg(all(test, feature = "otlp-grpc", feature = "otlp-http"))]
 mod tests;
+#[cfg(feature = "stdin")]
+mod waiting;
 mod watch;
 
 use std::pin::Pin;
@@ -38,6 +46,8 @@ pub use grpc::serve as serve_grpc;
 #[cfg(feature = "otlp-http")]
 pub use http_server::serve as serve_http;
 pub use limits::{Limits, Settings};
+#[cfg(feature = "lines")]
+pub use lines::LineSettings;
 pub use model::{Answer, Position, ReadTo, Request};
 pub use places::{Entry, Place, Places, Working};
 pub use reading::{Feed, Lag, SourceError, SourceState};

@@ -93,7 +93,7 @@ impl Cutter {
 
     /// Cuts a stretch that begins where an entry begins. With [`End::Open`] `used` may be 0: then more bytes are needed, or the end.
     pub fn cut<'a>(&self, bytes: &'a [u8], end: End) -> Stretch<'a> {
-        let mut work = Work { done: Vec::new(), open: [const { None }; STREAMS], cut_lines: 0 };
+        let mut work = Work { done: Vec::new(), open: [const { None }; STREAMS], cuts: Vec::new() };
         let mut at = 0;
         while at < bytes.len() {
             let rest = &bytes[at..];
@@ -102,7 +102,7 @@ impl Cutter {
                 None if rest.len() <= self.max_line && end == End::Open => break,
                 None if rest.len() <= self.max_line => (rest, rest.len()),
                 _ => {
-                    work.cut_lines += 1;
+                    work.cuts.push(at);
                     let length = self.cut_at(rest);
                     (&rest[..length], length)
                 }
@@ -166,7 +166,7 @@ impl Cutter {
             if fits {
                 work.append(slot, end, &inner, b"");
             } else {
-                work.cut_lines += 1;
+                work.cuts.push(open.start);
                 work.close(slot);
                 work.begin(slot, start, end, inner, State::Plain);
             }
@@ -182,7 +182,7 @@ impl Cutter {
                     work.set_state(slot, next);
                 }
                 open => {
-                    work.cut_lines += u64::from(more && open.is_some());
+                    work.cuts.extend(open.filter(|_| more).map(|open| open.start));
                     work.close(slot);
                     work.begin(slot, start, end, inner, next);
                 }
@@ -233,7 +233,8 @@ fn decoded(line: &[u8], encoding: Encoding) -> Vec<u8> {
 struct Work<'a> {
     done: Vec<Entry<'a>>,
     open: [Option<Entry<'a>>; STREAMS],
-    cut_lines: u64,
+    /// Where what begins that was longer than a record may be.
+    cuts: Vec<usize>,
 }
 
 impl<'a> Work<'a> {
@@ -263,7 +264,7 @@ impl<'a> Work<'a> {
 
     /// `at`: where the next line begins.
     fn finish(self, at: usize) -> Stretch<'a> {
-        let Self { mut done, open, cut_lines } = self;
+        let Self { mut done, open, cuts } = self;
         let mut used = open.iter().flatten().map(|open| open.start).min().unwrap_or(at);
         // Back to a place over which no entry reaches.
         while let Some(start) =
@@ -273,6 +274,8 @@ impl<'a> Work<'a> {
         }
         done.retain(|entry| entry.end <= used);
         done.sort_by_key(|entry| entry.start);
+        // What is cut again is counted then.
+        let cut_lines = cuts.iter().filter(|start| **start < used).count() as u64;
         Stretch { entries: done, used, cut_lines }
     }
 }

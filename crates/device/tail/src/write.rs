@@ -58,9 +58,16 @@ impl Writer {
                 });
             }
         }
+        let mut of_file = Vec::new();
+        put_text(&mut of_file, ATTRIBUTES, "log.file.path", path);
+        let Self { format, resource, attributes } = Self::of_stream(format, resource, attributes);
+        Self { format, resource: [bytes, resource].concat(), attributes: [of_file, attributes].concat() }
+    }
+
+    /// For lines that come from no file.
+    pub fn of_stream(format: Format, resource: &[(String, String)], attributes: &[(String, String)]) -> Self {
+        let (mut bytes, mut of_records) = (Vec::new(), Vec::new());
         resource.iter().for_each(|(key, value)| put_text(&mut bytes, 1, key, value));
-        let mut of_records = Vec::new();
-        put_text(&mut of_records, ATTRIBUTES, "log.file.path", path);
         attributes.iter().for_each(|(key, value)| put_text(&mut of_records, ATTRIBUTES, key, value));
         Self { format, resource: bytes, attributes: of_records }
     }
