@@ -110,24 +110,28 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`ProtoError`] when the bytes are not protobuf.
     pub fn last_bytes(mut self, number: u8) -> Result<Option<&'a [u8]>, ProtoError> {
+        let wanted = number << 3 | 2;
         let mut found = None;
         loop {
             // Fields as most are, told by their first two bytes.
-            let mut rest = self.bytes.get(self.at..).unwrap_or_default();
-            while let [key, length, ..] = *rest {
+            let mut at = self.at;
+            while let Some(&[key, length]) = self.bytes.get(at..).and_then(<[u8]>::first_chunk) {
                 let used = match key & 0x87 {
                     2 if length < 0x80 => 2 + usize::from(length),
                     0 if length < 0x80 => 2,
                     1 => 9,
                     _ => break,
                 };
-                let Some((field, after)) = rest.split_at_checked(used).filter(|_| key >= 8) else { break };
-                if key == number << 3 | 2 {
-                    found = field.get(2..);
+                let end = at + used;
+                if end > self.bytes.len() || key < 8 {
+                    break;
                 }
-                rest = after;
+                if key == wanted {
+                    found = self.bytes.get(at + 2..end);
+                }
+                at = end;
             }
-            self.at = self.bytes.len() - rest.len();
+            self.at = at;
             match self.any_field()? {
                 None => return Ok(found),
                 Some((other, Value::Bytes(bytes))) if other == u32::from(number) => found = Some(bytes),
@@ -351,7 +355,16 @@ fn read_long_varint(bytes: &[u8]) -> Result<(u64, usize), VarintError> {
 }
 
 /// Appends a LEB128 number.
-pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+#[inline]
+pub fn put_varint(out: &mut Vec<u8>, value: u64) {
+    if value < 0x80 {
+        out.push(value as u8);
+    } else {
+        put_long_varint(out, value);
+    }
+}
+
+fn put_long_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -427,11 +440,17 @@ pub fn begin_message(out: &mut Vec<u8>, number: u32) -> usize {
 #[inline]
 pub fn end_message(out: &mut Vec<u8>, start: usize) {
     let length = out.len() - start;
-    let more = varint_len(length as u64) - 1;
-    if more > 0 {
-        out.extend_from_slice(&[0; 9][..more]);
-        out.copy_within(start..start + length, start + more);
+    match out.get_mut(start - 1) {
+        Some(place) if length < 0x80 => *place = length as u8,
+        _ => end_long_message(out, start, length),
     }
+}
+
+/// Ends one whose length needs more than the byte that is left for it.
+fn end_long_message(out: &mut Vec<u8>, start: usize, length: usize) {
+    let more = varint_len(length as u64) - 1;
+    out.extend_from_slice(&[0; 9][..more]);
+    out.copy_within(start..start + length, start + more);
     let mut rest = length;
     for byte in &mut out[start - 1..start + more] {
         *byte = rest as u8 | 0x80;

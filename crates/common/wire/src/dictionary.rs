@@ -44,6 +44,7 @@ impl Table {
             known.reserve(3 * ends.len().max(16), |position| hash(entry(bytes, ends, *position)));
             ends.reserve(known.capacity() - ends.len());
             self.lengths.reserve(known.capacity() - self.lengths.len());
+            bytes.reserve(3 * bytes.len());
         }
         known.insert_unique(own, position, |position| hash(entry(bytes, ends, *position)));
         self.lengths.push(value.len() as u64);

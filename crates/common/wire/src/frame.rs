@@ -118,6 +118,9 @@ impl GapReason {
     }
 }
 
+/// The most that is set aside for a section before its length is known.
+const FIRST_SECTION_BYTES: usize = 64 << 10;
+
 /// What happened to the records while a body was encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct EncodeStats {
@@ -359,7 +362,9 @@ fn read_body(decoder: &mut Decoder<'_>) -> Result<Vec<Section>, FrameError> {
             continue;
         };
         let mut node = NodeReader::read(schema, decoder)?;
-        let mut otlp = Vec::new();
+        // A frame becomes about three times as long: it is not copied from one place to a larger one again and again.
+        let likely = 3 * decoder.input().len();
+        let mut otlp = Vec::with_capacity(likely.min(FIRST_SECTION_BYTES));
         node.put_row(&mut otlp, &dictionary)?;
         node.finish()?;
         // A few bytes can stand for a section of any size: the bound is for all of them together.

@@ -114,9 +114,9 @@ impl<F> SegmentFile<F> {
         scan(disk, &self.file, &self.key, at, end, fits)
     }
 
-    /// Reads an entry's payload into `payload` and says whether its checksum is right.
+    /// Reads an entry's payload into `payload`, in the place of what it held, and says whether its checksum is right.
     pub fn read_payload<D: Disk<File = F>>(&self, disk: &D, at: u64, entry: &Entry, payload: &mut Vec<u8>) -> bool {
-        payload.clear();
+        // What stood there is written over.
         payload.resize(entry.len as usize, 0);
         matches!(read_exact_at(disk, &self.file, at + FIXED, payload), Ok(true))
             && crc32c::crc32c(payload) == entry.payload_crc
