@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
-const TARGETS: [&str; 22] = [
+const TARGETS: [&str; 23] = [
     "walker",
     "door",
     "guard",
@@ -30,6 +30,7 @@ const TARGETS: [&str; 22] = [
     "scrape",
     "relabel",
     "tail",
+    "system_logs",
 ];
 
 /// What `cargo fuzz` passes, without what only a nightly compiler takes (the address sanitiser).

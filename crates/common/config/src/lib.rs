@@ -19,6 +19,7 @@ mod red;
 mod sampling;
 #[cfg(feature = "schema")]
 mod schema;
+mod syslog;
 mod units;
 
 use std::net::SocketAddr;
@@ -48,6 +49,7 @@ pub use red::{Dimension, HistogramKind, Red, Temporality};
 pub use sampling::{Adaptive, Incident, IncidentAlert, LogRecordRule, LogRules, RouteShare, Sampling};
 #[cfg(feature = "schema")]
 pub use schema::schema;
+pub use syslog::{JournaldSource, KernelSource, SyslogSource};
 pub use units::{ByteSize, Percent, Share, Span};
 pub use yaml::Spanned;
 
@@ -153,6 +155,19 @@ pub struct Sources {
     pub exec: Vec<ExecSource>,
     /// Log lines on the agent's own standard input; absent: it is not read. Its end ends nothing else.
     pub stdin: Option<LineOptions>,
+    /// Syslog from the network; absent: none.
+    pub syslog: Option<SyslogSource>,
+    /// The kernel's log; absent: it is not read.
+    pub kernel: Option<KernelSource>,
+    /// The journal of systemd; absent: it is not read.
+    pub journald: Option<JournaldSource>,
+}
+
+impl Sources {
+    /// Whether one of them goes on where it was: what was not committed is read again.
+    pub fn have_positions(&self) -> bool {
+        !self.files.is_empty() || self.kernel.is_some() || self.journald.is_some()
+    }
 }
 
 /// The ring of everything that came in, before sampling.
@@ -283,6 +298,7 @@ fn faults(config: &Config) -> Vec<(String, String)> {
         whole(otlp::check(config)),
         whole(files::check(config)),
         whole(exec::check(config)),
+        whole(syslog::check(config)),
         placed(guard::check(&config.guard)),
         placed(limits::check(&config.limits)),
         placed(sampling::check(&config.sampling)),

@@ -99,6 +99,9 @@ sources:
   #     interval: 30s                    # without it, it is kept running
   #     output: prometheus
   # stdin: {{ format: json }}            # app | lightship run
+  # syslog: {{}}                           # UDP and TCP on 127.0.0.1:5514
+  # kernel: {{}}                           # /dev/kmsg
+  # journald: {{}}                         # what comes from now on, through journalctl
 
 sampling:
   decision_wait: {decision_wait}                   # from a trace's first span; SDKs batch for 5 s

@@ -43,7 +43,7 @@ pub fn journal_options(config: &Config) -> journal::Options {
         history_bytes: config.journal.history.map_or(0, |history| history.0),
         free_space_floor: config.journal.keep_free.0,
         // What is not committed is recorded, or read again.
-        cut_uncommitted: recorder_options(config).is_some() || !config.sources.files.is_empty(),
+        cut_uncommitted: recorder_options(config).is_some() || config.sources.have_positions(),
     }
 }
 
@@ -160,7 +160,11 @@ fn budgets(config: &Config) -> Vec<(&'static str, u64)> {
     let stdin = crate::standard_input::settings(config).ok().flatten().map_or(0, |one| one.budget());
     #[cfg(not(feature = "source-stdin"))]
     let stdin = 0;
-    vec![
+    #[cfg(feature = "system-logs")]
+    let system_logs = crate::system_logs::budgets(config);
+    #[cfg(not(feature = "system-logs"))]
+    let system_logs = [];
+    let mut all = vec![
         ("sources.files", files),
         ("sources.exec", exec),
         ("sources.stdin", stdin),
@@ -175,7 +179,10 @@ fn budgets(config: &Config) -> Vec<(&'static str, u64)> {
         ("queue to the journal", MAX_QUEUED as u64),
         ("exemplars that wait for points", exemplar_bytes(config)),
         ("requests to destinations", consumers(config).iter().map(|one| 2 * request_bytes(one) as u64).sum()),
-    ]
+    ];
+    // What is not configured is no row.
+    all.splice(3..3, system_logs.into_iter().filter(|(_, bytes)| *bytes > 0));
+    all
 }
 
 /// What waits in memory for points on their way to destinations that take signals one by one.

@@ -58,6 +58,7 @@ mod run;
 #[cfg(feature = "source-prometheus")]
 mod scraping;
 mod shared;
+mod sockets;
 #[cfg(test)]
 mod stall_tests;
 #[cfg(feature = "source-stdin")]
@@ -65,6 +66,8 @@ mod standard_input;
 mod starting;
 mod status;
 mod storage;
+#[cfg(feature = "system-logs")]
+mod system_logs;
 mod tell;
 mod thinning;
 mod why;

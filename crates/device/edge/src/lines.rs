@@ -1,5 +1,10 @@
 //! How lines are read, from their configuration.
 
+#![cfg_attr(
+    not(all(feature = "source-files", feature = "source-exec")),
+    allow(dead_code, reason = "this build has not all of the sources that read lines")
+)]
+
 use std::collections::BTreeMap;
 
 use config::{FileFormat, FileMultiline, StackTraces};

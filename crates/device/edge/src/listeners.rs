@@ -63,7 +63,8 @@ impl Listeners {
     }
 }
 
-async fn bind(what: &str, address: SocketAddr) -> Result<Bound, StartError> {
+/// Binds one.
+pub(crate) async fn bind(what: &str, address: SocketAddr) -> Result<Bound, StartError> {
     let fail = |error: std::io::Error| {
         start_error(format!(
             "{what}: cannot listen on {address}: {error}; is another program there? choose another port"

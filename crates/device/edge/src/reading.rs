@@ -8,6 +8,7 @@ use sources::{Intake, Limits, ReadTo};
 use crate::clock::Clock;
 use crate::error::StartError;
 use crate::feeds::{Reading, Starting};
+use crate::sockets::Sockets;
 
 /// Starts what the configuration names: a line for each kind of source. `read_to` is how far each was in an earlier life.
 ///
@@ -18,6 +19,7 @@ pub(crate) fn start(
     clock: &Clock,
     intake: &Intake,
     limits: &Rc<Limits>,
+    sockets: Sockets,
     read_to: &[ReadTo],
 ) -> Result<Reading, StartError> {
     #[cfg_attr(not(feature = "reading-sources"), allow(unused_mut, reason = "this build has no source that reads"))]
@@ -27,6 +29,7 @@ pub(crate) fn start(
     start_files(config, clock, read_to, &mut starting)?;
     start_programs(config, clock, &mut starting)?;
     start_stdin(config, clock, &mut starting)?;
+    start_system_logs(config, clock, sockets, read_to, &mut starting)?;
     Ok(starting.reading)
 }
 
@@ -97,4 +100,29 @@ fn start_stdin(config: &Config, _: &Clock, _: &mut Starting<'_>) -> Result<(), S
             "sources.stdin: this build reads no standard input (cargo feature source-stdin)",
         )),
     }
+}
+
+/// Starts syslog, the kernel's log and the journal of systemd.
+#[cfg_attr(not(feature = "system-logs"), allow(unused_variables, reason = "this build has none of them"))]
+fn start_system_logs(
+    config: &Config,
+    clock: &Clock,
+    sockets: Sockets,
+    read_to: &[ReadTo],
+    starting: &mut Starting<'_>,
+) -> Result<(), StartError> {
+    let sources = &config.sources;
+    for (is_there, is_built, name, feature) in [
+        (sources.syslog.is_some(), cfg!(feature = "source-syslog"), "syslog", "source-syslog"),
+        (sources.kernel.is_some(), cfg!(feature = "source-kernel"), "kernel", "source-kernel"),
+        (sources.journald.is_some(), cfg!(feature = "source-journald"), "journald", "source-journald"),
+    ] {
+        if is_there && !is_built {
+            let what = format!("sources.{name}: this build does not have it (cargo feature {feature})");
+            return Err(crate::error::start_error(what));
+        }
+    }
+    #[cfg(feature = "system-logs")]
+    crate::system_logs::start(config, clock, sockets, read_to, starting);
+    Ok(())
 }

@@ -30,6 +30,7 @@ use crate::opening::{connections, open_disk};
 use crate::outlets::outlets;
 use crate::renewal::{Renewal, renew};
 use crate::shared::Shared;
+use crate::sockets::Sockets;
 use crate::tell::write_addresses;
 use crate::{admin, intake, log, memory, reading};
 
@@ -95,6 +96,8 @@ where
     check_memory(config)?;
     // Sockets first: a port in use is found before the disk is touched.
     let listeners = Listeners::bind(config).await?;
+    let sockets = Sockets::bind(config).await?;
+    let addresses = sockets.addresses();
     let consumers = consumers(config);
     let outlets = outlets(config)?;
     let mut exemplars = exemplar_holds(config, &consumers);
@@ -139,14 +142,15 @@ where
     let Serving { tasks: mut sources, grpc, http, admin: (admin_listener, admin_address) } =
         listeners.serve(&intake, &limits)?;
     let read_to: Vec<_> = shared.pipeline.borrow().read_to().collect();
-    let reading = reading::start(config, &clock, &intake::intake(&shared, config.recorded()), &limits, &read_to)?;
+    let recorded = intake::intake(&shared, config.recorded());
+    let reading = reading::start(config, &clock, &recorded, &limits, sockets, &read_to)?;
     sources.extend(reading.tasks);
     agent.set_sources(reading.states);
     tokio::task::spawn_local(admin::serve(admin_listener, Rc::clone(&agent)));
     if let Some(listener) = admin::socket(&config.data_dir.join(SOCKET)) {
         tokio::task::spawn_local(admin::serve_socket(listener, Rc::clone(&agent)));
     }
-    write_addresses(&config.data_dir, grpc, http, admin_address)
+    write_addresses(&config.data_dir, grpc, http, admin_address, &addresses)
         .map_err(|error| start_error(format!("{}: {error}", config.data_dir.display())))?;
     log::info(&format!(
         "lightship {} runs as {}; admin on {admin_address}",

@@ -50,9 +50,12 @@ pub(crate) fn write_addresses(
     grpc: Option<SocketAddr>,
     http: Option<SocketAddr>,
     admin: SocketAddr,
+    others: &[(&str, SocketAddr)],
 ) -> std::io::Result<()> {
     let entry = |address: Option<SocketAddr>| address.map_or("null".to_owned(), |address| format!("\"{address}\""));
-    let text = format!("{{\"otlp_grpc\":{},\"otlp_http\":{},\"admin\":\"{admin}\"}}\n", entry(grpc), entry(http));
+    let others: String = others.iter().map(|(name, address)| format!(",\"{name}\":\"{address}\"")).collect();
+    let text =
+        format!("{{\"otlp_grpc\":{},\"otlp_http\":{},\"admin\":\"{admin}\"{others}}}\n", entry(grpc), entry(http));
     let temporary = data_dir.join("addresses.json.tmp");
     std::fs::write(&temporary, text)?;
     std::fs::rename(temporary, data_dir.join("addresses.json"))

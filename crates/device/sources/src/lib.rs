@@ -7,8 +7,12 @@
 #![cfg_attr(not(all(feature = "otlp-grpc", feature = "otlp-http")), allow(dead_code))]
 
 mod body;
+#[cfg(feature = "children")]
+mod children;
 #[cfg(feature = "otlp-http")]
 mod cors;
+#[cfg(feature = "datagrams")]
+mod datagrams;
 #[cfg(feature = "exec")]
 pub mod exec;
 #[cfg(feature = "files")]
@@ -19,6 +23,10 @@ mod grpc;
 pub mod host;
 #[cfg(feature = "otlp-http")]
 mod http_server;
+#[cfg(feature = "journald")]
+pub mod journald;
+#[cfg(feature = "kernel")]
+pub mod kernel;
 mod limits;
 #[cfg(feature = "lines")]
 mod lines;
@@ -28,9 +36,11 @@ pub mod prometheus;
 mod reading;
 #[cfg(feature = "stdin")]
 pub mod stdin;
+#[cfg(feature = "syslog")]
+pub mod syslog;
 #[cfg(all(test, feature = "otlp-grpc", feature = "otlp-http"))]
 mod tests;
-#[cfg(feature = "stdin")]
+#[cfg(feature = "waiting")]
 mod waiting;
 mod watch;
 

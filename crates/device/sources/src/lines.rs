@@ -59,8 +59,21 @@ impl Giver {
 
     /// Hands a request over, again and again while there is no room for it.
     pub(crate) async fn give(&self, signal: Signal, body: Vec<u8>, records: u64) {
+        self.hand_over(signal, body, records, None).await;
+    }
+
+    /// The same with where the source stands behind it.
+    #[cfg(feature = "positions")]
+    pub(crate) async fn give_read(&self, signal: Signal, body: Vec<u8>, records: u64, position: model::Position) {
+        self.hand_over(signal, body, records, Some(position)).await;
+    }
+
+    async fn hand_over(&self, signal: Signal, body: Vec<u8>, records: u64, position: Option<model::Position>) {
         self.is_giving.set(true);
-        while let crate::Answer::Wait(delay) = self.feed.give(signal, body.clone(), records, self.wall_ns()).await {
+        loop {
+            let wall_ns = self.wall_ns();
+            let given = self.feed.give_read(signal, body.clone(), records, wall_ns, position.clone());
+            let crate::Answer::Wait(delay) = given.await else { break };
             tokio::time::sleep(delay.min(Duration::from_secs(1))).await;
         }
         self.is_giving.set(false);

@@ -5,6 +5,7 @@ use std::io;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::AsFd;
+use rustix::io::Errno;
 use tokio::sync::mpsc;
 
 /// The thread has one buffer, on the heap.
@@ -30,7 +31,7 @@ impl Waiting {
     /// What came next; nothing at the end.
     ///
     /// # Errors
-    /// What the system says; reading goes on.
+    /// What the system says: nothing follows, unless it is that something was overwritten, or is not there yet.
     pub(crate) async fn next(&mut self) -> io::Result<Vec<u8>> {
         self.0.recv().await.unwrap_or_else(|| Ok(Vec::new()))
     }
@@ -40,7 +41,7 @@ fn read(file: &impl AsFd, says: &mpsc::Sender<io::Result<Vec<u8>>>, most: usize)
     let mut buffer = vec![0; most];
     while !says.is_closed() {
         match poll(&mut [PollFd::new(file, PollFlags::IN)], Some(&LOOK)) {
-            Ok(0) | Err(rustix::io::Errno::INTR) => continue,
+            Ok(0) | Err(Errno::INTR) => continue,
             Ok(_) => {}
             Err(error) => {
                 let _gone = says.blocking_send(Err(error.into()));
@@ -48,7 +49,11 @@ fn read(file: &impl AsFd, says: &mpsc::Sender<io::Result<Vec<u8>>>, most: usize)
             }
         }
         let read = rustix::io::read(file, &mut buffer).map(|length| buffer[..length].to_vec());
-        let is_end = matches!(&read, Ok(bytes) if bytes.is_empty());
+        let is_end = match &read {
+            Ok(bytes) => bytes.is_empty(),
+            // The kernel's log says so when records were overwritten, and goes on; others say that there is nothing after all.
+            Err(error) => !matches!(*error, Errno::PIPE | Errno::AGAIN | Errno::INTR),
+        };
         if says.blocking_send(read.map_err(Into::into)).is_err() || is_end {
             return;
         }

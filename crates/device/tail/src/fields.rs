@@ -100,6 +100,13 @@ impl Fields {
         }
     }
 
+    /// An attribute with a text, whatever its name.
+    pub(crate) fn attribute(&mut self, key: &str, text: &str) {
+        let mut any = Vec::new();
+        put_bytes(&mut any, any_value::STRING, text.as_bytes());
+        self.any(key, &any);
+    }
+
     /// An attribute, as the content of an `AnyValue`.
     pub(crate) fn any(&mut self, key: &str, any: &[u8]) {
         const ATTRIBUTES: u32 = 6;

@@ -16,11 +16,19 @@ pub(crate) struct Syslog<'a> {
     pub(crate) message: &'a str,
 }
 
+/// The names of syslog's levels.
+pub(crate) const LEVELS: [&str; 8] = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
+
+/// OpenTelemetry's `SeverityNumber` of one of syslog's levels, as its data model maps them.
+pub(crate) fn severity_number(level: u8) -> u8 {
+    const NUMBERS: [u8; 8] = [21, 19, 18, 17, 13, 10, 9, 5];
+    NUMBERS[usize::from(level & 7)]
+}
+
 impl Syslog<'_> {
-    /// OpenTelemetry's `SeverityNumber`, as its data model maps syslog's.
+    /// OpenTelemetry's `SeverityNumber`; 0 where there is none.
     pub(crate) fn severity_number(&self) -> u8 {
-        const NUMBERS: [u8; 8] = [21, 19, 18, 17, 13, 10, 9, 5];
-        self.severity.map_or(0, |severity| NUMBERS[usize::from(severity & 7)])
+        self.severity.map_or(0, severity_number)
     }
 }
 
@@ -38,6 +46,39 @@ pub(crate) fn parse(line: &str) -> Option<Syslog<'_>> {
         Some(rest) => rfc5424(rest, base),
         None => rfc3164(rest, base),
     }
+}
+
+/// Takes a message from the network apart. Programs that say no more than a priority, a tag and a text are read, too; `None` for what has no
+/// priority.
+pub(crate) fn parse_sent(line: &str) -> Option<Syslog<'_>> {
+    if !line.starts_with('<') {
+        return None;
+    }
+    if let Some(read) = parse(line) {
+        return Some(read);
+    }
+    let (number, rest) = line[1..].split_once('>').filter(|(number, _)| (1..=3).contains(&number.len()))?;
+    let priority = number.parse::<u8>().ok().filter(|number| *number < 192)?;
+    let base = Syslog { severity: Some(priority & 7), facility: Some(priority >> 3), ..Syslog::default() };
+    let (time, rest) = time_of_rfc3164(rest).unwrap_or(("", rest));
+    Some(match tagged(rest) {
+        Some((program, process, message)) => Syslog { time, program, process, message, ..base },
+        None => Syslog { time, message: rest, ..base },
+    })
+}
+
+/// Program, process and text of `program[process]: text`.
+fn tagged(text: &str) -> Option<(&str, &str, &str)> {
+    /// Characters of the longest tag: of RFC 5424's name of a program.
+    const MOST: usize = 48;
+    let (tag, message) = text.split_once(": ").or_else(|| Some((text.strip_suffix(':')?, "")))?;
+    let (program, process) = match tag.strip_suffix(']').and_then(|tag| tag.split_once('[')) {
+        Some((program, process)) => (program, process),
+        None => (tag, ""),
+    };
+    let is_tag = (1..=MOST).contains(&program.len())
+        && program.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte));
+    is_tag.then_some((program, process, message))
 }
 
 fn nil(text: &str) -> &str {
@@ -78,13 +119,18 @@ fn structured_end(text: &str) -> Option<usize> {
     (at > 0 && text.is_char_boundary(at)).then_some(at)
 }
 
-fn rfc3164<'a>(line: &'a str, base: Syslog<'a>) -> Option<Syslog<'a>> {
+/// A time in front of a text: `Jan  2 03:04:05`, or RFC 3339.
+fn time_of_rfc3164(line: &str) -> Option<(&str, &str)> {
     const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let (time, rest) = match line.get(..3).is_some_and(|month| MONTHS.contains(&month)) {
-        true => (line.get(..15)?, line.get(15..)?.strip_prefix(' ')?),
-        false => line.split_once(' ').filter(|(time, _)| crate::time::rfc3339(time.as_bytes()).is_some())?,
-    };
-    let (host, rest) = rest.split_once(' ')?;
+    match line.get(..3).is_some_and(|month| MONTHS.contains(&month)) {
+        true => Some((line.get(..15)?, line.get(15..)?.strip_prefix(' ')?)),
+        false => line.split_once(' ').filter(|(time, _)| crate::time::rfc3339(time.as_bytes()).is_some()),
+    }
+}
+
+fn rfc3164<'a>(line: &'a str, base: Syslog<'a>) -> Option<Syslog<'a>> {
+    let (time, rest) = time_of_rfc3164(line)?;
+    let (host, rest) = rest.split_once(' ').filter(|(host, _)| !host.ends_with(':'))?;
     let (tag, message) = rest.split_once(": ").or_else(|| Some((rest.strip_suffix(':')?, "")))?;
     let (program, process) = match tag.strip_suffix(']').and_then(|tag| tag.split_once('[')) {
         Some((program, process)) => (program, process),

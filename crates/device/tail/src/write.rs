@@ -34,7 +34,7 @@ pub struct Writer {
 }
 
 /// Appends an attribute with a text.
-fn put_text(out: &mut Vec<u8>, number: u32, key: &str, text: &str) {
+pub(crate) fn put_text(out: &mut Vec<u8>, number: u32, key: &str, text: &str) {
     put_message(out, number, |out| {
         put_bytes(out, key_value::KEY, key.as_bytes());
         put_message(out, key_value::VALUE, |out| put_bytes(out, any_value::STRING, text.as_bytes()));
@@ -113,38 +113,53 @@ impl Writer {
             Ok(fields) => (fields, false),
             Err(_) => (None, true),
         };
-        // Fields without a message say less than the line: that stays whole.
-        let is_whole = fields.as_ref().is_none_or(|fields| fields.message.is_none());
-        let Fields { message, time_ns, severity, severity_text, trace_id, span_id, attributes } =
-            fields.unwrap_or_default();
-        let time_ns = if time_ns == 0 { entry.time_ns } else { time_ns };
-        if time_ns > 0 {
-            put_fixed64(out, 1, time_ns);
+        let mut fields = fields.unwrap_or_default();
+        if fields.message.is_none() {
+            // Fields without a message say less than the line: that stays whole.
+            fields.attributes.clear();
         }
-        if severity > 0 {
-            put_uint(out, 2, u64::from(severity));
-        }
-        if !severity_text.is_empty() {
-            put_bytes(out, 3, severity_text.as_bytes());
-        }
-        let body: &[u8] = message.as_ref().map_or(&entry.text, |message| message.as_bytes());
-        put_message(out, BODY, |out| put_bytes(out, any_value::STRING, body));
-        if !is_whole {
-            out.extend_from_slice(&attributes);
-        }
-        out.extend_from_slice(&self.attributes);
-        if let Some(stream) = entry.stream {
-            put_text(out, ATTRIBUTES, "log.iostream", stream.name());
-        }
-        if let Some(trace) = trace_id {
-            put_bytes(out, 9, &trace.0);
-        }
-        if let Some(span) = span_id {
-            put_bytes(out, 10, &span.0);
-        }
-        put_fixed64(out, 11, wall_ns);
+        let more = |out: &mut Vec<u8>| {
+            out.extend_from_slice(&self.attributes);
+            if let Some(stream) = entry.stream {
+                put_text(out, ATTRIBUTES, "log.iostream", stream.name());
+            }
+        };
+        put_record(fields, &entry.text, entry.time_ns, wall_ns, more, out);
         is_mismatch
     }
+}
+
+/// Appends the body of a `LogRecord`: what a text says, else the text; `time_ns` where it says no time, and `more` of its attributes.
+pub(crate) fn put_record(
+    fields: Fields,
+    text: &[u8],
+    time_ns: u64,
+    wall_ns: u64,
+    more: impl FnOnce(&mut Vec<u8>),
+    out: &mut Vec<u8>,
+) {
+    let Fields { message, time_ns: told, severity, severity_text, trace_id, span_id, attributes } = fields;
+    let time_ns = if told == 0 { time_ns } else { told };
+    if time_ns > 0 {
+        put_fixed64(out, 1, time_ns);
+    }
+    if severity > 0 {
+        put_uint(out, 2, u64::from(severity));
+    }
+    if !severity_text.is_empty() {
+        put_bytes(out, 3, severity_text.as_bytes());
+    }
+    let body: &[u8] = message.as_ref().map_or(text, |message| message.as_bytes());
+    put_message(out, BODY, |out| put_bytes(out, any_value::STRING, body));
+    out.extend_from_slice(&attributes);
+    more(out);
+    if let Some(trace) = trace_id {
+        put_bytes(out, 9, &trace.0);
+    }
+    if let Some(span) = span_id {
+        put_bytes(out, 10, &span.0);
+    }
+    put_fixed64(out, 11, wall_ns);
 }
 
 #[cfg(test)]

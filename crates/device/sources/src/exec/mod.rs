@@ -1,12 +1,10 @@
 //! Programs that say something: run at an interval, or kept running. What they write is taken in as log lines, as an exposition of
 //! Prometheus, or as OTLP in JSON lines; what they complain of is told as this source's own words.
 
-mod child;
 mod expositions;
 mod run;
 #[cfg(test)]
 mod tests;
-mod words;
 
 use std::path::PathBuf;
 use std::rc::Rc;

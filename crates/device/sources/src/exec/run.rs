@@ -6,10 +6,9 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
-use super::child::{Child, Outcome};
 use super::expositions::{Exposed, take_otlp};
-use super::words::Words;
 use super::{ExecOutput, ExecSettings};
+use crate::children::{Child, Outcome, Words};
 use crate::lines::{CHUNK, Giver, Lines};
 
 /// How long is waited before a program that is kept running is started again: from, and at most.
