@@ -1,6 +1,7 @@
 //! What a text is made of, told in one pass: most texts have nothing that any rule looks for, and end here.
 
 use crate::class::Class;
+use crate::detect::Runs;
 
 /// What a text is made of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,11 +77,14 @@ impl Interest {
         self.bits & bits == bits
     }
 
-    /// Whether a text may hold a value of this class.
-    pub(crate) fn may_hold(self, class: Class, text: &[u8]) -> bool {
+    /// Whether a text with these runs may hold a value of this class.
+    pub(crate) fn may_hold(self, class: Class, text: &[u8], runs: &Runs) -> bool {
         match class {
-            Class::Pan => self.has_number(text),
-            Class::Jwt | Class::CloudKey | Class::Dump => self.has_token(text),
+            Class::Pan => self.has(DIGIT) && self.length >= 13,
+            // `eyJ` has one.
+            Class::Jwt => !runs.is_empty() && self.has(UPPER),
+            Class::CloudKey => !runs.is_empty(),
+            Class::Dump => !runs.is_empty() || self.has_pairs(text),
             Class::Authorization => self.has(SPACE) && self.length >= 12 && has_scheme(text),
             Class::Pem => self.has(DASH | SPACE | UPPER) && self.length >= 12,
             Class::Assignment => self.has(ASSIGN) && self.length >= 5,
@@ -102,6 +106,11 @@ impl Interest {
         self.has(DIGIT) && (has_long_number(text) || self.has(UNDERSCORE) && has_underscored_number(text))
     }
 
+    /// Whether it has a capital letter.
+    pub(crate) fn has_capital(self) -> bool {
+        self.has(UPPER)
+    }
+
     /// Whether some of it is written in percent.
     pub(crate) fn has_percent(self) -> bool {
         self.has(PERCENT)
@@ -114,7 +123,13 @@ impl Interest {
 
     /// Whether it has a run that may be a token, or bytes written in hexadecimal or base64.
     pub(crate) fn has_token(self, text: &[u8]) -> bool {
-        self.length >= 16 && self.bits & (DIGIT | UPPER) > 0 && has_long_run(text)
+        !self.runs(text).is_empty()
+    }
+
+    /// The runs of a text that may be so.
+    pub(crate) fn runs(self, text: &[u8]) -> Runs {
+        let may_have = self.length >= 16 && self.bits & (DIGIT | UPPER) > 0 && has_long_word(text);
+        if may_have { Runs::of(text) } else { Runs::default() }
     }
 
     /// Whether bytes may be written in it as pairs of hexadecimal digits, each by itself.
@@ -126,14 +141,30 @@ impl Interest {
 /// Whether eight bytes beside each other are digits and what stands between them. A number of 11 characters or more holds such eight at
 /// a multiple of four.
 fn has_long_number(text: &[u8]) -> bool {
-    let of_numbers = |eight: &[u8; 8]| u64::from_le_bytes(*eight) & 0xe0e0_e0e0_e0e0_e0e0 == 0x2020_2020_2020_2020;
-    let shifted = text.get(4..).unwrap_or_default();
-    text.as_chunks::<8>().0.iter().any(of_numbers) || shifted.as_chunks::<8>().0.iter().any(of_numbers)
+    any_two_fours(text, |four| four & 0xe0e0_e0e0 == 0x2020_2020)
 }
 
-/// Whether 14 bytes beside each other are digits and underscores: a number of 13 digits in groups takes more.
+/// Whether eight bytes beside each other are digits, underscores and what stands among them in ASCII. A number of 13 digits in groups takes
+/// 14 and more, and holds such eight at a multiple of four.
 fn has_underscored_number(text: &[u8]) -> bool {
-    text.split(|byte| !byte.is_ascii_digit() && *byte != b'_').any(|run| run.len() >= 14)
+    // 0x10 to 0x1f, 0x30 to 0x3f, 0x50 to 0x5f; not 0x70 to 0x7f.
+    any_two_fours(text, |four| four & 0x9090_9090 == 0x1010_1010 && four & four << 1 & 0x4040_4040 == 0)
+}
+
+/// Whether four bytes at a multiple of four fit, and the four behind them: of two such fours one stands at a multiple of eight.
+#[inline(always)]
+fn any_two_fours(text: &[u8], fits: impl Fn(u32) -> bool) -> bool {
+    let (eights, rest) = text.as_chunks::<8>();
+    let mut before = 0;
+    for eight in eights {
+        let eight = u64::from_le_bytes(*eight);
+        let (low, high) = (eight as u32, (eight >> 32) as u32);
+        if fits(low) && (fits(before) || fits(high)) {
+            return true;
+        }
+        before = high;
+    }
+    rest.first_chunk().is_some_and(|low| fits(u32::from_le_bytes(*low)) && fits(before))
 }
 
 /// Whether eight bytes beside each other may be of a row of pairs, with the same separator behind each two. A row of 13 pairs holds such
@@ -154,37 +185,48 @@ fn has_row(text: &[u8]) -> bool {
 
 /// Whether a space stands behind the last four letters of a scheme of authorization.
 fn has_scheme(text: &[u8]) -> bool {
-    const ENDS: [u32; 4] = [
-        u32::from_le_bytes(*b"arer"),
-        u32::from_le_bytes(*b"asic"),
-        u32::from_le_bytes(*b"iate"),
-        u32::from_le_bytes(*b"oken"),
-    ];
-    const SPACES: u64 = 0x2020_2020_2020_2020;
-    const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
-    let ends_before = |place: usize| {
-        let word = text.get(..place).and_then(|before| before.last_chunk::<4>());
-        word.is_some_and(|word| ENDS.contains(&(u32::from_le_bytes(*word) | 0x2020_2020)))
-    };
-    let (eights, rest) = text.as_chunks::<8>();
-    for (index, eight) in eights.iter().enumerate() {
-        let odd = u64::from_le_bytes(*eight) ^ SPACES;
-        // The highest bit of each byte that is a space.
-        let mut spaces = !(((odd & LOW) + LOW) | odd | LOW);
-        while spaces != 0 {
-            if ends_before(index * 8 + spaces.trailing_zeros() as usize / 8) {
-                return true;
-            }
-            spaces &= spaces - 1;
+    // Sixteen words of five, each at the next byte.
+    const WINDOW: usize = SIXTEEN + END - 1;
+    let mut from = 0;
+    while let Some(window) = text.get(from..).and_then(|rest| rest.first_chunk::<WINDOW>()) {
+        if may_have_end(window) && window.array_windows().any(is_end) {
+            return true;
         }
+        from += SIXTEEN;
     }
-    let start = text.len() - rest.len();
-    rest.iter().enumerate().any(|(place, byte)| *byte == b' ' && ends_before(start + place))
+    match text.last_chunk::<WINDOW>() {
+        Some(window) => may_have_end(window) && window.array_windows().any(is_end),
+        None => text.array_windows().any(is_end),
+    }
+}
+
+/// The last letters of a scheme and the space.
+const END: usize = 5;
+/// So many are looked at together: their loop is laid out.
+const SIXTEEN: usize = 16;
+
+/// Whether the first and the last letter and the space are those of a scheme's end, at any of sixteen places.
+#[inline(always)]
+fn may_have_end(window: &[u8; SIXTEEN + END - 1]) -> bool {
+    let mut any = false;
+    for place in 0..SIXTEEN {
+        let (first, last) = (window[place] | 0x20, window[place + 3] | 0x20);
+        let fits = (first == b'a') & ((last == b'r') | (last == b'c'))
+            | (first == b'i') & (last == b'e')
+            | (first == b'o') & (last == b'n');
+        any |= fits & (window[place + 4] == b' ');
+    }
+    any
+}
+
+/// Whether these are the last letters of a scheme, and the space.
+fn is_end(end: &[u8; END]) -> bool {
+    [b"arer ", b"asic ", b"iate ", b"oken "].into_iter().any(|scheme| end.eq_ignore_ascii_case(scheme))
 }
 
 /// Whether eight bytes beside each other are letters, digits or what stands among them in ASCII. A run of 15 holds such eight at a
 /// multiple of eight.
-fn has_long_run(text: &[u8]) -> bool {
+fn has_long_word(text: &[u8]) -> bool {
     const HIGH: u64 = 0x4040_4040_4040_4040;
     text.as_chunks::<8>().0.iter().any(|eight| {
         let word = u64::from_le_bytes(*eight);
@@ -211,11 +253,11 @@ mod tests {
             ] {
                 let text = format!("{}{number}{}", "x".repeat(before), "y".repeat(before % 5));
                 let text = text.as_bytes();
-                assert!(Interest::of(text).may_hold(Class::Pan, text), "{text:?}");
+                assert!(Interest::of(text).has_number(text), "{text:?}");
             }
         }
         for plain in ["GET /api/orders, 200 in 12.5 ms", "queue_17_of_gate_3 at 12_500"] {
-            assert!(!Interest::of(plain.as_bytes()).may_hold(Class::Pan, plain.as_bytes()), "{plain}");
+            assert!(!Interest::of(plain.as_bytes()).has_number(plain.as_bytes()), "{plain}");
         }
     }
 
@@ -251,7 +293,9 @@ mod tests {
         for before in 0..30 {
             for separator in [" ", ":", ",", "-"] {
                 let text = format!("{}{}", "x".repeat(before), ["6f"; 13].join(separator));
-                assert!(Interest::of(text.as_bytes()).has_pairs(text.as_bytes()), "{text}");
+                let interest = Interest::of(text.as_bytes());
+                assert!(interest.has_pairs(text.as_bytes()), "{text}");
+                assert!(interest.may_hold(Class::Dump, text.as_bytes(), &Runs::default()), "{text}");
                 assert!(Interest::of(text.as_bytes()).may_hold_usual(text.as_bytes()), "{text}");
             }
         }

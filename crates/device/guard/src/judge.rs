@@ -50,6 +50,8 @@ pub(crate) struct Judge {
     usual: u64,
     /// Rules that look at what was decoded, too: those that tell values by their form alone.
     by_form: u64,
+    /// Rules for classes whose values have a capital letter in base64.
+    capital: u64,
     /// Rules that look for card numbers.
     cards: u64,
     /// Those of them that are for every text.
@@ -71,13 +73,25 @@ impl Judge {
             What::Pattern(_) => true,
             What::All | What::SecretKeys => false,
         });
+        let capital = bits(&options.rules, |rule| matches!(rule.what, What::Class(class) if class.has_capital()));
         let is_usual = |class| Class::DEFAULT.contains(&class) || class == Class::Email;
         let usual = bits(&options.rules, |rule| matches!(rule.what, What::Class(class) if is_usual(class)));
         let cards = bits(&options.rules, |rule| matches!(rule.what, What::Class(Class::Pan)));
         let usual_cards = cards & everywhere;
         let counts = vec![0; options.rules.len()];
         let keys = Known::new(places(KEY_BITS, options.small));
-        Self { options, everywhere, usual, by_form, cards, usual_cards, keys, hits: Vec::with_capacity(16), counts }
+        Self {
+            options,
+            everywhere,
+            usual,
+            by_form,
+            capital,
+            cards,
+            usual_cards,
+            keys,
+            hits: Vec::with_capacity(16),
+            counts,
+        }
     }
 
     /// What it was made of.
@@ -145,20 +159,23 @@ impl Judge {
     /// Whether no rule of these masks any of a text.
     #[inline(always)]
     pub(crate) fn is_clean(&mut self, text: &[u8], rules: u64) -> bool {
-        !self.may_hold(text, rules) || self.look(text, rules).is_empty()
-    }
-
-    /// Whether a text has to be looked into.
-    #[inline(always)]
-    fn may_hold(&self, text: &[u8], rules: u64) -> bool {
-        !text.is_empty() && (rules & !self.usual != 0 || Interest::of(text).may_hold_usual(text))
+        if text.is_empty() {
+            return true;
+        }
+        let interest = Interest::of(text);
+        rules & !self.usual == 0 && !interest.may_hold_usual(text) || self.look_into(text, interest, rules).is_empty()
     }
 
     /// What rules mask of a text: ranges in order, none of which touches another.
     pub(crate) fn look(&mut self, text: &[u8], rules: u64) -> &[Hit] {
+        self.look_into(text, Interest::of(text), rules)
+    }
+
+    #[inline(never)]
+    fn look_into(&mut self, text: &[u8], interest: Interest, rules: u64) -> &[Hit] {
         let mut hits = std::mem::take(&mut self.hits);
         hits.clear();
-        self.collect(text, rules, UNWRAP, &mut hits);
+        self.collect(text, interest, rules, UNWRAP, &mut hits);
         if hits.len() > 1 {
             hits.sort_by_key(|hit| (hit.range.start, hit.rule));
             hits.dedup_by(|next, last| {
@@ -176,15 +193,17 @@ impl Judge {
         &self.hits
     }
 
-    fn collect(&self, text: &[u8], rules: u64, unwrap: u32, hits: &mut Vec<Hit>) {
-        let interest = Interest::of(text);
+    fn collect(&self, text: &[u8], interest: Interest, rules: u64, unwrap: u32, hits: &mut Vec<Hit>) {
+        let runs = interest.runs(text);
         let mut left = rules;
         while left != 0 {
             let index = left.trailing_zeros() as usize;
             left &= left - 1;
             let mut found = |range| hits.push(Hit { range, rule: index });
             match self.options.rules.get(index).map(|rule| &rule.what) {
-                Some(What::Class(class)) if interest.may_hold(*class, text) => detect::each(*class, text, &mut found),
+                Some(What::Class(class)) if interest.may_hold(*class, text, &runs) => {
+                    detect::each(*class, text, &runs, &mut found);
+                }
                 Some(What::Pattern(expression)) => {
                     let text = as_text(text);
                     expression.find_iter(&text).filter(|found| !found.is_empty()).for_each(|one| found(one.range()));
@@ -201,10 +220,13 @@ impl Judge {
         }
         // Inside of other encodings only what is told by its form alone.
         let rules = rules & self.by_form;
-        if interest.has_token(text) {
-            encoded::each_run(text, &mut |range| {
+        if !runs.is_empty() {
+            let by_capital = rules & !self.capital == 0;
+            encoded::each_run(text, &runs, &mut |range| {
                 let run = text.get(range.clone()).unwrap_or_default();
-                for decoded in [encoded::decode_hex(run), encoded::decode_base64(run)].into_iter().flatten() {
+                let may_be_base64 = !by_capital || interest.has_capital() && encoded::may_be_base64(run);
+                let from_base64 = if may_be_base64 { encoded::decode_base64(run) } else { None };
+                for decoded in [encoded::decode_hex(run), from_base64].into_iter().flatten() {
                     self.collect_whole(&decoded, range.clone(), rules, unwrap, hits);
                 }
             });
@@ -221,7 +243,7 @@ impl Judge {
     /// What rules mask of a text that was decoded, at its places in the text.
     fn collect_decoded(&self, decoded: &encoded::Decoded, rules: u64, unwrap: u32, hits: &mut Vec<Hit>) {
         let mut inside = Vec::new();
-        self.collect(&decoded.bytes, rules, unwrap, &mut inside);
+        self.collect(&decoded.bytes, Interest::of(&decoded.bytes), rules, unwrap, &mut inside);
         for Hit { range, rule } in inside {
             if let Some(range) = decoded.place(&range) {
                 hits.push(Hit { range, rule });
@@ -232,7 +254,7 @@ impl Judge {
     /// Masks a whole range, where any of what it says is masked.
     fn collect_whole(&self, decoded: &[u8], range: Range<usize>, rules: u64, unwrap: u32, hits: &mut Vec<Hit>) {
         let mut inside = Vec::new();
-        self.collect(decoded, rules, unwrap, &mut inside);
+        self.collect(decoded, Interest::of(decoded), rules, unwrap, &mut inside);
         if let Some(rule) = inside.iter().map(|hit| hit.rule).min() {
             hits.push(Hit { range, rule });
         }

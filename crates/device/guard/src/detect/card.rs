@@ -3,8 +3,11 @@
 
 use std::ops::Range;
 
+use super::runs::each_long_run;
 use super::{at, before, run_end, run_start};
 
+/// The fewest digits of a card number that is looked for.
+const LEAST: usize = 13;
 /// The most digits of a card number (ISO/IEC 7812).
 const MOST: usize = 19;
 
@@ -59,7 +62,7 @@ fn is_issued(digits: &[u8]) -> bool {
         digits.iter().take(length).fold(0u32, |sum, digit| sum * 10 + u32::from(digit.wrapping_sub(b'0')))
     };
     let length = digits.len();
-    if !(13..=MOST).contains(&length) {
+    if !(LEAST..=MOST).contains(&length) {
         return false;
     }
     match prefix(4) {
@@ -89,22 +92,47 @@ fn has_check_digit(digits: &[u8]) -> bool {
     sum.is_multiple_of(10)
 }
 
+/// A digit, or what may stand between groups of them.
+#[inline(always)]
+fn is_of_number(byte: u8) -> bool {
+    const OF_NUMBER: [bool; 256] = {
+        let mut table = [false; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            table[byte] = (byte as u8).is_ascii_digit() || is_separator(byte as u8);
+            byte += 1;
+        }
+        table
+    };
+    OF_NUMBER[usize::from(byte)]
+}
+
+const fn is_separator(byte: u8) -> bool {
+    matches!(byte, b' ' | b'-' | b'.' | b'_' | b'/')
+}
+
 /// Card numbers, with the rest of the track where there is one.
 pub(super) fn each(text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
     let mut from = 0;
-    while let Some(start) = text.get(from..).and_then(|rest| rest.iter().position(u8::is_ascii_digit)) {
-        let start = from + start;
-        let run = run_end(text, start, |byte| byte.is_ascii_digit());
-        let end =
-            if begins(text, start) { whole(text, start, run).or_else(|| grouped(text, start, run)) } else { None };
-        match end {
-            Some(end) => {
-                let (start, end) = with_track(text, start, end);
-                found(start..end);
-                from = end;
-            }
-            None => from = run,
+    each_long_run(text, 0, LEAST, is_of_number, |all| {
+        from = all.start.max(from);
+        while let Some(start) = text.get(from..all.end).and_then(|rest| rest.iter().position(u8::is_ascii_digit)) {
+            from = each_at(text, from + start, found);
         }
+    });
+}
+
+/// Calls `found` with the number that begins at a digit. Returns where the next one may begin.
+fn each_at(text: &[u8], start: usize, found: &mut dyn FnMut(Range<usize>)) -> usize {
+    let run = run_end(text, start, |byte| byte.is_ascii_digit());
+    let end = if begins(text, start) { whole(text, start, run).or_else(|| grouped(text, start, run)) } else { None };
+    match end {
+        Some(end) => {
+            let (start, end) = with_track(text, start, end);
+            found(start..end);
+            end
+        }
+        None => run,
     }
 }
 
@@ -165,7 +193,7 @@ fn is_traceparent(text: &[u8], start: usize, end: usize) -> bool {
 /// The end of a number in groups.
 fn grouped(text: &[u8], start: usize, run: usize) -> Option<usize> {
     let separator = at(text, run);
-    if !matches!(separator, b' ' | b'-' | b'.' | b'_' | b'/') {
+    if !is_separator(separator) {
         return None;
     }
     // With what stands before it, it is a longer number.

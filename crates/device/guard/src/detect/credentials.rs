@@ -3,10 +3,26 @@
 use std::ops::Range;
 
 use super::encoded::decode_base64;
+use super::runs::{Runs, table};
 use super::{at, before, find, run_end, run_start};
 
+#[inline(always)]
 fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-'
+    const WORD: [bool; 256] = table(b"_-");
+    WORD[usize::from(byte)]
+}
+
+/// Calls `found` with the start of each word in a run of at least so many characters of words and dots.
+fn each_word(text: &[u8], runs: &Runs, least: usize, mut found: impl FnMut(usize)) {
+    runs.each(text, least, is_name, |run| {
+        let mut start = run.start;
+        while start < run.end {
+            if is_word(at(text, start)) {
+                found(start);
+            }
+            start = run_end(text, start, is_word) + 1;
+        }
+    });
 }
 
 /// A character of base64 in either alphabet, of a token of RFC 6750, or of a URL.
@@ -14,14 +30,20 @@ fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte)
 }
 
+/// The shortest header of a token, and the shortest token.
+const JWT_HEADER: usize = 10;
+const JWT: usize = JWT_HEADER + 3;
+
 /// JSON web tokens (RFC 7519): a header that begins as `{"` does in base64, and more parts behind dots.
-pub(super) fn each_jwt(text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
+pub(super) fn each_jwt(text: &[u8], runs: &Runs, found: &mut dyn FnMut(Range<usize>)) {
     let mut from = 0;
-    while let Some(start) = find(text, from, b"eyJ") {
+    each_word(text, runs, JWT, |start| {
+        if start < from || !text.get(start..).is_some_and(|rest| rest.starts_with(b"eyJ")) {
+            return;
+        }
         let header = run_end(text, start, is_word);
-        from = header;
-        if is_word(before(text, start)) || header - start < 10 || at(text, header) != b'.' {
-            continue;
+        if header - start < JWT_HEADER || at(text, header) != b'.' {
+            return;
         }
         let mut end = header;
         while at(text, end) == b'.' {
@@ -35,7 +57,7 @@ pub(super) fn each_jwt(text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
             found(start..end);
             from = end;
         }
-    }
+    });
 }
 
 /// Schemes of the header `Authorization` with the least length of what follows them.
@@ -102,15 +124,43 @@ const PREFIXES: [(&[u8], usize); 27] = [
     (b"dop_v1_", 40),
 ];
 
+/// The shortest key: prefix and what follows.
+const CLOUD_KEY: usize = {
+    let (mut least, mut index) = (usize::MAX, 0);
+    while index < PREFIXES.len() {
+        let length = PREFIXES[index].0.len() + PREFIXES[index].1;
+        least = if length < least { length } else { least };
+        index += 1;
+    }
+    least
+};
+
+/// Which bytes stand in each of the first two places of a prefix.
+const BEGINS: [[bool; 256]; 2] = {
+    let mut tables = [[false; 256]; 2];
+    let mut index = 0;
+    while index < PREFIXES.len() {
+        let mut place = 0;
+        while place < tables.len() {
+            tables[place][PREFIXES[index].0[place] as usize] = true;
+            place += 1;
+        }
+        index += 1;
+    }
+    tables
+};
+
 /// Keys of cloud providers and well-known services.
-pub(super) fn each_cloud_key(text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
+pub(super) fn each_cloud_key(text: &[u8], runs: &Runs, found: &mut dyn FnMut(Range<usize>)) {
     let mut from = 0;
-    while from < text.len() {
-        let start = run_end(text, from, |byte| !is_word(byte));
+    each_word(text, runs, CLOUD_KEY, |start| {
         let rest = text.get(start..).unwrap_or_default();
+        let [firsts, seconds] = &BEGINS;
+        if !matches!(rest, [first, second, ..] if firsts[usize::from(*first)] && seconds[usize::from(*second)]) {
+            return;
+        }
         let known = PREFIXES.iter().find(|(prefix, _)| rest.starts_with(prefix));
-        from = run_end(text, start, is_word).max(start + 1);
-        let Some((prefix, least)) = known else { continue };
+        let Some((prefix, least)) = known.filter(|_| start >= from) else { return };
         let body = start + prefix.len();
         // Keys of AWS are upper case and exactly so long.
         let end = match prefix.first() {
@@ -125,12 +175,18 @@ pub(super) fn each_cloud_key(text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
             found(start..end);
             from = end;
         }
-    }
+    });
 }
 
 /// PEM blocks (RFC 7468), to their end or to the end of the text.
 pub(super) fn each_pem(text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
     const DASHES: &[u8] = b"-----";
+    // One in five bytes tells whether five dashes stand beside each other: one of them that is not alone.
+    let is_of_row =
+        |place: usize| at(text, place) == b'-' && (at(text, place - 1) == b'-' || at(text, place + 1) == b'-');
+    if !(DASHES.len() - 1..text.len()).step_by(DASHES.len()).any(is_of_row) {
+        return;
+    }
     let mut from = 0;
     while let Some(start) = find(text, from, b"-----BEGIN ") {
         let end = find(text, start, b"-----END ").and_then(|end| find(text, end + DASHES.len(), DASHES));
@@ -208,11 +264,34 @@ const fn letters(word: &[u8]) -> u32 {
     bits
 }
 
-/// Whether a name has the letters of a secret's: nearly all names end here.
-#[inline]
-fn may_be_secret(name: &[u8]) -> bool {
-    let bits = name.iter().fold(0u32, |bits, byte| bits | 1 << (byte & 31));
-    LETTERS.iter().any(|needed| bits & needed == *needed)
+/// Letters of which each of [`LETTERS`] has one, or one of the two pairs: most names are told by these.
+const RARE: u32 = letters(b"kwz");
+const PAIRS: [u32; 3] = [letters(b"cr"), letters(b"cv"), letters(b"hr")];
+
+/// Whether a name with these letters may be a secret's: nearly all names end here.
+#[inline(always)]
+fn may_be_secret(bits: u32) -> bool {
+    (bits & RARE != 0 || PAIRS.iter().any(|pair| bits & pair == *pair))
+        && LETTERS.iter().any(|needed| bits & needed == *needed)
+}
+
+/// The letters of the name that ends before a sign, with quotes and spaces between them.
+#[inline(always)]
+fn letters_before(text: &[u8], sign: usize) -> u32 {
+    let before = text.get(..sign).unwrap_or_default();
+    let before = if before.last().is_some_and(|byte| is_name(*byte)) {
+        before
+    } else {
+        before.get(..run_start(before, sign, is_gap)).unwrap_or_default()
+    };
+    let mut bits = 0;
+    for byte in before.iter().rev() {
+        if !is_name(*byte) {
+            break;
+        }
+        bits |= 1 << (byte & 31);
+    }
+    bits
 }
 
 /// Whether a name looks like that of a secret.
@@ -247,8 +326,15 @@ fn last_word<'f>(name: &[u8], folded: &'f [u8]) -> &'f [u8] {
     folded.get(start..).unwrap_or_default()
 }
 
+#[inline(always)]
 fn is_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.')
+    const NAME: [bool; 256] = table(b"_-.");
+    NAME[usize::from(byte)]
+}
+
+/// What may stand between a name and its sign: a quote, escaped or not, or a space.
+fn is_gap(byte: u8) -> bool {
+    is_quote(byte) || matches!(byte, b' ' | b'\\')
 }
 
 fn is_quote(byte: u8) -> bool {
@@ -261,27 +347,69 @@ const NONE: [&[u8]; 11] =
 
 /// What is assigned to names that look secret.
 pub(super) fn each_assignment(text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
+    let (eights, rest) = text.as_chunks::<8>();
     let mut from = 0;
-    while let Some(sign) = text.get(from..).and_then(|rest| rest.iter().position(|byte| matches!(byte, b'=' | b':'))) {
-        let sign = from + sign;
-        from = sign + 1;
-        // A path of a program.
-        if at(text, sign + 1) == b':' {
-            from += 1;
-            continue;
+    for (index, eight) in eights.iter().enumerate() {
+        let mut signs = may_be_signs(u64::from_le_bytes(*eight));
+        while signs != 0 {
+            let sign = index * 8 + signs.trailing_zeros() as usize / 8;
+            signs &= signs - 1;
+            if may_assign(text, sign) {
+                from = assignment(text, sign, from, found);
+            }
         }
-        // A quote, escaped or not, or a space may stand behind the name.
-        let name_end = run_start(text, sign, |byte| is_quote(byte) || matches!(byte, b' ' | b'\\'));
-        let name = text.get(run_start(text, name_end, is_name)..name_end).unwrap_or_default();
-        if sign - name_end > 4 || name.len() < 3 || !may_be_secret(name) || !is_secret_name(name) {
-            continue;
+    }
+    for sign in text.len() - rest.len()..text.len() {
+        if may_assign(text, sign) {
+            from = assignment(text, sign, from, found);
         }
-        // `=>`, `:=` and `==` assign, too.
-        let after = run_end(text, sign + 1, |byte| matches!(byte, b'=' | b'>'));
-        if let Some(value) = assigned(text, name, sign, after) {
-            from = value.end;
+    }
+}
+
+/// The highest bit of each byte from `8` to `?`, among which are `=` and `:`.
+#[inline(always)]
+fn may_be_signs(eight: u64) -> u64 {
+    const COLONS: u64 = 0x3a3a_3a3a_3a3a_3a3a;
+    const MIDDLE: u64 = 0x7878_7878_7878_7878;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let odd = eight ^ COLONS;
+    !(((odd & MIDDLE) + MIDDLE) | odd) & HIGH
+}
+
+/// Whether a sign stands at a place, behind a name that has the letters of a secret's or before another sign.
+#[inline(always)]
+fn may_assign(text: &[u8], sign: usize) -> bool {
+    match text.get(sign..) {
+        Some([b':', b':', ..]) => true,
+        Some([b'=' | b':', ..]) => may_be_secret(letters_before(text, sign)),
+        _ => false,
+    }
+}
+
+/// Calls `found` with the value that a sign at or behind `from` assigns to a name that looks secret. Returns where the next sign may be.
+#[inline(never)]
+fn assignment(text: &[u8], sign: usize, from: usize, found: &mut dyn FnMut(Range<usize>)) -> usize {
+    if sign < from {
+        return from;
+    }
+    // A path of a program.
+    if at(text, sign + 1) == b':' {
+        return sign + 2;
+    }
+    let name_end = run_start(text, sign, is_gap);
+    let name = text.get(run_start(text, name_end, is_name)..name_end).unwrap_or_default();
+    if sign - name_end > 4 || name.len() < 3 || !is_secret_name(name) {
+        return sign + 1;
+    }
+    // `=>`, `:=` and `==` assign, too.
+    let after = run_end(text, sign + 1, |byte| matches!(byte, b'=' | b'>'));
+    match assigned(text, name, sign, after) {
+        Some(value) => {
+            let end = value.end;
             found(value);
+            end
         }
+        None => sign + 1,
     }
 }
 
@@ -336,7 +464,7 @@ mod tests {
 
     fn found(class: Class, text: &str) -> Vec<&str> {
         let mut all = Vec::new();
-        super::super::each(class, text.as_bytes(), &mut |range| all.push(&text[range]));
+        super::super::each(class, text.as_bytes(), &Runs::of(text.as_bytes()), &mut |range| all.push(&text[range]));
         all
     }
 
@@ -406,12 +534,16 @@ mod tests {
         for part in SECRET.into_iter().chain(SECRET_ENDS) {
             let upper = part.to_ascii_uppercase();
             for name in [part, &upper] {
-                assert!(may_be_secret(name) && may_be_secret(&[b"db-", name].concat()), "{}", name.escape_ascii());
+                assert!(may_be_secret(letters(name)), "{}", name.escape_ascii());
+                for gap in ["", " ", "\"", "\\\" "] {
+                    let text = [b"db-", name, gap.as_bytes()].concat();
+                    assert!(may_be_secret(letters_before(&text, text.len())), "{}", text.escape_ascii());
+                }
                 assert!(is_secret_name(name), "{}", name.escape_ascii());
             }
         }
         for name in ["level", "msg", "duration_ms", "user.id", "path", "time", "rows", "gate", "bytes", "hostname"] {
-            assert!(!may_be_secret(name.as_bytes()), "{name}");
+            assert!(!may_be_secret(letters(name.as_bytes())), "{name}");
         }
     }
 

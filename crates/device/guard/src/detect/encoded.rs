@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::runs::{Runs, each_long_run, table};
 use super::{at, before, run_end};
 
 /// A run shorter than this holds nothing that is looked for: 13 digits are 18 characters of base64, and 26 of hexadecimal.
@@ -78,16 +79,22 @@ pub(crate) fn from_utf16(text: &[u8]) -> impl Iterator<Item = Decoded> {
     })
 }
 
+#[inline(always)]
 fn is_base64(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_')
+    const BASE64: [bool; 256] = table(b"+/-_");
+    BASE64[usize::from(byte)]
+}
+
+/// A letter, a digit or `+`.
+#[inline(always)]
+fn is_plain(byte: u8) -> bool {
+    const PLAIN: [bool; 256] = table(b"+");
+    PLAIN[usize::from(byte)]
 }
 
 /// Calls `found` with every run of a text that may be hexadecimal or base64.
-pub(crate) fn each_run(text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
-    let mut place = 0;
-    while place < text.len() {
-        let start = run_end(text, place, |byte| !is_base64(byte));
-        let end = run_end(text, start, is_base64);
+pub(crate) fn each_run(text: &[u8], runs: &Runs, found: &mut dyn FnMut(Range<usize>)) {
+    runs.each(text, LEAST, is_base64, |Range { start, end }| {
         let start = if text.get(start..start + 2).is_some_and(|two| two.eq_ignore_ascii_case(b"0x")) {
             start + 2
         } else {
@@ -96,17 +103,18 @@ pub(crate) fn each_run(text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
         if end >= start + LEAST {
             found(start..end);
             // In a path, or behind a name, it is only a part.
-            let mut part = start;
-            while part < end {
-                let part_end = run_end(text, part, |byte| byte.is_ascii_alphanumeric() || byte == b'+').min(end);
-                if part_end - part >= LEAST && part_end - part < end - start {
-                    found(part..part_end);
+            each_long_run(text.get(..end).unwrap_or_default(), start, LEAST, is_plain, |part| {
+                if part.len() < end - start {
+                    found(part);
                 }
-                part = part_end + 1;
-            }
+            });
         }
-        place = end.max(start + 1);
-    }
+    });
+}
+
+/// Whether a run may say a value of a class of [`crate::Class::has_capital`] in base64: without a capital letter it says none.
+pub(crate) fn may_be_base64(run: &[u8]) -> bool {
+    run.iter().any(u8::is_ascii_uppercase)
 }
 
 /// Calls `found` with every row of at least so many pairs of hexadecimal digits with the same separator between them.
@@ -140,8 +148,8 @@ pub(crate) fn decode_row(row: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Runs that are long enough to be a raw payload.
-pub(super) fn each_dump(text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
-    each_run(text, &mut |range| {
+pub(super) fn each_dump(text: &[u8], runs: &Runs, found: &mut dyn FnMut(Range<usize>)) {
+    each_run(text, runs, &mut |range| {
         let run = text.get(range.clone()).unwrap_or_default();
         // A path or a name in words is none: bytes that were written so have digits.
         let digits = run.iter().filter(|byte| byte.is_ascii_digit()).count();
@@ -154,7 +162,7 @@ pub(super) fn each_dump(text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
 
 /// What a run says as hexadecimal; `None` where it is none.
 pub(crate) fn decode_hex(run: &[u8]) -> Option<Vec<u8>> {
-    if !run.len().is_multiple_of(2) || run.len() > MOST {
+    if !run.len().is_multiple_of(2) || run.len() > MOST || !run.iter().all(u8::is_ascii_hexdigit) {
         return None;
     }
     run.as_chunks::<2>().0.iter().map(|[high, low]| Some(nibble(*high)? << 4 | nibble(*low)?)).collect()
@@ -217,5 +225,70 @@ mod tests {
         each_row(b"at 34 31:32 33 34 35 6 aa bb cc", 3, &mut |range| rows.push(range));
         assert_eq!(rows, [9..20, 23..31]);
         assert_eq!(decode_row(b"34 31 3a"), Some(b"41:".to_vec()));
+    }
+
+    /// Scenario: a value of each class of which it is said, at each place of a group of three, with random characters where it has some,
+    /// alone and in hexadecimal, percent and base64 inside. Guarantees: its base64 has a capital letter, so that a run without one says
+    /// none of them (P10).
+    #[test]
+    fn values_have_a_capital_in_base64() {
+        let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut character = move || {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            char::from(b"jknorsvwz0123456789abcdefghilmpqtuxy"[(random % 36) as usize])
+        };
+        for value in [
+            "4222222222222",
+            "6759 6498 2643 8453",
+            "eyJhbGciOiJub25lIn0.e30.",
+            "bearer zzzzz9",
+            "basic a:bcd",
+            "negotiate ????????????????",
+            "token ????????????????",
+            "Token ????????????????",
+            "AKIA7777777777777777",
+            "ghp_????????????????????????????????????",
+            "gho_????????????????????????????????????",
+            "github_pat_??????????????????????",
+            "glpat-????????????????????",
+            "xoxb-9999999999",
+            "AIza???????????????????????????????????",
+            "ya29.????????????????????",
+            "sk_live_????????????????",
+            "sk-????????????????????????????????",
+            "SG.????????????????????????????????????????",
+            "npm_????????????????????????????????????",
+            "hvs.????????????????????????",
+            "dop_v1_????????????????????????????????????????",
+            "-----BEGIN ",
+            "://z:z@",
+            "DE89370400440532013000",
+            "192.168.0.1",
+            "fe80::1:2",
+            "00:1a:2b:3c:4d:5e",
+        ] {
+            for _ in 0..200 {
+                let value: String = value.chars().map(|one| if one == '?' { character() } else { one }).collect();
+                let hex: String = value.bytes().map(|byte| format!("{byte:02x}")).collect();
+                let percent: String = value.bytes().map(|byte| format!("%{byte:02x}")).collect();
+                for text in [&value, &hex, &percent, &encode(&value)] {
+                    for before in ["", "n", "no"] {
+                        let run = encode(&format!("{before}{text}"));
+                        assert!(may_be_base64(run.as_bytes()), "{text} {run}");
+                    }
+                }
+            }
+        }
+    }
+
+    fn encode(text: &str) -> String {
+        const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let group = |three: &[u8]| {
+            let bits = three.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
+            (0..=three.len()).map(move |place| char::from(ALPHABET[(bits >> (18 - 6 * place)) as usize & 63]))
+        };
+        text.as_bytes().chunks(3).flat_map(group).collect()
     }
 }

@@ -4,6 +4,7 @@ mod card;
 mod credentials;
 pub(crate) mod encoded;
 mod network;
+mod runs;
 mod structured;
 
 use std::ops::Range;
@@ -12,14 +13,15 @@ use crate::class::Class;
 
 pub(crate) use card::{is_card_number, is_name_of_id};
 pub(crate) use credentials::is_secret_name;
+pub(crate) use runs::Runs;
 
-/// Calls `found` with every range that holds a value of this class.
-pub(crate) fn each(class: Class, text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
+/// Calls `found` with every range of a text, which has these runs, that holds a value of this class.
+pub(crate) fn each(class: Class, text: &[u8], runs: &Runs, found: &mut dyn FnMut(Range<usize>)) {
     match class {
         Class::Pan => card::each(text, found),
-        Class::Jwt => credentials::each_jwt(text, found),
+        Class::Jwt => credentials::each_jwt(text, runs, found),
         Class::Authorization => credentials::each_authorization(text, found),
-        Class::CloudKey => credentials::each_cloud_key(text, found),
+        Class::CloudKey => credentials::each_cloud_key(text, runs, found),
         Class::Pem => credentials::each_pem(text, found),
         Class::Assignment => credentials::each_assignment(text, found),
         Class::UrlUserInfo => structured::each_user_info(text, found),
@@ -31,7 +33,7 @@ pub(crate) fn each(class: Class, text: &[u8], found: &mut dyn FnMut(Range<usize>
         Class::Phone => network::each_phone(text, found),
         Class::UrlQuery => structured::each_query_value(text, found),
         Class::Sql => structured::each_sql_literal(text, found),
-        Class::Dump => encoded::each_dump(text, found),
+        Class::Dump => encoded::each_dump(text, runs, found),
     }
 }
 
@@ -58,5 +60,13 @@ fn run_start(text: &[u8], to: usize, fits: impl Fn(u8) -> bool) -> usize {
 
 /// Where `wanted` stands at or after `from`.
 fn find(text: &[u8], from: usize, wanted: &[u8]) -> Option<usize> {
-    text.get(from..)?.windows(wanted.len()).position(|window| window == wanted).map(|place| from + place)
+    let first = wanted.first()?;
+    let mut place = from;
+    loop {
+        place += text.get(place..)?.iter().position(|byte| byte == first)?;
+        if text.get(place..)?.starts_with(wanted) {
+            return Some(place);
+        }
+        place += 1;
+    }
 }

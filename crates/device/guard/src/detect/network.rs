@@ -140,10 +140,11 @@ fn parsed<T: std::str::FromStr>(text: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use crate::class::Class;
+    use crate::detect::Runs;
 
     fn found(class: Class, text: &str) -> Vec<&str> {
         let mut all = Vec::new();
-        super::super::each(class, text.as_bytes(), &mut |range| all.push(&text[range]));
+        super::super::each(class, text.as_bytes(), &Runs::of(text.as_bytes()), &mut |range| all.push(&text[range]));
         all
     }
 

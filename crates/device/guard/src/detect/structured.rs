@@ -139,10 +139,11 @@ fn iban_end(text: &[u8], start: usize) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use crate::class::Class;
+    use crate::detect::Runs;
 
     fn found(class: Class, text: &str) -> Vec<&str> {
         let mut all = Vec::new();
-        super::super::each(class, text.as_bytes(), &mut |range| all.push(&text[range]));
+        super::super::each(class, text.as_bytes(), &Runs::of(text.as_bytes()), &mut |range| all.push(&text[range]));
         all
     }
 

@@ -6,6 +6,7 @@ use model::proto::{ProtoError, Reader, Value};
 
 use super::fields::plant;
 use super::odd::Chance;
+use crate::detect::Runs;
 use crate::interest::Interest;
 use crate::judge::{Judge, KeyVerdict};
 use crate::look::{Look, card_in_double, card_in_integer};
@@ -22,9 +23,11 @@ impl Plain<'_> {
 
     fn long_number(&self) -> bool {
         let of_numbers = |eight: &[u8]| eight.iter().all(|byte| (0x20..0x40).contains(byte));
-        let underscored = |run: &[u8]| run.iter().all(|byte| byte.is_ascii_digit() || *byte == b'_');
+        let underscored =
+            |eight: &[u8]| eight.iter().all(|byte| matches!(byte, 0x10..=0x1f | 0x30..=0x3f | 0x50..=0x5f));
         self.0.windows(8).enumerate().any(|(place, eight)| place % 4 == 0 && of_numbers(eight))
-            || self.has(|byte| byte == b'_') && self.0.windows(14).any(underscored)
+            || self.has(|byte| byte == b'_')
+                && self.0.windows(8).enumerate().any(|(place, eight)| place % 4 == 0 && underscored(eight))
     }
 
     fn scheme(&self) -> bool {
@@ -34,9 +37,11 @@ impl Plain<'_> {
 
     fn token(&self) -> bool {
         let of_words = |eight: &[u8]| eight.iter().all(|byte| byte & 0x40 != 0 || byte & 0x30 == 0x30);
+        let of_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.+/".contains(byte);
         self.0.len() >= 16
             && self.has(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase())
             && self.0.windows(8).enumerate().any(|(place, eight)| place % 8 == 0 && of_words(eight))
+            && self.0.windows(13).any(|run| run.iter().all(of_token))
     }
 
     /// Whether the bytes at a multiple of 24 are of a row of pairs.
@@ -111,7 +116,7 @@ fn prefilters_say_what_bytes_say() {
         assert_eq!(interest.may_hold_usual(&text), plain.may_hold_usual(), "{:?}", text.escape_ascii().to_string());
         assert_eq!(interest.has_token(&text), plain.token(), "{:?}", text.escape_ascii().to_string());
         let authorization = text.len() >= 12 && plain.has(|byte| byte == b' ') && plain.scheme();
-        assert_eq!(interest.may_hold(Class::Authorization, &text), authorization);
+        assert_eq!(interest.may_hold(Class::Authorization, &text, &Runs::default()), authorization);
         held += u32::from(plain.may_hold_usual());
         tokens += u32::from(plain.token());
     }
