@@ -2,9 +2,9 @@
 //! second time, and holds no card number that stands by itself.
 #![no_main]
 
-use guard::Guard;
+use guard::{Exceptions, Guard};
 use libfuzzer_sys::fuzz_target;
-use model::Signal;
+use model::{Signal, Stamp};
 use model::otlp::{count_records, inspect};
 
 const CARD: &[u8] = b" 4111111111111111 ";
@@ -23,6 +23,9 @@ fuzz_target!(|input: &[u8]| {
         assert_eq!(before, after + passed.dropped.total());
         assert!(passed.rewritten || passed.request == input);
     }
+    // Nobody signed it.
+    let stamp = Stamp { boot_id: [0; 16], uptime_ns: 0, wall_ns: 0, synchronised: true };
+    assert!(Exceptions::new("d", Vec::new(), 1).check(input, &stamp).is_err());
     let (masked, _) = guard.mask(input);
     let (again, _) = guard.mask(&masked);
     // What was masked may stand beside something that is a value only now; then no more is left of it.

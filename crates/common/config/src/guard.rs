@@ -1,9 +1,12 @@
 //! What is masked before anything is written.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Deserialize;
 use yaml::Spanned;
+
+use crate::units::Span;
 
 /// What is masked in every record before metrics are made of it and before it is written or sent anywhere (docs/masking.md).
 #[derive(Debug, Clone, Deserialize)]
@@ -30,8 +33,28 @@ pub struct Guard {
     /// redacted.
     #[serde(default)]
     pub production: bool,
+    /// Who may sign exceptions from what production leaves out; absent: there are none.
+    pub exception: Option<MaskException>,
     /// Settings as the Collector's `redaction` processor has them, where they mean the same here.
     pub redaction: Option<Redaction>,
+}
+
+/// Exceptions from what production leaves out: a file that says for which device, what, from when and until when, signed by somebody who may.
+#[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct MaskException {
+    /// Where the file is, when there is one; it is looked for every 5 s.
+    pub file: PathBuf,
+    /// Ed25519 keys in base64 whose signatures count, at most 4, as `lightship exception sign` tells them or `openssl pkey -pubout` writes them.
+    pub public_keys: Vec<String>,
+    /// The longest time from a beginning to its end that is believed.
+    #[serde(default = "day")]
+    pub longest: Span,
+}
+
+fn day() -> Span {
+    Span(Duration::from_secs(24 * 3600))
 }
 
 /// A rule. It masks values of its `class` or what its `pattern` matches, in every text of every signal, or under `keys` only; with `keys`
@@ -171,6 +194,7 @@ impl Default for Guard {
             token_keys: Vec::new(),
             active_token_key: None,
             production: false,
+            exception: None,
             redaction: None,
         }
     }
@@ -178,6 +202,8 @@ impl Default for Guard {
 
 /// The most rules of an operator: with those of the program they are a word of bits.
 const MAX_RULES: usize = 48;
+/// The most keys that may sign exceptions.
+const MAX_PUBLIC_KEYS: usize = 4;
 /// The longest word that takes a value's place.
 const MAX_REPLACEMENT: usize = 64;
 /// The most memory of an expression that is compiled.
@@ -217,6 +243,15 @@ pub(crate) fn check(guard: &Guard) -> Result<(), (String, String)> {
         && !guard.token_keys.iter().any(|key| key.id == *active)
     {
         return Err((String::new(), format!("guard.active_token_key: no key of guard.token_keys is named {active}")));
+    }
+    if let Some(exception) = &guard.exception {
+        if !guard.production {
+            let what = "guard.exception: there is nothing to be excepted from where guard.production is not true";
+            return Err((String::new(), what.to_owned()));
+        }
+        if !(1..=MAX_PUBLIC_KEYS).contains(&exception.public_keys.len()) {
+            return Err((String::new(), format!("guard.exception.public_keys: needs 1 to {MAX_PUBLIC_KEYS} keys")));
+        }
     }
     let Some(redaction) = &guard.redaction else { return Ok(()) };
     if !redaction.allow_all_keys {
@@ -332,6 +367,8 @@ mod tests {
             ("token_keys: [{ id: a }]", "needs one of file, credential and env"),
             ("token_keys: [{ id: a, file: x, env: Y }]", "needs one of file, credential and env"),
             ("redaction: { allow_all_keys: false }", "must be true"),
+            ("exception: { file: /e, public_keys: [A] }", "nothing to be excepted from"),
+            ("production: true, exception: { file: /e, public_keys: [] }", "needs 1 to 4 keys"),
             ("token_keys: [{ id: a, env: A }, { id: a, env: B }]", "guard.token_keys[1].id: two keys are named a"),
             (
                 "token_keys: [{ id: a, env: A }], active_token_key: b",

@@ -27,7 +27,7 @@ pub(crate) struct Opt {
 const PLACE: [&str; 2] = ["config", "data-dir"];
 
 /// Every command, in the order of `help`.
-pub(crate) const COMMANDS: [Command; 18] = [
+pub(crate) const COMMANDS: [Command; 19] = [
     Command {
         name: "run",
         uses: &[""],
@@ -67,6 +67,17 @@ rule masked is counted on standard error. explain: the rules, and the places of 
 configuration the usual rules hold.",
         options: &["config"],
         words: &["test", "explain"],
+    },
+    Command {
+        name: "exception",
+        uses: &["check [FILE]", "sign KEY.pem debug|payloads|all --device-id ID --until TIME [--since TIME] [WHY]"],
+        about: "let what production leaves out pass for a time: is a file one that holds, or sign one",
+        more: "\
+check: whether FILE (else guard.exception.file) holds now on this device, what, and until when; exit code 1 and the reason where it does not.
+sign: on an operator's machine, needs no configuration; KEY.pem is what openssl genpkey -algorithm ed25519 writes. The file comes on standard
+output, the public key for guard.exception.public_keys on standard error. Times like 2026-11-30T10:00:00Z; without --since it begins now.",
+        options: &["config", "device-id", "since", "until"],
+        words: &["check", "sign"],
     },
     Command {
         name: "init",

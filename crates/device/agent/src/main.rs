@@ -4,6 +4,7 @@ mod arguments;
 mod commands;
 mod dead;
 mod doctor;
+mod exception;
 mod fetch;
 mod help;
 mod imports;
@@ -101,6 +102,7 @@ fn execute(arguments: &Arguments) -> Result<(), Failure> {
         Some("trace") => trace::trace(arguments),
         Some("fetch") => fetch::fetch(arguments),
         Some("gaps") => local::gaps(arguments),
+        Some("exception") => exception::run(arguments),
         Some("mask") => mask::run(arguments),
         Some("journal") => journal_tools::run(arguments),
         Some("completions") => {

@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use config::{Config, MaskAction, MaskClass, MaskRule};
-use guard::{Action, Class, Guard, KeyPattern, Options, Rule, TokenKey, What, expression, usual_rules};
+use guard::{
+    Action, Class, Exceptions, Guard, KeyPattern, Options, PublicKey, Rule, TokenKey, What, expression, payload_rule,
+    usual_rules,
+};
 
 use crate::error::{StartError, start_error};
 
@@ -37,9 +40,7 @@ pub fn guard(config: &Config) -> Result<Guard, StartError> {
         }
     }
     if wanted.production {
-        let dump =
-            Rule { name: "payload".into(), what: What::Class(Class::Dump), keys: None, action: Action::Redact(None) };
-        rules.push(dump);
+        rules.push(payload_rule());
     }
     if wanted.defaults {
         let is_there = |usual: &Rule| {
@@ -59,7 +60,22 @@ pub fn guard(config: &Config) -> Result<Guard, StartError> {
     let token_keys = active.into_iter().chain(others).map(token_key).collect::<Result<_, _>>()?;
     let small = config.recorder.memory.0 <= SMALL_RECORDER;
     let options = Options { rules, allowed_keys, token_keys, production: wanted.production, small };
-    Guard::new(options).map_err(|error| start_error(format!("guard: {error}")))
+    let guard = Guard::new(options).map_err(|error| start_error(format!("guard: {error}")))?;
+    let Some(exception) = &wanted.exception else { return Ok(guard) };
+    let key = |(index, key): (usize, &String)| {
+        PublicKey::read(key)
+            .ok_or_else(|| start_error(format!("guard.exception.public_keys[{index}]: no Ed25519 key in base64")))
+    };
+    let keys = exception.public_keys.iter().enumerate().map(key).collect::<Result<_, _>>()?;
+    Ok(guard.with_exceptions(Exceptions::new(&config.device.id, keys, exception.longest.0.as_secs())))
+}
+
+/// The file of an exception; `None` where there is none. One that cannot be read, or is too large, is no exception.
+pub fn exception_file(path: &Path) -> Option<Vec<u8>> {
+    match read(path) {
+        Ok(file) => Some(file),
+        Err(_) => path.try_exists().unwrap_or(true).then(Vec::new),
+    }
 }
 
 fn rule(written: &MaskRule) -> Result<Rule, StartError> {

@@ -4,14 +4,17 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use config::Config;
+use guard::{Change, Exceptions};
 use journal::Lost;
 use ledger::PerSignal;
 use limit::Tally;
 use model::{RefusalCounts, Signal};
 use pipeline::Pipeline;
+use query::time::rfc3339;
 use tokio::sync::Notify;
 
 use crate::agent::Agent;
+use crate::guarding::exception_file;
 use crate::own_telemetry::Speaker;
 use crate::remaining_file::Parts;
 use crate::{log, memory};
@@ -20,6 +23,8 @@ use crate::{log, memory};
 pub(crate) const TICK: Duration = Duration::from_millis(100);
 /// How often an idle agent looks whether its data directory is there.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How often it is looked for an exception.
+const EXCEPTION_EVERY: Duration = Duration::from_secs(5);
 /// How often pages of code that lately did not run are given back.
 const PAGES_EVERY: Duration = Duration::from_secs(1);
 
@@ -36,6 +41,8 @@ pub(crate) struct Heart<'a> {
     last_drop: u64,
     /// When it was last looked whether the data directory is there.
     last_look: u64,
+    /// When it was last looked for an exception, where there may be one.
+    last_exception: Option<u64>,
     memory: memory::Watch,
     /// Records that went to the disk thread and are not known to be durable.
     unsaved: u64,
@@ -72,6 +79,7 @@ impl<'a> Heart<'a> {
             committed_positions: None,
             last_drop: 0,
             last_look: 0,
+            last_exception: None,
             memory: memory::Watch::default(),
             unsaved: 0,
             kept: PerSignal::default(),
@@ -89,6 +97,7 @@ impl<'a> Heart<'a> {
         let shared = self.agent.shared();
         let now = shared.clock.now_ns();
         let due = |last: u64, every: Duration| now.saturating_sub(last) >= every.as_nanos() as u64;
+        self.look_for_exception(now);
         let commit = {
             let mut pipeline = shared.pipeline.borrow_mut();
             pipeline.set_clocks(now, shared.clock.wall_ns());
@@ -167,6 +176,36 @@ impl<'a> Heart<'a> {
                     "guard: rule {rule} masks; said once, /metrics counts (lightship_guard_masked_total)"
                 ));
             }
+        }
+    }
+
+    /// Looks for an exception from what production leaves out: a line where one begins, ends or is refused.
+    fn look_for_exception(&mut self, now_ns: u64) {
+        let Some(exception) = &self.config.guard.exception else { return };
+        let is_due = |last: u64| now_ns.saturating_sub(last) >= EXCEPTION_EVERY.as_nanos() as u64;
+        if !self.last_exception.is_none_or(is_due) {
+            return;
+        }
+        self.last_exception = Some(now_ns);
+        let shared = self.agent.shared();
+        let file = exception_file(&exception.file);
+        let mut pipeline = shared.pipeline.borrow_mut();
+        let change = pipeline.guard_mut().look_for_exception(file.as_deref(), &shared.clock.stamp());
+        let holding = pipeline.guard().exceptions().and_then(Exceptions::holding);
+        let shown = exception.file.display();
+        match (change, holding) {
+            (Some(Change::Begun), Some(holding)) => log::warn(&format!(
+                "exception {shown} begins: {} leave this device until {} ({})",
+                holding.what,
+                rfc3339(holding.until_s * 1_000_000_000, 0),
+                if holding.why.is_empty() { "it does not say why" } else { &holding.why },
+            )),
+            (Some(Change::Ended(fault)), _) => {
+                let why = fault.map_or_else(|| "its file is gone".to_owned(), |fault| fault.to_string());
+                log::warn(&format!("exception {shown} ends: {why}"));
+            }
+            (Some(Change::Refused(fault)), _) => log::warn(&format!("exception {shown} does not hold: {fault}")),
+            _ => {}
         }
     }
 

@@ -79,7 +79,7 @@ pub use dead_letters::{DeadLetter, DeadLetterCounts};
 pub use disk_state::{Committed, DiskState, DiskStatus, Opened, Passed};
 pub use doctor::{Diagnosis, doctor};
 pub use error::StartError;
-pub use guarding::guard;
+pub use guarding::{exception_file, guard};
 pub use probe::connect;
 pub use replay::replay;
 pub use run::{SOCKET, run};

@@ -123,13 +123,17 @@ impl Interest {
 
     /// Whether it has a run that may be a token, or bytes written in hexadecimal or base64.
     pub(crate) fn has_token(self, text: &[u8]) -> bool {
-        !self.runs(text).is_empty()
+        self.may_have_runs(text) && Runs::are_in(text)
     }
 
     /// The runs of a text that may be so.
     pub(crate) fn runs(self, text: &[u8]) -> Runs {
-        let may_have = self.length >= 16 && self.bits & (DIGIT | UPPER) > 0 && has_long_word(text);
-        if may_have { Runs::of(text) } else { Runs::default() }
+        if self.may_have_runs(text) { Runs::of(text) } else { Runs::default() }
+    }
+
+    #[inline(always)]
+    fn may_have_runs(self, text: &[u8]) -> bool {
+        self.length >= 16 && self.bits & (DIGIT | UPPER) > 0 && has_long_word(text)
     }
 
     /// Whether bytes may be written in it as pairs of hexadecimal digits, each by itself.
@@ -185,43 +189,32 @@ fn has_row(text: &[u8]) -> bool {
 
 /// Whether a space stands behind the last four letters of a scheme of authorization.
 fn has_scheme(text: &[u8]) -> bool {
-    // Sixteen words of five, each at the next byte.
-    const WINDOW: usize = SIXTEEN + END - 1;
-    let mut from = 0;
-    while let Some(window) = text.get(from..).and_then(|rest| rest.first_chunk::<WINDOW>()) {
-        if may_have_end(window) && window.array_windows().any(is_end) {
-            return true;
+    const ENDS: [u32; 4] = [
+        u32::from_le_bytes(*b"arer"),
+        u32::from_le_bytes(*b"asic"),
+        u32::from_le_bytes(*b"iate"),
+        u32::from_le_bytes(*b"oken"),
+    ];
+    const SPACES: u64 = 0x2020_2020_2020_2020;
+    const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
+    let ends_before = |place: usize| {
+        let word = text.get(..place).and_then(|before| before.last_chunk::<4>());
+        word.is_some_and(|word| ENDS.contains(&(u32::from_le_bytes(*word) | 0x2020_2020)))
+    };
+    let (eights, rest) = text.as_chunks::<8>();
+    for (index, eight) in eights.iter().enumerate() {
+        let odd = u64::from_le_bytes(*eight) ^ SPACES;
+        // The highest bit of each byte that is a space.
+        let mut spaces = !(((odd & LOW) + LOW) | odd | LOW);
+        while spaces != 0 {
+            if ends_before(index * 8 + spaces.trailing_zeros() as usize / 8) {
+                return true;
+            }
+            spaces &= spaces - 1;
         }
-        from += SIXTEEN;
     }
-    match text.last_chunk::<WINDOW>() {
-        Some(window) => may_have_end(window) && window.array_windows().any(is_end),
-        None => text.array_windows().any(is_end),
-    }
-}
-
-/// The last letters of a scheme and the space.
-const END: usize = 5;
-/// So many are looked at together: their loop is laid out.
-const SIXTEEN: usize = 16;
-
-/// Whether the first and the last letter and the space are those of a scheme's end, at any of sixteen places.
-#[inline(always)]
-fn may_have_end(window: &[u8; SIXTEEN + END - 1]) -> bool {
-    let mut any = false;
-    for place in 0..SIXTEEN {
-        let (first, last) = (window[place] | 0x20, window[place + 3] | 0x20);
-        let fits = (first == b'a') & ((last == b'r') | (last == b'c'))
-            | (first == b'i') & (last == b'e')
-            | (first == b'o') & (last == b'n');
-        any |= fits & (window[place + 4] == b' ');
-    }
-    any
-}
-
-/// Whether these are the last letters of a scheme, and the space.
-fn is_end(end: &[u8; END]) -> bool {
-    [b"arer ", b"asic ", b"iate ", b"oken "].into_iter().any(|scheme| end.eq_ignore_ascii_case(scheme))
+    let start = text.len() - rest.len();
+    rest.iter().enumerate().any(|(place, byte)| *byte == b' ' && ends_before(start + place))
 }
 
 /// Whether eight bytes beside each other are letters, digits or what stands among them in ASCII. A run of 15 holds such eight at a

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use crate::class::Class;
 use crate::detect::{self, encoded};
+use crate::exception::Relaxed;
 use crate::interest::Interest;
 use crate::known::{Known, places};
 use crate::rules::{Action, Options, Rule, What};
@@ -46,6 +47,9 @@ pub(crate) struct Judge {
     options: Options,
     /// Rules without keys: they look at every text, a bit each.
     everywhere: u64,
+    /// What of production does not hold for now, and its rule where that one does not.
+    relaxed: Relaxed,
+    suspended: u64,
     /// Rules for classes that one look at a text tells of ([`Interest::may_hold_usual`]).
     usual: u64,
     /// Rules that look at what was decoded, too: those that tell values by their form alone.
@@ -83,6 +87,8 @@ impl Judge {
         Self {
             options,
             everywhere,
+            relaxed: Relaxed::default(),
+            suspended: 0,
             usual,
             by_form,
             capital,
@@ -97,6 +103,24 @@ impl Judge {
     /// What it was made of.
     pub(crate) fn options(&self) -> &Options {
         &self.options
+    }
+
+    /// Whether log records below INFO are taken out.
+    pub(crate) fn drops_debug(&self) -> bool {
+        self.options.production && !self.relaxed.debug
+    }
+
+    /// Lets what production leaves out pass, or no more. Whether anything changed: then what was known of texts holds no more.
+    pub(crate) fn relax(&mut self, relaxed: Relaxed) -> bool {
+        if relaxed == self.relaxed {
+            return false;
+        }
+        self.relaxed = relaxed;
+        self.everywhere |= self.suspended;
+        self.suspended = if relaxed.payloads { self.options.payload_rule() & self.everywhere } else { 0 };
+        self.everywhere &= !self.suspended;
+        self.keys.forget();
+        true
     }
 
     /// How often each rule masked something, in the order of the rules.
@@ -147,7 +171,9 @@ impl Judge {
                 .and_then(|rule| rules.get(rule))
                 .is_some_and(|rule| matches!(rule.what, What::SecretKeys)),
             // The id of a span may be all digits.
-            rules: bits(rules, looks) & if detect::is_name_of_id(key) { !self.usual_cards } else { u64::MAX },
+            rules: bits(rules, looks)
+                & !self.suspended
+                & if detect::is_name_of_id(key) { !self.usual_cards } else { u64::MAX },
             is_masked: !self.look(key, self.everywhere).is_empty(),
             is_plain: false,
         };

@@ -47,6 +47,12 @@ impl<T: Copy + Default> Known<T> {
         }
     }
 
+    /// Forgets all of them.
+    pub(crate) fn forget(&mut self) {
+        self.places.iter_mut().flatten().for_each(|slot| slot.length = 0);
+        self.marks.fill(0);
+    }
+
     /// What is known of these bytes: in sizes that compare at once, their first and last bytes together are all of them.
     #[inline(never)]
     pub(crate) fn get(&mut self, bytes: &[u8]) -> Option<&T> {

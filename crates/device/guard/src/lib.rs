@@ -5,10 +5,12 @@
 //! - `judge`: what the rules say of one text or one key
 //! - `interest`, `known`: why clean texts cost little
 //! - `detect`: values found by their form
+//! - [`Exceptions`]: what production leaves out may pass for a time, where somebody signed it
 //! - [`Options`], [`Rule`]: what is masked, and how; [`TokenKey`]: keyed tokens in place of values
 
 mod class;
 mod detect;
+mod exception;
 mod interest;
 mod judge;
 mod known;
@@ -25,11 +27,12 @@ mod unit;
 mod visit;
 
 use model::otlp::schema::{self, Message};
-use model::{Refusal, RefusalCounts, Signal};
+use model::{Refusal, RefusalCounts, Signal, Stamp};
 
 pub use class::Class;
+pub use exception::{Change, Exception, Exceptions, Fault, MAX_EXCEPTION, PublicKey, Relaxed, sign};
 pub use pattern::{KeyPattern, expression};
-pub use rules::{Action, GuardError, MAX_RULES, Options, Rule, What, usual_rules};
+pub use rules::{Action, GuardError, MAX_RULES, Options, Rule, What, payload_rule, usual_rules};
 pub use token::{LEAST_KEY_BYTES, TokenKey};
 
 use judge::Judge;
@@ -69,6 +72,7 @@ pub struct Masked {
 pub struct Guard {
     visitor: Visitor,
     version: String,
+    exceptions: Option<Exceptions>,
 }
 
 impl Default for Guard {
@@ -90,7 +94,29 @@ impl Guard {
 
     fn checked(options: Options) -> Self {
         let version = options.version();
-        Self { visitor: Visitor::new(Judge::new(options)), version }
+        Self { visitor: Visitor::new(Judge::new(options)), version, exceptions: None }
+    }
+
+    /// Sets who may sign exceptions from what production leaves out; without, there are none.
+    #[must_use]
+    pub fn with_exceptions(mut self, exceptions: Exceptions) -> Self {
+        self.exceptions = Some(exceptions);
+        self
+    }
+
+    /// The exceptions, where there may be some.
+    pub fn exceptions(&self) -> Option<&Exceptions> {
+        self.exceptions.as_ref()
+    }
+
+    /// Looks at the file of an exception, `None` where there is none, at this time: from now on what it says holds. Tells what changed since the
+    /// last look.
+    pub fn look_for_exception(&mut self, file: Option<&[u8]>, stamp: &Stamp) -> Option<Change> {
+        let exceptions = self.exceptions.as_mut()?;
+        let change = exceptions.look(file, stamp);
+        let relaxed = exceptions.holding().map(|holding| holding.what).unwrap_or_default();
+        self.visitor.relax(relaxed);
+        change
     }
 
     /// Lets an OTLP export request pass, rewritten and without the records that rules take out. The request was looked at by the door:

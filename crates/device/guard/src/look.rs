@@ -5,6 +5,7 @@ use model::otlp::{ScalarValue, scalar_pair};
 use model::proto::{Reader, Value};
 
 use crate::detect::is_card_number;
+use crate::exception::Relaxed;
 use crate::judge::{Judge, KeyVerdict};
 use crate::known::{Known, places};
 use crate::parts::{Part, Parts, Table};
@@ -54,6 +55,15 @@ impl Look {
     /// The rules.
     pub(crate) fn judge_mut(&mut self) -> &mut Judge {
         &mut self.clean.judge
+    }
+
+    /// Lets what production leaves out pass, or no more.
+    pub(crate) fn relax(&mut self, relaxed: Relaxed) {
+        if self.clean.judge.relax(relaxed) {
+            self.parts = Parts::new(self.clean.judge.drops_debug());
+            self.clean.pairs.forget();
+            self.clean.texts.forget();
+        }
     }
 
     /// Whether nothing of a message is masked, and all of it can be read.

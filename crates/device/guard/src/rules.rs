@@ -113,6 +113,13 @@ impl Options {
         Ok(())
     }
 
+    /// The rule of production, a bit: [`payload_rule`].
+    pub(crate) fn payload_rule(&self) -> u64 {
+        let is_it = |rule: &Rule| rule.name == PAYLOAD && matches!(rule.what, What::Class(Class::Dump));
+        let place = self.rules.iter().position(|rule| self.production && is_it(rule));
+        place.map_or(0, |place| 1 << place)
+    }
+
     /// The rules in twelve hexadecimal digits: the same rules have the same version on every device.
     pub(crate) fn version(&self) -> String {
         let mut text = String::from("lightship mask 1\n");
@@ -133,6 +140,14 @@ impl Options {
         digest.as_ref().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
     }
 }
+
+/// What production adds: raw payloads are redacted.
+pub fn payload_rule() -> Rule {
+    Rule { name: PAYLOAD.to_owned(), what: What::Class(Class::Dump), keys: None, action: Action::Redact(None) }
+}
+
+/// The name of the rule of production.
+const PAYLOAD: &str = "payload";
 
 /// The rules that hold by themselves.
 pub fn usual_rules() -> Vec<Rule> {

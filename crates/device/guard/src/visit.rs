@@ -6,6 +6,7 @@ use model::RefusalCounts;
 use model::otlp::schema::{self, Kind, Message, Rule, any_value, key_value};
 use model::proto::{ProtoError, Reader, Value, put_bytes, put_message};
 
+use crate::exception::Relaxed;
 use crate::judge::{Judge, KeyVerdict};
 use crate::look::{Look, card_in_double, card_in_integer};
 #[cfg(feature = "mutants")]
@@ -44,6 +45,11 @@ impl Visitor {
         }
     }
 
+    /// Lets what production leaves out pass, or no more.
+    pub(crate) fn relax(&mut self, relaxed: Relaxed) {
+        self.look.relax(relaxed);
+    }
+
     pub(crate) fn judge(&self) -> &Judge {
         self.look.judge()
     }
@@ -74,8 +80,9 @@ impl Visitor {
 /// The writing.
 impl Visitor {
     fn is_below_info(&self, schema: &'static Message, value: Value<'_>) -> bool {
-        let production = self.judge().options().production;
-        production && matches!(value, Value::Varint(1..INFO)) && std::ptr::eq(schema, &schema::LOG_RECORD)
+        self.judge().drops_debug()
+            && matches!(value, Value::Varint(1..INFO))
+            && std::ptr::eq(schema, &schema::LOG_RECORD)
     }
 
     /// Appends a message without what is masked.

@@ -154,6 +154,11 @@ impl Admission {
         &self.guard
     }
 
+    /// The guard, to be told of an exception.
+    pub(crate) fn guard_mut(&mut self) -> &mut Guard {
+        &mut self.guard
+    }
+
     /// Sets how many log records and points may come in, and how many series.
     pub(crate) fn set_limits(&mut self, limits: RecordLimits, series: SeriesLimit) {
         (self.limits, self.series) = (limits, series);

@@ -25,6 +25,12 @@ pub(super) const fn table(signs: &[u8]) -> [bool; 256] {
     table
 }
 
+#[inline(always)]
+fn is_token(byte: u8) -> bool {
+    const TOKEN: [bool; 256] = table(b"_-.+/");
+    TOKEN[usize::from(byte)]
+}
+
 /// The runs of a text that are long enough.
 #[derive(Debug, Default)]
 pub(crate) struct Runs {
@@ -36,14 +42,9 @@ impl Runs {
     /// Of a text.
     #[inline(never)]
     pub(crate) fn of(text: &[u8]) -> Self {
-        const TOKEN: [bool; 256] = table(b"_-.+/");
         let (mut all, mut from) = (Self::default(), 0);
-        while let Some(start) = long_run(text, from, RUN, |byte| TOKEN[usize::from(byte)]) {
-            let end = if all.count + 1 < MOST {
-                run_end(text, start + RUN, |byte| TOKEN[usize::from(byte)])
-            } else {
-                text.len()
-            };
+        while let Some(start) = long_run(text, from, RUN, is_token) {
+            let end = if all.count + 1 < MOST { run_end(text, start + RUN, is_token) } else { text.len() };
             if let Some(run) = all.runs.get_mut(all.count) {
                 *run = (start, end);
                 all.count += 1;
@@ -51,6 +52,12 @@ impl Runs {
             from = end + 1;
         }
         all
+    }
+
+    /// Whether a text has one.
+    #[inline(never)]
+    pub(crate) fn are_in(text: &[u8]) -> bool {
+        long_run(text, 0, RUN, is_token).is_some()
     }
 
     /// Whether there are none.

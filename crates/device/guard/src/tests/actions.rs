@@ -2,13 +2,16 @@
 
 use model::otlp::schema::any_value;
 use model::proto::{put_bytes, put_message, put_uint};
-use model::{Refusal, Signal};
+use model::{Refusal, Signal, Stamp};
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, LogsData, ResourceLogs, ScopeLogs};
 use prost::Message;
 
-use crate::{Action, Class, Guard, GuardError, KeyPattern, Options, Rule, TokenKey, What, expression, usual_rules};
+use crate::{
+    Action, Class, Exceptions, Guard, GuardError, KeyPattern, Options, PublicKey, Relaxed, Rule, TokenKey, What,
+    expression, sign, usual_rules,
+};
 
 fn rule(name: &str, what: What, keys: Option<&str>, action: Action) -> Rule {
     Rule { name: name.into(), what, keys: keys.map(|glob| KeyPattern::Glob(glob.into())), action }
@@ -225,5 +228,26 @@ fn whole_values_are_masked_by_key() {
         let (records, _) = admitted(&mut guard, vec![one]);
         let shown = shown(&records[0]).1[0].1.clone();
         assert_eq!(shown.starts_with("[REDACTED:"), masked, "{key}: {shown}");
+    }
+}
+
+/// Scenario: the same log records of DEBUG with a dump in them pass a guard in production before, while and after an exception holds.
+/// Guarantees: they stay while it holds only, and are remembered as clean no longer (P10).
+#[test]
+fn debug_passes_while_an_exception_holds() {
+    let (key, device) = ("MC4CAQAwBQYDK2VwBCIEIAEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB", "d");
+    let debug = Relaxed { debug: true, payloads: false };
+    let (file, public) = sign(key, device, debug, "2026-11-30T10:00:00Z", "2026-11-30T11:00:00Z", "").unwrap();
+    let exceptions = Exceptions::new(device, vec![PublicKey::read(&public).unwrap()], 3600);
+    let options = Options { production: true, ..Options::usual() };
+    let mut guard = Guard::new(options).unwrap().with_exceptions(exceptions);
+    let all = || vec![LogRecord { severity_number: 5, ..record("x", &[("a", "b")]) }; 3];
+    for (minute, left) in [(0, 0), (1, 3), (59, 3), (61, 0), (62, 0)] {
+        let wall_ns = (1_796_032_740 + 60 * minute) * 1_000_000_000;
+        let stamp = Stamp { boot_id: [0; 16], uptime_ns: 60_000_000_000 * minute, wall_ns, synchronised: true };
+        let _change = guard.look_for_exception(Some(file.as_bytes()), &stamp);
+        for _ in 0..3 {
+            assert_eq!(admitted(&mut guard, all()).0.len(), left, "{minute}");
+        }
     }
 }

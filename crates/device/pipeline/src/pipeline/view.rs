@@ -40,6 +40,11 @@ impl Pipeline {
         self.admission.guard()
     }
 
+    /// The guard, to be told of an exception.
+    pub fn guard_mut(&mut self) -> &mut Guard {
+        self.admission.guard_mut()
+    }
+
     /// What each rule of the limits took out.
     pub fn limit_tallies(&self) -> impl Iterator<Item = Tally<'_>> {
         let traces = self.undecided.limits().into_iter().flat_map(limit::TraceLimits::tallies);
