@@ -4,8 +4,8 @@
 
 use guard::{Exceptions, Guard};
 use libfuzzer_sys::fuzz_target;
-use model::{Signal, Stamp};
 use model::otlp::{count_records, inspect};
+use model::{Signal, Stamp};
 
 const CARD: &[u8] = b" 4111111111111111 ";
 
