@@ -49,7 +49,7 @@ pub struct Destination {
     /// For `type: otlp`: headers of each request; a value `file:PATH` is read from that file.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// For `type: otlp`: `gzip` or `none`.
+    /// For `type: otlp`: `gzip`, `zstd` where the server takes it, or `none`.
     #[serde(default)]
     pub compression: Compression,
     /// For `type: file`: a file that would become larger is put aside.
@@ -226,6 +226,8 @@ pub enum Compression {
     /// As every server takes them.
     #[default]
     Gzip,
+    /// Smaller, where the server takes it.
+    Zstd,
     /// Not at all.
     None,
 }

@@ -12,7 +12,7 @@ use sinks::LokiSink;
 use sinks::PrometheusSink;
 use sinks::{Access, BrokerAddress, BrokerKind, CredentialFiles, Credentials, HubSink, Proxy, Route};
 #[cfg(any(feature = "sink-otlp-http", feature = "sink-otlp-grpc"))]
-use sinks::{Gzip, OtlpSink};
+use sinks::{Coding, Compressor, OtlpSink};
 
 use crate::consumers::{Consumer, consumers};
 use crate::error::{StartError, start_error};
@@ -39,9 +39,22 @@ pub(crate) struct Outlet {
 struct Common {
     /// Those of each destination.
     credentials: Vec<Rc<Credentials>>,
-    /// The compressor of all.
+    /// The compressors of all.
     #[cfg(any(feature = "sink-otlp-http", feature = "sink-otlp-grpc"))]
-    gzip: Gzip,
+    compressors: [Compressor; 2],
+}
+
+impl Common {
+    /// What bodies are compressed with.
+    #[cfg(any(feature = "sink-otlp-http", feature = "sink-otlp-grpc"))]
+    fn compressor(&self, wanted: config::Compression) -> Option<Compressor> {
+        let coding = match wanted {
+            config::Compression::Gzip => Coding::Gzip,
+            config::Compression::Zstd => Coding::Zstd,
+            config::Compression::None => return None,
+        };
+        self.compressors.iter().find(|one| one.coding() == coding).cloned()
+    }
 }
 
 /// Those of all consumers, in their order. Nothing is connected yet.
@@ -57,7 +70,7 @@ pub(crate) fn outlets(config: &Config) -> Result<Vec<Outlet>, StartError> {
     let common = Common {
         credentials,
         #[cfg(any(feature = "sink-otlp-http", feature = "sink-otlp-grpc"))]
-        gzip: Gzip::default(),
+        compressors: [Coding::Gzip, Coding::Zstd].map(Compressor::new),
     };
     let outlet = |consumer: &Consumer| {
         let credentials = Rc::clone(&common.credentials[consumer.destination]);
@@ -121,13 +134,13 @@ fn sink(config: &Config, consumer: &Consumer, common: &Common) -> Result<(Sink, 
         (DestinationKind::Hub, _) => Sink::Hub(Box::new(HubSink::new(access))),
         #[cfg(feature = "sink-otlp-http")]
         (DestinationKind::Otlp, config::OtlpProtocol::HttpProtobuf) => {
-            let gzip = (destination.compression == config::Compression::Gzip).then(|| common.gzip.clone());
-            Sink::Exporter(Box::new(Exporter::Otlp(OtlpSink::http(access, own_url.is_some(), gzip))))
+            let compressor = common.compressor(destination.compression);
+            Sink::Exporter(Box::new(Exporter::Otlp(OtlpSink::http(access, own_url.is_some(), compressor))))
         }
         #[cfg(feature = "sink-otlp-grpc")]
         (DestinationKind::Otlp, config::OtlpProtocol::Grpc) => {
-            let gzip = (destination.compression == config::Compression::Gzip).then(|| common.gzip.clone());
-            Sink::Exporter(Box::new(Exporter::Otlp(OtlpSink::grpc(access, gzip))))
+            let compressor = common.compressor(destination.compression);
+            Sink::Exporter(Box::new(Exporter::Otlp(OtlpSink::grpc(access, compressor))))
         }
         #[cfg(feature = "sink-prometheus")]
         (DestinationKind::Prometheus, _) => {

@@ -15,8 +15,8 @@ use model::proto::{Reader, Value};
 use model::{Refusal, Signal};
 
 use crate::answer::{Answer, failure};
+use crate::compressor::Compressor;
 use crate::connect::{broken, connect};
-use crate::gzip::Gzip;
 use client::Access;
 use client::USER_AGENT;
 use client::text::percent_decoded;
@@ -42,19 +42,19 @@ pub(crate) struct GrpcClient {
     sender: Option<SendRequest<Full<Bytes>>>,
     /// Whether the connection answered a request.
     answered: bool,
-    gzip: Option<Gzip>,
+    compressor: Option<Compressor>,
 }
 
 impl GrpcClient {
-    /// Messages are compressed with `gzip`, where there is one.
-    pub(crate) fn new(access: Access, gzip: Option<Gzip>) -> Self {
-        Self { access, sender: None, answered: false, gzip }
+    /// Messages are compressed, where there is a compressor.
+    pub(crate) fn new(access: Access, compressor: Option<Compressor>) -> Self {
+        Self { access, sender: None, answered: false, compressor }
     }
 
     /// Gives back what only sending needs.
     pub(crate) fn rest(&mut self) {
-        if let Some(gzip) = &mut self.gzip {
-            gzip.release();
+        if let Some(compressor) = &mut self.compressor {
+            compressor.release();
         }
     }
 
@@ -105,7 +105,8 @@ impl GrpcClient {
             .path_and_query(format!("{}/opentelemetry.proto.collector.{method}/Export", endpoint.base))
             .build()
             .map_err(|error| SendError::blocked(Refusal::Unreachable, format!("the address does not fit: {error}")))?;
-        let compressed = self.gzip.as_mut().and_then(|gzip| gzip.compressed(message));
+        let coding = self.compressor.as_ref().map(Compressor::coding);
+        let compressed = self.compressor.as_mut().and_then(|one| one.compressed(message));
         let content = compressed.as_deref().unwrap_or(message);
         let mut body = BytesMut::with_capacity(PREFIX + content.len());
         body.put_u8(u8::from(compressed.is_some()));
@@ -115,8 +116,8 @@ impl GrpcClient {
             .header(header::CONTENT_TYPE, "application/grpc")
             .header(header::TE, "trailers")
             .header(header::USER_AGENT, USER_AGENT);
-        if compressed.is_some() {
-            request = request.header("grpc-encoding", "gzip");
+        if let Some(coding) = coding.filter(|_| compressed.is_some()) {
+            request = request.header("grpc-encoding", coding.name());
         }
         drop(compressed);
         self.access.credentials.look();
@@ -305,7 +306,7 @@ mod tests {
     #[test]
     fn compressed_answers_are_read() {
         let answer = |message: &[u8]| {
-            let compressed = Gzip::default().compressed(message).unwrap();
+            let compressed = Compressor::new(crate::Coding::Gzip).compressed(message).unwrap();
             [&[1][..], &(compressed.len() as u32).to_be_bytes(), &compressed].concat()
         };
         assert_eq!(single_message(&answer(b"\x0a\x00")), Some(b"\x0a\x00".to_vec()));

@@ -5,6 +5,8 @@
 
 mod answer;
 mod broker;
+#[cfg(any(feature = "otlp-http", feature = "otlp-grpc"))]
+mod compressor;
 mod connect;
 #[cfg(feature = "exporter")]
 mod exporter;
@@ -12,8 +14,6 @@ mod exporter;
 mod file;
 #[cfg(feature = "otlp-grpc")]
 mod grpc;
-#[cfg(any(feature = "otlp-http", feature = "otlp-grpc"))]
-mod gzip;
 mod http1;
 mod hub;
 #[cfg(feature = "nats")]
@@ -34,12 +34,12 @@ pub use broker::{BrokerAddress, BrokerKind, Login};
 pub use client::{
     Access, CredentialFiles, Credentials, Endpoint, EndpointError, Proxy, Route, file_valid_until, valid_until,
 };
+#[cfg(any(feature = "otlp-http", feature = "otlp-grpc"))]
+pub use compressor::{Coding, Compressor};
 #[cfg(feature = "exporter")]
 pub use exporter::Exporter;
 #[cfg(feature = "file")]
 pub use file::{FileOptions, FileSink};
-#[cfg(any(feature = "otlp-http", feature = "otlp-grpc"))]
-pub use gzip::Gzip;
 pub use hub::HubSink;
 #[cfg(feature = "nats")]
 pub use jetstream::NatsSink;

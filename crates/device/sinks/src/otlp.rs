@@ -9,9 +9,9 @@ use model::{Refusal, Signal};
 use crate::answer::partial_success;
 #[cfg(feature = "otlp-http")]
 use crate::answer::{export_response, failure};
+use crate::compressor::Compressor;
 #[cfg(feature = "otlp-grpc")]
 use crate::grpc::GrpcClient;
-use crate::gzip::Gzip;
 #[cfg(feature = "otlp-http")]
 use crate::http1::Client;
 use client::Access;
@@ -22,7 +22,7 @@ enum Transport {
         client: Client,
         /// Whether the URL of the endpoint is the whole one, without a path for the signal.
         is_whole_url: bool,
-        gzip: Option<Gzip>,
+        compressor: Option<Compressor>,
     },
     #[cfg(feature = "otlp-grpc")]
     Grpc(GrpcClient),
@@ -35,25 +35,25 @@ pub struct OtlpSink {
 
 impl OtlpSink {
     /// A sink that speaks OTLP/HTTP and connects when it is first used. `is_whole_url`: nothing is put behind the endpoint's path;
-    /// `gzip`: bodies are compressed.
+    /// `compressor`: bodies are compressed.
     #[cfg(feature = "otlp-http")]
-    pub fn http(access: Access, is_whole_url: bool, gzip: Option<Gzip>) -> Self {
-        Self { transport: Transport::Http { client: Client::new(access), is_whole_url, gzip } }
+    pub fn http(access: Access, is_whole_url: bool, compressor: Option<Compressor>) -> Self {
+        Self { transport: Transport::Http { client: Client::new(access), is_whole_url, compressor } }
     }
 
     /// A sink that speaks OTLP/gRPC and connects when it is first used.
     #[cfg(feature = "otlp-grpc")]
-    pub fn grpc(access: Access, gzip: Option<Gzip>) -> Self {
-        Self { transport: Transport::Grpc(GrpcClient::new(access, gzip)) }
+    pub fn grpc(access: Access, compressor: Option<Compressor>) -> Self {
+        Self { transport: Transport::Grpc(GrpcClient::new(access, compressor)) }
     }
 
     /// There is nothing to send for now: gives back what only sending needs.
     pub fn rest(&mut self) {
         match &mut self.transport {
             #[cfg(feature = "otlp-http")]
-            Transport::Http { gzip, .. } => {
-                if let Some(gzip) = gzip {
-                    gzip.release();
+            Transport::Http { compressor, .. } => {
+                if let Some(compressor) = compressor {
+                    compressor.release();
                 }
             }
             #[cfg(feature = "otlp-grpc")]
@@ -68,12 +68,13 @@ impl OtlpSink {
     pub async fn export(&mut self, signal: Signal, request: &[u8]) -> Result<PartialSuccess, SendError> {
         match &mut self.transport {
             #[cfg(feature = "otlp-http")]
-            Transport::Http { client, is_whole_url, gzip } => {
-                let headers = [("content-type", "application/x-protobuf"), ("content-encoding", "gzip")];
-                let headers = if gzip.is_some() { &headers[..] } else { &headers[..1] };
+            Transport::Http { client, is_whole_url, compressor } => {
+                let coding = compressor.as_ref().map_or("", |one| one.coding().name());
+                let headers = [("content-type", "application/x-protobuf"), ("content-encoding", coding)];
+                let headers = if compressor.is_some() { &headers[..] } else { &headers[..1] };
                 let path = if *is_whole_url { String::new() } else { format!("/v1/{}", signal.name()) };
-                let body = match gzip {
-                    Some(gzip) => gzip
+                let body = match compressor {
+                    Some(compressor) => compressor
                         .compressed(request)
                         .ok_or_else(|| SendError::retry(Refusal::Unencodable, "the request cannot be compressed"))?,
                     None => request.to_vec(),

@@ -120,7 +120,8 @@ fn prometheus_has_the_same_as_by_otlp() {
         let (by_otlp, by_remote_write) = (prometheus("by-otlp"), prometheus("by-remote-write"));
         by_otlp.ready().await;
         by_remote_write.ready().await;
-        let mut otlp = OtlpSink::http(by_otlp.access("/api/v1/otlp"), false, Some(sinks::Gzip::default()));
+        let mut otlp =
+            OtlpSink::http(by_otlp.access("/api/v1/otlp"), false, Some(sinks::Compressor::new(sinks::Coding::Gzip)));
         let mut remote_write = PrometheusSink::new(by_remote_write.access(""), PrometheusOptions::default());
         remote_write.export(Signal::Metrics, &[]).await.unwrap();
         let mut compared = 0;

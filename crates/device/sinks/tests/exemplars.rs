@@ -136,7 +136,7 @@ fn with_server(test: impl AsyncFnOnce(Endpoint, Server)) {
         }
         answer
     };
-    support::with_server(true, answer, async |endpoint| test(endpoint, server).await);
+    support::with_server(true, Some(sinks::Coding::Gzip), answer, async |endpoint| test(endpoint, server).await);
 }
 
 /// Scenario: a kept trace with an exemplar, then points of its series and of another one, for each kind of point.

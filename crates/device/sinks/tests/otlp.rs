@@ -10,7 +10,7 @@ use std::time::Duration;
 use drain::{Delivered, SendError};
 use model::proto::{put_bytes, put_message};
 use model::{Lane, Signal};
-use sinks::{Access, OtlpSink};
+use sinks::{Access, Coding, OtlpSink};
 use sources::{Answer, Request};
 use tokio::net::TcpListener;
 use wire::SectionRef;
@@ -36,9 +36,10 @@ fn block(names: &[&str]) -> Vec<u8> {
 
 type Seen = Rc<RefCell<Vec<(Signal, Vec<u8>)>>>;
 
-/// Runs `test` for both transports with a server that answers as `answer` says.
+/// Runs `test` for both transports and all codings with a server that answers as `answer` says.
 fn with_server<F: Future<Output = ()>>(answer: fn(&[u8]) -> Answer, mut test: impl FnMut(Endpoint, Seen) -> F) {
-    for grpc in [true, false] {
+    let codings = [None, Some(Coding::Gzip), Some(Coding::Zstd)];
+    for (grpc, coding) in [true, false].into_iter().flat_map(|grpc| codings.map(|coding| (grpc, coding))) {
         let seen = Seen::default();
         let taken = Rc::clone(&seen);
         let answer = move |request: Request| {
@@ -46,7 +47,7 @@ fn with_server<F: Future<Output = ()>>(answer: fn(&[u8]) -> Answer, mut test: im
             taken.borrow_mut().push((request.signal, request.body));
             answer
         };
-        support::with_server(grpc, answer, async |endpoint| test(endpoint, seen).await);
+        support::with_server(grpc, coding, answer, async |endpoint| test(endpoint, seen).await);
     }
 }
 

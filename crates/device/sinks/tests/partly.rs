@@ -48,7 +48,7 @@ fn with_server<F: Future<Output = ()>>(
             taken.borrow_mut().push((request.signal, request.body.len()));
             answer(request.signal, &request.body, before)
         };
-        support::with_server(grpc, answer, async |endpoint| test(endpoint, seen).await);
+        support::with_server(grpc, Some(sinks::Coding::Gzip), answer, async |endpoint| test(endpoint, seen).await);
     }
 }
 

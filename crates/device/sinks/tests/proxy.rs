@@ -64,7 +64,10 @@ fn d9_every_protocol_goes_through_a_proxy() {
         });
         let access = access(format!("user:word@{address}"), Credentials::default());
         HubSink::new(access.clone()).probe().await.unwrap();
-        OtlpSink::http(access.clone(), false, Some(sinks::Gzip::default())).export(Signal::Logs, &[]).await.unwrap();
+        OtlpSink::http(access.clone(), false, Some(sinks::Compressor::new(sinks::Coding::Gzip)))
+            .export(Signal::Logs, &[])
+            .await
+            .unwrap();
         LokiSink::new(access.clone(), Vec::new()).export(Signal::Logs, &[]).await.unwrap();
         let options = sinks::PrometheusOptions::default();
         PrometheusSink::new(access.clone(), options).export(Signal::Metrics, &[]).await.unwrap();
@@ -74,7 +77,7 @@ fn d9_every_protocol_goes_through_a_proxy() {
         let intake: Intake = Rc::new(|_, _, _| Pending::settled(Answer::Accepted));
         tokio::task::spawn_local(sources::serve_grpc(listener, intake, Limits::new(1 << 20, 1 << 21, 8)));
         let route = Route::Proxy(Proxy::parse(&grpc_proxy.to_string(), "proxy").unwrap());
-        OtlpSink::grpc(Access { route, ..access }, Some(sinks::Gzip::default()))
+        OtlpSink::grpc(Access { route, ..access }, Some(sinks::Compressor::new(sinks::Coding::Gzip)))
             .export(Signal::Logs, &[])
             .await
             .unwrap();

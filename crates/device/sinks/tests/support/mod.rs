@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use drain::{Delivered, Delivery, ExemplarHold, SendError};
 use model::{Epoch, Lane, Signal, Stamp};
-use sinks::{Access, Exporter, OtlpSink};
+use sinks::{Access, Coding, Compressor, Exporter, OtlpSink};
 use sources::{Answer, Intake, Limits, Pending, Request};
 use tokio::net::TcpListener;
 use wire::{BlockEncoder, FrameHeader, SectionRef};
@@ -60,8 +60,13 @@ impl Endpoint {
     }
 }
 
-/// Runs `test` with a destination, over gRPC or HTTP, whose server answers as `answer` says.
-pub(crate) fn with_server(grpc: bool, answer: impl Fn(Request) -> Answer + 'static, test: impl AsyncFnOnce(Endpoint)) {
+/// Runs `test` with a destination, over gRPC or HTTP, with bodies compressed so, whose server answers as `answer` says.
+pub(crate) fn with_server(
+    grpc: bool,
+    coding: Option<Coding>,
+    answer: impl Fn(Request) -> Answer + 'static,
+    test: impl AsyncFnOnce(Endpoint),
+) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     tokio::task::LocalSet::new().block_on(&runtime, async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -76,10 +81,10 @@ pub(crate) fn with_server(grpc: bool, answer: impl Fn(Request) -> Answer + 'stat
         let limits = Limits::new(1 << 20, 1 << 21, 8);
         let sink = if grpc {
             tokio::task::spawn_local(sources::serve_grpc(listener, intake, limits));
-            OtlpSink::grpc(access, Some(sinks::Gzip::default()))
+            OtlpSink::grpc(access, coding.map(Compressor::new))
         } else {
             tokio::task::spawn_local(sources::serve_http(listener, intake, limits));
-            OtlpSink::http(access, false, Some(sinks::Gzip::default()))
+            OtlpSink::http(access, false, coding.map(Compressor::new))
         };
         test(Endpoint::new(sink)).await;
     });
