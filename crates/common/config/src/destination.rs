@@ -7,7 +7,7 @@ use std::time::Duration;
 use model::{Lane, Signal};
 use serde::Deserialize;
 
-use crate::{ByteSize, MIB, Span, is_name};
+use crate::{ByteSize, DayWindow, MIB, Span, is_name};
 
 /// One place that everything is delivered to.
 #[derive(Debug, Clone, Deserialize)]
@@ -43,6 +43,11 @@ pub struct Destination {
     pub lanes: Option<Vec<LaneName>>,
     /// The most bytes a second that blocks for it may have, as they lie on disk, each signal by itself; absent: as fast as it takes them.
     pub max_rate: Option<ByteSize>,
+    /// Parts of the day, UTC, in which it is sent to, such as `22:00-06:00`; absent: always. What comes in between waits.
+    #[serde(default)]
+    pub windows: Vec<DayWindow>,
+    /// Records that ended longer ago than that, by the device's clock, are not sent: they become dead letters. Absent: everything is sent.
+    pub max_age: Option<Span>,
     /// For `type: otlp` over HTTP: where a signal goes instead of `url` with `/v1/SIGNAL`.
     #[serde(default)]
     pub signal_urls: SignalUrls,
@@ -337,6 +342,8 @@ fn check_signals(destination: &Destination) -> Result<(), String> {
             (destination.signals.is_some(), "signals"),
             (destination.lanes.is_some(), "lanes"),
             (destination.max_rate.is_some(), "max_rate"),
+            (destination.max_age.is_some(), "max_age"),
+            (!destination.windows.is_empty(), "windows"),
             (urls.iter().any(|url| url.is_some()), "signal_urls"),
             (!destination.headers.is_empty(), "headers"),
             (destination.compression != Compression::Gzip, "compression"),
@@ -371,6 +378,9 @@ fn check_signals(destination: &Destination) -> Result<(), String> {
     }
     if destination.max_rate.is_some_and(|rate| rate.0 < 1024) {
         return Err("max_rate: at least 1KiB, for each second".into());
+    }
+    if destination.max_age.is_some_and(|age| age.0 < Duration::from_secs(60)) {
+        return Err("max_age: at least 1m: what is on its way is older than now".into());
     }
     if let Some(signals) = &destination.signals {
         if signals.is_empty() {

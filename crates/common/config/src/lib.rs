@@ -50,7 +50,7 @@ pub use sampling::{Adaptive, Incident, IncidentAlert, LogRecordRule, LogRules, R
 #[cfg(feature = "schema")]
 pub use schema::schema;
 pub use syslog::{JournaldSource, KernelSource, SyslogSource};
-pub use units::{ByteSize, Percent, Share, Span};
+pub use units::{ByteSize, DayWindow, Percent, Share, Span};
 pub use yaml::Spanned;
 
 /// The whole file.

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 
 use crate::policy::{KINDS, PolicyKind};
 use crate::units::SPAN;
-use crate::{ByteSize, Config, LaneBudget, Percent, Share, Span};
+use crate::{ByteSize, Config, DayWindow, LaneBudget, Percent, Share, Span};
 
 /// The schema of the whole file (JSON Schema 2020-12).
 pub fn schema() -> Schema {
@@ -35,6 +35,7 @@ macro_rules! text {
 
 text!(ByteSize, "size", "A size: 512, 64KiB, 10MB.");
 text!(Span, "duration", format!("It is {SPAN}."));
+text!(DayWindow, "part of the day", "A part of the day, UTC: 22:00-06:00.");
 text!(Percent, "share", "A share from 1% to 99%.");
 text!(Share, "share", "A share such as 1% or 0.5%.");
 

@@ -24,6 +24,10 @@ pub struct Percent(pub u8);
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 pub struct Share(pub f64);
 
+/// A stretch of each day, UTC: `22:00-06:00`; seconds since midnight, where it begins and where it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DayWindow(pub u32, pub u32);
+
 fn split_unit(text: &str) -> Option<(u64, &str)> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at_checked(digits)?;
@@ -53,6 +57,18 @@ fn parse_percent(text: &str) -> Option<Percent> {
 fn parse_share(text: &str) -> Option<Share> {
     let number: f64 = text.strip_suffix('%')?.trim_end().parse().ok()?;
     (number > 0.0 && number <= 100.0).then_some(Share(number / 100.0))
+}
+
+fn parse_window(text: &str) -> Option<DayWindow> {
+    let time = |text: &str| {
+        let (hour, minute) = text.trim().split_once(':')?;
+        let is_number = |text: &str| (1..=2).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = |text: &str| if is_number(text) { text.parse::<u32>().ok() } else { None };
+        let seconds = number(hour)? * 3600 + number(minute).filter(|minute| *minute < 60)? * 60;
+        (seconds <= 86_400).then_some(seconds)
+    };
+    let (from, to) = text.split_once('-')?;
+    Some(DayWindow(time(from)?, time(to)?)).filter(|window| window.0 < 86_400 && window.0 != window.1)
 }
 
 /// One or more numbers with their units, as Go writes durations: `10s`, `1m30s`, `1.5s`.
@@ -128,6 +144,12 @@ impl<'de> Deserialize<'de> for Share {
     }
 }
 
+impl<'de> Deserialize<'de> for DayWindow {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(UnitVisitor { parse: parse_window, what: "a part of the day such as 22:00-06:00" })
+    }
+}
+
 impl<'de> Deserialize<'de> for Percent {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let visitor = UnitVisitor { parse: parse_percent, what: "a share from 1% to 99%" };
@@ -165,6 +187,21 @@ pub(crate) fn optional_address<'de, D: Deserializer<'de>>(deserializer: D) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Scenario: parts of the day, also over midnight and to its end, and what is none. Guarantees: read as meant, anything else refused.
+    #[test]
+    fn parts_of_the_day_are_read() {
+        for (text, from, to) in
+            [("22:00-06:30", 79_200, 23_400), ("0:00-24:00", 0, 86_400), (" 09:05 - 9:06 ", 32_700, 32_760)]
+        {
+            assert_eq!(parse_window(text), Some(DayWindow(from, to)), "{text}");
+        }
+        for text in
+            ["", "22:00", "22-6", "22:00-25:00", "24:00-01:00", "1:60-2:00", "5:00-5:00", "+1:00-2:00", "001:00-2:00"]
+        {
+            assert_eq!(parse_window(text), None, "{text}");
+        }
+    }
 
     /// Scenario: durations as people and Go programs write them. Guarantees: read as meant, anything else refused.
     #[test]

@@ -559,3 +559,43 @@ fn a_destination_gets_its_lanes_at_its_pace() {
         (0..8).all(|number| seen.iter().any(|seen| has(seen, &format!("usual {number} "))))
     });
 }
+
+/// Scenario: a destination is sent to in one hour of the day, which is not now, and is not to be sent what is older than an hour. A record of
+/// now and one of two hours ago come; then an operator resumes it. Guarantees: status says that it waits, and until when; nothing was sent
+/// before; the young record comes, the old one becomes a dead letter with its reason (P1, P3).
+#[test]
+fn a_destination_waits_for_its_window_and_takes_nothing_old() {
+    const HOUR_NS: u64 = 3_600_000_000_000;
+    let server = Server::start(|_| reply(200, "", ""));
+    let hour = now_ns() / HOUR_NS % 24;
+    let (from, to) = ((hour + 3) % 24, (hour + 4) % 24);
+    let agent = Agent::start_delivering(
+        &[format!(
+            "{{ name: backend, type: otlp, url: 'http://{}', windows: ['{from}:00-{to}:00'], max_age: 1h }}",
+            server.address
+        )],
+        "",
+    );
+    let both = request(|out| {
+        for (age_ns, text) in [(0, "of now"), (2 * HOUR_NS, "of long ago")] {
+            put_message(out, 2, |out| {
+                put_fixed64(out, 1, now_ns() - age_ns);
+                put_message(out, 5, |out| put_bytes(out, 1, text.as_bytes()));
+            });
+        }
+    });
+    assert_eq!(agent.post("/v1/logs", PROTOBUF, &both).0, 200);
+    wait_until("both wait", || row(&agent)["state"] == "waiting" && books(&agent) == (0, 0, 2));
+    let until = format!("T{from:02}:00:00");
+    assert!(row(&agent)["window_at"].as_str().unwrap().contains(&until), "{}", row(&agent));
+    assert!(!server.seen().iter().any(|seen| has(seen, "of now")));
+    let output = support::run(&["queue", "resume", "backend", "--config", &agent.config()]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    wait_until("one comes, one is refused", || books(&agent) == (1, 1, 0));
+    assert!(row(&agent)["window_at"].is_null() && row(&agent)["rejected"]["too_old"] == 1, "{}", row(&agent));
+    assert!(server.seen().iter().any(|seen| has(seen, "of now")));
+    assert!(!server.seen().iter().any(|seen| has(seen, "of long ago")));
+    let letters = support::run(&["queue", "dead", "ls", "--json", "--config", &agent.config()]);
+    let letters: serde_json::Value = serde_json::from_slice(&letters.stdout).unwrap();
+    assert_eq!(letters[0]["records"], 1, "{letters}");
+}

@@ -7,9 +7,11 @@ use std::fmt;
 use std::ops::Range;
 
 use model::otlp::{count_records, slice};
+use model::proto::ProtoError;
 use model::{Epoch, Lane, Refusal, Signal};
 use wire::{Inflater, RawBlock, Section};
 
+use crate::age::ByAge;
 use crate::error::SendError;
 use crate::exemplars::{Attached, ExemplarHold};
 
@@ -151,6 +153,8 @@ pub struct Delivery {
     inflater: Inflater,
     /// The largest request that the server is known to take, or not known to refuse.
     most_bytes: usize,
+    /// What is older is not sent, Unix nanoseconds; 0 where everything is.
+    oldest_ns: u64,
     progress: Progress,
     turn: Turn,
 }
@@ -163,6 +167,7 @@ impl Delivery {
             exemplars,
             inflater: Inflater::new(),
             most_bytes: MOST_BYTES,
+            oldest_ns: 0,
             progress: Progress::default(),
             turn: Turn::default(),
         }
@@ -171,6 +176,11 @@ impl Delivery {
     /// The signal whose records it sends.
     pub fn signal(&self) -> Signal {
         self.signal
+    }
+
+    /// From the next block on, records that ended before this time, Unix nanoseconds, are refused here and not sent.
+    pub fn refuse_before(&mut self, oldest_ns: u64) {
+        self.oldest_ns = oldest_ns;
     }
 
     /// Begins with a block, or goes on with the one that was not finished. Gives how many records of the signal it has.
@@ -201,11 +211,29 @@ impl Delivery {
         let header = raw.header();
         let id = (header.epoch, header.lane, header.first, header.last());
         if self.progress.block != Some(id) {
-            let all = Some(0..turn.records).filter(|all| !all.is_empty());
-            self.progress = Progress { block: Some(id), to_send: all.into_iter().collect(), ..Progress::default() };
+            let (to_send, refused) = self.by_age(&turn).map_err(|error| unreadable(error.to_string()))?;
+            self.progress = Progress { block: Some(id), to_send, refused, ..Progress::default() };
         }
         self.turn = turn;
         Ok(self.turn.records)
+    }
+
+    /// What of a block is to be sent, the last range first, and what is refused as too old.
+    fn by_age(&self, turn: &Turn) -> Result<(Vec<Range<u64>>, Vec<Refused>), ProtoError> {
+        if self.oldest_ns == 0 {
+            let all = Some(0..turn.records).filter(|all| !all.is_empty());
+            return Ok((all.into_iter().collect(), Vec::new()));
+        }
+        let ByAge { mut young, old } = ByAge::of(self.signal, &turn.body, self.oldest_ns)?;
+        young.reverse();
+        let (mut request, mut records) = (Vec::new(), 0);
+        for range in old {
+            records += range.end - range.start;
+            request.extend(slice(self.signal, &turn.body, range)?);
+        }
+        let words = "older than max_age of this destination: not sent".to_owned();
+        let refused = Refused { reason: Refusal::TooOld, words, records, request };
+        Ok((young, Some(refused).filter(|refused| refused.records > 0).into_iter().collect()))
     }
 
     /// Begins with a request that is in no block: a dead letter. Gives how many records it has.

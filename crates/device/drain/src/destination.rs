@@ -63,6 +63,8 @@ pub struct Status {
     pub last_reason: Option<Refusal>,
     /// When it is tried again, Unix nanoseconds; `None` when it does not wait after a failure.
     pub retry_at_ns: Option<u64>,
+    /// When it may be sent to again, Unix nanoseconds; `None` while it may.
+    pub window_at_ns: Option<u64>,
     /// Requests that failed, since start.
     pub failures: u64,
     /// The same by reason.
@@ -88,7 +90,11 @@ pub struct Status {
 impl Status {
     /// The word for its state.
     pub fn state_name(&self) -> &'static str {
-        if self.paused { "paused" } else { self.state.name() }
+        match (self.paused, self.window_at_ns) {
+            (true, _) => "paused",
+            (false, Some(_)) => "waiting",
+            (false, None) => self.state.name(),
+        }
     }
 
     /// Why an operator has to act; `None` when nobody has to.
@@ -231,6 +237,11 @@ impl Destination {
         if by_operator {
             self.backoff.reset();
         }
+    }
+
+    /// It may be sent to at this time again, or now.
+    pub fn window(&mut self, at_ns: Option<u64>) {
+        self.status.window_at_ns = at_ns;
     }
 
     /// An operator pauses or resumes it.

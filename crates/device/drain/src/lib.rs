@@ -9,6 +9,7 @@
 //! - [`SendError`]: what a failure means for the data
 //! - [`outage()`]: how much disk an outage needs
 
+mod age;
 mod backoff;
 mod delivery;
 mod destination;
@@ -19,6 +20,7 @@ mod hub_ack;
 mod outage;
 mod pace;
 mod range;
+mod windows;
 
 pub use backoff::Backoff;
 pub use delivery::{Delivered, Delivery, PartialSuccess, Refused, RequestId};
@@ -31,3 +33,4 @@ pub use model::words;
 pub use outage::{Rates, outage};
 pub use pace::Pace;
 pub use range::Range;
+pub use windows::Windows;

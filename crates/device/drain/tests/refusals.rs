@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use drain::{Delivered, Delivery, PartialSuccess, SendError};
-use model::proto::{put_bytes, put_message};
+use model::proto::{put_bytes, put_fixed64, put_message};
 use model::{Epoch, Lane, Refusal, Signal, Stamp};
 use wire::{BlockEncoder, FrameHeader, SectionRef};
 
@@ -17,15 +17,21 @@ fn record(text: &str) -> Vec<u8> {
 
 /// A block of one frame for each text, each with a span and a log record.
 fn block(texts: &[&str]) -> Vec<u8> {
-    let frame = |(text, seq): (&&str, u64)| {
+    let records: Vec<Vec<u8>> = texts.iter().map(|text| record(text)).collect();
+    let sections: Vec<_> = records.iter().map(|one| vec![SectionRef::Traces(one), SectionRef::Logs(one)]).collect();
+    block_of(&sections)
+}
+
+/// A block of one frame for each of these.
+fn block_of(frames: &[Vec<SectionRef<'_>>]) -> Vec<u8> {
+    let frame = |(sections, seq): (&Vec<SectionRef<'_>>, u64)| {
         let (mut body, mut frame) = (Vec::new(), Vec::new());
-        let one = record(text);
-        wire::encode_body(&[SectionRef::Traces(&one), SectionRef::Logs(&one)], &mut body).unwrap();
+        wire::encode_body(sections, &mut body).unwrap();
         let header = FrameHeader { device: "d", epoch: Epoch(1), lane: Lane::Traces, seq, stamp: Stamp::default() };
         wire::seal_frame(&header, &body, &mut frame);
         frame
     };
-    let frames: Vec<Vec<u8>> = texts.iter().zip(1..).map(frame).collect();
+    let frames: Vec<Vec<u8>> = frames.iter().zip(1..).map(frame).collect();
     let frames: Vec<&[u8]> = frames.iter().map(Vec::as_slice).collect();
     let mut block = Vec::new();
     BlockEncoder::new().unwrap().encode(Epoch(1), Lane::Traces, 1, &frames, &mut block).unwrap();
@@ -216,4 +222,44 @@ fn a_partial_success_is_booked_without_identity() {
 fn a_damaged_block_is_told() {
     let error = Delivery::new(Signal::Logs, None).begin(b"not a block").unwrap_err();
     assert_eq!(error.reason(), Refusal::Damaged);
+}
+
+/// Scenario: a block has records that ended before and after what the destination is to be sent, and is given twice, since the server is
+/// not there at first. Guarantees: only the young ones are sent, in their order; the old ones are refused once, as a request that can be sent
+/// by hand (P1, P3).
+#[test]
+fn what_is_too_old_for_a_destination_costs_only_itself() {
+    let log_record = |time: u64, text: &str| {
+        let mut out = Vec::new();
+        put_message(&mut out, 1, |out| {
+            put_message(out, 2, |out| {
+                put_message(out, 2, |out| {
+                    if time > 0 {
+                        put_fixed64(out, 1, time);
+                    }
+                    put_message(out, 5, |out| put_bytes(out, 1, text.as_bytes()));
+                });
+            });
+        });
+        out
+    };
+    let all = [log_record(50, "old"), log_record(100, "young"), log_record(60, "older"), log_record(0, "timeless")];
+    let frames: Vec<_> = all.iter().map(|one| vec![SectionRef::Logs(one)]).collect();
+    let (block, mut delivery, mut sent) = (block_of(&frames), Delivery::new(Signal::Logs, None), Vec::new());
+    delivery.refuse_before(100);
+    for answer in [Err(SendError::retry(Refusal::Unreachable, "away")), Ok(PartialSuccess::default())] {
+        delivery.begin(&block).unwrap();
+        while let Some(request) = delivery.request() {
+            sent.push(request.to_vec());
+            delivery.answered(answer.clone());
+        }
+        let Ok(delivered) = delivery.finish() else { continue };
+        assert_eq!((delivered.delivered, delivered.rejected), (2, 2));
+        let [refused] = &delivered.refused[..] else { panic!("{:?}", delivered.refused) };
+        let both = [all[0].as_slice(), all[2].as_slice()].concat();
+        assert_eq!((refused.reason, refused.records, &refused.request), (Refusal::TooOld, 2, &both));
+        assert_eq!(sent, [all[1].clone(), all[1].clone(), all[3].clone()]);
+        return;
+    }
+    panic!("it was not decided");
 }

@@ -13,7 +13,7 @@ use config::Config;
 use drain::ExemplarHold;
 #[cfg(feature = "signal-sinks")]
 use drain::{Delivered, Delivery};
-use drain::{Destination, Failure, Pace, Range, SendError, Step};
+use drain::{Destination, Failure, Pace, Range, SendError, Step, Windows};
 use model::Signal;
 use sinks::Credentials;
 use tokio::sync::{Notify, watch};
@@ -31,6 +31,9 @@ const SIGNAL_REQUEST_BYTES: usize = 64 << 10;
 
 /// How often the cursor of a destination that cannot tell what comes twice is written, at most, while all is well.
 const SAVE_EVERY: Duration = Duration::from_secs(10);
+
+/// So long a task sleeps at most before it looks at the clock again.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
 /// How many bytes of blocks a consumer reads at once.
 pub(crate) fn request_bytes(consumer: &Consumer) -> usize {
@@ -84,6 +87,11 @@ pub(crate) struct DrainTask {
     saved_ns: u64,
     /// How fast it may be sent to.
     pace: Option<Pace>,
+    /// When it may be sent to.
+    windows: Windows,
+    /// How old what it is sent may be.
+    #[cfg_attr(not(feature = "signal-sinks"), allow(dead_code, reason = "a hub takes everything"))]
+    max_age: Option<Duration>,
     /// What was decided of a block and could not be booked.
     #[cfg(feature = "signal-sinks")]
     unbooked: Option<(Range, Delivered)>,
@@ -110,6 +118,8 @@ impl DrainTask {
             moved: Cell::new(false),
             saved_ns: 0,
             pace: outlet.pace,
+            windows: outlet.windows,
+            max_age: outlet.max_age,
             #[cfg(feature = "signal-sinks")]
             delivery: consumer.signal.map(|signal| Delivery::new(signal, exemplars.clone())),
             exemplars: exemplars.filter(|_| consumer.signal == Some(Signal::Metrics)),
@@ -129,7 +139,7 @@ impl DrainTask {
                 }
                 return;
             }
-            if !self.wait_for_pace(&mut leaving).await {
+            if !self.wait_for_pace(&mut leaving).await || !self.wait_for_window(&mut leaving).await {
                 continue;
             }
             let turn = self.turn().await;
@@ -177,6 +187,24 @@ impl DrainTask {
             () = tokio::time::sleep(wait) => true,
             _leaving = leaving.changed() => false,
         }
+    }
+
+    /// Waits for the part of the day in which it may be sent to, or for an operator; false when it is to be asked again.
+    async fn wait_for_window(&mut self, leaving: &mut watch::Receiver<bool>) -> bool {
+        let wall_ns = self.shared.clock.wall_ns();
+        let wait = self.windows.wait(wall_ns);
+        let at_ns = Some(wall_ns.saturating_add(wait.as_nanos() as u64)).filter(|_| !wait.is_zero());
+        self.with(|one| one.window(at_ns));
+        if wait.is_zero() {
+            return true;
+        }
+        tokio::select! {
+            // The clock may be set meanwhile.
+            () = tokio::time::sleep(wait.min(LONGEST_SLEEP)) => {}
+            () = self.shared.destinations.resumed(self.index) => self.windows.open(wall_ns),
+            _leaving = leaving.changed() => {}
+        }
+        false
     }
 
     /// One turn; false when there was nothing to send.

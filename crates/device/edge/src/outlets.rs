@@ -1,9 +1,10 @@
 //! From destinations as they are configured to connections with their protocols.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use config::{Config, DestinationKind};
-use drain::Pace;
+use drain::{Pace, Windows};
 #[cfg(feature = "signal-sinks")]
 use sinks::Exporter;
 #[cfg(feature = "sink-loki")]
@@ -33,6 +34,10 @@ pub(crate) struct Outlet {
     pub(crate) credentials: Rc<Credentials>,
     /// How fast it may be sent to.
     pub(crate) pace: Option<Pace>,
+    /// When it may be sent to.
+    pub(crate) windows: Windows,
+    /// How old what it is sent may be.
+    pub(crate) max_age: Option<Duration>,
 }
 
 /// What consumers have in common.
@@ -74,9 +79,12 @@ pub(crate) fn outlets(config: &Config) -> Result<Vec<Outlet>, StartError> {
     };
     let outlet = |consumer: &Consumer| {
         let credentials = Rc::clone(&common.credentials[consumer.destination]);
-        let pace = config.destinations[consumer.destination].max_rate.map(|rate| Pace::new(rate.0));
+        let destination = &config.destinations[consumer.destination];
+        let pace = destination.max_rate.map(|rate| Pace::new(rate.0));
+        let windows = Windows::new(destination.windows.iter().map(|window| (window.0, window.1)));
+        let max_age = destination.max_age.map(|age| age.0);
         let (sink, access) = sink(config, consumer, &common)?;
-        Ok(Outlet { sink, access, credentials, pace })
+        Ok(Outlet { sink, access, credentials, pace, windows, max_age })
     };
     consumers(config).iter().map(outlet).collect()
 }

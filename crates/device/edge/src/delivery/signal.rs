@@ -31,6 +31,9 @@ impl DrainTask {
         let delivered = match self.unbooked.take_if(|(of, _)| *of == sent.range) {
             Some((_, delivered)) => delivered,
             None => {
+                if let Some(max_age) = self.max_age {
+                    delivery.refuse_before(self.shared.clock.wall_ns().saturating_sub(max_age.as_nanos() as u64));
+                }
                 delivery.begin(&block.bytes)?;
                 // What is being sent is not there twice; a block that fails is read again.
                 drop(block);

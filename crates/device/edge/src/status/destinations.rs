@@ -31,12 +31,13 @@ impl Destinations<'_> {
 
     /// Their array in `/status`.
     pub(super) fn json(&self) -> String {
+        let moment = |at: Option<u64>| at.map_or("null".to_owned(), |at| format!("\"{}\"", rfc3339(at, 0)));
         let object = |one: &Status| {
             let words: Vec<String> =
                 one.words.iter().map(|(reason, words)| format!("\"{reason}\":{}", json_text(words))).collect();
             format!(
                 "{{\"name\":{},\"destination\":{},\"signal\":{},\"state\":\"{}\",\"queued_records\":{},\"queued_bytes\":{},\"oldest_age_s\":{:.1},\
-                 \"retry_at\":{},\"failures\":{},\"failed\":{},\"rejected\":{},\"words\":{{{}}},\"last_reason\":{},\
+                 \"retry_at\":{},\"window_at\":{},\"failures\":{},\"failed\":{},\"rejected\":{},\"words\":{{{}}},\"last_reason\":{},\
                  \"last_error\":{},\"stale_files\":{}}}",
                 json_text(&one.name),
                 json_text(&one.destination),
@@ -45,7 +46,8 @@ impl Destinations<'_> {
                 one.queued_records,
                 one.queued_bytes,
                 self.oldest_age_s(one),
-                one.retry_at_ns.map_or("null".to_owned(), |at| format!("\"{}\"", rfc3339(at, 0))),
+                moment(one.retry_at_ns),
+                moment(one.window_at_ns),
                 one.failures,
                 json_counts(&one.failed),
                 json_counts(&one.rejected),
@@ -63,13 +65,14 @@ impl Destinations<'_> {
         let mut rows = Vec::new();
         for one in self.each() {
             rows.push(format!(
-                "destination {:<16} {:<8} queued {} records, {} KiB, oldest {:.0} s{}{}{}",
+                "destination {:<16} {:<8} queued {} records, {} KiB, oldest {:.0} s{}{}{}{}",
                 one.name,
                 one.state_name(),
                 one.queued_records,
                 one.queued_bytes / 1024,
                 self.oldest_age_s(one),
                 one.retry_at_ns.map_or(String::new(), |at| format!(", next try {}", rfc3339(at, 0))),
+                one.window_at_ns.map_or(String::new(), |at| format!(", sent to from {}", rfc3339(at, 0))),
                 if one.last_error.is_empty() { "" } else { ": " },
                 one.last_error
             ));
