@@ -73,7 +73,7 @@ mod tests {
                         Signal::Traces => put_fixed64(out, 8, *time),
                         Signal::Logs => put_fixed64(out, 1, *time),
                         Signal::Metrics => {
-                            put_message(out, 5, |out| put_message(out, 1, |out| put_fixed64(out, 3, *time)))
+                            put_message(out, 5, |out| put_message(out, 1, |out| put_fixed64(out, 3, *time)));
                         }
                     });
                 }
