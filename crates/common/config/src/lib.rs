@@ -31,7 +31,7 @@ use serde::Deserialize;
 pub use destination::{
     Compression, Destination, DestinationKind, LaneName, MaxHold, NameTranslation, OtlpProtocol, SignalName, SignalUrls,
 };
-pub use drift::Drift;
+pub use drift::{Drift, DurationUnit, Meaning, MeantField};
 pub use exec::{ExecFormat, ExecSource, LineOptions};
 pub use files::{FileEncoding, FileFormat, FileMultiline, FileSource, FileStart, StackTraces};
 pub use guard::{Guard, MaskAction, MaskClass, MaskRule, Redaction, TokenKey};
@@ -300,6 +300,7 @@ fn faults(config: &Config) -> Vec<(String, String)> {
         whole(exec::check(config)),
         whole(syslog::check(config)),
         placed(guard::check(&config.guard)),
+        placed(drift::check(&config.drift)),
         placed(limits::check(&config.limits)),
         placed(sampling::check(&config.sampling)),
         placed(lanes::check(&config.lanes, config.journal.budget.0)),

@@ -1,10 +1,12 @@
 //! The sampler, the rules of log records and the RED metrics, from their configuration.
 
+use std::sync::Arc;
+
 use config::{Config, OwnLane, Policy as Written, PolicyKind, StatusCode};
 use model::Lane;
 use sampling::{
-    Adaptive, Alert, Condition, Conditions, DEFAULT_SALT, LogRecordRule, MAX_CONDITIONS, Policy, PolicyRule, Regex,
-    RouteShare, STATUS_MASK_ERROR, STATUS_MASK_OK, STATUS_MASK_UNSET, Sampler, Share, TokenBucket,
+    Adaptive, Alert, Condition, Conditions, DEFAULT_SALT, FieldNames, LogRecordRule, MAX_CONDITIONS, Means, Policy,
+    PolicyRule, Regex, RouteShare, STATUS_MASK_ERROR, STATUS_MASK_OK, STATUS_MASK_UNSET, Sampler, Share, TokenBucket,
 };
 
 use crate::error::{StartError, start_error};
@@ -84,7 +86,15 @@ pub(crate) fn rules(config: &Config) -> Rules {
         min_severity: if rule.all { Some(0) } else { rule.min_severity.map(config::SeverityLevel::number) },
         min_duration_ms: rule.min_duration.map(|span| span.0.as_secs_f64() * 1e3),
     };
+    let means = |field: &config::MeantField| match field.means {
+        config::Meaning::Duration => Means::Duration(field.unit.map_or(1.0, config::DurationUnit::milliseconds)),
+        config::Meaning::Level => {
+            Means::Level(field.values.iter().map(|(value, level)| (value.clone(), level.number())).collect())
+        }
+    };
+    let fields = config.drift.fields.iter().map(|field| (field.field.value.clone(), means(field)));
     Rules {
+        fields: Arc::new(FieldNames::new(fields)),
         without_trace: line(&config.sampling.logs.untraced),
         without_spans: line(&config.sampling.logs.spanless),
         record_policy: config.sampling.record_policy,

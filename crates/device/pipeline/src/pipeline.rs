@@ -264,7 +264,7 @@ impl Pipeline {
         if !pressure.is_raised() {
             return None;
         }
-        let lanes = plan.lanes(signal, body, &self.undecided.rules().without_trace);
+        let lanes = plan.lanes(signal, body, self.undecided.rules());
         lanes.ok().and_then(|lanes| pressure.refuses(lanes))
     }
 

@@ -8,12 +8,13 @@ mod outcomes;
 mod remaining;
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use limit::TraceLimits;
 use model::otlp::{PIECE_RECORDS, SpanFacts};
 use model::{Signal, TraceId};
 use recorder::{Compressed, Content, Recorder};
-use sampling::{Decided, EntryId, Fetch, LogRecordRule, Remembered, Sampler, Verdict};
+use sampling::{Decided, EntryId, Fetch, FieldNames, LogRecordRule, Remembered, Sampler, Verdict};
 
 #[cfg(feature = "mutants")]
 use crate::mutants::Mutant;
@@ -31,8 +32,10 @@ use checkpoint::Checkpoint;
 const EARLY_TRACES: usize = 64;
 
 /// What becomes of log records that no decision covers, and what is written on kept spans.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Rules {
+    /// Fields of log records that an operator named.
+    pub fields: Arc<FieldNames>,
     /// For log records without a trace.
     pub without_trace: LogRecordRule,
     /// For log records of traces that never sent a span.
@@ -46,6 +49,7 @@ pub struct Rules {
 impl Default for Rules {
     fn default() -> Self {
         Self {
+            fields: Arc::default(),
             without_trace: LogRecordRule::ALL,
             without_spans: LogRecordRule::WARNINGS,
             record_policy: true,

@@ -10,7 +10,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, TracesData};
 use pipeline::{Pipeline, Rules};
 use prost::Message;
-use sampling::{LogRecordRule, Options, Policy, PolicyRule, Sampler};
+use sampling::{FieldNames, LogRecordRule, Means, Options, Policy, PolicyRule, Sampler};
 use wire::Section;
 
 const SECOND: u64 = 1_000_000_000;
@@ -142,4 +142,49 @@ fn rules_go_on_working_when_fields_drift() {
         ]
     );
     assert!(told.iter().all(|(_, one)| one.service == "vessel"));
+}
+
+/// Scenario: a vessel writes how long something took and how bad that is under names and in words that only its operator knows, in seconds;
+/// records without a trace, and traces with such records. Guarantees: with rules of the operator the slow and the bad ones are kept, by the rule
+/// on level and duration and by the policy `log_severity`, and no others; without them none is.
+#[test]
+fn names_of_an_operator_are_rules_for_levels_and_durations() {
+    let own = || {
+        let words = vec![("schlimm".to_owned(), 17)];
+        FieldNames::new([("dauer".to_owned(), Means::Duration(1e3)), ("ernst".to_owned(), Means::Level(words))])
+    };
+    let record = |trace: Option<u64>, seconds: &str, how: &str| LogRecord {
+        time_unix_nano: START,
+        trace_id: trace.map(|trace| [trace + 1, trace + 1].map(u64::to_be_bytes).concat()).unwrap_or_default(),
+        attributes: vec![text("dauer", seconds), text("ernst", how)],
+        ..LogRecord::default()
+    };
+    for (fields, expected) in [(own(), (2, 1)), (FieldNames::default(), (0, 0))] {
+        let rule = LogRecordRule { min_severity: Some(17), min_duration_ms: Some(200.0) };
+        let policies = vec![Policy { name: "loud".into(), rule: PolicyRule::LogSeverity(17) }];
+        let options = Options { policies, decision_wait_ns: 2 * SECOND, memory: 1 << 20, ..Options::default() };
+        let mut ledger = Ledger::default();
+        ledger.destination("hub");
+        let rules = Rules { fields: fields.into(), without_trace: rule, ..Rules::default() };
+        let mut pipeline = Pipeline::new(1 << 20, Sampler::new(options), None, ledger).with_rules(rules);
+        let lines = vec![
+            record(None, "0.25", "egal"),
+            record(None, "0.003", "schlimm"),
+            record(None, "0.003", "egal"),
+            record(Some(1), "0.003", "Schlimm"),
+            record(Some(2), "0.25", "egal"),
+        ];
+        for (signal, body) in [(Signal::Logs, log_records(lines)), (Signal::Traces, span(1)), (Signal::Traces, span(2))]
+        {
+            assert_eq!(pipeline.accept(Request { signal, body, key: None }, SECOND), Answer::Accepted);
+        }
+        pipeline.tick(9 * SECOND);
+        let batches = pipeline.take_batches();
+        let lines = |lane| {
+            batches.iter().filter(|batch| batch.lane == lane).map(|batch| batch.records.get(Signal::Logs)).sum::<u64>()
+        };
+        let spans = batches.iter().map(|batch| batch.records.get(Signal::Traces)).sum::<u64>();
+        assert_eq!((lines(Lane::Logs), spans), expected);
+        assert_eq!(lines(Lane::Traces), spans, "the record goes with its trace");
+    }
 }

@@ -6,6 +6,7 @@ use model::otlp::schema::{any_value, key_value};
 use model::proto::{ProtoError, Reader, Value};
 use model::{SpanId, TraceId};
 
+use crate::field_names::{FieldNames, Means};
 use crate::json::{self, Field};
 
 const BODY: u32 = 5;
@@ -62,6 +63,14 @@ impl LogRecordFacts {
     /// # Errors
     /// [`ProtoError`] where the bytes are not protobuf.
     pub fn read(record: &[u8], rules: &[LogRecordRule]) -> Result<Self, ProtoError> {
+        Self::read_with(record, rules, &FieldNames::default())
+    }
+
+    /// As [`LogRecordFacts::read`], with the fields that an operator named.
+    ///
+    /// # Errors
+    /// [`ProtoError`] where the bytes are not protobuf.
+    pub fn read_with(record: &[u8], rules: &[LogRecordRule], names: &FieldNames) -> Result<Self, ProtoError> {
         let view = LogView::read(record)?;
         let mut facts = Self {
             trace_id: view.trace_id,
@@ -79,26 +88,26 @@ impl LogRecordFacts {
         while let Some((number, value)) = reader.next_field()? {
             match (number, value) {
                 (SEVERITY_TEXT, Value::Bytes(text)) if facts.severity == 0 => facts.severity = severity(text),
-                (ATTRIBUTES, Value::Bytes(pair)) => facts.pair(pair)?,
-                (BODY, Value::Bytes(any)) => facts.body(any)?,
+                (ATTRIBUTES, Value::Bytes(pair)) => facts.pair(pair, names)?,
+                (BODY, Value::Bytes(any)) => facts.body(any, names)?,
                 _ => {}
             }
         }
         Ok(facts)
     }
 
-    fn body(&mut self, any: &[u8]) -> Result<(), ProtoError> {
+    fn body(&mut self, any: &[u8], names: &FieldNames) -> Result<(), ProtoError> {
         let mut reader = Reader::new(any);
         while let Some((number, value)) = reader.next_field()? {
             match (number, value) {
                 (any_value::STRING, Value::Bytes(text)) => {
-                    json::for_each_field(text, |key, field| self.field(key, field));
+                    json::for_each_field(text, |key, field| self.field(key, field, names));
                 }
                 (any_value::KVLIST, Value::Bytes(list)) => {
                     let mut pairs = Reader::new(list);
                     while let Some((number, value)) = pairs.next_field()? {
                         if let (1, Value::Bytes(pair)) = (number, value) {
-                            self.pair(pair)?;
+                            self.pair(pair, names)?;
                         }
                     }
                 }
@@ -108,7 +117,7 @@ impl LogRecordFacts {
         Ok(())
     }
 
-    fn pair(&mut self, pair: &[u8]) -> Result<(), ProtoError> {
+    fn pair(&mut self, pair: &[u8], names: &FieldNames) -> Result<(), ProtoError> {
         let (mut key, mut any) = (&[][..], &[][..]);
         let mut reader = Reader::new(pair);
         while let Some((number, value)) = reader.next_field()? {
@@ -121,9 +130,11 @@ impl LogRecordFacts {
         let mut reader = Reader::new(any);
         while let Some(field) = reader.next_field()? {
             match field {
-                (any_value::STRING, Value::Bytes(text)) => self.field(key, Field::Text(text)),
-                (any_value::INT, Value::Varint(bits)) => self.field(key, Field::Number(bits as i64 as f64)),
-                (any_value::DOUBLE, Value::Fixed64(bits)) => self.field(key, Field::Number(f64::from_bits(bits))),
+                (any_value::STRING, Value::Bytes(text)) => self.field(key, Field::Text(text), names),
+                (any_value::INT, Value::Varint(bits)) => self.field(key, Field::Number(bits as i64 as f64), names),
+                (any_value::DOUBLE, Value::Fixed64(bits)) => {
+                    self.field(key, Field::Number(f64::from_bits(bits)), names);
+                }
                 (_, Value::Bytes(bytes)) if bytes.len() == 16 || bytes.len() == 8 => self.binary_id(key, bytes),
                 _ => {}
             }
@@ -139,8 +150,22 @@ impl LogRecordFacts {
         }
     }
 
-    fn field(&mut self, key: &[u8], value: Field<'_>) {
-        match (name_of(key), value) {
+    fn field(&mut self, key: &[u8], value: Field<'_>, names: &FieldNames) {
+        let means = if names.is_empty() { None } else { names.of(key) };
+        if let (Some(level), Field::Text(text)) = (means, value)
+            && let Some(level) = level.level_of(text)
+        {
+            if self.severity == 0 {
+                self.severity = level;
+            }
+            return;
+        }
+        let name = match means {
+            Some(Means::Level(_)) => Some(Name::Level(Scale::Usual)),
+            Some(Means::Duration(unit_ms)) => Some(Name::Duration(*unit_ms)),
+            None => name_of(key),
+        };
+        match (name, value) {
             (Some(Name::Trace), Field::Text(text)) if self.trace_id.is_none() => self.trace_id = trace_id(text),
             (Some(Name::Span), Field::Text(text)) if self.span_id.is_none() => self.span_id = span_id(text),
             (Some(Name::Parent), Field::Text(text)) if self.trace_id.is_none() => {
@@ -372,6 +397,52 @@ mod tests {
         let mut record = Vec::new();
         text(&mut record, 6, key, value.as_bytes());
         LogRecordFacts::read(&record, &[]).unwrap()
+    }
+
+    /// Scenario: fields that an operator named, however they are spelled, in attributes and in a JSON body; a ready-made name with another
+    /// unit; words of another language for levels, words that are ready-made, and numbers. Guarantees: level and duration are read from them,
+    /// and the record's own severity goes first.
+    #[test]
+    fn fields_that_somebody_named_are_read() {
+        let words = vec![("schlimm".to_owned(), 17), ("7".to_owned(), 21)];
+        let names = FieldNames::new([
+            ("wichtigkeit".to_owned(), Means::Level(words)),
+            ("took_total".to_owned(), Means::Duration(1e3)),
+            ("duration".to_owned(), Means::Duration(1e3)),
+        ]);
+        let read = |key: &str, value: &str| {
+            let mut record = Vec::new();
+            text(&mut record, 6, key, value.as_bytes());
+            LogRecordFacts::read_with(&record, &[], &names).unwrap()
+        };
+        for (key, value, severity) in [
+            ("wichtigkeit", "Schlimm ", 17),
+            ("Wichtig-keit", "warn", 13),
+            ("wichtigkeit", "7", 21),
+            ("wichtigkeit", "30", 9),
+            ("wichtigkeit", "egal", 0),
+            ("wichtig", "schlimm", 0),
+            ("level", "ERR", 17),
+        ] {
+            assert_eq!(read(key, value).severity, severity, "{key} {value}");
+        }
+        for (key, value, duration) in [
+            ("tookTotal", "0.25", Some(250.0)),
+            ("took.total", "250ms", Some(250.0)),
+            ("duration", "2", Some(2000.0)),
+            ("duration_ms", "2", Some(2.0)),
+            ("total", "2", None),
+        ] {
+            assert_eq!(read(key, value).duration_ms, duration, "{key} {value}");
+        }
+        let mut record = Vec::new();
+        put_message(&mut record, 5, |out| {
+            put_bytes(out, any_value::STRING, br#"{"wichtigkeit":"schlimm","took_total":0.5}"#);
+        });
+        let facts = LogRecordFacts::read_with(&record, &[], &names).unwrap();
+        assert_eq!((facts.severity, facts.duration_ms), (17, Some(500.0)));
+        put_uint(&mut record, 2, 9);
+        assert_eq!(LogRecordFacts::read_with(&record, &[], &names).unwrap().severity, 9);
     }
 
     /// Scenario: ids under every name and in every form, and values that are none. Guarantees: each id is found, nothing

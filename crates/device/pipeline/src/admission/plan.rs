@@ -4,7 +4,9 @@ use limit::Overflow;
 use model::otlp::{ScopeGroup, Selection, SpanFacts, count_records, for_each_scope};
 use model::proto::ProtoError;
 use model::{Lane, RefusalCounts, Signal};
-use sampling::{LogRecordFacts, LogRecordRule};
+use sampling::LogRecordFacts;
+
+use crate::undecided::Rules;
 
 /// Where the records of a request go.
 #[derive(Debug, Default)]
@@ -156,7 +158,7 @@ impl Plan {
         &self,
         signal: Signal,
         request: &[u8],
-        without_trace: &LogRecordRule,
+        rules: &Rules,
     ) -> Result<[bool; Lane::ALL.len()], ProtoError> {
         let mut lanes = [false; Lane::ALL.len()];
         let mut wants = |lane: Lane| lanes[usize::from(lane.number())] = true;
@@ -165,10 +167,10 @@ impl Plan {
         match signal {
             Signal::Logs => for_each_scope::<ProtoError>(rest, |scope| {
                 for item in scope.items() {
-                    let record = LogRecordFacts::read(item?, &[*without_trace])?;
+                    let record = LogRecordFacts::read_with(item?, &[rules.without_trace], &rules.fields)?;
                     if record.trace_id.is_some() {
                         wants(Lane::Traces);
-                    } else if without_trace.keeps(&record) {
+                    } else if rules.without_trace.keeps(&record) {
                         wants(Lane::Logs);
                     }
                 }

@@ -60,7 +60,7 @@ impl Undecided {
             Signal::Logs => for_each_scope::<ProtoError>(request, |scope| {
                 for item in scope.items() {
                     let item = item?;
-                    let record = LogRecordFacts::read(item, &[self.rules.without_trace])?;
+                    let record = LogRecordFacts::read_with(item, &[self.rules.without_trace], &self.rules.fields)?;
                     let count = match record.trace_id {
                         Some(trace) if dropped(&trace) => &mut found.sampled_out,
                         None if !self.rules.without_trace.keeps(&record) => &mut found.filtered,

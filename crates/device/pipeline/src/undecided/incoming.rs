@@ -224,7 +224,7 @@ impl Undecided {
         for_each_scope::<ProtoError>(coming.request, |scope| {
             for item in scope.items() {
                 let item = item?;
-                let record = LogRecordFacts::read(item, &[rules.without_trace])?;
+                let record = LogRecordFacts::read_with(item, &[rules.without_trace], &rules.fields)?;
                 let Some(trace) = record.trace_id else {
                     if rules.without_trace.keeps(&record) {
                         facts.passing += 1;

@@ -108,7 +108,7 @@ impl Undecided {
             outcomes.0.insert(one.trace, (Outcome::of(one), &*one.entries));
             entries.extend(&*one.entries);
         }
-        let mut applying = Applying { outcomes, rules: self.rules, frames: Frames::default(), facts };
+        let mut applying = Applying { outcomes, rules: self.rules.clone(), frames: Frames::default(), facts };
         for entry in entries {
             if self.apply_to(entry, &mut applying, red.as_deref_mut()).is_err() {
                 applying.facts.unreadable += 1;
@@ -159,7 +159,8 @@ impl Undecided {
             Content::Request(_) => for_each_scope::<ProtoError>(bytes, |scope| {
                 for item in scope.items() {
                     let item = item?;
-                    let record = LogRecordFacts::read(item, &[applying.rules.without_spans])?;
+                    let rules = &applying.rules;
+                    let record = LogRecordFacts::read_with(item, &[rules.without_spans], &rules.fields)?;
                     let outcome = record.trace_id.and_then(|trace| applying.outcomes.of(trace, entry));
                     #[cfg(feature = "mutants")]
                     if matches!(outcome, Some(Outcome::Discard)) && self.mutant.keep_orphan_log_record() {
