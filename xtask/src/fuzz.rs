@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
-const TARGETS: [&str; 23] = [
+const TARGETS: [&str; 24] = [
     "walker",
     "door",
     "guard",
@@ -31,6 +31,7 @@ const TARGETS: [&str; 23] = [
     "relabel",
     "tail",
     "system_logs",
+    "written",
 ];
 
 /// What `cargo fuzz` passes, without what only a nightly compiler takes (the address sanitiser).

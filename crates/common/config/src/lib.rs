@@ -41,8 +41,9 @@ pub use limits::{LimitRule, Limits};
 pub use otlp::{AckLevel, Cors, OtlpSource};
 pub use policy::{Policy, PolicyKind, RateAllocation, SeverityLevel, StatusCode};
 pub use prometheus::{
-    Authorization, BasicAuth, EscapingScheme, FileDiscovery, PrometheusSource, RelabelAction, RelabelRule, Scheme,
-    ScrapeCommon, ScrapeConfig, ScrapeGlobal, TargetGroup, TlsConfig, ValidationScheme, target_groups,
+    Authorization, BasicAuth, EscapingScheme, FileDiscovery, PrometheusSource, RelabelAction, RelabelRule,
+    RemoteWriteSource, Scheme, ScrapeCommon, ScrapeConfig, ScrapeGlobal, TargetGroup, TlsConfig, ValidationScheme,
+    target_groups,
 };
 pub use read::{ConfigError, load, parse};
 pub use red::{Dimension, HistogramKind, Red, Temporality};
@@ -145,6 +146,8 @@ pub struct Sources {
     pub otlp: Option<OtlpSource>,
     /// Prometheus targets that are scraped; absent: none.
     pub prometheus: Option<PrometheusSource>,
+    /// Prometheus remote write on the port of `otlp.http`; absent: none is taken.
+    pub remote_write: Option<RemoteWriteSource>,
     /// What the host tells of itself; absent: nothing.
     pub host: Option<HostSource>,
     /// Log files; absent: none.
@@ -323,6 +326,10 @@ fn check(config: &Config) -> Result<(), String> {
     }
     if !is_name(&config.device.id, "._-") {
         return Err("device.id: use 1 to 128 letters, digits, '.', '_' or '-'".into());
+    }
+    let has_http = config.sources.otlp.as_ref().is_some_and(|otlp| otlp.http.is_some());
+    if config.sources.remote_write.is_some() && !has_http {
+        return Err("sources.remote_write: it is taken on the port of sources.otlp.http, which is not there".into());
     }
     destination::check(&config.destinations)?;
     if config.journal.history.is_some_and(|history| history.0 > config.journal.budget.0 / 2) {

@@ -320,6 +320,12 @@ fn default_refresh() -> Span {
 /// Reads groups of targets from the text of a file, JSON or YAML.
 ///
 /// # Errors
+/// Prometheus remote write, 1.0 and 2.0, taken at `/api/v1/write` on the port of `sources.otlp.http`, within the limits of `sources.otlp`.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RemoteWriteSource {}
+
 /// What is wrong, with line and column.
 pub fn target_groups(text: &str) -> Result<Vec<TargetGroup>, String> {
     yaml::from_str(text).map_err(|error| error.to_string())

@@ -48,6 +48,7 @@ mod probe;
 mod programs;
 mod reading;
 mod remaining_file;
+mod remote_writing;
 mod renewal;
 #[cfg(test)]
 mod renewal_tests;

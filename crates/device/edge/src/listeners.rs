@@ -10,6 +10,14 @@ use tokio::task::JoinHandle;
 
 use crate::error::{StartError, start_error};
 
+/// What is taken on the port of OTLP over HTTP beside it.
+#[cfg(feature = "source-otlp-http")]
+pub(crate) use sources::Beside;
+
+/// This build has no such port.
+#[cfg(not(feature = "source-otlp-http"))]
+pub(crate) type Beside = ();
+
 /// A bound socket, and where it listens.
 pub(crate) type Bound = (TcpListener, SocketAddr);
 
@@ -49,7 +57,7 @@ impl Listeners {
     }
 
     /// Lets requests in.
-    pub(crate) fn serve(self, intake: &Intake, limits: &Rc<Limits>) -> Result<Serving, StartError> {
+    pub(crate) fn serve(self, intake: &Intake, limits: &Rc<Limits>, beside: Beside) -> Result<Serving, StartError> {
         let address = |bound: &Option<Bound>| bound.as_ref().map(|(_, address)| *address);
         let (grpc, http) = (address(&self.grpc), address(&self.http));
         let mut tasks = Vec::new();
@@ -57,7 +65,7 @@ impl Listeners {
             tasks.push(serve_grpc(listener, intake, limits)?);
         }
         if let Some((listener, _)) = self.http {
-            tasks.push(serve_http(listener, intake, limits)?);
+            tasks.push(serve_http(listener, intake, limits, beside)?);
         }
         Ok(Serving { tasks, grpc, http, admin: self.admin })
     }
@@ -86,11 +94,16 @@ fn serve_grpc(_: TcpListener, _: &Intake, _: &Rc<Limits>) -> Result<JoinHandle<(
 }
 
 #[cfg(feature = "source-otlp-http")]
-fn serve_http(listener: TcpListener, intake: &Intake, limits: &Rc<Limits>) -> Result<JoinHandle<()>, StartError> {
-    Ok(tokio::task::spawn_local(sources::serve_http(listener, Rc::clone(intake), Rc::clone(limits))))
+fn serve_http(
+    listener: TcpListener,
+    intake: &Intake,
+    limits: &Rc<Limits>,
+    beside: Beside,
+) -> Result<JoinHandle<()>, StartError> {
+    Ok(tokio::task::spawn_local(sources::serve_http(listener, Rc::clone(intake), Rc::clone(limits), beside)))
 }
 
 #[cfg(not(feature = "source-otlp-http"))]
-fn serve_http(_: TcpListener, _: &Intake, _: &Rc<Limits>) -> Result<JoinHandle<()>, StartError> {
+fn serve_http(_: TcpListener, _: &Intake, _: &Rc<Limits>, (): Beside) -> Result<JoinHandle<()>, StartError> {
     Err(start_error("sources.otlp.http: this build has no OTLP/HTTP intake (cargo feature source-otlp-http)"))
 }

@@ -32,7 +32,7 @@ use crate::renewal::{Renewal, renew};
 use crate::shared::Shared;
 use crate::sockets::Sockets;
 use crate::tell::write_addresses;
-use crate::{admin, intake, log, memory, reading};
+use crate::{admin, intake, log, memory, reading, remote_writing};
 
 /// The Unix socket for operators, in the data directory.
 pub const SOCKET: &str = "lightship.sock";
@@ -139,13 +139,14 @@ where
     // Before anything is answered: a restart after a kill has to know of this life.
     heart.commit().await;
     let intake = intake::intake(&shared, config.ack());
+    let (beside, remote_write) = remote_writing::beside(config, &clock)?;
     let Serving { tasks: mut sources, grpc, http, admin: (admin_listener, admin_address) } =
-        listeners.serve(&intake, &limits)?;
+        listeners.serve(&intake, &limits, beside)?;
     let read_to: Vec<_> = shared.pipeline.borrow().read_to().collect();
     let recorded = intake::intake(&shared, config.recorded());
     let reading = reading::start(config, &clock, &recorded, &limits, sockets, &read_to)?;
     sources.extend(reading.tasks);
-    agent.set_sources(reading.states);
+    agent.set_sources(reading.states.into_iter().chain(remote_write).collect());
     tokio::task::spawn_local(admin::serve(admin_listener, Rc::clone(&agent)));
     if let Some(listener) = admin::socket(&config.data_dir.join(SOCKET)) {
         tokio::task::spawn_local(admin::serve_socket(listener, Rc::clone(&agent)));

@@ -15,6 +15,9 @@ use crate::line::Scratch;
 use crate::stale::Known;
 use crate::writer::{Exemplars, INSTANCE, JOB, Metric, Shape, Times, Writer};
 
+/// `DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK`
+const NO_RECORDED_VALUE: u64 = 1;
+
 /// What became of the samples of a scrape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
@@ -166,22 +169,77 @@ impl<'k> Assembler<'k> {
 
     /// A number that is a point by itself.
     fn simple(&mut self, series: &Series<'_>, scratch: &Scratch, value: f64) {
-        let Scratch { labels, exemplars, exemplar_labels, .. } = scratch;
-        let mut written = Exemplars::default();
-        for one in exemplars {
-            written.push(one, exemplar_labels.range(one.labels.0..one.labels.1), series.time.0);
-        }
         let shape = match series.family.kind {
             Kind::Counter => Shape::Counter,
             Kind::Info | Kind::StateSet => Shape::UpDown,
             _ => Shape::Gauge,
         };
+        self.alone(series, shape, scratch, Some(value));
+    }
+
+    /// A number that is a point of this shape by itself; without one it says that its series has ended.
+    pub(crate) fn alone(&mut self, series: &Series<'_>, shape: Shape, scratch: &Scratch, value: Option<f64>) {
+        let Scratch { labels, exemplars, exemplar_labels, .. } = scratch;
+        let mut written = Exemplars::default();
+        for one in exemplars {
+            written.push(one, exemplar_labels.range(one.labels.0..one.labels.1), series.time.0);
+        }
         let name = labels.get(METRIC_NAME).unwrap_or_default();
         let Family { kind, help, unit, .. } = series.family;
         let metric = Metric { name, kind: *kind, shape, help, unit };
         let times = Times { start: series.start.filter(|_| shape == Shape::Counter), time: series.time.0 };
         if self.go_to(metric, labels, series.time, 1) {
-            self.writer.point(times, &written, |out| put_fixed64(out, 4, value.to_bits()));
+            self.writer.point(times, &written, |out| match value {
+                Some(value) => put_fixed64(out, 4, value.to_bits()),
+                None => put_uint(out, 8, NO_RECORDED_VALUE),
+            });
+        }
+    }
+
+    /// A native histogram that says that its series has ended.
+    pub(crate) fn native_ended(&mut self, series: &Series<'_>, scratch: &Scratch) {
+        let Family { kind, help, unit, .. } = series.family;
+        let name = scratch.labels.get(METRIC_NAME).unwrap_or_default();
+        let metric = Metric { name, kind: *kind, shape: Shape::Exponential, help, unit };
+        if self.go_to(metric, &scratch.labels, series.time, 1) {
+            let times = Times { start: series.start, time: series.time.0 };
+            self.writer.point(times, &Exemplars::default(), |out| put_uint(out, 10, NO_RECORDED_VALUE));
+        }
+    }
+
+    /// A native histogram with bounds of its own: a histogram of OTLP.
+    pub(crate) fn bounded(&mut self, series: &Series<'_>, bounds: &[f64], scratch: &Scratch) {
+        let Scratch { labels, exemplars, exemplar_labels, distribution, .. } = scratch;
+        let mut counts = Vec::new();
+        let first = distribution.native.positive.dense(&mut counts);
+        let told = (whole(distribution.count), first.and_then(|first| usize::try_from(first).ok()));
+        let (Some(count), Some(first)) = told else {
+            self.totals.unsupported += 1;
+            return;
+        };
+        if first + counts.len() > bounds.len() + 1 {
+            self.totals.unsupported += 1;
+            return;
+        }
+        let mut written = Exemplars::default();
+        for one in exemplars {
+            written.push(one, exemplar_labels.range(one.labels.0..one.labels.1), series.time.0);
+        }
+        let name = labels.get(METRIC_NAME).unwrap_or_default();
+        let Family { kind, help, unit, .. } = series.family;
+        let metric = Metric { name, kind: *kind, shape: Shape::Histogram, help, unit };
+        if self.go_to(metric, labels, series.time, 1) {
+            let times = Times { start: series.start, time: series.time.0 };
+            self.writer.point(times, &written, |out| {
+                put_fixed64(out, 4, count);
+                put_fixed64(out, 5, distribution.sum.to_bits());
+                let all =
+                    (0..=bounds.len()).map(|at| at.checked_sub(first).and_then(|at| counts.get(at)).unwrap_or(&0));
+                put_message(out, 6, |out| all.for_each(|count| out.extend_from_slice(&count.to_le_bytes())));
+                put_message(out, 7, |out| {
+                    bounds.iter().for_each(|bound| out.extend_from_slice(&bound.to_bits().to_le_bytes()));
+                });
+            });
         }
     }
 

@@ -198,7 +198,7 @@ impl Into<'_> {
     }
 }
 
-fn side(native: &mut crate::distribution::Native, number: u32) -> &mut Side {
+pub(crate) fn side(native: &mut crate::distribution::Native, number: u32) -> &mut Side {
     if number < 12 { &mut native.negative } else { &mut native.positive }
 }
 
@@ -252,7 +252,7 @@ fn doubles(message: &[u8]) -> Result<(f64, f64), String> {
     Ok(pair)
 }
 
-fn read_span(message: &[u8]) -> Result<(i64, u64), String> {
+pub(crate) fn read_span(message: &[u8]) -> Result<(i64, u64), String> {
     let mut span = (0, 0);
     let mut reader = Reader::new(message);
     while let Some(field) = reader.next_field().map_err(broken)? {
@@ -266,7 +266,7 @@ fn read_span(message: &[u8]) -> Result<(i64, u64), String> {
 }
 
 /// Counts as differences from the one before, packed or not.
-fn deltas(value: Value<'_>, side: &mut Side) -> Result<(), String> {
+pub(crate) fn deltas(value: Value<'_>, side: &mut Side) -> Result<(), String> {
     let mut add = |delta: u64| {
         let before = side.counts.last().copied().unwrap_or(0.0);
         side.counts.push(before + unzigzag(delta) as f64);
@@ -285,7 +285,7 @@ fn deltas(value: Value<'_>, side: &mut Side) -> Result<(), String> {
     Ok(())
 }
 
-fn counts(value: Value<'_>, side: &mut Side) {
+pub(crate) fn counts(value: Value<'_>, side: &mut Side) {
     match value {
         Value::Fixed64(bits) => side.counts.push(float(bits)),
         Value::Bytes(packed) => {

@@ -13,6 +13,7 @@
 //! | `group`, `assemble` | series that are one point together |
 //! | `writer` | points as OTLP |
 //! | `stale` | series that ended |
+//! | [`read_written`] | messages of remote write |
 //!
 //! The whole scrape fails with its first bad line, as in Prometheus. Memory is about that of the export request, and of a family of
 //! histograms or summaries while it is gathered; [`Scrape::capacity`] tells it, so that its host can refuse.
@@ -35,6 +36,7 @@ mod stale;
 mod target;
 mod unit;
 mod writer;
+mod written;
 
 pub use assemble::Counts;
 pub use job::{Job, Limits};
@@ -43,3 +45,4 @@ pub use negotiate::{DEFAULT_PROTOCOLS, Escaping, Protocol, accept, answered};
 pub use relabel::{Action, Relabel, RelabelScratch, RuleOptions};
 pub use scrape::{Finished, Scrape, ScrapeError, Scraped, TargetState};
 pub use target::{Target, parse_duration};
+pub use written::{Metadata, Written, WrittenError, WrittenForm, read_written};

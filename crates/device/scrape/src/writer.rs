@@ -255,8 +255,12 @@ impl Writer {
         let Some(start) = self.group.take() else { return };
         let Self { out, job, instance, base, info, .. } = self;
         put_message(out, 1, |out| {
-            put_attribute(out, 1, "service.name", job);
-            put_attribute(out, 1, "service.instance.id", instance);
+            for (key, value) in [("service.name", job), ("service.instance.id", instance)] {
+                // A series that was written, not scraped, need not have them.
+                if !value.is_empty() {
+                    put_attribute(out, 1, key, value);
+                }
+            }
             out.extend_from_slice(base);
             out.extend_from_slice(info);
         });

@@ -6,6 +6,8 @@
 // A build without some source keeps what only the other ones need, and the types that its callers name.
 #![cfg_attr(not(all(feature = "otlp-grpc", feature = "otlp-http")), allow(dead_code))]
 
+#[cfg(feature = "otlp-http")]
+mod asked;
 mod body;
 #[cfg(feature = "children")]
 mod children;
@@ -34,6 +36,8 @@ mod places;
 #[cfg(feature = "prometheus")]
 pub mod prometheus;
 mod reading;
+#[cfg(feature = "remote-write")]
+mod remote_write;
 #[cfg(feature = "stdin")]
 pub mod stdin;
 #[cfg(feature = "syslog")]
@@ -54,13 +58,15 @@ pub use cors::Cors;
 #[cfg(feature = "otlp-grpc")]
 pub use grpc::serve as serve_grpc;
 #[cfg(feature = "otlp-http")]
-pub use http_server::serve as serve_http;
+pub use http_server::{Beside, serve as serve_http};
 pub use limits::{Limits, Settings};
 #[cfg(feature = "lines")]
 pub use lines::LineSettings;
 pub use model::{Answer, Position, ReadTo, Request};
 pub use places::{Entry, Place, Places, Working};
 pub use reading::{Feed, Lag, SourceError, SourceState};
+#[cfg(feature = "remote-write")]
+pub use remote_write::RemoteWrite;
 pub use watch::{Begin, Clock, Watched, linger, watch};
 
 /// The longest key that is heeded, bytes.

@@ -46,7 +46,7 @@ async fn serve(settings: Settings) -> Server {
         taken,
         answer,
     };
-    tokio::task::spawn_local(crate::serve_http(http, Rc::clone(&intake), Rc::clone(&limits)));
+    tokio::task::spawn_local(crate::serve_http(http, Rc::clone(&intake), Rc::clone(&limits), crate::Beside::default()));
     tokio::task::spawn_local(crate::serve_grpc(grpc, intake, limits));
     server
 }

@@ -83,7 +83,7 @@ pub(crate) fn with_server(
             tokio::task::spawn_local(sources::serve_grpc(listener, intake, limits));
             OtlpSink::grpc(access, coding.map(Compressor::new))
         } else {
-            tokio::task::spawn_local(sources::serve_http(listener, intake, limits));
+            tokio::task::spawn_local(sources::serve_http(listener, intake, limits, sources::Beside::default()));
             OtlpSink::http(access, false, coding.map(Compressor::new))
         };
         test(Endpoint::new(sink)).await;
