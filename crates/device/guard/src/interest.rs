@@ -122,6 +122,7 @@ impl Interest {
     }
 
     /// Whether it has a run that may be a token, or bytes written in hexadecimal or base64.
+    #[inline(always)]
     pub(crate) fn has_token(self, text: &[u8]) -> bool {
         self.may_have_runs(text) && Runs::are_in(text)
     }

@@ -2,7 +2,7 @@
 
 use crate::cli_options::{OutputOptions, fresh_seed};
 use crate::console::Console;
-use crate::drill::{DiskArgs, FidelityArgs, KillArgs, Mode, disk, fidelity, kill};
+use crate::drill::{DiskArgs, DriftArgs, FidelityArgs, KillArgs, Mode, disk, drift, fidelity, kill};
 use crate::program::locate;
 use crate::signals::unless_told_to_stop;
 use anyhow::{Context, Result};
@@ -19,6 +19,20 @@ pub(crate) enum DrillCommand {
     Kill(KillOptions),
     /// A small file system is filled by someone else: lanes yield in order, and all of it is told
     Disk(DiskOptions),
+    /// The vessel's application changes a field's name, unit and type while it runs: each is named within a minute
+    Drift(DriftOptions),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DriftOptions {
+    /// The agent's binary [default: lightship beside this program]
+    #[arg(long, value_name = "FILE")]
+    agent: Option<PathBuf>,
+    /// The seed that decides every request; without it, a new one, which is printed
+    #[arg(long)]
+    seed: Option<u64>,
+    #[command(flatten)]
+    output: OutputOptions,
 }
 
 #[derive(Debug, Args)]
@@ -93,7 +107,22 @@ pub(crate) async fn run(command: DrillCommand) -> Result<ExitCode> {
         DrillCommand::Fidelity(options) => fidelity_command(options).await,
         DrillCommand::Kill(options) => kill_command(options).await,
         DrillCommand::Disk(options) => disk_command(options).await,
+        DrillCommand::Drift(options) => drift_command(options).await,
     }
+}
+
+async fn drift_command(options: DriftOptions) -> Result<ExitCode> {
+    let console = Console::new();
+    let args = DriftArgs {
+        agent: locate(options.agent.as_deref(), "lightship")?,
+        seed: options.seed.unwrap_or_else(fresh_seed),
+    };
+    let results = unless_told_to_stop(drift(&args, console))
+        .await
+        .with_context(|| format!("the drill with seed {} broke", args.seed))?;
+    options.output.write(&serde_json::to_value(&results)?)?;
+    results.faults.iter().for_each(|fault| console.bad(fault));
+    Ok(if results.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn fidelity_command(options: FidelityOptions) -> Result<ExitCode> {

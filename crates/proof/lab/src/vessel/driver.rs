@@ -80,6 +80,7 @@ impl Totals {
 enum Command {
     Pause(oneshot::Sender<()>),
     Resume,
+    Deploy,
     Stop,
 }
 
@@ -111,6 +112,11 @@ impl Vessel {
     /// Lets the users go on where they were.
     pub(crate) async fn resume(&self) -> Result<()> {
         self.command(Command::Resume).await
+    }
+
+    /// From now on records are those of the next version of the application: [`Line::of_next_version`], and durations in seconds.
+    pub(crate) async fn deploy(&self) -> Result<()> {
+        self.command(Command::Deploy).await
     }
 
     /// Stops for good, hands over what is left, and gives what was generated and what became of it.
@@ -205,6 +211,7 @@ struct Driver {
     spans: Waiting<Span>,
     lines: Waiting<LogRecord>,
     instruments: Instruments,
+    is_next_version: bool,
     metrics_due_wall_ns: u64,
     loose_lines: u64,
     manifest: Manifest,
@@ -234,6 +241,7 @@ impl Driver {
             spans: Waiting::new(),
             lines: Waiting::new(),
             instruments: Instruments::new(now),
+            is_next_version: false,
             metrics_due_wall_ns: now + nanoseconds(options.metrics_every),
             loose_lines: 0,
             manifest: Manifest::default(),
@@ -266,6 +274,10 @@ impl Driver {
                         self.paused += monotonic().duration_since(since);
                     }
                     Some(Command::Resume) => {}
+                    Some(Command::Deploy) => {
+                        self.is_next_version = true;
+                        self.instruments.count_seconds();
+                    }
                     Some(Command::Stop) | None => break,
                 },
                 () = tokio::time::sleep(wait) => {}
@@ -337,7 +349,10 @@ impl Driver {
         let end_ns = wall_ns();
         let now = self.now_ns();
         self.instruments.count(fate, end_ns);
-        let lines = lines_of(fate, end_ns);
+        let mut lines = lines_of(fate, end_ns);
+        if self.is_next_version {
+            lines = lines.into_iter().map(Line::of_next_version).collect();
+        }
         if let Some(file) = &mut self.log_file {
             for line in &lines {
                 writeln!(file, "{}", line.json()).context("cannot write the log file")?;

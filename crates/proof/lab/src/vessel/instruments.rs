@@ -39,6 +39,7 @@ pub(crate) struct Instruments {
     start_ns: u64,
     requests: BTreeMap<Key, Durations>,
     diagnostics: BTreeMap<bool, u64>,
+    in_seconds: bool,
 }
 
 /// One point as it was handed over, to be looked for at the hub.
@@ -56,7 +57,12 @@ pub(crate) struct PlannedPoint {
 impl Instruments {
     /// Starts to count; `start_ns` is the wall clock.
     pub(crate) fn new(start_ns: u64) -> Self {
-        Self { start_ns, requests: BTreeMap::new(), diagnostics: BTreeMap::new() }
+        Self { start_ns, requests: BTreeMap::new(), diagnostics: BTreeMap::new(), in_seconds: false }
+    }
+
+    /// From now on durations are in seconds.
+    pub(crate) fn count_seconds(&mut self) {
+        self.in_seconds = true;
     }
 
     /// Counts a request that ended at `end_ns` (wall clock).
@@ -82,6 +88,7 @@ impl Instruments {
     /// The metrics at `time_ns` (wall clock) with the points in them. Exemplars are handed over once.
     pub(crate) fn export(&mut self, time_ns: u64) -> (Vec<Metric>, Vec<PlannedPoint>) {
         let start = self.start_ns;
+        let (unit, per_ms) = if self.in_seconds { ("s", 1e-3) } else { ("ms", 1.0) };
         let mut planned = Vec::new();
         let mut plan = |metric, attributes: &[(&'static str, Value)], value| {
             let attributes = attributes.iter().map(|(key, value)| (*key, plain(value))).collect();
@@ -104,9 +111,9 @@ impl Instruments {
                 start_time_unix_nano: start,
                 time_unix_nano: time_ns,
                 count: seen.count,
-                sum: Some(seen.sum_ms),
+                sum: Some(seen.sum_ms * per_ms),
                 bucket_counts: seen.buckets.to_vec(),
-                explicit_bounds: BOUNDS_MS.to_vec(),
+                explicit_bounds: BOUNDS_MS.map(|bound| bound * per_ms).to_vec(),
                 exemplars: seen.exemplars.iter_mut().filter_map(Option::take).collect(),
                 ..HistogramDataPoint::default()
             });
@@ -128,7 +135,7 @@ impl Instruments {
         let histogram = Histogram { data_points: durations, aggregation_temporality: cumulative };
         let metrics = vec![
             described(REQUESTS, "{request}", "Requests served", sum(counts)),
-            described(DURATION, "ms", "How long requests took", metric::Data::Histogram(histogram)),
+            described(DURATION, unit, "How long requests took", metric::Data::Histogram(histogram)),
             described(DIAGNOSTICS, "{run}", "Diagnostics run", sum(diagnostics)),
             described(TEMPERATURE, "Cel", "Engine temperature", metric::Data::Gauge(Gauge { data_points: gauge })),
         ];

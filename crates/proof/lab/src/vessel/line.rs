@@ -10,6 +10,9 @@ use serde_json::{Map, Number, Value as Json};
 /// The attribute that names a line, so that it can be found again.
 pub(crate) const LINE_ID: &str = "vessel.line";
 
+/// The name of durations in the next version of the application.
+pub(crate) const NEXT_DURATION: &str = "took_us";
+
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Level {
@@ -64,6 +67,20 @@ impl Line {
             span: None,
             fields: Vec::new(),
         }
+    }
+
+    /// The line as the next version of the application writes it: durations under another name, in another unit and as text, and a status as text.
+    pub(crate) fn of_next_version(mut self) -> Self {
+        for (key, value) in &mut self.fields {
+            match (&**key, &*value) {
+                ("duration_ms" | "latency_ms", Value::DoubleValue(ms)) => {
+                    (*key, *value) = (NEXT_DURATION, text(&format!("{:.0}", ms * 1e3)));
+                }
+                ("status", Value::IntValue(status)) => *value = text(&status.to_string()),
+                _ => {}
+            }
+        }
+        self
     }
 
     /// The line as an OTLP log record.
@@ -169,6 +186,21 @@ fn iso8601(time_ns: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Scenario: a line of the next version. Guarantees: its duration has another name, unit and type, its status another type, and nothing else
+    /// changed.
+    #[test]
+    fn the_next_version_drifts() {
+        let fate = Fate::decide(3, 0, None);
+        let line = lines_of(&fate, 1_763_716_800_123_456_789).pop().unwrap();
+        let next: Json = serde_json::from_str(&line.clone().of_next_version().json()).unwrap();
+        let line: Json = serde_json::from_str(&line.json()).unwrap();
+        let ms = line["duration_ms"].as_f64().unwrap();
+        assert_eq!(next[NEXT_DURATION], format!("{:.0}", ms * 1e3));
+        assert!(next.get("duration_ms").is_none());
+        assert_eq!(next["status"].as_str(), Some(line["status"].to_string().as_str()));
+        assert_eq!((&next["msg"], &next["path"], &next[LINE_ID]), (&line["msg"], &line["path"], &line[LINE_ID]));
+    }
 
     /// Scenario: lines of a failed request, of complex diagnostics and of none of both. Guarantees: as many as counted,
     /// with ids of their own, and the file's fields as published: the error line has a trace but no span.

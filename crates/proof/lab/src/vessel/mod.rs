@@ -10,8 +10,8 @@ mod span;
 
 pub(crate) use driver::{Options, Totals, Vessel};
 pub(crate) use fate::{Boundary, Fate, SLOW_NS};
-pub(crate) use instruments::PlannedPoint;
-pub(crate) use line::{LINE_ID, Line, lines_of};
+pub(crate) use instruments::{DURATION, PlannedPoint};
+pub(crate) use line::{LINE_ID, Line, NEXT_DURATION, lines_of};
 pub(crate) use manifest::{Manifest, Request};
 pub(crate) use profile::Ramp;
 pub(crate) use span::{resource, scope, spans_of};
