@@ -1,6 +1,6 @@
 //! `cargo xtask backends`: the sinks against Prometheus, VictoriaMetrics, VictoriaLogs and a NATS server, built from their Go modules at
 //! pinned versions (tests/backends), and Mosquitto where it is installed; run on loopback (crates/device/sinks/tests, `backends.rs` and
-//! `brokers.rs`); the hub's APIs beside Prometheus and Jaeger. Where Prometheus is there, targets are scraped by it and by the agent, too (tests/scrape).
+//! `brokers.rs`); the hub's APIs beside Prometheus, Jaeger and Loki. Where Prometheus is there, targets are scraped by it and by the agent, too (tests/scrape).
 
 use crate::sdk;
 use crate::tools::{cargo, have, root, run, target_dir};
@@ -61,18 +61,21 @@ pub(crate) fn task(options: &[String]) -> Result<()> {
         run(cargo()?.current_dir(root()?).args(hub))?;
         scrape()?;
     }
-    let mut jaeger = Command::new(root()?.join("tests/backends/build-jaeger.sh"));
-    if cached {
-        jaeger.arg("--cached");
-    }
-    if jaeger.status().context("cannot run the build of Jaeger")?.success() {
-        // The hub's answers to Jaeger's API beside Jaeger's own.
-        let hub = ["test", "--locked", "-p", "lightship-hub", "--test", "jaeger", "--", "--ignored"];
-        run(cargo()?.current_dir(root()?).args(hub))?;
-    } else if cached {
-        skipped.push("jaeger");
-    } else {
-        bail!("the build of Jaeger failed");
+    // The hub's answers to APIs beside those of the servers whose APIs they are.
+    for name in ["jaeger", "loki"] {
+        let mut script = Command::new(root()?.join(format!("tests/backends/build-{name}.sh")));
+        if cached {
+            script.arg("--cached");
+        }
+        let status = script.status().with_context(|| format!("cannot run the build of {name}"))?;
+        match status.code() {
+            Some(0) => {
+                let hub = ["test", "--locked", "-p", "lightship-hub", "--test", name, "--", "--ignored"];
+                run(cargo()?.current_dir(root()?).args(hub))?;
+            }
+            Some(NOT_CACHED) if cached => skipped.push(name),
+            _ => bail!("the build of {name} failed: {status}"),
+        }
     }
     if !skipped.is_empty() {
         eprintln!("SKIPPED, because they are not there yet: {}", skipped.join(", "));

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
-const TARGETS: [&str; 24] = [
+const TARGETS: [&str; 25] = [
     "walker",
     "door",
     "guard",
@@ -22,6 +22,7 @@ const TARGETS: [&str; 24] = [
     "line",
     "records",
     "prometheus",
+    "logql",
     "promql",
     "loki",
     "nats",

@@ -13,5 +13,6 @@ mod push;
 mod push_tests;
 mod stream;
 
+pub use pairs::put_name;
 pub use push::Pushes;
 pub use stream::{INDEX_LABELS, MAX_LABELS};

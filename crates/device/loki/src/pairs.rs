@@ -81,7 +81,7 @@ impl Pairs {
 }
 
 /// Appends a name as Loki may have it: characters beyond `[a-zA-Z0-9_]` become underscores, and no digit comes first.
-pub(crate) fn put_name(out: &mut String, name: &str) {
+pub fn put_name(out: &mut String, name: &str) {
     if name.starts_with(|c: char| c.is_ascii_digit()) {
         out.push_str("key_");
     }

@@ -7,6 +7,7 @@
 //! | `api` | the query API (docs/hub-api.md) |
 //! | `prometheus_api` | PromQL and what Grafana asks beside it (docs/promql.md) |
 //! | `jaeger_api` | Jaeger's query API (docs/hub-api.md) |
+//! | `loki_api` | LogQL and what Grafana asks beside it (docs/logql.md) |
 //! | `form`, `told` | parameters of other tools' APIs; how complete an answer is, where they have no field for it |
 //! | `ui` | the embedded web page |
 //! | `health` | `/healthz` and `/metrics` |
@@ -31,6 +32,7 @@ mod json;
 mod linger;
 mod link_api;
 mod log;
+mod loki_api;
 mod memory;
 mod names;
 mod otlp_api;

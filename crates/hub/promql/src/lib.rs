@@ -23,7 +23,7 @@ pub use annotations::{Annotation, Annotations};
 pub use engine::{Answer, Value, evaluate};
 pub use histogram::{Bucket, Buckets, CUSTOM as CUSTOM_BUCKETS, Histogram, ResetHint};
 pub use labels::{BUCKET, Label, Labels, NAME};
-pub use matcher::{MatchOp, Matcher};
+pub use matcher::{MatchOp, Matcher, expression};
 pub use options::{Error, Options, Query};
 pub use source::{Samples, Select, SeriesSource, SourceError, SourceSeries};
 pub use syntax::{Function, MAX_DEPTH, MAX_LENGTH, MAX_TIME, ParseError, ast, parse};

@@ -79,7 +79,19 @@ impl Matcher {
 
 /// An expression that the whole value has to match, in the syntax of Go (RE2).
 pub(crate) fn anchored(expression: &str) -> Result<Regex, String> {
-    regex::RegexBuilder::new(&format!("^(?s:{})$", literal_braces(expression)))
+    build(expression, |own| format!("^(?s:{own})$"))
+}
+
+/// An expression that matches somewhere, in the syntax of Go (RE2).
+///
+/// # Errors
+/// It is none, or takes more than 1 MiB compiled.
+pub fn expression(expression: &str) -> Result<Regex, String> {
+    build(expression, str::to_owned)
+}
+
+fn build(expression: &str, framed: impl Fn(&str) -> String) -> Result<Regex, String> {
+    regex::RegexBuilder::new(&framed(&literal_braces(expression)))
         .size_limit(REGEX_BYTES)
         .build()
         .map_err(|error| format!("error parsing regexp {}: {error}", quote(expression)))

@@ -89,6 +89,13 @@ pub(crate) struct LogBlock {
     pub(crate) rows: Vec<LogBlockRow>,
 }
 
+/// The same without its rows, which are passed over.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct BlockOrigins {
+    #[prost(message, repeated, tag = "1")]
+    pub(crate) origins: Vec<OriginRow>,
+}
+
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct LogBlockRow {
     #[prost(uint32, tag = "1")]

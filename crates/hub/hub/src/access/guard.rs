@@ -32,7 +32,7 @@ pub enum Need {
 use Need::{Known, Nothing, To};
 
 /// All paths of the port of queries, as they are routed, with what GET and POST need; `None`: there is no such method.
-pub const PATHS: [(&str, Option<Need>, Option<Need>); 45] = [
+pub const PATHS: [(&str, Option<Need>, Option<Need>); 60] = [
     ("/", Some(Nothing), None),
     ("/{*path}", Some(Nothing), None),
     ("/healthz", Some(Nothing), None),
@@ -71,6 +71,21 @@ pub const PATHS: [(&str, Option<Need>, Option<Need>); 45] = [
     ("/prometheus/api/v1/status/buildinfo", READ, None),
     ("/prometheus/api/v1/rules", READ, None),
     ("/prometheus/api/v1/alerts", READ, None),
+    ("/loki/{*rest}", Some(Known), Some(Known)),
+    ("/loki/api/v1/query", READ, READ),
+    ("/loki/api/v1/query_range", READ, READ),
+    ("/loki/api/v1/format_query", READ, READ),
+    ("/loki/api/v1/labels", READ, READ),
+    ("/loki/api/v1/label/{name}/values", READ, READ),
+    ("/loki/api/v1/series", READ, READ),
+    ("/loki/api/v1/index/stats", READ, READ),
+    ("/loki/api/v1/index/volume", READ, READ),
+    ("/loki/api/v1/index/volume_range", READ, READ),
+    ("/loki/api/v1/detected_labels", READ, READ),
+    ("/loki/api/v1/detected_fields", READ, READ),
+    ("/loki/api/v1/detected_field/{name}/values", READ, READ),
+    ("/loki/api/v1/status/buildinfo", READ, None),
+    ("/ready", Some(Nothing), None),
     ("/jaeger/{*rest}", Some(Known), Some(Known)),
     ("/jaeger/api/services", READ, None),
     ("/jaeger/api/services/{name}/operations", READ, None),

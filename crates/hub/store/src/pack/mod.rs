@@ -17,7 +17,7 @@ mod write;
 pub(crate) use build::{RowSet, build, frames_of};
 pub use description::Label;
 pub(crate) use description::{Descriptions, labels_of};
-pub(crate) use format::{Kind, StreamEntry, TraceEntry};
+pub(crate) use format::{BlockRef, Kind, StreamEntry, TraceEntry};
 pub(crate) use metric_read::{Question, each_chunk};
 pub(crate) use metric_write::MetricRows;
 pub(crate) use points::{chunk_of, points_of};

@@ -17,7 +17,7 @@ use super::format::{
 };
 use super::write::{FrameSource, Frames};
 use crate::error::StoreError;
-use crate::proto::{ExemplarBlock, LogBlock, MetricBlock, OriginRow, SpanBlock};
+use crate::proto::{BlockOrigins, ExemplarBlock, LogBlock, MetricBlock, OriginRow, SpanBlock};
 use crate::rows::{ExemplarRow, Kind as MetricKind, LogRow, Origin, Point, Series, SeriesRow, SpanRow};
 
 /// What a pack's index lists by name: it may be much, and is read when it is asked for.
@@ -294,6 +294,11 @@ impl Pack {
             })
         });
         rows.collect()
+    }
+
+    /// Where the records of a block come from.
+    pub(crate) fn origins(&self, number: usize) -> Result<Vec<Arc<Origin>>, StoreError> {
+        self.block::<BlockOrigins>(number).map(|block| origins(&block.origins))
     }
 
     /// The chunks of a block of a metrics pack of the first hubs.

@@ -1,6 +1,7 @@
 //! Log records: by trace, by filter, in the order of time.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use model::{SpanId, TraceId};
 use opentelemetry_proto::tonic::common::v1::AnyValue;
@@ -10,8 +11,8 @@ use prost::Message;
 use super::Scoped;
 use super::TimeRange;
 use super::budget::{self, MAX_PAGE_BYTES};
-use crate::pack::{Kind, Pack};
-use crate::rows::LogRow;
+use crate::pack::{BlockRef, Kind, Pack};
+use crate::rows::{LogRow, Origin};
 use crate::view::Snapshot;
 
 /// Place of a line: its time, its frame's place in the order of intake, its place in the frame.
@@ -40,6 +41,37 @@ pub struct LogQuery {
     pub limit: usize,
     /// Only lines after this one, in the order of results.
     pub after: Option<LogKey>,
+}
+
+/// Which log records are looked at, and in which order about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogScan {
+    /// Their time.
+    pub range: TimeRange,
+    /// Of this trace.
+    pub trace_id: Option<TraceId>,
+    /// Whether the oldest come first.
+    pub ascending: bool,
+}
+
+/// What looks at log records.
+pub trait LogVisitor {
+    /// Looks at a record; whether it wants more.
+    fn visit(&mut self, row: &LogRow) -> bool;
+
+    /// Whether records at `time`, and beyond it in the order asked for, make no difference any more.
+    fn is_settled(&self, time: u64) -> bool;
+}
+
+/// Log records that lie together and come from these origins.
+#[derive(Debug)]
+pub struct LogGroup<'a> {
+    /// Where they come from, each once.
+    pub origins: &'a [Arc<Origin>],
+    /// How many there are.
+    pub rows: u64,
+    /// Their bytes, as they are stored before they are compressed.
+    pub bytes: u64,
 }
 
 /// One page of lines.
@@ -106,8 +138,7 @@ impl<'q> Matching<'q> {
             })
     }
 
-    /// Whether no line at `time` or beyond it (in the order asked for) can get in any more.
-    fn is_settled(&self, time: u64) -> bool {
+    fn is_full_up_to(&self, time: u64) -> bool {
         // All lines of a trace are counted.
         self.query.trace_id.is_none()
             && (self.found.len() >= self.query.limit || self.edge.is_some())
@@ -155,6 +186,17 @@ impl<'q> Matching<'q> {
     }
 }
 
+impl LogVisitor for Matching<'_> {
+    fn visit(&mut self, row: &LogRow) -> bool {
+        self.consider(row);
+        budget::goes_on()
+    }
+
+    fn is_settled(&self, time: u64) -> bool {
+        self.is_full_up_to(time)
+    }
+}
+
 fn bytes_of(row: &LogRow) -> usize {
     size_of::<LogRow>() + 3 * row.record.encoded_len()
 }
@@ -176,12 +218,8 @@ impl Scoped<'_> {
     /// Finds log records.
     pub fn logs(&self, query: &LogQuery) -> LogPage {
         let mut matching = Matching::new(query);
-        if let Some(trace) = query.trace_id {
-            let snapshot = self.inner.view().snapshot_of_trace(trace);
-            visit_trace(*self, &snapshot, trace, |row| matching.consider(row));
-        } else {
-            self.scan(query, &mut matching);
-        }
+        let LogQuery { range, trace_id, ascending, .. } = *query;
+        self.scan_logs(LogScan { range, trace_id, ascending }, &mut matching);
         let full = matching.found.len() >= query.limit || matching.edge.is_some();
         let mut logs: Vec<LogRow> = matching.found.into_values().collect();
         if !query.ascending {
@@ -221,25 +259,66 @@ impl Scoped<'_> {
         }
     }
 
-    fn scan(&self, query: &LogQuery, matching: &mut Matching<'_>) {
+    /// Shows `visitor` every log record of the time (and the trace, where one is asked for), until it wants no more: those in memory in
+    /// no order, then block by block in the order asked for. Records as stored; one block is held at a time.
+    pub fn scan_logs(&self, scan: LogScan, visitor: &mut dyn LogVisitor) {
+        let mut goes_on = true;
+        let mut visit = |visitor: &mut dyn LogVisitor, row: &LogRow| {
+            goes_on = goes_on && budget::goes_on() && (!scan.range.contains(row.time()) || visitor.visit(row));
+            goes_on
+        };
+        if let Some(trace) = scan.trace_id {
+            let snapshot = self.inner.view().snapshot_of_trace(trace);
+            visit_trace(*self, &snapshot, trace, |row| {
+                let _more = visit(visitor, row);
+            });
+            return;
+        }
         let snapshot = self.inner.snapshot();
-        for frame in &snapshot.frames {
-            frame.records.logs.iter().for_each(|row| matching.consider(row));
+        if !snapshot.frames.iter().flat_map(|frame| &frame.records.logs).all(|row| visit(visitor, row)) {
+            return;
         }
         let mut blocks: Vec<(u64, &Pack, usize)> = Vec::new();
-        for pack in snapshot.packs.iter().filter(|pack| pack.kind == Kind::Logs) {
-            for (number, block) in pack.index.blocks.iter().enumerate() {
-                if block.min_time < query.range.to && block.max_time >= query.range.from {
-                    blocks.push((if query.ascending { block.min_time } else { block.max_time }, pack, number));
-                }
-            }
+        for (pack, number, block) in touched(&snapshot, scan.range) {
+            blocks.push((if scan.ascending { block.min_time } else { block.max_time }, pack, number));
         }
-        blocks.sort_by_key(|(time, _, _)| if query.ascending { *time } else { u64::MAX - *time });
+        blocks.sort_by_key(|(time, _, _)| if scan.ascending { *time } else { u64::MAX - *time });
         for (time, pack, number) in blocks {
-            if matching.is_settled(time) {
-                break;
+            if visitor.is_settled(time) || !self.log_block(pack, number).iter().all(|row| visit(visitor, row)) {
+                return;
             }
-            self.log_block(pack, number).iter().for_each(|row| matching.consider(row));
         }
     }
+
+    /// Shows `visit` where the log records of a time come from, until it wants no more: those in memory one by one, others block by
+    /// block, of which some rows may lie beside the time. No row of a block is decoded.
+    pub fn log_groups(&self, range: TimeRange, mut visit: impl FnMut(LogGroup<'_>) -> bool) {
+        let snapshot = self.inner.snapshot();
+        let rows = snapshot.frames.iter().flat_map(|frame| &frame.records.logs);
+        for row in rows.filter(|row| range.contains(row.time())) {
+            let bytes = row.record.encoded_len() as u64;
+            let group = LogGroup { origins: std::slice::from_ref(&row.origin), rows: 1, bytes };
+            if !budget::goes_on() || !visit(group) {
+                return;
+            }
+        }
+        for (pack, number, block) in touched(&snapshot, range) {
+            if !budget::goes_on() {
+                return;
+            }
+            let origins = self.readable(pack, Some(number), pack.origins(number));
+            let group = LogGroup { origins: &origins, rows: block.rows.into(), bytes: block.raw_len.into() };
+            if !visit(group) {
+                return;
+            }
+        }
+    }
+}
+
+/// The blocks of log records that may hold some of a time.
+fn touched(snapshot: &Snapshot, range: TimeRange) -> impl Iterator<Item = (&Pack, usize, &BlockRef)> {
+    let packs = snapshot.packs.iter().filter(|pack| pack.kind == Kind::Logs);
+    let blocks =
+        packs.flat_map(|pack| pack.index.blocks.iter().enumerate().map(move |(number, own)| (&**pack, number, own)));
+    blocks.filter(move |(_, _, block)| block.min_time < range.to && block.max_time >= range.from)
 }

@@ -33,7 +33,7 @@ pub(crate) use cache::ReadCache;
 pub use completeness::{Completeness, DeviceCoverage, DeviceStatus, Incomplete, LaneStatus, LedgerEntry, LostRange};
 pub use dependencies::Dependency;
 pub use exemplars::{ExemplarPage, ExemplarQuery, ExemplarState, FoundExemplar};
-pub use logs::{LogKey, LogPage, LogQuery};
+pub use logs::{LogGroup, LogKey, LogPage, LogQuery, LogScan, LogVisitor};
 pub use metrics::{MetricAnswer, MetricInfo, MetricQuery, MetricSeries, Reduce};
 pub use rates::{Number, Steps};
 pub use red::{Red, RedQuery};
