@@ -33,6 +33,7 @@ const TARGETS: [&str; 25] = [
     "tail",
     "system_logs",
     "written",
+    "statsd",
 ];
 
 /// What `cargo fuzz` passes, without what only a nightly compiler takes (the address sanitiser).

@@ -19,6 +19,7 @@ mod red;
 mod sampling;
 #[cfg(feature = "schema")]
 mod schema;
+mod statsd;
 mod syslog;
 mod units;
 
@@ -50,6 +51,7 @@ pub use red::{Dimension, HistogramKind, Red, Temporality};
 pub use sampling::{Adaptive, Incident, IncidentAlert, LogRecordRule, LogRules, RouteShare, Sampling};
 #[cfg(feature = "schema")]
 pub use schema::schema;
+pub use statsd::StatsdSource;
 pub use syslog::{JournaldSource, KernelSource, SyslogSource};
 pub use units::{ByteSize, DayWindow, Percent, Share, Span};
 pub use yaml::Spanned;
@@ -148,6 +150,8 @@ pub struct Sources {
     pub prometheus: Option<PrometheusSource>,
     /// Prometheus remote write on the port of `otlp.http`; absent: none is taken.
     pub remote_write: Option<RemoteWriteSource>,
+    /// StatsD over UDP; absent: none.
+    pub statsd: Option<StatsdSource>,
     /// What the host tells of itself; absent: nothing.
     pub host: Option<HostSource>,
     /// Log files; absent: none.
@@ -302,6 +306,7 @@ fn faults(config: &Config) -> Vec<(String, String)> {
         whole(files::check(config)),
         whole(exec::check(config)),
         whole(syslog::check(config)),
+        whole(statsd::check(config.sources.statsd.as_ref())),
         placed(guard::check(&config.guard)),
         placed(drift::check(&config.drift)),
         placed(limits::check(&config.limits)),

@@ -88,6 +88,7 @@ sources:
   #     - job_name: node
   #       static_configs: [{{ targets: [\"127.0.0.1:9100\"] }}]
   # remote_write: {{}}                     # Prometheus remote write at /api/v1/write of otlp.http
+  # statsd: {{}}                           # UDP on 127.0.0.1:8125
   # files:                               # log files, through rotation of every kind
   #   - name: app
   #     include: [/var/log/app/*.log*]   # with what rotation makes of them

@@ -160,6 +160,10 @@ fn budgets(config: &Config) -> Vec<(&'static str, u64)> {
     let stdin = crate::standard_input::settings(config).ok().flatten().map_or(0, |one| one.budget());
     #[cfg(not(feature = "source-stdin"))]
     let stdin = 0;
+    #[cfg(feature = "source-statsd")]
+    let statsd = crate::statsd::settings(config).map_or(0, |one| one.budget());
+    #[cfg(not(feature = "source-statsd"))]
+    let statsd = 0;
     #[cfg(feature = "system-logs")]
     let system_logs = crate::system_logs::budgets(config);
     #[cfg(not(feature = "system-logs"))]
@@ -176,12 +180,13 @@ fn budgets(config: &Config) -> Vec<(&'static str, u64)> {
         ("drift", if config.drift.enabled { drift::Drift::BYTES } else { 0 }),
         ("red.max_series", if config.red.enabled { Red::budget(&crate::policies::red(config)) } else { 0 }),
         ("sources.prometheus.memory", config.sources.prometheus.as_ref().map_or(0, |source| source.memory.0)),
+        ("sources.statsd", statsd),
         ("sources.remote_write", crate::remote_writing::budget(config)),
         ("queue to the journal", MAX_QUEUED as u64),
         ("exemplars that wait for points", exemplar_bytes(config)),
         ("requests to destinations", consumers(config).iter().map(|one| 2 * request_bytes(one) as u64).sum()),
     ];
-    all.retain(|(name, bytes)| *bytes > 0 || *name != "sources.remote_write");
+    all.retain(|(name, bytes)| *bytes > 0 || !["sources.remote_write", "sources.statsd"].contains(name));
     // What is not configured is no row.
     all.splice(3..3, system_logs.into_iter().filter(|(_, bytes)| *bytes > 0));
     all

@@ -65,6 +65,8 @@ mod stall_tests;
 #[cfg(feature = "source-stdin")]
 mod standard_input;
 mod starting;
+#[cfg(feature = "source-statsd")]
+mod statsd;
 mod status;
 mod storage;
 #[cfg(feature = "system-logs")]

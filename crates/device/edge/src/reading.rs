@@ -19,7 +19,7 @@ pub(crate) fn start(
     clock: &Clock,
     intake: &Intake,
     limits: &Rc<Limits>,
-    sockets: Sockets,
+    mut sockets: Sockets,
     read_to: &[ReadTo],
 ) -> Result<Reading, StartError> {
     #[cfg_attr(not(feature = "reading-sources"), allow(unused_mut, reason = "this build has no source that reads"))]
@@ -29,7 +29,9 @@ pub(crate) fn start(
     start_files(config, clock, read_to, &mut starting)?;
     start_programs(config, clock, &mut starting)?;
     start_stdin(config, clock, &mut starting)?;
-    start_system_logs(config, clock, sockets, read_to, &mut starting)?;
+    check_built(config)?;
+    start_statsd(config, clock, sockets.statsd.take(), &mut starting);
+    start_system_logs(config, clock, sockets, read_to, &mut starting);
     Ok(starting.reading)
 }
 
@@ -102,27 +104,31 @@ fn start_stdin(config: &Config, _: &Clock, _: &mut Starting<'_>) -> Result<(), S
     }
 }
 
-/// Starts syslog, the kernel's log and the journal of systemd.
-#[cfg_attr(not(feature = "system-logs"), allow(unused_variables, reason = "this build has none of them"))]
-fn start_system_logs(
-    config: &Config,
-    clock: &Clock,
-    sockets: Sockets,
-    read_to: &[ReadTo],
-    starting: &mut Starting<'_>,
-) -> Result<(), StartError> {
+/// Refuses sources that this build does not have.
+fn check_built(config: &Config) -> Result<(), StartError> {
     let sources = &config.sources;
     for (is_there, is_built, name, feature) in [
         (sources.syslog.is_some(), cfg!(feature = "source-syslog"), "syslog", "source-syslog"),
         (sources.kernel.is_some(), cfg!(feature = "source-kernel"), "kernel", "source-kernel"),
         (sources.journald.is_some(), cfg!(feature = "source-journald"), "journald", "source-journald"),
+        (sources.statsd.is_some(), cfg!(feature = "source-statsd"), "statsd", "source-statsd"),
     ] {
         if is_there && !is_built {
             let what = format!("sources.{name}: this build does not have it (cargo feature {feature})");
             return Err(crate::error::start_error(what));
         }
     }
-    #[cfg(feature = "system-logs")]
-    crate::system_logs::start(config, clock, sockets, read_to, starting);
     Ok(())
 }
+
+#[cfg(feature = "source-statsd")]
+use crate::statsd::start as start_statsd;
+
+#[cfg(not(feature = "source-statsd"))]
+fn start_statsd(_: &Config, _: &Clock, _: Option<crate::sockets::Datagrams>, _: &mut Starting<'_>) {}
+
+#[cfg(feature = "system-logs")]
+use crate::system_logs::start as start_system_logs;
+
+#[cfg(not(feature = "system-logs"))]
+fn start_system_logs(_: &Config, _: &Clock, _: Sockets, _: &[ReadTo], _: &mut Starting<'_>) {}

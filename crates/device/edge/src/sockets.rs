@@ -10,7 +10,10 @@ use crate::listeners::{Bound, bind};
 
 /// A socket for datagrams, and where it listens.
 pub(crate) struct Datagrams {
-    #[cfg_attr(not(feature = "source-syslog"), allow(dead_code, reason = "this build takes no datagrams"))]
+    #[cfg_attr(
+        not(any(feature = "source-syslog", feature = "source-statsd")),
+        allow(dead_code, reason = "this build takes no datagrams")
+    )]
     pub(crate) socket: UdpSocket,
     pub(crate) address: SocketAddr,
 }
@@ -20,6 +23,7 @@ pub(crate) struct Datagrams {
 pub(crate) struct Sockets {
     pub(crate) syslog_udp: Option<Datagrams>,
     pub(crate) syslog_tcp: Option<Bound>,
+    pub(crate) statsd: Option<Datagrams>,
 }
 
 impl Sockets {
@@ -38,6 +42,9 @@ impl Sockets {
                 sockets.syslog_tcp = Some(bind("sources.syslog.tcp", address).await?);
             }
         }
+        if let Some(source) = &config.sources.statsd {
+            sockets.statsd = Some(datagrams("sources.statsd.udp", source.udp).await?);
+        }
         Ok(sockets)
     }
 
@@ -45,7 +52,8 @@ impl Sockets {
     pub(crate) fn addresses(&self) -> Vec<(&'static str, SocketAddr)> {
         let udp = self.syslog_udp.as_ref().map(|bound| ("syslog_udp", bound.address));
         let tcp = self.syslog_tcp.as_ref().map(|(_, address)| ("syslog_tcp", *address));
-        udp.into_iter().chain(tcp).collect()
+        let statsd = self.statsd.as_ref().map(|bound| ("statsd", bound.address));
+        udp.into_iter().chain(tcp).chain(statsd).collect()
     }
 }
 

@@ -38,6 +38,8 @@ pub mod prometheus;
 mod reading;
 #[cfg(feature = "remote-write")]
 mod remote_write;
+#[cfg(feature = "statsd")]
+pub mod statsd;
 #[cfg(feature = "stdin")]
 pub mod stdin;
 #[cfg(feature = "syslog")]
