@@ -63,6 +63,8 @@ struct Reported {
     limited: u64,
     /// Kinds of errors that each source that reads had.
     sources: Vec<usize>,
+    /// Commits in which positions, or what is undecided behind them, had no room.
+    positions: u64,
 }
 
 impl<'a> Heart<'a> {
@@ -125,6 +127,7 @@ impl<'a> Heart<'a> {
         self.report_limited(now);
         self.report_drift();
         self.report_sources();
+        self.report_positions(now);
         let short = self.memory.is_short(self.agent.limits(), self.config.memory.map(|limit| limit.0), now);
         // A commit is about to need memory, and little of the code that ran before it.
         if commit || short || due(self.last_drop, PAGES_EVERY) {
@@ -265,6 +268,26 @@ impl<'a> Heart<'a> {
                 }
                 *reported = source.kinds();
             }
+        }
+    }
+
+    /// Positions of sources that have no room in commits.
+    fn report_positions(&mut self, now: u64) {
+        let left_out = self.agent.shared().pipeline.borrow().positions_left_out();
+        let count = left_out.without_undecided + left_out.without_any;
+        if count > self.reported.positions {
+            let what = if left_out.without_any > 0 {
+                "none of them is committed, and with a kill what was read since comes again"
+            } else {
+                "what is undecided behind them is left out, and lost with a kill"
+            };
+            let text = format!(
+                "positions of sources take {} KiB, more than a commit has room for: {what}; read fewer files (max_files), or let traces of log \
+                 records be decided sooner (sampling.decision_wait)",
+                left_out.bytes / 1024
+            );
+            log::error_limited("positions", now, &text);
+            self.reported.positions = count;
         }
     }
 

@@ -94,7 +94,11 @@ impl Snapshot<'_> {
             disk: Disk { status: self.disk, error: self.disk_error, uptime_ns: self.uptime_ns, delivered_bytes },
             lanes: Lanes { pipeline: self.pipeline },
             intake: Intake { limits: self.limits, refused: &self.refusals, counters: self.pipeline.counters() },
-            sources: Sources { all: self.sources, wall_ns: self.wall_ns },
+            sources: Sources {
+                all: self.sources,
+                wall_ns: self.wall_ns,
+                positions: self.pipeline.positions_left_out(),
+            },
             masking: Masking { pipeline: self.pipeline },
             limiting: Limiting { pipeline: self.pipeline },
             drifting: Drifting { pipeline: self.pipeline },
@@ -108,7 +112,7 @@ impl Snapshot<'_> {
             self.parts();
         format!(
             "{{\"device\":{},\"version\":\"{}\",\"epoch\":\"{}\",\"uptime_s\":{:.1},\"ledger\":{},\"sampling\":{},\
-             \"memory\":{{\"pipeline_bytes\":{}}},\"disk\":{},\"watermarks\":{},\"intake\":{},\"sources\":{},\"guard\":{},\"limits\":{},\"drift\":{},\"destinations\":{}}}\n",
+             \"memory\":{{\"pipeline_bytes\":{}}},\"disk\":{},\"watermarks\":{},\"intake\":{},\"sources\":{},\"positions\":{},\"guard\":{},\"limits\":{},\"drift\":{},\"destinations\":{}}}\n",
             json_text(self.device),
             env!("CARGO_PKG_VERSION"),
             self.disk.epoch,
@@ -120,6 +124,7 @@ impl Snapshot<'_> {
             lanes.json(),
             intake.json(),
             sources.json(),
+            sources.positions_json(),
             masking.json(),
             limiting.json(),
             drifting.json(),

@@ -31,5 +31,6 @@ pub use outbox::{Batch, LaneStanding, MAX_QUEUED, Watermarks};
 pub use pipeline::{
     CommitAttachment, Fetched, NotTaken, Pipeline, Receipt, Remaining, Resume, Resumed, Source, Standing,
 };
+pub use positions::PositionsLeftOut;
 pub use ticket::Ticket;
 pub use undecided::{RemainingRequest, Rules, span_part, trace_of};

@@ -41,9 +41,21 @@ struct Standing {
     pieces: Vec<Waiting>,
 }
 
+/// What of the positions has no room in commits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PositionsLeftOut {
+    /// Bytes of all positions, with what is undecided behind them, at the last commit.
+    pub bytes: u64,
+    /// Commits without what is undecided: with a kill those records are lost.
+    pub without_undecided: u64,
+    /// Commits without any position: with a kill what was read since the last one that had them comes again.
+    pub without_any: u64,
+}
+
 /// How far each is.
 #[derive(Debug, Default)]
 pub(crate) struct Positions {
+    left_out: PositionsLeftOut,
     all: BTreeMap<Box<[u8]>, Standing>,
     /// Whether anything was told in this life or before.
     is_used: bool,
@@ -92,7 +104,26 @@ impl Positions {
         }
         self.all.retain(|_, standing| !(standing.is_done && standing.waiting.is_empty()));
         let whole = self.written(true);
-        Some(if whole.len() <= MOST_BYTES { whole } else { self.written(false) }).filter(|out| out.len() <= MOST_BYTES)
+        self.left_out.bytes = whole.len() as u64;
+        if whole.len() <= MOST_BYTES {
+            return Some(whole);
+        }
+        let lean = self.written(false);
+        match lean.len() <= MOST_BYTES {
+            true => {
+                self.left_out.without_undecided += 1;
+                Some(lean)
+            }
+            false => {
+                self.left_out.without_any += 1;
+                None
+            }
+        }
+    }
+
+    /// What had no room in commits.
+    pub(crate) fn left_out(&self) -> PositionsLeftOut {
+        self.left_out
     }
 
     fn written(&self, with_waiting: bool) -> Vec<u8> {
@@ -276,6 +307,24 @@ mod tests {
         let mut next = Positions::default();
         next.resume(&positions.encode(|_, _| true).unwrap());
         assert_eq!((&*next.all().next().unwrap().next, next.missing()), (&b"2"[..], 1));
+    }
+
+    /// Scenario: so much is undecided that it has no room in a commit, then so many files that not even their positions have. Guarantees: where to go
+    /// on rides as long as it can, and what is left out is counted (P1).
+    #[test]
+    fn what_has_no_room_is_counted() {
+        let mut positions = Positions::default();
+        let traces: Vec<TraceId> =
+            (0..300_000_u32).map(|number| TraceId([number.to_be_bytes(); 4].concat().try_into().unwrap())).collect();
+        positions.took(&position("a", "0-10", "10"), true, Some((7, traces)));
+        let lean = positions.encode(|_, _| true).unwrap();
+        assert!(lean.len() < 100 && positions.left_out().bytes > MOST_BYTES as u64);
+        assert_eq!((positions.left_out().without_undecided, positions.left_out().without_any), (1, 0));
+        for number in 0..5000 {
+            positions.took(&position(&format!("{number:0200}"), "", &"x".repeat(20)), true, None);
+        }
+        assert_eq!(positions.encode(|_, _| true), None);
+        assert_eq!((positions.left_out().without_undecided, positions.left_out().without_any), (1, 1));
     }
 
     /// Scenario: positions as they are recorded, and bytes that are none. Guarantees: they come back.

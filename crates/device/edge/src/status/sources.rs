@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use pipeline::PositionsLeftOut;
 use sources::{Lag, SourceState};
 
 use crate::exposition::{Family, Labels, json_text};
@@ -10,6 +11,8 @@ use crate::exposition::{Family, Labels, json_text};
 pub(super) struct Sources<'a> {
     pub(super) all: &'a [Rc<SourceState>],
     pub(super) wall_ns: u64,
+    /// What of their positions had no room in commits.
+    pub(super) positions: PositionsLeftOut,
 }
 
 impl Sources<'_> {
@@ -45,6 +48,14 @@ impl Sources<'_> {
         format!("[{}]", self.all.iter().map(one).collect::<Vec<_>>().join(","))
     }
 
+    /// Positions of sources in `/status`.
+    pub(super) fn positions_json(&self) -> String {
+        let PositionsLeftOut { bytes, without_undecided, without_any } = self.positions;
+        format!(
+            "{{\"bytes\":{bytes},\"commits_without_undecided\":{without_undecided},\"commits_without_any\":{without_any}}}"
+        )
+    }
+
     /// Its rows for people: one for each source, and one for each kind of error.
     pub(super) fn text(&self) -> Vec<String> {
         let mut rows = Vec::new();
@@ -60,6 +71,13 @@ impl Sources<'_> {
             for error in source.errors() {
                 rows.push(format!("               {} {}: {}", error.reason, error.count, error.last));
             }
+        }
+        let PositionsLeftOut { bytes, without_undecided, without_any } = self.positions;
+        if without_undecided + without_any > 0 {
+            rows.push(format!(
+                "             positions: {} KiB; {without_undecided} commits without what is undecided, {without_any} without any",
+                bytes / 1024
+            ));
         }
         rows
     }
@@ -83,7 +101,20 @@ impl Sources<'_> {
                 None => {}
             }
         }
+        let PositionsLeftOut { bytes: position_bytes, without_undecided, without_any } = self.positions;
+        let left_out = [("undecided", without_undecided), ("all", without_any)];
+        let left_out = left_out.map(|(what, count)| (vec![("what", what.to_owned())], count as f64)).to_vec();
         vec![
+            Family::counter(
+                "source_positions_left_out_total",
+                "Commits in which positions of sources, or what is undecided behind them, had no room.",
+                left_out,
+            ),
+            Family::gauge(
+                "source_positions_bytes",
+                "What a commit has of positions of sources.",
+                vec![(Vec::new(), position_bytes as f64)],
+            ),
             Family::counter("source_records_total", "Records that sources took in which read.", records),
             Family::counter("source_errors_total", "What went wrong in a source that reads, by reason.", errors),
             Family::gauge("source_lag_bytes", "Bytes that a source has not taken in yet.", bytes),
@@ -104,7 +135,12 @@ mod tests {
         all[0].took(7, 1_000_000_000);
         all[0].set_lag(Some(Lag::Bytes(2000)));
         all[0].error("long_line", 2, "/var/log/\"a\".log: cut");
-        let sources = Sources { all: &all, wall_ns: 3_000_000_000 };
+        let positions = PositionsLeftOut { bytes: 2 << 20, without_undecided: 3, without_any: 0 };
+        let sources = Sources { all: &all, wall_ns: 3_000_000_000, positions };
+        assert_eq!(
+            sources.positions_json(),
+            "{\"bytes\":2097152,\"commits_without_undecided\":3,\"commits_without_any\":0}"
+        );
         assert_eq!(
             sources.json(),
             "[{\"name\":\"files/app\",\"records\":7,\"last_record_s\":2.0,\"lag_bytes\":2000,\"lag_s\":null,\"errors\":[{\"reason\":\"long_line\",\
@@ -117,6 +153,7 @@ mod tests {
                 "sources      files/app: 7 records, the last 2 s ago, 2 KiB to read",
                 "               long_line 2: /var/log/\"a\".log: cut",
                 "             prometheus/node: 0 records, none yet",
+                "             positions: 2048 KiB; 3 commits without what is undecided, 0 without any",
             ]
         );
         let mut text = String::new();
@@ -127,6 +164,6 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("lightship_source_lag_bytes{source=\"files/app\"} 2000\n"), "{text}");
-        assert!(Sources { all: &[], wall_ns: 0 }.families().is_empty());
+        assert!(Sources { all: &[], wall_ns: 0, positions: PositionsLeftOut::default() }.families().is_empty());
     }
 }

@@ -3,12 +3,18 @@
 use model::{Position, ReadTo, Request};
 
 use super::Pipeline;
+use crate::positions::PositionsLeftOut;
 use crate::undecided::select;
 
 impl Pipeline {
     /// How far each source that reads is.
     pub fn read_to(&self) -> impl Iterator<Item = ReadTo> {
         self.positions.all()
+    }
+
+    /// What of that had no room in commits.
+    pub fn positions_left_out(&self) -> PositionsLeftOut {
+        self.positions.left_out()
     }
 
     /// Of a request that was read again, only what was undecided when an earlier life was killed; `None` when there is nothing of it.
