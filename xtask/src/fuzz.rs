@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
-const TARGETS: [&str; 25] = [
+const TARGETS: &[&str] = &[
     "walker",
     "door",
     "guard",
