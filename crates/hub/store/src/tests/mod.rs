@@ -6,6 +6,7 @@ mod damage;
 mod intake;
 mod metric_packs;
 mod metrics;
+mod other_apis;
 mod searching;
 mod tables;
 mod weighing;
