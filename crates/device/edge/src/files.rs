@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use config::{Config, FileEncoding, FileStart};
 use sources::ReadTo;
-use sources::files::{FileSettings, FileSource};
+use sources::files::{FileSettings, FileSource, Start};
 use tail::{Cutter, Encoding};
 
 use crate::clock::Clock;
@@ -56,7 +56,11 @@ pub(crate) fn settings(source: &config::FileSource) -> Result<FileSettings, Star
         name: source.name.clone(),
         include: source.include.clone(),
         exclude: source.exclude.clone(),
-        from_beginning: source.start == FileStart::Beginning,
+        start: match source.start {
+            FileStart::End => Start::End,
+            FileStart::Beginning => Start::Beginning,
+            FileStart::Time(time_ns) => Start::Time(time_ns),
+        },
         cutter: Cutter::new(format.clone(), multiline, encoding, max_line),
         format,
         flush_after: source.flush_after.0,

@@ -64,7 +64,11 @@ fn syslog(config: &Config) -> Option<sources::syslog::SyslogSettings> {
 fn journald(config: &Config) -> Option<sources::journald::JournaldSettings> {
     config.sources.journald.as_ref().map(|source| sources::journald::JournaldSettings {
         command: source.command.clone(),
-        from_beginning: source.start == config::FileStart::Beginning,
+        start: match source.start {
+            config::FileStart::End => sources::journald::Start::End,
+            config::FileStart::Beginning => sources::journald::Start::Beginning,
+            config::FileStart::Time(time_ns) => sources::journald::Start::Time(time_ns),
+        },
         max_entry: usize::try_from(source.max_entry.0).unwrap_or(usize::MAX),
         resource: crate::lines::pairs(&source.resource),
     })

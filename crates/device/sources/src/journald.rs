@@ -23,13 +23,24 @@ const KEY: &[u8] = b"journald";
 /// What each entry begins with.
 const START: &[u8] = b"\n__CURSOR=";
 
+/// Where reading begins at the very first start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// Behind the last entry.
+    End,
+    /// At the first entry.
+    Beginning,
+    /// At the first entry of this time or a later one, Unix nanoseconds.
+    Time(u64),
+}
+
 /// How the journal is read.
 #[derive(Debug, Clone)]
 pub struct JournaldSettings {
     /// `journalctl` and arguments of its own: which units, which directory.
     pub command: Vec<String>,
-    /// Whether what is there at the very first start is read.
-    pub from_beginning: bool,
+    /// Where reading begins at the very first start.
+    pub start: Start,
     /// The most bytes of an entry.
     pub max_entry: usize,
     /// Attributes of the resource.
@@ -75,14 +86,19 @@ impl Journal {
     /// Runs `journalctl` and takes in what it says, until it ends.
     async fn follow(&mut self) {
         let mut arguments = vec!["--follow".to_owned()];
-        match &self.cursor {
-            Some(cursor) => arguments.extend([format!("--after-cursor={cursor}"), "--no-tail".to_owned()]),
-            None if self.settings.from_beginning => arguments.push("--no-tail".to_owned()),
-            // The last entry that is there: its cursor is where this begins.
-            None => arguments.push("--lines=1".to_owned()),
+        let mut skips_before_us = None;
+        match (&self.cursor, self.settings.start) {
+            (Some(cursor), _) => arguments.extend([format!("--after-cursor={cursor}"), "--no-tail".to_owned()]),
+            (None, Start::Beginning) => arguments.push("--no-tail".to_owned()),
+            (None, Start::Time(time_ns)) => {
+                arguments.extend([format!("--since=@{}", time_ns / 1_000_000_000), "--no-tail".to_owned()]);
+            }
+            (None, Start::End) => {
+                // The last entry that is there: its cursor is where this begins.
+                arguments.push("--lines=1".to_owned());
+                skips_before_us = Some(self.giver.wall_ns() / 1000);
+            }
         }
-        let skips_before_us =
-            (self.cursor.is_none() && !self.settings.from_beginning).then(|| self.giver.wall_ns() / 1000);
         let state = Rc::clone(self.giver.feed.state());
         let Some((mut child, stdout, stderr)) = self.start(&arguments) else { return };
         let mut words = Words::default();

@@ -48,6 +48,7 @@ impl Giver {
     }
 
     /// Whether a request is on its way into the pipeline.
+    #[cfg(feature = "exec")]
     pub(crate) fn is_giving(&self) -> bool {
         self.is_giving.get()
     }

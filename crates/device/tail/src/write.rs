@@ -72,6 +72,12 @@ impl Writer {
         Self { format, resource: bytes, attributes: of_records }
     }
 
+    /// What an entry says of its time, Unix nanoseconds; 0 when it says none.
+    pub fn time_ns(&self, entry: &Entry<'_>) -> u64 {
+        let told = self.format.read(&entry.text).ok().flatten().map_or(0, |fields| fields.time_ns);
+        if told == 0 { entry.time_ns } else { told }
+    }
+
     /// Appends a request with the first of these entries to `out`: at least one, and no more than the pipeline takes in at once. `wall_ns` is
     /// when they were read.
     pub fn write(&self, entries: &[Entry<'_>], wall_ns: u64, out: &mut Vec<u8>) -> Written {

@@ -10,8 +10,8 @@ use tail::Place;
 
 use super::content::Content;
 use super::find::{Found, Inode, Patterns, siblings};
-use super::known::{Hand, Known, Turn, Whereabouts, beginning, inode_of, range};
-use super::{Ended, FileSettings, Says};
+use super::known::{Hand, Known, Turn, Whereabouts, beginning, changed_ns, inode_of, range};
+use super::{Ended, FileSettings, Says, Start};
 
 /// So long is looked for the bytes of a file that is gone.
 const LOST_AFTER: Duration = Duration::from_mins(1);
@@ -180,7 +180,20 @@ impl Follower {
         }
         let id = self.new_id();
         let mut file = Known::new(&self.of.settings, id, beginning(&at.path, inode), hand.now);
-        if !self.ran_before && !self.of.settings.from_beginning && file.skip_to_end(&mut content, at.size).is_err() {
+        let skips = match self.of.settings.start {
+            _ if self.ran_before => false,
+            Start::Beginning => false,
+            Start::End => true,
+            Start::Time(time_ns) => {
+                // What was changed last before that has nothing of it.
+                let is_old = at.path.metadata().is_ok_and(|told| changed_ns(&told) < i128::from(time_ns));
+                if !is_old {
+                    file.begin_at(time_ns, at.size);
+                }
+                is_old
+            }
+        };
+        if skips && file.skip_to_end(&mut content, at.size).is_err() {
             return Ok(());
         }
         file.found(&at.path, inode, Some(content));

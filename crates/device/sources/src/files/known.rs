@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use model::Position;
-use tail::{Cutter, End, HEAD, Place, Print, TAIL, Writer};
+use tail::{Cutter, End, Entry, HEAD, Place, Print, TAIL, Writer, Written};
 
 use super::content::Content;
 use super::find::{Inode, inode};
@@ -45,6 +45,8 @@ pub(super) struct Known {
     writer: Writer,
     /// What an earlier life left undecided: from where to where.
     again: Vec<(u64, u64)>,
+    /// From which time on it is read, and of how many of its first bytes that is asked.
+    begins_at: Option<(u64, u64)>,
 }
 
 /// What a turn of reading came to.
@@ -88,7 +90,26 @@ impl Known {
             before: Vec::new(),
             writer,
             again: Vec::new(),
+            begins_at: None,
         }
+    }
+
+    /// Of its first bytes, so many, records before the first one of this time are passed over, Unix nanoseconds.
+    pub(super) fn begin_at(&mut self, time_ns: u64, bytes: u64) {
+        self.begins_at = Some((time_ns, bytes));
+    }
+
+    /// How many of the first of these entries, which begin at this place of the file, are passed over.
+    fn passed_over(&mut self, entries: &[Entry<'_>], from: u64) -> usize {
+        let Some((time_ns, until)) = self.begins_at else { return 0 };
+        let is_wanted = |entry: &Entry<'_>| from + entry.start as u64 >= until || self.writer.time_ns(entry) >= time_ns;
+        let Some(mut first) = entries.iter().position(is_wanted) else { return entries.len() };
+        self.begins_at = None;
+        // A position is where no entry reaches over.
+        while first > 0 && entries[..first].iter().any(|entry| entry.end > entries[first].start) {
+            first -= 1;
+        }
+        first
     }
 
     /// The same with what an earlier life left undecided.
@@ -160,7 +181,7 @@ impl Known {
     fn look(&self) -> io::Result<Option<(u64, i128)>> {
         let Some(Content::Plain(file)) = &self.content else { return Ok(None) };
         let metadata = file.metadata()?;
-        Ok(Some((metadata.size(), i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec()))))
+        Ok(Some((metadata.size(), changed_ns(&metadata))))
     }
 
     /// Whether it still has the bytes that were read. Asked after each read: what was replaced meanwhile shows then.
@@ -269,10 +290,16 @@ impl Known {
         }
         let from = self.place.position;
         let mut entries = &*stretch.entries;
+        let mut passed = self.passed_over(entries, from);
         while !entries.is_empty() {
             let start = self.place.position;
             let mut body = Vec::new();
-            let written = self.writer.write(entries, hand.wall_ns, &mut body);
+            let written = match std::mem::take(&mut passed) {
+                0 => self.writer.write(entries, hand.wall_ns, &mut body),
+                // A position without records.
+                entries => Written { entries, mismatches: 0 },
+            };
+            let records = if body.is_empty() { 0 } else { written.entries as u64 };
             entries = &entries[written.entries..];
             let behind = from + entries.first().map_or(stretch.used, |entry| entry.start) as u64;
             let read = &bytes[(start - from) as usize..(behind - from) as usize];
@@ -280,7 +307,7 @@ impl Known {
             let given = Given {
                 source: hand.source,
                 body,
-                records: written.entries as u64,
+                records,
                 wall_ns: hand.wall_ns,
                 position: position(hand.key_prefix, self.id, (start, behind), next.encode()),
             };
@@ -363,6 +390,11 @@ impl Known {
         self.size = size;
         Ok(())
     }
+}
+
+/// When a file was changed last, Unix nanoseconds.
+pub(super) fn changed_ns(metadata: &std::fs::Metadata) -> i128 {
+    i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec())
 }
 
 /// The place of a file that is read from its beginning.

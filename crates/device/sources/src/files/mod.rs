@@ -24,6 +24,18 @@ use reader::Reader;
 /// The thread holds its buffers on the heap.
 const STACK: usize = 256 << 10;
 
+/// Where files that are there at the very first start are read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// Their end.
+    End,
+    /// Their beginning.
+    Beginning,
+    /// Their first record of this time or a later one, Unix nanoseconds. Records before it are passed over, also those without a time; what is
+    /// written from now on is read whatever its time.
+    Time(u64),
+}
+
 /// How the files of one source are read.
 #[derive(Debug, Clone)]
 pub struct FileSettings {
@@ -33,8 +45,8 @@ pub struct FileSettings {
     pub include: Vec<String>,
     /// Patterns of paths that are left out.
     pub exclude: Vec<String>,
-    /// Whether files that are there at the very first start are read from their beginning.
-    pub from_beginning: bool,
+    /// Where files that are there at the very first start are read from.
+    pub start: Start,
     /// Cuts bytes into records.
     pub cutter: Cutter,
     /// What the records' texts are.

@@ -23,7 +23,7 @@ fn settings(directory: &Path, include: &str) -> FileSettings {
         name: "app".into(),
         include: vec![directory.join(include).to_string_lossy().into_owned()],
         exclude: Vec::new(),
-        from_beginning: true,
+        start: Start::Beginning,
         cutter: Cutter::new(Format::Auto, None, Encoding::Utf8, 4096),
         format: Format::Auto,
         flush_after: Duration::from_millis(100),
@@ -236,7 +236,7 @@ fn files_come_and_go_while_down() {
         file.write_all(text.as_bytes()).unwrap();
     };
     let taken: Rc<RefCell<Taken>> = Rc::default();
-    let settings = FileSettings { from_beginning: false, ..settings(directory.path(), "*.log") };
+    let settings = FileSettings { start: Start::End, ..settings(directory.path(), "*.log") };
     write("a.log", "old 1\nold 2\n");
     write("b.log", "old 3\n");
     live(&settings, &taken, |taken, _| taken.positions.len() == 3);
@@ -251,6 +251,45 @@ fn files_come_and_go_while_down() {
     let mut found = taken.borrow().texts.clone();
     found.sort();
     assert_eq!(found, ["new 1", "new 2 of another file", "new 3", "new 4"]);
+}
+
+/// Scenario: the very first start is told to begin at a time: one file has records from before to after it, some without a time, one was changed
+/// last before it. Guarantees: reading begins with the first record of that time, and what is written later is read whatever its time, also
+/// by a next life.
+#[test]
+fn reading_begins_at_a_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let mut file = OpenOptions::new().create(true).append(true).open(directory.path().join(name)).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    };
+    let line = |day: u32, text: &str| format!("{{\"time\":\"2026-01-0{day}T00:00:00Z\",\"msg\":\"{text}\"}}\n");
+    write(
+        "a.log",
+        &[
+            line(1, "early"),
+            "no time, early\n".into(),
+            line(3, "late"),
+            "no time, late\n".into(),
+            line(2, "out of order"),
+        ]
+        .concat(),
+    );
+    write("b.log", &line(5, "of a file that is old"));
+    let old = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    fs::File::open(directory.path().join("b.log")).unwrap().set_modified(old).unwrap();
+    // 2026-01-02T12:00:00Z
+    let settings =
+        FileSettings { start: Start::Time(1_767_355_200_000_000_000), ..settings(directory.path(), "*.log") };
+    let taken: Rc<RefCell<Taken>> = Rc::default();
+    until(&settings, &taken, 3);
+    write("a.log", &line(1, "of the past, written now"));
+    write("b.log", "more\n");
+    until(&settings, &taken, 5);
+    live(&settings, &taken, |_, state| state.lag() == Some(Lag::Bytes(0)));
+    let mut found = taken.borrow().texts.clone();
+    found.sort();
+    assert_eq!(found, ["late", "more", "no time, late", "of the past, written now", "out of order"]);
 }
 
 /// Scenario: requests are refused while lines come. Guarantees: the lag shows, and everything comes once there is room (P1).
