@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 
 use crate::policy::{KINDS, PolicyKind};
 use crate::units::SPAN;
-use crate::{ByteSize, Config, DayWindow, LaneBudget, Percent, Share, Span};
+use crate::{ByteSize, Config, DayWindow, FileStart, LaneBudget, Percent, Share, Span};
 
 /// The schema of the whole file (JSON Schema 2020-12).
 pub fn schema() -> Schema {
