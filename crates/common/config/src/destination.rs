@@ -41,6 +41,9 @@ pub struct Destination {
     /// The lanes that it gets, where it is no hub: `mission`, `audit`, `traces`, `logs`, `metrics`, `debug`; absent: all. What is in others it
     /// is passed by.
     pub lanes: Option<Vec<LaneName>>,
+    /// Which records it gets of those signals and lanes, in the filter language (docs/filter.md), without a time range or pipes, where it is no hub;
+    /// absent: all. What it does not get it is passed by.
+    pub filter: Option<String>,
     /// The most bytes a second that blocks for it may have, as they lie on disk, each signal by itself; absent: as fast as it takes them.
     pub max_rate: Option<ByteSize>,
     /// Parts of the day, UTC, in which it is sent to, such as `22:00-06:00`; absent: always. What comes in between waits.
@@ -341,6 +344,7 @@ fn check_signals(destination: &Destination) -> Result<(), String> {
         let keys = [
             (destination.signals.is_some(), "signals"),
             (destination.lanes.is_some(), "lanes"),
+            (destination.filter.is_some(), "filter"),
             (destination.max_rate.is_some(), "max_rate"),
             (destination.max_age.is_some(), "max_age"),
             (!destination.windows.is_empty(), "windows"),
@@ -375,6 +379,12 @@ fn check_signals(destination: &Destination) -> Result<(), String> {
     }
     if destination.lanes.as_ref().is_some_and(Vec::is_empty) {
         return Err("lanes: name at least one, or leave it out".into());
+    }
+    if let Some(filter) = &destination.filter {
+        let query = filter::parse(filter, 0).map_err(|error| format!("filter: {}", error.message()))?;
+        if !query.pipes.is_empty() || query.range != filter::Range::default() {
+            return Err("filter: a record is meant by what it is: no time range, and nothing after '|'".into());
+        }
     }
     if destination.max_rate.is_some_and(|rate| rate.0 < 1024) {
         return Err("max_rate: at least 1KiB, for each second".into());
@@ -420,5 +430,32 @@ fn check_subject(destination: &Destination) -> Result<(), String> {
             "subject: '{subject}' must be names with '{separator}' between them, without spaces and wildcards; {{device}} and {{signal}} \
              are replaced"
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    /// Scenario: filters of destinations: one that says what a record is, one that cannot be read, one with a time range, one with a pipe, one of a
+    /// hub. Guarantees: the first arrives; each other one is refused, and it is said why.
+    #[test]
+    fn filters_of_destinations_are_checked() {
+        let read = |kind: &str, filter: &str| {
+            crate::parse(&format!(
+                "version: 0\ndevice: {{ id: d }}\ndata_dir: /d\n\
+                 destinations: [{{ name: one, type: {kind}, url: 'http://localhost:1', filter: '{filter}' }}]\n"
+            ))
+            .map(|config| config.destinations[0].filter.clone())
+            .map_err(|error| error.to_string())
+        };
+        assert_eq!(read("otlp", "level>=error"), Ok(Some("level>=error".to_owned())));
+        for (kind, filter, expected) in [
+            ("otlp", "(level", "filter: "),
+            ("otlp", "level=error since=2h", "no time range"),
+            ("otlp", "level=error | top 3", "nothing after"),
+            ("hub", "level=error", "filter: it is not for a hub"),
+        ] {
+            let error = read(kind, filter).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
     }
 }

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::rc::Rc;
 
 use model::otlp::{count_records, slice};
 use model::proto::ProtoError;
@@ -14,6 +15,7 @@ use wire::{Inflater, RawBlock, Section};
 use crate::age::ByAge;
 use crate::error::SendError;
 use crate::exemplars::{Attached, ExemplarHold};
+use crate::only::Only;
 
 /// After so many failures that may be because of the bytes, the server is asked whether it is well.
 const DOUBTS: u32 = 3;
@@ -155,6 +157,8 @@ pub struct Delivery {
     most_bytes: usize,
     /// What is older is not sent, Unix nanoseconds; 0 where everything is.
     oldest_ns: u64,
+    /// Which records are sent at all; `None` where all are.
+    only: Option<Rc<Only>>,
     progress: Progress,
     turn: Turn,
 }
@@ -168,6 +172,7 @@ impl Delivery {
             inflater: Inflater::new(),
             most_bytes: MOST_BYTES,
             oldest_ns: 0,
+            only: None,
             progress: Progress::default(),
             turn: Turn::default(),
         }
@@ -176,6 +181,12 @@ impl Delivery {
     /// The signal whose records it sends.
     pub fn signal(&self) -> Signal {
         self.signal
+    }
+
+    /// Only records that a filter means are sent: the others are neither delivered nor refused.
+    #[must_use]
+    pub fn with_only(self, only: Option<Rc<Only>>) -> Self {
+        Self { only, ..self }
     }
 
     /// From the next block on, records that ended before this time, Unix nanoseconds, are refused here and not sent.
@@ -218,13 +229,13 @@ impl Delivery {
         Ok(self.turn.records)
     }
 
-    /// What of a block is to be sent, the last range first, and what is refused as too old.
+    /// What of a block is to be sent, the last range first, and what of that is refused as too old.
     fn by_age(&self, turn: &Turn) -> Result<(Vec<Range<u64>>, Vec<Refused>), ProtoError> {
-        if self.oldest_ns == 0 {
+        if self.oldest_ns == 0 && self.only.is_none() {
             let all = Some(0..turn.records).filter(|all| !all.is_empty());
             return Ok((all.into_iter().collect(), Vec::new()));
         }
-        let ByAge { mut young, old } = ByAge::of(self.signal, &turn.body, self.oldest_ns)?;
+        let ByAge { mut young, old } = ByAge::of(self.signal, &turn.body, self.oldest_ns, self.only.as_deref())?;
         young.reverse();
         let (mut request, mut records) = (Vec::new(), 0);
         for range in old {

@@ -121,7 +121,7 @@ impl DrainTask {
             windows: outlet.windows,
             max_age: outlet.max_age,
             #[cfg(feature = "signal-sinks")]
-            delivery: consumer.signal.map(|signal| Delivery::new(signal, exemplars.clone())),
+            delivery: consumer.signal.map(|signal| Delivery::new(signal, exemplars.clone()).with_only(outlet.only)),
             exemplars: exemplars.filter(|_| consumer.signal == Some(Signal::Metrics)),
             #[cfg(feature = "signal-sinks")]
             unbooked: None,

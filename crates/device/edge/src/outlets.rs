@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use config::{Config, DestinationKind};
-use drain::{Pace, Windows};
+use drain::{Only, Pace, Windows};
 #[cfg(feature = "signal-sinks")]
 use sinks::Exporter;
 #[cfg(feature = "sink-loki")]
@@ -38,6 +38,8 @@ pub(crate) struct Outlet {
     pub(crate) windows: Windows,
     /// How old what it is sent may be.
     pub(crate) max_age: Option<Duration>,
+    /// Which records it is sent; `None` where all are.
+    pub(crate) only: Option<Rc<Only>>,
 }
 
 /// What consumers have in common.
@@ -83,8 +85,17 @@ pub(crate) fn outlets(config: &Config) -> Result<Vec<Outlet>, StartError> {
         let pace = destination.max_rate.map(|rate| Pace::new(rate.0));
         let windows = Windows::new(destination.windows.iter().map(|window| (window.0, window.1)));
         let max_age = destination.max_age.map(|age| age.0);
+        let only = match &destination.filter {
+            None => None,
+            Some(text) => {
+                let name = &destination.name;
+                let fail =
+                    |error: filter::ParseError| start_error(format!("destination {name}: filter: {}", error.message()));
+                Some(Rc::new(Only::new(&config.device.id, filter::parse(text, 0).map_err(fail)?.filter)))
+            }
+        };
         let (sink, access) = sink(config, consumer, &common)?;
-        Ok(Outlet { sink, access, credentials, pace, windows, max_age })
+        Ok(Outlet { sink, access, credentials, pace, windows, max_age, only })
     };
     consumers(config).iter().map(outlet).collect()
 }
