@@ -8,6 +8,7 @@
 //! | `prometheus_api` | PromQL and what Grafana asks beside it (docs/promql.md) |
 //! | `jaeger_api` | Jaeger's query API (docs/hub-api.md) |
 //! | `loki_api` | LogQL and what Grafana asks beside it (docs/logql.md) |
+//! | `tempo_api` | a trace by its id as Tempo answers it (docs/hub-api.md) |
 //! | `form`, `told` | parameters of other tools' APIs; how complete an answer is, where they have no field for it |
 //! | `ui` | the embedded web page |
 //! | `health` | `/healthz` and `/metrics` |
@@ -42,6 +43,7 @@ mod prometheus_api;
 mod refusal;
 pub mod run;
 mod server;
+mod tempo_api;
 pub mod tls;
 mod told;
 mod turned_away;

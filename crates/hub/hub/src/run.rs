@@ -21,7 +21,7 @@ use crate::health::damage_line;
 use crate::log::Kind;
 use crate::memory::Shares;
 use crate::tls::{self, TlsFiles};
-use crate::{api, clock, health, jaeger_api, link_api, loki_api, otlp_api, prometheus_api, server, ui};
+use crate::{api, clock, health, jaeger_api, link_api, loki_api, otlp_api, prometheus_api, server, tempo_api, ui};
 
 /// How often what is known of devices is saved, and the compactor looks whether memory is short.
 const TICK: Duration = Duration::from_secs(1);
@@ -280,6 +280,7 @@ pub async fn start(config: Config) -> anyhow::Result<Hub> {
         .merge(prometheus_api::routes())
         .merge(jaeger_api::routes())
         .merge(loki_api::routes())
+        .merge(tempo_api::routes())
         .merge(otlp_api::routes())
         .merge(health::routes())
         .merge(access::sign_in::routes())

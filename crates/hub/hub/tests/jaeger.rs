@@ -390,3 +390,42 @@ async fn beside_jaeger() {
     assert!(different.is_empty(), "{} of {}:\n{}", different.len(), paths.len(), different.join("\n"));
     hub.stop().await;
 }
+
+/// Scenario: the same trace asked as Grafana asks Tempo, by both versions, unknown, and as JSON. Guarantees: OTLP with every span, byte for
+/// byte as it was sent, whether it is all there, and an error that says what to do else.
+#[tokio::test]
+async fn a_trace_is_tempos_protobuf() {
+    #[derive(Clone, PartialEq, prost::Message)]
+    struct ById {
+        #[prost(message, optional, tag = "1")]
+        trace: Option<TracesData>,
+        #[prost(int32, tag = "3")]
+        status: i32,
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (hub, _, sent) = moored(dir.path()).await;
+    let id = "02".repeat(16);
+    let ask =
+        async |path: String, accept: &str| common::request_at(hub.http, "GET", &path, &[("accept", accept)], b"").await;
+    let spans_of = |data: &TracesData| {
+        let all =
+            data.resource_spans.iter().flat_map(|own| own.scope_spans.iter().flat_map(|scope| scope.spans.clone()));
+        let mut own: Vec<Span> = all.filter(|span| span.trace_id == [2; 16]).collect();
+        own.sort_by(|a, b| a.span_id.cmp(&b.span_id));
+        own
+    };
+    let wanted = spans_of(&TracesData::decode(&*sent).unwrap());
+    let first = ask(format!("/tempo/api/traces/{id}?start=1&end=2"), "application/protobuf").await;
+    assert!(first.status == 200 && first.head.contains("content-type: application/protobuf"), "{}", first.head);
+    assert!(first.head.contains("x-lightship-completeness: complete=?1"));
+    assert_eq!(spans_of(&TracesData::decode(&*first.body).unwrap()), wanted);
+    let second = ask(format!("/tempo/api/v2/traces/{id}"), "application/protobuf").await;
+    let second = ById::decode(&*second.body).unwrap();
+    assert_eq!((spans_of(&second.trace.unwrap()), second.status), (wanted, 0));
+    assert_eq!(ask("/tempo/api/traces/77".into(), "*/*").await.status, 404);
+    assert_eq!(ask("/tempo/api/traces/xyz".into(), "*/*").await.status, 400);
+    assert_eq!(ask(format!("/tempo/api/traces/{id}"), "application/json").await.status, 406);
+    assert_eq!(ask("/tempo/api/echo".into(), "*/*").await.text(), "echo");
+    assert_eq!(ask("/tempo/api/search?q=%7B%7D".into(), "*/*").await.status, 404);
+    hub.stop().await;
+}

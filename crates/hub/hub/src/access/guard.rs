@@ -32,7 +32,7 @@ pub enum Need {
 use Need::{Known, Nothing, To};
 
 /// All paths of the port of queries, as they are routed, with what GET and POST need; `None`: there is no such method.
-pub const PATHS: [(&str, Option<Need>, Option<Need>); 60] = [
+pub const PATHS: [(&str, Option<Need>, Option<Need>); 65] = [
     ("/", Some(Nothing), None),
     ("/{*path}", Some(Nothing), None),
     ("/healthz", Some(Nothing), None),
@@ -86,6 +86,11 @@ pub const PATHS: [(&str, Option<Need>, Option<Need>); 60] = [
     ("/loki/api/v1/detected_field/{name}/values", READ, READ),
     ("/loki/api/v1/status/buildinfo", READ, None),
     ("/ready", Some(Nothing), None),
+    ("/tempo/{*rest}", Some(Known), Some(Known)),
+    ("/tempo/api/echo", Some(Known), None),
+    ("/tempo/api/status/buildinfo", READ, None),
+    ("/tempo/api/traces/{id}", READ, None),
+    ("/tempo/api/v2/traces/{id}", READ, None),
     ("/jaeger/{*rest}", Some(Known), Some(Known)),
     ("/jaeger/api/services", READ, None),
     ("/jaeger/api/services/{name}/operations", READ, None),
