@@ -83,12 +83,17 @@ fn load(arguments: &Arguments) -> Result<config::Config, Failure> {
     config::load(&config_path(arguments)).map_err(|error| Failure::usage(error.to_string()))
 }
 
+fn run(arguments: &Arguments) -> Result<(), Failure> {
+    edge::cut_program_pages();
+    edge::run(&load(arguments)?).map_err(|error| match error.ran {
+        true => Failure::unwell(error.to_string()),
+        false => Failure::usage(error.to_string()),
+    })
+}
+
 fn execute(arguments: &Arguments) -> Result<(), Failure> {
     match arguments.command.as_deref() {
-        Some("run") => edge::run(&load(arguments)?).map_err(|error| match error.ran {
-            true => Failure::unwell(error.to_string()),
-            false => Failure::usage(error.to_string()),
-        }),
+        Some("run") => run(arguments),
         Some("check") => outage::check(&load(arguments)?, arguments),
         Some("doctor") => doctor::doctor(&load(arguments)?, arguments),
         Some("replay") => edge::replay(&load(arguments)?, std::io::stdin().lock(), std::io::stdout().lock())

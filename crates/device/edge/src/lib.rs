@@ -83,6 +83,7 @@ pub use disk_state::{Committed, DiskState, DiskStatus, Opened, Passed};
 pub use doctor::{Diagnosis, doctor};
 pub use error::StartError;
 pub use guarding::{exception_file, guard};
+pub use memory::cut_program_pages;
 pub use probe::connect;
 pub use replay::replay;
 pub use run::{SOCKET, run};

@@ -165,6 +165,12 @@ impl ProgramPages {
     }
 }
 
+/// Does that before anything else runs: reading the configuration needs much code that never runs again, and 64 KiB around each page of it
+/// would be resident at once.
+pub fn cut_program_pages() {
+    ProgramPages::find().cut();
+}
+
 /// Bytes that are a mapping of their own: a fault brings no more of them. Less would cost more faults, and save little.
 const STRETCH: usize = 8 << 10;
 
