@@ -39,6 +39,7 @@ pub(crate) struct Outlet {
     /// How old what it is sent may be.
     pub(crate) max_age: Option<Duration>,
     /// Which records it is sent; `None` where all are.
+    #[cfg_attr(not(feature = "signal-sinks"), allow(dead_code, reason = "a hub takes everything"))]
     pub(crate) only: Option<Rc<Only>>,
 }
 

@@ -17,7 +17,7 @@ fn wall(clock: &Clock) -> Rc<dyn Fn() -> u64> {
 
 #[cfg_attr(
     not(all(feature = "source-syslog", feature = "source-kernel")),
-    allow(unused_variables, reason = "this build has not all of them")
+    allow(unused_variables, clippy::needless_pass_by_value, reason = "this build has not all of them")
 )]
 /// Starts what the configuration names; `sockets` are bound, `read_to` is how far each was in an earlier life.
 pub(crate) fn start(config: &Config, clock: &Clock, sockets: Sockets, read_to: &[ReadTo], starting: &mut Starting<'_>) {
